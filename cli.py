@@ -1,0 +1,300 @@
+"""The command line: commands and their help, no logic. torch is imported by the commands that use it."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from gcbench.core.errors import UserError
+
+app = typer.Typer(
+    name="gcbench",
+    help="Measure text-to-image generators that must obey what a text says about a scene: which classes, and where.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Datasets: what is here, whether it is whole, copies in other forms.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Data = Annotated[str, typer.Option("--dataset", help="A dataset's name, or a folder with a dataset.toml.")]
+ModelName = Annotated[str, typer.Option("--model", help="A model's name, or file.py:Class.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the record as JSON on standard output, and nothing else.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew, even if --out holds another run.")]
+Metrics = Annotated[str | None, typer.Option(help="Names with commas; see `gcbench list metrics`.")]
+Judges = Annotated[list[str] | None, typer.Option("--evaluator", help="ROLE=ID[@FILE], such as segmenter=@streets.")]
+Size = Annotated[str | None, typer.Option(help="HxW in pixels; the dataset's own by default.")]
+Split = Annotated[str | None, typer.Option(help="Split of prompts and references; the dataset's last by default.")]
+Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that `gcbench train` wrote.")]
+Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
+Out = Annotated[Path | None, typer.Option(help="Run directory; ./runs/<name> by default.")]
+
+
+def settle(device: str) -> str:
+    """`auto` is the GPU if there is one."""
+    if device != "auto":
+        return device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def show(record: Any, json: bool) -> None:
+    if json:
+        typer.echo(record.model_dump_json(indent=1))
+    else:
+        from gcbench.bench.tables import print_record
+
+        print_record(record)
+
+
+@app.command()
+def sweep(
+    model: ModelName = "gcdp",
+    dataset: Data = "streets",
+    guidance: Annotated[str | None, typer.Option(help="Scales, such as 1,2,4; 1 is plain conditional.")] = None,
+    until_saturation: Annotated[bool, typer.Option(help="Stop when Semantic Recall no longer gains.")] = False,
+    n: Annotated[int, typer.Option("-n", help="Pictures a scale.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seed of the first picture; the next has seed + 1.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
+    size: Size = None,
+    split: Split = None,
+    metrics: Metrics = None,
+    checkpoint: Checkpoint = None,
+    train: Annotated[bool, typer.Option("--train", help="Train the model on the dataset first.")] = False,
+    evaluator: Judges = None,
+    out: Out = None,
+    fresh: Fresh = False,
+    keep_samples: Annotated[bool, typer.Option(help="Keep pictures and layouts in the run directory.")] = False,
+    batch_size: Annotated[int, typer.Option(help="Pictures at a time; changes no number.")] = 16,
+    precision: Precision = "fp32",
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Measure a model at several guidance scales: a curve of realism against obedience to the text.
+
+    Without options: the bundled model on the bundled dataset, in minutes. Stopped, the same command goes on.
+    """
+    from gcbench.bench.sweep import sweep as run
+
+    record = run(
+        model,
+        dataset,
+        guidance=guidance,
+        until_saturation=until_saturation,
+        n=n,
+        seed=seed,
+        steps=steps,
+        size=size,
+        split=split,
+        metrics=metrics,
+        checkpoint=checkpoint,
+        train=train,
+        evaluators=evaluator or (),
+        out=out,
+        fresh=fresh,
+        keep_samples=keep_samples,
+        batch_size=batch_size,
+        precision=precision,
+        device=settle(device),
+    )
+    show(record, json)
+
+
+@app.command()
+def evaluate(
+    images: Annotated[Path, typer.Option(help="A folder of PNG or JPEG pictures.")],
+    dataset: Data = "streets",
+    layouts: Annotated[Path | None, typer.Option(help="A folder of layouts, STEM.png, 8-bit class ids.")] = None,
+    prompts: Annotated[Path | None, typer.Option(help='JSON lines {"file_name": …, "text": [ … ]}.')] = None,
+    derived_by: Annotated[str | None, typer.Option(help="The segmenter that made the layouts, if one did.")] = None,
+    split: Split = None,
+    metrics: Metrics = None,
+    evaluator: Judges = None,
+    size: Size = None,
+    name: Annotated[str | None, typer.Option(help="What to call the pictures; the folder's name by default.")] = None,
+    out: Out = None,
+    fresh: Fresh = False,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Measure finished pictures, from whatever model, against a split of a dataset."""
+    from gcbench.bench.evaluate import evaluate as run
+
+    record = run(
+        images,
+        dataset,
+        layouts=layouts,
+        prompts=prompts,
+        derived_by=derived_by,
+        split=split,
+        metrics=metrics,
+        evaluators=evaluator or (),
+        size=size,
+        name=name,
+        out=out,
+        fresh=fresh,
+        device=settle(device),
+    )
+    show(record, json)
+
+
+@app.command()
+def sample(
+    out: Annotated[Path, typer.Option(help="Folder for pictures, layouts, prompts and a contact sheet.")],
+    model: ModelName = "gcdp",
+    dataset: Data = "streets",
+    prompt: Annotated[list[str] | None, typer.Option(help="A text; without any, the split's captions.")] = None,
+    n: Annotated[int, typer.Option("-n", help="Pictures.")] = 8,
+    guidance: Annotated[float, typer.Option(help="Guidance scale.")] = 3.0,
+    seed: Annotated[int, typer.Option(help="Seed of the first picture.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
+    size: Size = None,
+    checkpoint: Checkpoint = None,
+    precision: Precision = "fp32",
+    device: Device = "auto",
+) -> None:
+    """Draw pictures and layouts from texts."""
+    from gcbench.bench.sample import sample as run
+
+    run(
+        out,
+        model,
+        dataset,
+        prompts=prompt or (),
+        n=n,
+        guidance=guidance,
+        seed=seed,
+        steps=steps,
+        size=size,
+        checkpoint=checkpoint,
+        precision=precision,
+        device=settle(device),
+    )
+
+
+@app.command()
+def train(
+    model: Annotated[str | None, typer.Option(help="Train this model.")] = None,
+    evaluator: Annotated[str | None, typer.Option(help="Train the evaluator of this role: segmenter.")] = None,
+    dataset: Data = "streets",
+    config: Annotated[Path | None, typer.Option(help="Settings as a TOML file.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="One setting, KEY=VALUE: train.lr=1e-4.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
+    out: Out = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    limit: Annotated[int | None, typer.Option(help="Use only the first pairs of the training split.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Train a model or an evaluator; resumable, with a log, previews and averaged weights."""
+    from gcbench.bench.train import run_training
+    from gcbench.core.settings import read_settings
+
+    settings = read_settings(config, set_ or ())
+    if steps is not None:
+        settings["train.steps"] = steps
+    run_training(
+        model=model,
+        evaluator=evaluator,
+        dataset=dataset,
+        settings=settings,
+        out=out,
+        resume=resume,
+        limit=limit,
+        device=settle(device),
+    )
+
+
+@app.command()
+def table1(
+    dataset: Annotated[str, typer.Option(help="Our measured rows are those of this dataset.")] = "cityscapes",
+    format: Annotated[str, typer.Option(help="rich, md, latex, csv or json.")] = "rich",
+    measured: Annotated[Path | None, typer.Option(help="A folder of records, instead of the bundled ones.")] = None,
+) -> None:
+    """The paper's Table 1 as published, and below it what was measured with gcbench."""
+    from gcbench.bench.table1 import render
+
+    typer.echo(render(format, dataset, measured))
+
+
+@app.command("list")
+def list_(what: Annotated[str, typer.Argument(help="models, metrics, datasets or evaluators.")]) -> None:
+    """What can be named: ours and what installed plug-ins registered."""
+    from gcbench.bench.listing import show as show_list
+
+    show_list(what)
+
+
+@app.command()
+def bench(json: Json = False) -> None:
+    """Time the parts whose speed is promised, each beside the way it is compared with, in one run."""
+    from gcbench.bench.timing import run
+
+    run(json)
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """The datasets, and which of them are here."""
+    from gcbench.bench.data_commands import list_datasets
+
+    list_datasets()
+
+
+@data_app.command("check")
+def data_check(
+    dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
+    sample: Annotated[int, typer.Option(help="Pairs to read of each split.")] = 50,
+) -> None:
+    """Count a dataset's pairs and read some; exit code 2 if anything is missing or unreadable."""
+    from gcbench.bench.data_commands import check
+
+    if not check(dataset, sample):
+        raise UserError(f"{dataset} is not whole; see above")
+
+
+@data_app.command("prepare")
+def data_prepare(
+    dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
+    out: Annotated[Path, typer.Option(help="Where the copy goes.")],
+    size: Annotated[str, typer.Option(help="HxW of the copy.")],
+    limit: Annotated[int | None, typer.Option(help="Pairs a split.")] = None,
+) -> None:
+    """A resized copy as a plain folder, which `--dataset PATH` reads faster than the original."""
+    from gcbench.bench.data_commands import write_copy
+
+    write_copy(dataset, out, "folder", size, limit)
+
+
+@data_app.command("export")
+def data_export(
+    dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
+    out: Annotated[Path, typer.Option(help="Where the tree goes.")],
+    as_: Annotated[str, typer.Option("--as", help="cityscapes or folder.")] = "folder",
+    size: Size = None,
+    limit: Annotated[int | None, typer.Option(help="Pairs a split.")] = None,
+) -> None:
+    """Write a dataset as a Cityscapes tree or as a plain folder with a dataset.toml."""
+    from gcbench.bench.data_commands import write_copy
+
+    write_copy(dataset, out, as_, size, limit)
+
+
+def fail(message: object) -> NoReturn:
+    sys.stdout.flush()
+    typer.echo(f"gcbench: {message}", err=True)
+    raise SystemExit(2)
+
+
+def main() -> None:
+    """Entry point of `gcbench`: a user's mistake gets one sentence and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        fail(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise SystemExit(1) from None

@@ -1,0 +1,1 @@
+"""The engine: one-pass evaluation, sweeps, tables, figures."""

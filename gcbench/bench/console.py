@@ -1,0 +1,61 @@
+"""What a person sees while a command works: lines and progress bars, on standard error."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    console.print(text, markup=False)
+
+
+class Bar:
+    """A progress bar of `total` units; where standard error is no terminal, a line at every tenth of the way."""
+
+    def __init__(self, label: str, total: int):
+        self.label, self.total, self.done, self.note = label, total, 0, ""
+        self.live = console.is_terminal
+        self._tenth = 0
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not self.live,
+        )
+        self._task = self._progress.add_task(label, total=total, note="")
+
+    def __enter__(self) -> "Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def advance(self, steps: int = 1) -> None:
+        self.set(self.done + steps)
+
+    def set(self, done: int, note: str | None = None) -> None:
+        self.done = done
+        self.note = self.note if note is None else note
+        self._progress.update(self._task, completed=done, note=self.note)
+        tenth = 10 * done // max(self.total, 1)
+        if not self.live and tenth > self._tenth:
+            self._tenth = tenth
+            say(f"{self.label}: {done}/{self.total} {self.note}".rstrip())

@@ -1,0 +1,54 @@
+"""`gcbench data`: which datasets are here, whether they are whole, and copies of them in other forms."""
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from gcbench.bench.console import Bar, say
+from gcbench.bench.listing import show
+from gcbench.bench.opening import parse_size
+from gcbench.core.errors import UserError
+from gcbench.data.describe import describe
+from gcbench.data.export import export
+from gcbench.data.find import open_dataset
+
+
+def list_datasets() -> None:
+    """The registered datasets, and where data is looked for."""
+    show("datasets")
+    root = os.environ.get("GCBENCH_DATA")
+    say(f"Data is looked for in $GCBENCH_DATA ({root or 'not set'})/<dataset>; streets needs none.")
+
+
+def check(name: str, sample: int) -> bool:
+    """Print what a dataset holds, split by split; whether nothing is wrong with it."""
+    dataset = open_dataset(name)
+    say(f"{dataset.name}, version {dataset.version}, {len(dataset.classes)} classes, default size {dataset.size}")
+    summaries = describe(dataset, sample)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("class")
+    for summary in summaries:
+        table.add_column(f"{summary.split}, % of area", justify="right")
+    for label in dataset.classes:
+        table.add_row(label, *(f"{100 * summary.shares[label]:.2f}" for summary in summaries))
+    Console(highlight=False).print(table)
+    whole = True
+    for summary in summaries:
+        say(f"{summary.split}: {summary.pairs} pairs in {summary.groups} groups; {summary.sampled} read")
+        for problem in [*(f"without its counterpart: {path}" for path in summary.missing[:5]), *summary.problems[:5]]:
+            whole = False
+            say(f"  {problem}")
+    return whole
+
+
+def write_copy(name: str, out: Path, form: str, size: str | None, limit: int | None) -> None:
+    """Write a dataset as a Cityscapes tree or as a plain folder with a dataset.toml."""
+    if form not in ("cityscapes", "folder"):
+        raise UserError(f"--as {form!r}: choose cityscapes or folder")
+    dataset = open_dataset(name)
+    total = sum(min(limit or len(dataset.ids(split)), len(dataset.ids(split))) for split in dataset.splits)
+    with Bar(f"writing {dataset.name}", total) as bar:
+        count = export(dataset, out, form, parse_size(size), limit, lambda done, of: bar.set(done))  # type: ignore[arg-type]
+    say(f"{out} holds {count} pairs of {dataset.name} as a {form} tree")

@@ -1,0 +1,99 @@
+"""Open what a command names, checking it before anything long begins."""
+
+import importlib.util
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
+from gcbench.core.errors import UserError
+from gcbench.core.registry import registry
+
+DEFAULT_METRICS = ("semantic-recall", "miou", "fsd", "fd")
+DEFAULT_GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0)
+LONG_GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
+
+
+def model_class(name: str) -> type[Model]:
+    """A registered model, or `file.py:Class`.
+
+    Raises:
+        UserError: no such model, file or class.
+    """
+    if ".py" not in name:
+        return registry("models")[name]
+    file, _, attribute = name.partition(":")
+    path = Path(file)
+    if not path.is_file() or not attribute:
+        raise UserError(f"--model {name}: give an existing file and its class, as in --model my_model.py:MyModel")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = getattr(module, attribute, None)
+    if not isinstance(found, type):
+        raise UserError(f"{path} has no class {attribute!r}; name one that it defines")
+    return found
+
+
+def open_model(name: str, dataset: Dataset, options: ModelOptions) -> Model:
+    model = model_class(name).open(dataset, options)
+    for attribute in ("conditional", "guided", "layouts"):
+        if not isinstance(getattr(model, attribute, None), bool):
+            raise UserError(f"model {name} does not say whether it is {attribute}; set {attribute} to True or False")
+    return model
+
+
+def metric_names(text: str | Sequence[str] | None) -> list[str]:
+    """Names from `a,b` or a list; the default four. UserError with near names for an unknown one."""
+    if text is None:
+        return list(DEFAULT_METRICS)
+    names = [part.strip() for part in text.split(",")] if isinstance(text, str) else list(text)
+    names = list(dict.fromkeys(name for name in names if name))
+    if not names:
+        raise UserError("--metrics names none; see `gcbench list metrics`")
+    for name in names:
+        registry("metrics")[name]
+    return names
+
+
+def guidance_scales(text: str | Sequence[float] | None, until_saturation: bool = False) -> list[float]:
+    """Scales in rising order, each once. UserError for what is no finite number of at least 0."""
+    if text is None:
+        return list(LONG_GUIDANCE if until_saturation else DEFAULT_GUIDANCE)
+    parts: Sequence[Any] = text.split(",") if isinstance(text, str) else text
+    scales = []
+    for part in parts:
+        try:
+            scale = float(part)
+        except (TypeError, ValueError):
+            raise UserError(f"guidance scale {part!r} is no number; write --guidance 1,2,4") from None
+        if not math.isfinite(scale) or scale < 0:
+            raise UserError(f"guidance scale {part} is not a finite number of at least 0; write --guidance 1,2,4")
+        scales.append(scale)
+    return sorted(set(scales))
+
+
+def parse_size(text: str | Size | None) -> Size | None:
+    """`HxW`, as in 64x128."""
+    if text is None or not isinstance(text, str):
+        return text
+    parts = text.lower().replace("×", "x").split("x")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise UserError(f"size {text!r} is not HxW in pixels; write for example --size 64x128")
+    return int(parts[0]), int(parts[1])
+
+
+def check_n(n: int) -> None:
+    if n < 2:
+        raise UserError(f"-n {n}: at least 2 pictures are needed to measure a spread; the default is 64")
+
+
+def evaluation_split(dataset: Dataset, split: str | None) -> str:
+    """The split that prompts and references come from: the named one, else the last."""
+    chosen = split or dataset.splits[-1]
+    if chosen not in dataset.splits:
+        raise UserError(f"{dataset.name} has no split {chosen!r}; choose {' or '.join(dataset.splits)}")
+    return chosen

@@ -1,0 +1,73 @@
+"""Where and when something was measured or trained."""
+
+import platform
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from gcbench import __version__
+from gcbench.core.record import Provenance
+
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "timm", "accelerate", "safetensors", "pillow")
+
+
+def provenance(device: str = "cpu", seconds: dict[str, float] | None = None) -> Provenance:
+    """Versions, machine, git state and command of this process."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    commit, dirty = git_state(Path(__file__).resolve().parent)
+    return Provenance(
+        gcbench=__version__,
+        packages=packages,
+        python=platform.python_version(),
+        git_commit=commit,
+        git_dirty=dirty,
+        device=machine(device),
+        command=command(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=seconds or {},
+    )
+
+
+def machine(device: str) -> str:
+    """The device's name and, on a CPU, its threads."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{device} {processor()}, {torch.get_num_threads()} threads"
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def command() -> str:
+    """The command line, as a user would type it; of absolute paths only the last part, which says nothing of a machine."""
+    if Path(sys.argv[0]).name not in ("gcbench", "__main__.py"):
+        return ""
+    return " ".join(["gcbench", *(re.sub(r"(^|[=@])/\S*/", r"\1", argument) for argument in sys.argv[1:])])
+
+
+def git_state(folder: Path) -> tuple[str | None, bool | None]:
+    """Commit and dirty flag of gcbench's own checkout; None and None outside one."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None

@@ -1,0 +1,87 @@
+"""A run directory: what a command measured, written point by point, so that a killed run goes on where it stopped."""
+
+import csv
+import io
+from pathlib import Path
+
+from gcbench.bench.curve import draw
+from gcbench.bench.tables import write_scores
+from gcbench.core.errors import UserError
+from gcbench.core.files import write_text
+from gcbench.core.record import Record
+
+RECORD, SCORES, SAMPLES = "record.json", "scores.csv", "per_sample.csv"
+
+Rows = dict[tuple[str, str], dict[str, float | None]]
+"""(guidance, sample id) -> column -> value."""
+
+
+class RunDirectory:
+    """The files of one run; the record is written last, so that what it holds is always whole."""
+
+    def __init__(self, path: Path, fresh: bool = False):
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"--out {self.path} is a file; choose a directory")
+        self.held: Record | None = None
+        if (self.path / RECORD).exists() and not fresh:
+            self.held = Record.read(self.path / RECORD)
+
+    def resume(self, planned: Record, metrics: list[str]) -> Record:
+        """The record to go on with: the one held if it is of the same run, else the planned one.
+
+        Raises:
+            UserError: the directory holds another model, protocol or list of metrics.
+        """
+        if self.held is None:
+            return planned
+        held = self.held
+        differences = held.protocol.differences(planned.protocol)
+        if held.kind != planned.kind:
+            differences.append(f"kind: {held.kind!r} against {planned.kind!r}")
+        if held.model != planned.model:
+            differences.append(
+                f"model: {held.model.name} {held.model.weights} against {planned.model.name} {planned.model.weights}"
+            )
+        measured = set(held.points[0].scores) if held.points else set(metrics)
+        if measured != set(metrics):
+            differences.append(f"metrics: {sorted(measured)} against {sorted(metrics)}")
+        if differences:
+            raise UserError(
+                f"{self.path} holds another run ({'; '.join(differences)}); choose another --out, or add --fresh to"
+                " start anew there"
+            )
+        return held.model_copy(update={"provenance": planned.provenance})
+
+    def read_samples(self) -> Rows:
+        """The rows of per_sample.csv, if it is there."""
+        path = self.path / SAMPLES
+        rows: Rows = {}
+        if path.exists():
+            with open(path, newline="") as stream:
+                for row in csv.DictReader(stream):
+                    key = (row.pop("guidance"), row.pop("id"))
+                    rows[key] = {name: float(value) if value else None for name, value in row.items()}
+        return rows
+
+    def write(self, record: Record, rows: Rows) -> None:
+        """Everything, atomically file by file: samples, scores, curve, then the record."""
+        write_text(self.path / SAMPLES, samples_csv(rows))
+        write_scores(record, self.path / SCORES)
+        draw(record, self.path)
+        record.write(self.path / RECORD)
+
+
+def samples_csv(rows: Rows) -> str:
+    names = list(dict.fromkeys(name for values in rows.values() for name in values))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["guidance", "id", *names])
+    for (guidance, sample), values in sorted(rows.items(), key=lambda item: (_number(item[0][0]), item[0][1])):
+        cells = (values.get(name) for name in names)
+        writer.writerow([guidance, sample, *("" if v is None else repr(v) for v in cells)])
+    return out.getvalue()
+
+
+def _number(text: str) -> float:
+    return float(text) if text else 0.0

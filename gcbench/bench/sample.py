@@ -1,0 +1,68 @@
+"""`gcbench sample`: pictures and layouts from given texts, as a folder that `gcbench evaluate` reads."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gcbench.bench.console import Bar, say
+from gcbench.bench.folders import write_samples
+from gcbench.bench.opening import evaluation_split, guidance_scales, open_model, parse_size
+from gcbench.bench.points import check_prompts, choose_prompts, sample_ids
+from gcbench.core.contracts import ModelOptions, Size
+from gcbench.core.errors import UserError
+from gcbench.core.samples import Samples
+from gcbench.data.find import open_dataset
+
+
+def sample(
+    out: Path,
+    model: str = "gcdp",
+    dataset: str = "streets",
+    *,
+    prompts: Sequence[str] = (),
+    n: int = 8,
+    guidance: float = 3.0,
+    seed: int = 0,
+    steps: int | None = None,
+    size: str | Size | None = None,
+    checkpoint: Path | None = None,
+    precision: str = "fp32",
+    device: str = "cpu",
+) -> list[Samples]:
+    """Draw n samples: of `prompts` in turn, or of the evaluation split's captions; write them into `out`.
+
+    Raises:
+        UserError: an empty prompt, n < 1, or what opening the model and the dataset refuses.
+    """
+    if n < 1:
+        raise UserError(f"-n {n}: at least 1 picture")
+    [scale] = guidance_scales([guidance])
+    check_prompts(prompts)
+    opened = open_dataset(dataset)
+    target = parse_size(size) or opened.size
+    generator = open_model(model, opened, ModelOptions(checkpoint, device, precision, steps))  # type: ignore[arg-type]
+    if prompts and not generator.conditional:
+        raise UserError(f"model {model} reads no prompts; leave --prompt out")
+    if prompts:
+        texts = tuple(prompts[i % len(prompts)] for i in range(n))
+    else:
+        texts = choose_prompts(opened, evaluation_split(opened, None), n).texts
+    if (out / "images").is_dir() and any((out / "images").iterdir()):
+        raise UserError(f"{out} already holds pictures; choose another --out")
+    made: list[Samples] = []
+    with Bar("sampling", n) as bar:
+        for start in range(0, n, 8):
+            stop = min(start + 8, n)
+            part = generator.generate(
+                texts[start:stop] if generator.conditional else None,
+                n=stop - start,
+                size=target,
+                guidance=scale,
+                seeds=range(seed + start, seed + stop),
+            )
+            made.append(
+                Samples(part.images, part.layouts, part.layout_source, part.prompts, tuple(sample_ids(n)[start:stop]))
+            )
+            bar.advance(stop - start)
+    write_samples(out, made, opened)
+    say(f"Wrote {n} samples and their contact sheet {out / 'grid.png'}")
+    return made

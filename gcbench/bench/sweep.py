@@ -1,0 +1,188 @@
+"""The guidance sweep: one model at several scales, the same prompts and seeds at each, every metric in one pass."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gcbench.bench import pareto
+from gcbench.bench.console import Bar, say
+from gcbench.bench.folders import write_samples
+from gcbench.bench.judging import Scoring, measure_real, open_judges
+from gcbench.bench.opening import check_n, evaluation_split, guidance_scales, metric_names, open_model, parse_size
+from gcbench.bench.points import choose_prompts, measure_point
+from gcbench.bench.provenance import provenance
+from gcbench.bench.rundir import Rows, RunDirectory
+from gcbench.bench.train import run_training
+from gcbench.core.contracts import ModelOptions, Size
+from gcbench.core.errors import UserError
+from gcbench.core.files import text_hash
+from gcbench.core.protocol import Protocol
+from gcbench.core.record import ModelInfo, Point, Record
+from gcbench.data.find import open_dataset
+from gcbench.statistics.intervals import paired_difference
+
+GAIN = 0.005
+"""A gain in Semantic Recall that counts. The sweep is saturated when the interval's upper end was below it twice."""
+
+
+def sweep(
+    model: str = "gcdp",
+    dataset: str = "streets",
+    *,
+    guidance: str | Sequence[float] | None = None,
+    until_saturation: bool = False,
+    n: int = 64,
+    seed: int = 0,
+    steps: int | None = None,
+    size: str | Size | None = None,
+    split: str | None = None,
+    metrics: str | Sequence[str] | None = None,
+    checkpoint: Path | None = None,
+    train: bool = False,
+    evaluators: Sequence[str] = (),
+    out: Path | None = None,
+    fresh: bool = False,
+    keep_samples: bool = False,
+    batch_size: int = 16,
+    precision: str = "fp32",
+    device: str = "cpu",
+) -> Record:
+    """Measure `model` on `dataset` at each guidance scale; write and return the record.
+
+    The arguments are those of `gcbench sweep`. The run directory is written after every point; called again with the
+    same arguments, a stopped sweep goes on where it was, to the same digits.
+
+    Raises:
+        UserError: anything that is the caller's to mend, before the long work where it can be known.
+    """
+    began = time.perf_counter()
+    check_n(n)
+    if batch_size < 1:
+        raise UserError(f"--batch-size {batch_size}: at least 1 picture goes through the model at a time")
+    if precision not in ("fp32", "bf16"):
+        raise UserError(f"--precision {precision!r}: choose fp32 or bf16")
+    scales = guidance_scales(guidance, until_saturation)
+    names = metric_names(metrics)
+    opened = open_dataset(dataset)
+    split = evaluation_split(opened, split)
+    target = parse_size(size) or opened.size
+    folder = RunDirectory(out or Path("runs") / f"sweep-{Path(model.partition(':')[0]).stem}-{opened.name}", fresh)
+    if train and checkpoint is None:
+        checkpoint = trained(model, dataset, device)
+    options = ModelOptions(checkpoint, device, precision, steps, batch_size)  # type: ignore[arg-type]
+    generator = open_model(model, opened, options)
+    judges = open_judges(opened, names, evaluators, device)
+    scoring = Scoring(opened, names, judges)
+    prompts = choose_prompts(opened, split, n)
+    settings: list[float | None] = list(scales) if generator.guided else [None]
+
+    planned = Record(
+        kind="sweep",
+        model=ModelInfo(name=model, **generator.describe()),  # type: ignore[arg-type]
+        protocol=Protocol(
+            dataset=opened.name,
+            dataset_version=opened.version,
+            split=split,
+            n=n,
+            size=target,
+            resize=opened.resize,
+            evaluators={role: judge.id for role, judge in judges.evaluators.items()},
+            thresholds=scoring.thresholds,
+            prompts=text_hash(*prompts.texts) if generator.conditional else None,
+            seed=seed,
+            sampler=dict(generator.sampler()),
+            reference_n=len(opened.ids(split)),
+        ),
+        provenance=provenance(device),
+    )
+    record = folder.resume(planned, names)
+    rows = folder.read_samples() if record.points else {}
+    done = {point.guidance for point in record.points}
+    todo = [scale for scale in settings if scale not in done]
+    where = "at guidance " + ", ".join(f"{s:g}" for s in settings if s is not None) if generator.guided else ""
+    say(
+        f"{model} on {opened.name}/{split}: {n} pictures of {target[0]}×{target[1]} {where}, then"
+        f" {', '.join(names)}. Run: {folder.path}"
+    )
+    if done:
+        say(f"{len(done)} of {len(settings)} points are there already; {len(todo)} to go.")
+    for name, reason in scoring.missing.items():
+        say(f"{name} will be skipped: {reason}")
+    if not scoring.metrics:
+        raise UserError(f"no metric can be measured: {next(iter(scoring.missing.values()))}")
+
+    seconds = dict(record.provenance.seconds)
+    if todo:
+        start = time.perf_counter()
+        with Bar("judging real pictures", len(opened.ids(split))) as bar:
+            bounds = measure_real(scoring, opened, split, target, prompts.rows, bar.advance)
+        record.ceiling, record.floor = bounds.ceiling, bounds.floor
+        seconds["real"] = round(time.perf_counter() - start, 3)
+    groups = dict(zip((f"{i:06d}" for i in range(n)), prompts.groups, strict=True))
+    with Bar("generating and judging", n * len(todo)) as bar:
+        for scale in todo:
+            if until_saturation and saturated(record.points, rows, groups):
+                say(f"Semantic Recall is saturated: twice no gain of {GAIN} was within the interval. The sweep stops.")
+                break
+            measured = measure_point(
+                generator,
+                scoring,
+                prompts,
+                scale,
+                seed=seed,
+                size=target,
+                batch_size=batch_size,
+                keep=keep_samples,
+                tick=bar.advance,
+            )
+            if keep_samples:
+                name = "all" if scale is None else f"guidance-{scale:g}"
+                write_samples(folder.path / "samples" / name, measured.kept, opened)
+            record.points = sorted([*record.points, measured.point], key=lambda point: point.guidance or 0)
+            rows.update({(_key(scale), sample): values for sample, values in measured.per_sample.items()})
+            pareto.mark(record)
+            seconds["sweep"] = round(time.perf_counter() - began, 3)
+            record.provenance = record.provenance.model_copy(update={"seconds": seconds})
+            folder.write(record, rows)
+            say(_line(measured.point))
+    return record
+
+
+def trained(model: str, dataset: str, device: str) -> Path:
+    """The checkpoint that `--train` makes first, or went on with if an earlier try was stopped."""
+    out = Path("runs") / f"train-{model}-{Path(dataset).name}"
+    return run_training(model=model, dataset=dataset, out=out, resume=(out / "config.json").exists(), device=device)
+
+
+def saturated(points: Sequence[Point], rows: Rows, groups: dict[str, str]) -> bool:
+    """Whether at the last two scales the paired 95 % interval of the gain in Semantic Recall ended below GAIN."""
+    scales = sorted(point.guidance for point in points if point.guidance is not None)
+    if len(scales) < 3:
+        return False
+    column = "semantic-recall"
+    for lower, upper in zip(scales[-3:-1], scales[-2:], strict=True):
+        ids = [
+            sample
+            for sample in groups
+            if rows.get((_key(lower), sample), {}).get(column) is not None
+            and rows.get((_key(upper), sample), {}).get(column) is not None
+        ]
+        if len(ids) < 2:
+            return False
+        before, after = (np.array([rows[(_key(s), i)][column] for i in ids], float) for s in (lower, upper))
+        gain = paired_difference(after, before, [groups[i] for i in ids], seed=0)
+        if gain.interval is None or gain.interval[1] >= GAIN:
+            return False
+    return True
+
+
+def _key(scale: float | None) -> str:
+    return "" if scale is None else f"{scale:g}"
+
+
+def _line(point: Point) -> str:
+    scores = ", ".join(f"{name} {score.text()}" for name, score in point.scores.items())
+    label = "" if point.guidance is None else f"guidance {point.guidance:g}: "
+    return f"{label}{scores} ({sum(point.seconds.values()):.0f} s)"

@@ -1,0 +1,441 @@
+"""Table 1: the paper's numbers, and below them, apart, what was measured here.
+
+Published and measured numbers stand in blocks of their own, and so do measured numbers of different datasets or
+protocols; nothing is ranked across blocks. Knows records and the published file; measures nothing.
+"""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from importlib.resources import files
+from io import StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gcbench.core.errors import UserError
+from gcbench.core.protocol import Protocol
+from gcbench.core.record import Record
+from gcbench.core.score import Score
+
+MISSING = "–"
+CAPTIONED = "with captions"
+
+
+class Column(NamedTuple):
+    """A column of the table: metric `key`, or its further column `also`, shown as value · scale."""
+
+    name: str
+    title: str
+    key: str
+    also: str | None = None
+    scale: float = 1.0
+
+    def of(self, scores: Mapping[str, Score]) -> Score | None:
+        score = scores.get(self.key)
+        return score if score is None or self.also is None else score.also.get(self.also)
+
+
+FID = Column("fid", "FID ↓", "fid")
+MIOU = Column("miou", "mIoU (%) ↑", "miou", scale=100)
+FSD = Column("fsd", "FSD (%²) ↓", "fsd")
+PUBLISHED = (FID, MIOU, FSD)
+MEASURED = (
+    FID,
+    Column("fd", "FD(segmenter) ↓", "fd"),
+    MIOU,
+    Column("void_share", "void share (%)", "miou", "void_share"),
+    FSD,
+    Column("fsd_void_drop", "FSD void=drop (%²) ↓", "fsd", "void=drop"),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number in its column's unit, half its 95 % interval where there is one, or why there is none."""
+
+    value: Decimal | float | None = None
+    half: float | None = None
+    interval: tuple[float, float] | None = None
+    n: int | None = None
+    reason: str | None = None
+
+    def text(self) -> str:
+        if self.value is None:
+            return MISSING
+        if isinstance(self.value, Decimal):
+            return str(self.value)  # as printed in the paper: 65.80 stays 65.80
+        return f"{self.value:.2f}" if self.half is None else f"{self.value:.2f} ± {self.half:.2f}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """kind: `published`, `model`, `ceiling` or `floor`. text: what the model was told."""
+
+    name: str
+    kind: str
+    text: str
+    cells: dict[str, Cell]
+    guidance: float | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows that may be compared with each other, and with nothing outside. No rows: `notes` say why."""
+
+    title: str
+    status: str
+    dataset: str
+    columns: tuple[Column, ...]
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    protocol: Protocol | None = None
+
+    def heading(self, column: Column) -> str:
+        """A measured FID carries its n in its name."""
+        if column is FID and self.protocol is not None:
+            return f"FID@{self.protocol.n} ↓"
+        return column.title
+
+    def grid(self) -> list[list[str]]:
+        """Headings, then one list of texts a row."""
+        head = ["model", "text", *(self.heading(column) for column in self.columns)]
+        return [head, *([row.name, row.text, *(row.cells[c.name].text() for c in self.columns)] for row in self.rows)]
+
+
+def rows(dataset: str = "cityscapes", measured_root: Path | None = None) -> list[Block]:
+    """The published block, the measured blocks of `dataset` (or one line that there are none), those of other datasets.
+
+    measured_root: a folder that holds `<dataset>/*.json` records, run directories, or both; None for the records
+    that come with gcbench.
+
+    Raises:
+        UserError: `measured_root` is not there, or a record in it cannot be read.
+    """
+    records = _bundled() if measured_root is None else _records(Path(measured_root))
+    grouped: dict[str, list[Record]] = {}
+    for record in records:
+        grouped.setdefault(_comparable(record.protocol), []).append(record)
+    measured = sorted(map(_measured, grouped.values()), key=lambda block: (block.dataset != dataset, block.dataset))
+    if not any(block.dataset == dataset for block in measured):
+        nothing = f"no measured record of {dataset}; `gcbench sweep --dataset {dataset}` makes one"
+        measured.insert(0, Block(f"measured on {dataset}", "measured", dataset, MEASURED, notes=[nothing]))
+    return [_published(), *measured]
+
+
+def render(format: str = "rich", dataset: str = "cityscapes", measured_root: Path | None = None) -> str:
+    """The table of `rows` as text: `rich` (for a terminal), `md`, `latex`, `csv` or `json`.
+
+    Raises:
+        UserError: another format, or what `rows` raises.
+    """
+    if format not in FORMATS:
+        raise UserError(f"unknown --format {format!r}; choose one of {', '.join(FORMATS)}")
+    return FORMATS[format](rows(dataset, measured_root))
+
+
+def _published() -> Block:
+    text = (files("gcbench.results") / "published" / "table1.json").read_text(encoding="utf-8")
+    table = json.loads(text, parse_float=Decimal)
+    source = table["source"]
+    return Block(
+        title=f"{table['status']} ({source['venue']} {source['year']}, {source['table']}), {table['dataset']}",
+        status=table["status"],
+        dataset=table["dataset"],
+        columns=PUBLISHED,
+        rows=[
+            Row(
+                row["title"],
+                row["status"],
+                "unconditional",
+                {column.name: Cell(row["values"][column.name]) for column in PUBLISHED},
+                note=row["note"],
+            )
+            for row in table["rows"]
+        ],
+        notes=[f"{name}: {unit}" for name, unit in table["units"].items()]
+        + [f"{row['title']}: {row['note']}" for row in table["rows"]],
+    )
+
+
+def _bundled() -> list[Record]:
+    folder = files("gcbench.results") / "measured"
+    return _records(Path(str(folder))) if folder.is_dir() else []
+
+
+def _records(root: Path) -> list[Record]:
+    """Every record below `root`, in the order of their paths. Of a run directory only its record.json."""
+    if not root.is_dir():
+        raise UserError(f"{root} is not a directory; give one that holds records or run directories")
+    if (root / "record.json").is_file():
+        return [Record.read(root / "record.json")]
+    found: list[Record] = []
+    for path in sorted(root.iterdir()):
+        if path.is_dir():
+            found.extend(_records(path))
+        elif path.suffix == ".json" and _is_record(path):
+            found.append(Record.read(path))
+    return found
+
+
+def _is_record(path: Path) -> bool:
+    """False for JSON of another kind, such as a checkpoint's card; broken JSON is left to `Record.read` to refuse."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return True
+    return isinstance(content, dict) and "schema_version" in content
+
+
+def _comparable(protocol: Protocol) -> str:
+    """What must agree within a block: all of the protocol but the sampler, which belongs to the model."""
+    return protocol.model_copy(update={"sampler": {}}).model_dump_json()
+
+
+def _measured(records: Sequence[Record]) -> Block:
+    """One block of records under one protocol: models by name and guidance, then ceiling and floor."""
+    protocol = records[0].protocol
+    lines: list[Row] = []
+    notes: list[str] = []
+    for record in sorted(records, key=lambda record: record.model.name):
+        for point in record.points:
+            text = _told(record.protocol, point.guidance)
+            note = record.model.note
+            lines.append(Row(record.model.name, "model", text, _cells(point.scores), point.guidance, note))
+        if record.model.note:
+            notes.append(f"{record.model.name}: {record.model.note}")
+        if record.protocol.sampler:
+            settings = ", ".join(f"{key} {_plain(value)}" for key, value in record.protocol.sampler.items())
+            notes.append(f"{record.model.name}: sampler {settings}")
+    lines += _bounds("ceiling", "ceiling (real pairs)", (record.ceiling for record in records))
+    lines += _bounds("floor", "floor (real pairs, permuted)", (record.floor for record in records))
+    if any(row.text.startswith(CAPTIONED) for row in lines):
+        notes.append("with captions: not to be set beside the paper's Table 1, which is unconditional")
+    for row in lines:
+        if row.kind == "model":
+            for column in MEASURED:
+                if reason := row.cells[column.name].reason:
+                    notes.append(f"{row.name} ({row.text}), {column.name}: {reason}")
+    return Block(
+        f"measured on {protocol.dataset}: {_describe(protocol)}",
+        "measured",
+        protocol.dataset,
+        MEASURED,
+        lines,
+        list(dict.fromkeys(notes)),
+        protocol,
+    )
+
+
+def _told(protocol: Protocol, guidance: float | None) -> str:
+    """What a model read: guidance needs a text to follow, and a model without guidance may still read prompts."""
+    if guidance is not None:
+        return f"{CAPTIONED}, guidance {guidance:g}"
+    return CAPTIONED if protocol.prompts is not None else "unconditional"
+
+
+def _bounds(kind: str, name: str, bounds: Iterable[Mapping[str, Score]]) -> list[Row]:
+    """One row a distinct ceiling or floor; a row of dashes where no record has one."""
+    distinct: list[dict[str, Cell]] = []
+    for scores in bounds:
+        cells = _cells(scores)
+        if scores and cells not in distinct:
+            distinct.append(cells)
+    return [
+        Row(name, kind, "own captions" if kind == "ceiling" else "permuted captions", c)
+        for c in distinct or [_cells({})]
+    ]
+
+
+def _cells(scores: Mapping[str, Score]) -> dict[str, Cell]:
+    return {column.name: _cell(column.of(scores), column.scale) for column in MEASURED}
+
+
+def _cell(score: Score | None, scale: float) -> Cell:
+    if score is None:
+        return Cell()
+    if score.value is None:
+        return Cell(n=score.n, reason=f"{score.status}, {score.reason}")
+    interval = None if score.interval is None else (score.interval[0] * scale, score.interval[1] * scale)
+    half = None if interval is None else (interval[1] - interval[0]) / 2
+    return Cell(score.value * scale, half, interval, score.n)
+
+
+def _describe(protocol: Protocol) -> str:
+    """The protocol in one line."""
+    height, width = protocol.size
+    facts = [
+        f"{protocol.dataset_version}, split {protocol.split}",
+        f"n = {protocol.n}",
+        f"{height}×{width}",
+        f"resize {protocol.resize}",
+        f"reference of {protocol.reference_n}",
+        *(f"{role} {name}" for role, name in protocol.evaluators.items()),
+        f"void {protocol.void}",
+    ]
+    if protocol.seed is not None:
+        facts.append(f"seed {protocol.seed}")
+    if protocol.prompts is not None:
+        facts.append(f"prompts {protocol.prompts}")
+    return "; ".join(facts)
+
+
+def _plain(value: float | str) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _rich(blocks: Sequence[Block]) -> str:
+    out = StringIO()
+    console = Console(file=out, width=shutil.get_terminal_size((120, 24)).columns, highlight=False)
+    for block in blocks:
+        console.print(Text(block.title, style="bold"))
+        head, *body = block.grid()
+        if body:
+            table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+            for place, name in enumerate(head):
+                number = place >= 2
+                heading = Text(name.replace(" ", "\n", 1) if number else name)
+                table.add_column(heading, justify="right" if number else "left", no_wrap=number)
+            for row in body:
+                table.add_row(*map(Text, row))
+            console.print(table)
+        for note in block.notes:
+            console.print(Text(note, style="dim"))
+        console.print()
+    return out.getvalue().rstrip() + "\n"
+
+
+def _markdown(blocks: Sequence[Block]) -> str:
+    parts = []
+    for block in blocks:
+        head, *body = ([cell.replace("|", "\\|") for cell in row] for row in block.grid())
+        lines = [f"**{block.title}**", ""]
+        if body:
+            rule = ["---", "---", *["---:"] * (len(head) - 2)]
+            lines += [f"| {' | '.join(row)} |" for row in [head, rule, *body]]
+            lines.append("")
+        lines += [f"- {note}" for note in block.notes]
+        parts.append("\n".join(lines).rstrip())
+    return "\n\n".join(parts) + "\n"
+
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "²": "$^2$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "–": "--",
+}
+
+
+def _latex_text(text: str) -> str:
+    return "".join(LATEX.get(letter, letter) for letter in text)
+
+
+def _latex(blocks: Sequence[Block]) -> str:
+    """One `tabular` a block; needs no package."""
+    parts = []
+    for block in blocks:
+        head, *body = ([_latex_text(cell) for cell in row] for row in block.grid())
+        lines = [rf"\noindent\textbf{{{_latex_text(block.title)}}}\par"]
+        if body:
+            lines += [rf"\begin{{tabular}}{{ll{'r' * (len(head) - 2)}}}", r"\hline"]
+            lines += [" & ".join(head) + r" \\", r"\hline"]
+            lines += [" & ".join(row) + r" \\" for row in body]
+            lines += [r"\hline", r"\end{tabular}\par"]
+        lines += [rf"\noindent {_latex_text(note)}\par" for note in block.notes]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+CSV = (
+    *("block", "status", "dataset", "kind", "model", "text", "guidance", "metric", "value", "low", "high", "n"),
+    *("n_protocol", "size", "evaluators", "reason"),
+)
+
+
+def _csv(blocks: Sequence[Block]) -> str:
+    """One line a number: tidy, with an empty `value` where it is missing."""
+    out = StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CSV)
+    for number, block in enumerate(blocks):
+        protocol = block.protocol
+        setting: list[Any] = ["", "", ""]
+        if protocol is not None:
+            judges = "; ".join(f"{role}={name}" for role, name in protocol.evaluators.items())
+            setting = [protocol.n, "x".join(map(str, protocol.size)), judges]
+        for row in block.rows:
+            for column in block.columns:
+                cell = row.cells[column.name]
+                low, high = cell.interval or ("", "")
+                value = "" if cell.value is None else cell.value
+                count = "" if cell.n is None else cell.n
+                guidance = "" if row.guidance is None else row.guidance
+                who = [number, block.status, block.dataset, row.kind, row.name, row.text, guidance]
+                writer.writerow([*who, column.name, value, low, high, count, *setting, cell.reason or ""])
+    return out.getvalue()
+
+
+def _json(blocks: Sequence[Block]) -> str:
+    def number(value: Decimal | float | None) -> float | None:
+        return None if value is None else float(value)
+
+    content = [
+        {
+            "title": block.title,
+            "status": block.status,
+            "dataset": block.dataset,
+            "protocol": None if block.protocol is None else block.protocol.model_dump(mode="json"),
+            "rows": [
+                {
+                    "model": row.name,
+                    "kind": row.kind,
+                    "text": row.text,
+                    "guidance": row.guidance,
+                    "note": row.note,
+                    "scores": {
+                        name: {
+                            "value": number(cell.value),
+                            "interval": cell.interval,
+                            "n": cell.n,
+                            "reason": cell.reason,
+                        }
+                        for name, cell in row.cells.items()
+                    },
+                }
+                for row in block.rows
+            ],
+            "notes": block.notes,
+        }
+        for block in blocks
+    ]
+    return json.dumps({"blocks": content}, indent=1, ensure_ascii=False) + "\n"
+
+
+FORMATS: dict[str, Callable[[Sequence[Block]], str]] = {
+    "rich": _rich,
+    "md": _markdown,
+    "latex": _latex,
+    "csv": _csv,
+    "json": _json,
+}

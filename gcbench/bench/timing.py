@@ -1,0 +1,125 @@
+"""`gcbench bench`: the parts whose speed is promised, each timed in one run beside what it is compared with."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from gcbench.bench.provenance import machine
+from gcbench.data.streets import Streets
+from gcbench.diffusion.joint import JointProcess, ProcessConfig
+from gcbench.diffusion.noise import SeededNoise
+from gcbench.statistics.frechet import frechet_distance
+
+
+class Timed(NamedTuple):
+    """value and unit of one figure; `against` names what `ratio` compares it with, in the same run."""
+
+    name: str
+    value: float
+    unit: str
+    against: str = ""
+    ratio: float | None = None
+
+
+def seconds(act: Callable[[], object], repeats: int = 5) -> float:
+    """The median of `repeats` runs, after one that is not counted."""
+    act()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        act()
+        times.append(time.perf_counter() - began)
+    return median(times)
+
+
+def one_hot_gumbel_step(log_x: Tensor, logits: Tensor, a: float, s: float, classes: int) -> Tensor:
+    """The usual way: K-channel log one-hots, log-space posterior, Gumbel-max. Kept as the yardstick."""
+    log_p0 = logits.log_softmax(1)
+    first = torch.logaddexp(log_x + np.log(a), torch.full_like(log_x, np.log((1 - a) / classes)))
+    second = torch.logaddexp(log_p0 + np.log(s), torch.full_like(log_x, np.log((1 - s) / classes)))
+    joint = first + second
+    joint = joint - joint.logsumexp(1, keepdim=True)
+    gumbel = -torch.log(-torch.log(torch.rand_like(joint) + 1e-30) + 1e-30)
+    drawn = (joint + gumbel).argmax(1)
+    return torch.nn.functional.one_hot(drawn, classes).permute(0, 3, 1, 2).float().clamp_min(1e-30).log()
+
+
+def sampling_maths(b: int = 16, classes: int = 20, size: tuple[int, int] = (64, 128)) -> list[Timed]:
+    """A sampling step without its network: guidance excluded, thresholding, both posteriors and all draws included."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(b, 3, *size, generator=generator)
+    eps = torch.randn(b, 3, *size, generator=generator)
+    y = torch.randint(0, classes, (b, *size), generator=generator)
+    logits = torch.randn(b, classes, *size, generator=generator) * 3
+    process = JointProcess(ProcessConfig(classes=classes))
+    noise = SeededNoise(range(b))
+    ours = seconds(lambda: process.step(x, y, eps, logits, 600, 560, noise)) / b
+    label = seconds(lambda: process._label_step(y, logits, 600, 560, noise)) / b
+    log_x = torch.nn.functional.one_hot(y, classes).permute(0, 3, 1, 2).float().clamp_min(1e-30).log()
+    level_t, level_s = process.label.alpha_bar[600], process.label.alpha_bar[560]
+    a, s = float(level_t / level_s), float(level_s)
+    usual = seconds(lambda: one_hot_gumbel_step(log_x, logits, a, s, classes)) / b
+    against = "with one-hot log-space Gumbel labels"
+    return [
+        Timed(
+            "sampling step outside the network, 64×128, K = 20",
+            1e3 * ours,
+            "ms a picture",
+            against,
+            (ours - label + usual) / ours,
+        ),
+        Timed("its label part", 1e3 * label, "ms a picture", "one-hot log-space Gumbel", usual / label),
+    ]
+
+
+def drawing() -> Timed:
+    dataset = Streets.open()
+    took = seconds(lambda: [dataset.pair("train", i, (64, 128)) for i in range(50)], 3) / 50
+    return Timed("streets, drawn pairs", 1 / took, "a second")
+
+
+def frechet() -> Timed:
+    from scipy.linalg import sqrtm
+
+    rng = np.random.default_rng(0)
+    real, made = rng.gamma(0.5, size=(500, 512)), rng.gamma(0.5, size=(500, 512)) + 0.1
+
+    def usual() -> float:
+        s1, s2 = np.cov(real, rowvar=False), np.cov(made, rowvar=False)
+        return float(np.trace(s1 + s2 - 2 * np.real(sqrtm(s1 @ s2))))
+
+    ours = seconds(lambda: frechet_distance(real, made), 3)
+    return Timed("Fréchet distance, n = 500, d = 512", 1e3 * ours, "ms", "scipy's sqrtm", seconds(usual, 1) / ours)
+
+
+def help_page() -> Timed:
+    took = seconds(
+        lambda: subprocess.run([sys.executable, "-m", "gcbench", "--help"], check=True, capture_output=True), 5
+    )
+    return Timed("gcbench --help, warm", took, "s")
+
+
+def run(as_json: bool = False) -> list[Timed]:
+    """Time everything and print a table, or JSON."""
+    rows = [*sampling_maths(), drawing(), frechet(), help_page()]
+    if as_json:
+        print(json.dumps({"machine": machine("cpu"), "figures": [row._asdict() for row in rows]}, indent=1))
+        return rows
+    table = Table(box=None, pad_edge=False, header_style="bold", title=machine("cpu"), title_justify="left")
+    for head in ("what", "figure", "", "times faster than"):
+        table.add_column(head, justify="right" if head == "figure" else "left")
+    for row in rows:
+        ratio = "" if row.ratio is None else f"{row.ratio:.1f}× {row.against}"
+        table.add_row(row.name, f"{row.value:.3g}", row.unit, ratio)
+    Console(highlight=False).print(table)
+    return rows

@@ -1,0 +1,79 @@
+"""`gcbench train`: a model or an evaluator of a dataset, by its own recipe, with the one trainer."""
+
+from pathlib import Path
+from typing import Any
+
+from gcbench.bench.console import Bar, say
+from gcbench.bench.provenance import provenance
+from gcbench.core.errors import UserError
+from gcbench.core.recipe import Recipe
+from gcbench.core.registry import registry
+from gcbench.data.find import open_dataset
+from gcbench.training.pairs import Pairs
+from gcbench.training.trainer import train
+
+
+def recipe_of(model: str | None, evaluator: str | None, dataset_name: str, settings: dict[str, Any]) -> Recipe:
+    """The recipe of a registered model or evaluator.
+
+    Raises:
+        UserError: neither or both are named, or what is named cannot be trained.
+    """
+    if (model is None) == (evaluator is None):
+        raise UserError("name one thing to train: --model NAME or --evaluator ROLE")
+    found = registry("models")[model] if model else registry("evaluators")[str(evaluator)]
+    if not hasattr(found, "recipe"):
+        raise UserError(f"{model or evaluator} has nothing to train; see `gcbench list models`")
+    return found.recipe(open_dataset(dataset_name), settings)
+
+
+def run_training(
+    *,
+    model: str | None = None,
+    evaluator: str | None = None,
+    dataset: str = "streets",
+    settings: dict[str, Any] | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    limit: int | None = None,
+) -> Path:
+    """Train and return the checkpoint's path."""
+    recipe = recipe_of(model, evaluator, dataset, settings or {})
+    opened = recipe.dataset
+    split = opened.splits[0]
+    cfg = recipe.train_config
+    out = out or Path("runs") / f"train-{model or evaluator}-{opened.name}"
+    count = sum(p.numel() for p in recipe.parameters() if p.requires_grad)
+    n = min(limit or len(opened.ids(split)), len(opened.ids(split)))
+    say(
+        f"Training {model or evaluator} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{split}"
+        f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} pictures. Run: {out}"
+    )
+    with Bar("reading pairs", n) as bar:
+        pairs = Pairs(opened, split, recipe.size, limit=limit, tick=bar.advance)
+    with Bar("training", cfg.steps) as bar:
+
+        def tick(step: int, loss: float, speed: float) -> None:
+            bar.set(step, f"loss {loss:.3f}, {speed:.0f} pictures/s")
+
+        facts = provenance(device)
+        path = train(
+            recipe,
+            pairs,
+            out,
+            provenance={
+                "command": facts.command,
+                "device": facts.device,
+                "packages": facts.packages,
+                "dataset_version": opened.version,
+                "split": split,
+                "pairs": n,
+                "train": cfg.model_dump(),
+            },
+            resume=resume,
+            device=device,
+            tick=tick,
+        )
+    say(f"Wrote {path} ({path.stat().st_size / 2**20:.1f} MiB)")
+    return path

@@ -1,0 +1,114 @@
+"""Checkpoints: a safetensors file of weights and a JSON file of the same name that says what they are."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gcbench.core.errors import UserError
+from gcbench.core.files import file_hash, write_atomic, write_text
+
+
+class Card(BaseModel):
+    """What a checkpoint is.
+
+    kind: `model` or `evaluator`. name: its entry point. classes: the classes it was trained for, in order, or
+    empty. dataset: what it was trained on. config: all that rebuilds the network and its process, schedules
+    included. provenance: command, machine, seconds, steps, package versions. sha256: of the weights' file, 12 digits.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: str
+    name: str
+    classes: tuple[str, ...] = ()
+    dataset: str = ""
+    config: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    sha256: str = ""
+
+
+class Checkpoint(NamedTuple):
+    state: dict[str, Tensor]
+    card: Card
+    path: Path
+
+
+def save(path: Path, state: dict[str, Tensor], card: Card, dtype: torch.dtype = torch.float32) -> None:
+    """Write `path` (.safetensors) and its card beside it, each atomically. Floating tensors are stored as `dtype`."""
+    path = Path(path)
+    tensors = {
+        key: value.detach().to("cpu", dtype if value.is_floating_point() else None).contiguous()
+        for key, value in state.items()
+    }
+    write_atomic(path, lambda temporary: save_file(tensors, temporary))
+    card = card.model_copy(update={"sha256": file_hash(path)})
+    write_text(path.with_suffix(".json"), card.model_dump_json(indent=1) + "\n")
+
+
+def load(path: Path, *, kind: str, name: str | None = None, classes: tuple[str, ...] | None = None) -> Checkpoint:
+    """Read weights (as float32) and their card; `path` is the .safetensors file or the directory that holds one.
+
+    Raises:
+        UserError: missing, truncated or altered files; a checkpoint of another kind, model or set of classes.
+    """
+    path = Path(path)
+    if path.is_dir():
+        found = sorted(path.glob("*.safetensors"))
+        if len(found) != 1:
+            raise UserError(f"{path} holds {len(found)} .safetensors files; name the file itself")
+        path = found[0]
+    if not path.is_file():
+        raise UserError(f"checkpoint {path} does not exist; give the .safetensors file that `gcbench train` wrote")
+    if path.suffix != ".safetensors":
+        raise UserError(f"checkpoint {path} is not a .safetensors file; give the file that `gcbench train` wrote")
+    card = read_card(path)
+    if card.kind != kind or (name is not None and card.name != name):
+        wanted = name or kind
+        raise UserError(f"checkpoint {path} is of the {card.kind} {card.name!r}, not of {wanted!r}; choose another")
+    if classes is not None and card.classes and card.classes != classes:
+        first = next(
+            (f"{a!r} where {b!r} is expected" for a, b in zip(card.classes, classes, strict=False) if a != b),
+            "another number of them",
+        )
+        raise UserError(
+            f"checkpoint {path} was trained for {len(card.classes)} other classes than the dataset's {len(classes)}"
+            f" ({first}); train one for this dataset"
+        )
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"checkpoint {path} cannot be read ({error}); it may be truncated, copy it again") from None
+    if card.sha256 and file_hash(path) != card.sha256:
+        raise UserError(f"checkpoint {path} is not the file that its card describes (SHA-256 differs); copy both again")
+    return Checkpoint({key: v.float() if v.is_floating_point() else v for key, v in state.items()}, card, path)
+
+
+def read_card(path: Path) -> Card:
+    """The card beside the weights at `path`."""
+    beside = Path(path).with_suffix(".json")
+    try:
+        return Card.model_validate_json(beside.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{beside} is missing; a checkpoint is a .safetensors file with its .json beside it") from None
+    except ValidationError:
+        raise UserError(
+            f"{beside} is not the card of a checkpoint; copy it again from where the weights came"
+        ) from None
+
+
+def fill(module: torch.nn.Module, checkpoint: Checkpoint) -> None:
+    """Load the weights into `module`, strictly.
+
+    Raises:
+        UserError: names, shapes or number of weights differ from the module's.
+    """
+    try:
+        module.load_state_dict(checkpoint.state)
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise UserError(f"checkpoint {checkpoint.path} does not fit the network of its own config: {first}") from None

@@ -1,0 +1,186 @@
+"""What a dataset, a model, an evaluator and a metric must offer. Plug-ins implement these; the engine knows no more."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+
+from gcbench.core.samples import Features, Samples
+from gcbench.core.score import Score
+
+Size = tuple[int, int]
+"""(H, W) in pixels."""
+
+
+class Dataset(ABC):
+    """Pairs of a picture and its layout, with captions.
+
+    classes: K names; a class's place is its id in every layout. palette: K RGB triples. void: the id of the
+    void class, or None. size: the default (H, W). splits: names. aliases: class name -> the words (lower case,
+    singular and plural) by which a text names it; void has none. resize: how pictures are brought to size.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    void: int | None
+    size: Size
+    splits: tuple[str, ...]
+    aliases: Mapping[str, tuple[str, ...]]
+    resize: str
+
+    @classmethod
+    @abstractmethod
+    def open(cls) -> "Dataset":
+        """The dataset where it is looked for (`$GCBENCH_DATA/<name>`), or a UserError that says where to put what."""
+
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """What data this is: the generator's version, or a hash of the file list. Part of every protocol."""
+
+    @abstractmethod
+    def ids(self, split: str) -> Sequence[str]:
+        """The names of the split's pairs, in a fixed order. UserError if the split is unknown."""
+
+    @abstractmethod
+    def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
+        """Picture uint8 [H,W,3] and layout uint8 [H,W] of class ids. UserError names an unreadable file."""
+
+    @abstractmethod
+    def captions(self, split: str, index: int) -> Sequence[str]:
+        """The texts of a pair, at least one."""
+
+    def groups(self, split: str) -> Sequence[str]:
+        """What is dependent: one name a pair. Independent pairs have their own id."""
+        return self.ids(split)
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How a model is opened. A model ignores what it has no use for.
+
+    checkpoint: a file, or None to look in `$GCBENCH_WEIGHTS` and among the bundled weights. device: a torch
+    device. precision: of the network. steps: sampling steps, None for the model's default.
+    """
+
+    checkpoint: Path | None = None
+    device: str = "cpu"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    steps: int | None = None
+    batch_size: int = 16
+
+
+class Model(ABC):
+    """What generates.
+
+    conditional: it reads prompts. guided: guidance changes its samples. layouts: it draws layouts too.
+    """
+
+    conditional: bool
+    guided: bool
+    layouts: bool
+
+    @classmethod
+    @abstractmethod
+    def open(cls, dataset: Dataset, options: ModelOptions) -> "Model":
+        """A model ready to generate samples of `dataset`."""
+
+    @abstractmethod
+    def generate(
+        self,
+        prompts: Sequence[str] | None,
+        *,
+        n: int,
+        size: Size,
+        guidance: float,
+        seeds: Sequence[int],
+    ) -> Samples:
+        """n samples. Sample i depends on prompts[i] and seeds[i] only: never on batch size or order."""
+
+    def describe(self) -> Mapping[str, str | int | None]:
+        """`weights` (hash), `trained_on`, `parameters`, `note`: what a record says of this model."""
+        return {}
+
+    def sampler(self) -> Mapping[str, float | str]:
+        """The sampler's settings, for the protocol."""
+        return {}
+
+
+class Evaluator(ABC):
+    """A network that judges, in a role (`segmenter`, `inception`, `clip`, `attributes`).
+
+    id: names architecture, training data if not the standard one, weights' hash, input scale and precision.
+    """
+
+    role: ClassVar[str]
+    id: str
+
+    @classmethod
+    @abstractmethod
+    def open(cls, dataset: Dataset, *, spec: str | None = None, device: str = "cpu") -> "Evaluator":
+        """The evaluator for `dataset`; `spec` is what stands after `ROLE=` in `--evaluator ROLE=ID[@FILE]`."""
+
+    @abstractmethod
+    def __call__(self, images: torch.Tensor) -> Features:
+        """Judge uint8 [B,3,H,W] pictures."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a metric may know of the dataset that it scores on."""
+
+    classes: tuple[str, ...]
+    void: int | None
+    aliases: Mapping[str, tuple[str, ...]]
+
+
+class Metric(ABC):
+    """A number over a set of samples.
+
+    needs: of `images`, `layouts`, `prompts`, `reference`. roles: evaluators whose features it reads.
+    direction: which way is better. unit: of its value. title: its column's heading.
+    summary: one line for `gcbench list metrics`. reference: what `update_reference` builds, if `needs` has it.
+    """
+
+    needs: ClassVar[frozenset[str]]
+    roles: ClassVar[tuple[str, ...]] = ()
+    direction: ClassVar[Literal["higher", "lower"]]
+    unit: ClassVar[str]
+    title: ClassVar[str]
+    summary: ClassVar[str]
+    thresholds: ClassVar[Mapping[str, float]] = {}
+    reference: Any
+
+    def __init__(self, task: Task):
+        self.task = task
+
+    def fresh(self) -> Self:
+        """An instance without samples that shares this one's reference."""
+        new = type(self)(self.task)
+        if "reference" in self.needs:
+            new.reference = self.reference
+        return new
+
+    def update_reference(self, samples: Samples, features: Mapping[str, Features]) -> None:  # noqa: B027
+        """Add real pairs to the reference. Only called where `needs` has `reference`."""
+
+    @abstractmethod
+    def update(self, samples: Samples, features: Mapping[str, Features]) -> None:
+        """Add samples; `features[role]` is what the evaluator of that role said of them."""
+
+    @abstractmethod
+    def merge(self, other: "Metric") -> None:
+        """Take in the samples of another instance (not its reference), exactly as if it had been one run."""
+
+    @abstractmethod
+    def compute(self) -> Score:
+        """The score of all samples so far."""
+
+    def per_sample(self) -> Mapping[str, Mapping[str, float | None]]:
+        """column -> sample id -> value, for metrics that are means over pictures; empty for set metrics."""
+        return {}

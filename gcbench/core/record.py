@@ -1,0 +1,95 @@
+"""What a run writes down: protocol, scores and provenance, as one JSON file of a fixed schema."""
+
+import json
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gcbench.core.errors import UserError
+from gcbench.core.files import write_text
+from gcbench.core.protocol import Protocol
+from gcbench.core.score import Score
+
+SCHEMA_VERSION: Final = 1
+
+
+class ModelInfo(BaseModel):
+    """Which model was measured: its name, the hash of its weights, where they come from."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    weights: str | None = None
+    trained_on: str | None = None
+    parameters: int | None = None
+    note: str | None = None
+
+
+class Point(BaseModel):
+    """One setting of a model: a guidance scale (None where the model has none) and its scores."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    guidance: float | None = None
+    scores: dict[str, Score] = Field(default_factory=dict)
+    pareto: bool | None = None
+    seconds: dict[str, float] = Field(default_factory=dict)
+
+
+class Provenance(BaseModel):
+    """Where and when it was measured. Not part of what must be equal between two runs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    gcbench: str
+    packages: dict[str, str] = Field(default_factory=dict)
+    python: str = ""
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    device: str = ""
+    command: str = ""
+    created: str = ""
+    seconds: dict[str, float] = Field(default_factory=dict)
+
+
+class Record(BaseModel):
+    """One run: a list of points under one protocol, with the ceiling and the floor of each metric.
+
+    ceiling: real pictures with their own captions; floor: the same with captions permuted among pictures.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    kind: str
+    model: ModelInfo
+    protocol: Protocol
+    ceiling: dict[str, Score] = Field(default_factory=dict)
+    floor: dict[str, Score] = Field(default_factory=dict)
+    points: list[Point] = Field(default_factory=list)
+    provenance: Provenance
+
+    def write(self, path: Path) -> None:
+        """Write atomically: a reader sees the old file or the new one."""
+        write_text(path, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "Record":
+        """Read and validate.
+
+        Raises:
+            UserError: the file is missing, is no record, or has another schema version.
+        """
+        try:
+            return cls.model_validate_json(Path(path).read_text())
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist; give a run directory or a record.json") from None
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "JSON"
+            raise UserError(f"{path} is not a record of schema {SCHEMA_VERSION} (first fault at {where})") from None
+
+
+def schema_text() -> str:
+    """The JSON schema of a record, as it stands in `results/record.schema.json`."""
+    return json.dumps(Record.model_json_schema(), indent=1) + "\n"

@@ -1,0 +1,56 @@
+"""One measured number, with its interval, or the reason why it is missing."""
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Status = Literal["ok", "skipped", "failed"]
+
+
+class Score(BaseModel):
+    """A metric's value on a set of samples. What is missing stays missing: value None, status and reason say why.
+
+    value: in the metric's unit. standard_error and interval (95 %) are for the expectation of the metric at
+    this n with the reference fixed. n: pictures scored; unscored: pictures that could not be.
+    detail: named lists or maps (per class, leave-one-block-out values). also: further columns of the same
+    metric (precision beside recall), each a Score of its own.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    value: float | None = None
+    standard_error: float | None = None
+    interval: tuple[float, float] | None = None
+    n: int = 0
+    unscored: int = 0
+    status: Status = "ok"
+    reason: str | None = None
+    detail: dict[str, dict[str, float | None] | list[float | None]] = Field(default_factory=dict)
+    also: dict[str, "Score"] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _missing_stays_missing(self) -> "Score":
+        if self.status == "ok":
+            if self.value is None or not math.isfinite(self.value):
+                raise ValueError("a score with status ok needs a finite value")
+        elif self.value is not None or not self.reason:
+            raise ValueError(f"a {self.status} score has no value and gives its reason")
+        return self
+
+    @classmethod
+    def skipped(cls, reason: str, n: int = 0, unscored: int = 0) -> "Score":
+        return cls(status="skipped", reason=reason, n=n, unscored=unscored)
+
+    @classmethod
+    def failed(cls, reason: str, n: int = 0) -> "Score":
+        return cls(status="failed", reason=reason, n=n)
+
+    def text(self, digits: int = 3) -> str:
+        """`0.812 ± 0.010` (the value and half its 95 % interval), or the status."""
+        if self.value is None:
+            return self.status
+        if self.interval is None:
+            return f"{self.value:.{digits}f}"
+        low, high = self.interval
+        return f"{self.value:.{digits}f} ± {(high - low) / 2:.{digits}f}"

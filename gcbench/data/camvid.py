@@ -1,0 +1,195 @@
+"""CamVid in the SegNet tutorial's layout: real photographs in 11 classes + void.
+
+    <root>/{train,val,test}.txt             lines "…/train/STEM.png …/trainannot/STEM.png"
+    <root>/{train,val,test}{,annot}/STEM.png
+
+The tutorial's own val split is every second frame of a video that its train split has too. So the lists
+are pooled here and whole sequences (the file name up to the first "_") are held out: `train` is 0016E5
+and 0001TP, `val` is 0006R0 and any other that is there (Seq05VD of the tutorial's test list).
+
+A sample is a crop of three quarters of the frame's height and width at a place seeded by its id: 96x128
+by default, which is a 192x256 frame at two thirds of its scale. Another size shows the same crop,
+stretched if its proportions differ. A frame gives four crops to `train` and two to `val`; all first
+crops come before the second ones. A caption names the classes that cover at least 1 % of the crop.
+
+Groups: frames of a sequence look alike, and `val` may be a single sequence. A group is a tenth of a
+sequence, ten contiguous blocks of frames. Intervals clustered by group speak of these drives and not of
+other towns, and as frames on both sides of a block's edge still resemble each other, they are somewhat
+too narrow.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gcbench.core.contracts import Size
+from gcbench.core.errors import UserError
+from gcbench.data import images
+from gcbench.data.captions import build_caption, present
+from gcbench.data.pairs import Pair, PairFiles, check_split, generator
+from gcbench.data.root import data_root
+
+TRAIN_SEQUENCES = ("0016E5", "0001TP")
+CROPS = {"train": 4, "val": 2}
+CROP = 0.75  # of the frame's height and width
+BLOCKS = 10  # groups a sequence
+NAMED_FROM = 0.01  # of the area
+
+
+class CamVid(PairFiles):
+    """Frames of drives through Cambridge, held out by sequence; the module says how."""
+
+    name = "camvid"
+    classes = (
+        "sky",
+        "building",
+        "pole",
+        "road",
+        "pavement",
+        "tree",
+        "sign symbol",
+        "fence",
+        "car",
+        "pedestrian",
+        "bicyclist",
+        "void",
+    )
+    palette = (
+        (128, 128, 128),
+        (128, 0, 0),
+        (192, 192, 128),
+        (128, 64, 128),
+        (60, 40, 222),
+        (128, 128, 0),
+        (192, 128, 128),
+        (64, 64, 128),
+        (64, 0, 128),
+        (64, 64, 0),
+        (0, 128, 192),
+        (0, 0, 0),
+    )
+    void = 11
+    size = (96, 128)
+    splits = ("train", "val")
+    resize = f"{images.RESIZE}, crops of {CROP}"
+    aliases = {  # noqa: RUF012
+        "sky": ("sky", "skies"),
+        "building": ("building", "buildings", "house", "houses"),
+        "pole": ("pole", "poles", "column", "columns", "lamppost", "lampposts", "lamp post", "lamp posts"),
+        "road": ("road", "roads", "roadway", "roadways"),
+        "pavement": ("pavement", "pavements", "sidewalk", "sidewalks", "footpath", "footpaths"),
+        "tree": ("tree", "trees", "vegetation", "vegetations", "plant", "plants", "bush", "bushes"),
+        "sign symbol": (
+            "sign symbol",
+            "sign symbols",
+            "sign",
+            "signs",
+            "traffic sign",
+            "traffic signs",
+            "road sign",
+            "road signs",
+            "street sign",
+            "street signs",
+        ),
+        "fence": ("fence", "fences"),
+        "car": ("car", "cars", "automobile", "automobiles", "van", "vans"),
+        "pedestrian": ("pedestrian", "pedestrians", "person", "persons", "people"),
+        "bicyclist": ("bicyclist", "bicyclists", "cyclist", "cyclists"),
+    }
+
+    def __init__(self, root: Path):
+        self.root = Path(root)
+        frames: dict[str, Pair] = {}
+        missing: dict[str, list[str]] = {split: [] for split in self.splits}
+        for stem, picture, layout in _listed(self.root):
+            if picture.is_file() and layout.is_file():
+                frames[stem] = Pair(stem, picture, layout, _sequence(stem))
+            else:
+                absent = layout if picture.is_file() else picture
+                missing[_split(stem)].append(str(absent.relative_to(self.root)))
+        self.missing = {split: sorted(names) for split, names in missing.items()}
+        if not frames and not any(missing.values()):
+            raise UserError(
+                f"no list train.txt, val.txt or test.txt with frames in {self.root}; put the SegNet"
+                " tutorial's CamVid there, or use --dataset streets, which needs no files"
+            )
+        blocks = _blocks([frames[stem] for stem in sorted(frames)])
+        self.found = {
+            split: [
+                Pair(f"{pair.id}-{crop}", pair.picture, pair.layout, pair.group)
+                for crop in range(CROPS[split])
+                for pair in blocks
+                if _split(pair.id) == split
+            ]
+            for split in self.splits
+        }
+
+    @classmethod
+    def open(cls) -> "CamVid":
+        return cls(data_root(cls.name, "{train,val,test}.txt and the folders that they list"))
+
+    def read_layout(self, path: Path) -> np.ndarray:
+        return images.check_layout(images.read_layout(path), path, len(self.classes), self.void)
+
+    def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
+        check_split(self, split)
+        files = self.found[split][index]
+        picture, layout = self.read(files)
+        box = _crop(files.id, layout.shape)
+        return images.resize_picture(picture, size, box), images.resize_layout(layout, size, box)
+
+    def captions(self, split: str, index: int) -> Sequence[str]:
+        check_split(self, split)
+        files = self.found[split][index]
+        layout = self.read_layout(files.layout)
+        left, top, right, bottom = _crop(files.id, layout.shape)
+        names = present(layout[top:bottom, left:right], self.classes, self.void, NAMED_FROM)
+        return (build_caption(names, generator(files.id, "caption")),)
+
+
+def _crop(name: str, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of the crop called `name` in a frame of `shape` [H,W], in whole pixels."""
+    height, width = (round(CROP * side) for side in shape)
+    down, right = generator(name).random(2)
+    top, left = round(down * (shape[0] - height)), round(right * (shape[1] - width))
+    return left, top, left + width, top + height
+
+
+def _sequence(stem: str) -> str:
+    return stem.split("_")[0]
+
+
+def _split(stem: str) -> str:
+    return "train" if _sequence(stem) in TRAIN_SEQUENCES else "val"
+
+
+def _blocks(frames: Sequence[Pair]) -> list[Pair]:
+    """The frames, each in its group `<sequence>/<block>`."""
+    sequences: dict[str, list[Pair]] = defaultdict(list)
+    for frame in frames:
+        sequences[frame.group].append(frame)
+    return [
+        Pair(frame.id, frame.picture, frame.layout, f"{name}/{place * BLOCKS // len(members)}")
+        for name, members in sorted(sequences.items())
+        for place, frame in enumerate(members)
+    ]
+
+
+def _listed(root: Path) -> list[tuple[str, Path, Path]]:
+    """(stem, picture, layout) of every line of the lists; a line's last two path components count."""
+    rows = []
+    for name in ("train.txt", "val.txt", "test.txt"):
+        listing = root / name
+        if not listing.is_file():
+            continue
+        for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), 1):
+            words = line.split()
+            if not words:
+                continue
+            if len(words) != 2:
+                raise UserError(f"{listing}, line {number} is not 'PICTURE LAYOUT'; mend the line")
+            picture, layout = (root.joinpath(*Path(word).parts[-2:]) for word in words)
+            rows.append((picture.stem, picture, layout))
+    return rows

@@ -1,0 +1,108 @@
+"""Cityscapes in its standard tree, or anything exported into such a tree.
+
+    <root>/leftImg8bit/<split>/<city>/<stem>_leftImg8bit.png
+    <root>/gtFine/<split>/<city>/<stem>_gtFine_labelIds.png
+    <root>/captions/100_captions.jsonl      optional, also accepted as <root>/100_captions.jsonl
+
+The folder says the split, so the three cities of `val` are held out (the GCDP authors train on them too).
+Captions are the authors' JSON lines if they are there; otherwise each picture gets one, built in their
+wording from every class that its layout holds, in an order seeded by its file name.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from gcbench.core.errors import UserError
+from gcbench.data import images, urban
+from gcbench.data.captions import build_caption, present
+from gcbench.data.pairs import Pair, PairFiles, check_split, generator
+from gcbench.data.prompts import Line, read_prompts
+from gcbench.data.root import data_root
+
+PICTURE = "_leftImg8bit.png"
+LAYOUT = "_gtFine_labelIds.png"
+CAPTIONS = ("captions/100_captions.jsonl", "100_captions.jsonl")
+
+
+class Cityscapes(PairFiles):
+    """Street scenes of German cities in 19 classes + void. Pictures are taken as independent: each is its own group."""
+
+    name = "cityscapes"
+    classes = urban.CLASSES
+    palette = urban.PALETTE
+    void = urban.VOID
+    size = (128, 256)
+    aliases = urban.ALIASES
+
+    def __init__(self, root: Path):
+        self.root = Path(root)
+        found: dict[str, list[Pair]] = {}
+        missing: dict[str, list[str]] = {}
+        for split in ("train", "val"):
+            pictures = _by_key(self.root / "leftImg8bit" / split, PICTURE)
+            layouts = _by_key(self.root / "gtFine" / split, LAYOUT)
+            if pictures or layouts:
+                found[split] = [
+                    Pair(stem, pictures[city, stem], layouts[city, stem], stem)
+                    for city, stem in sorted(pictures.keys() & layouts.keys())
+                ]
+                alone = [pictures.get(key) or layouts[key] for key in sorted(pictures.keys() ^ layouts.keys())]
+                missing[split] = [str(path.relative_to(self.root)) for path in alone]
+        if not found:
+            raise UserError(
+                f"no Cityscapes pictures in {self.root}; put leftImg8bit/<split>/<city>/*{PICTURE} and"
+                f" gtFine/<split>/<city>/*{LAYOUT} there, or use --dataset streets, which needs no files"
+            )
+        self.found, self.missing = found, missing
+        self.splits = tuple(found)
+        self._built: dict[str, tuple[str, ...]] = {}
+
+    @classmethod
+    def open(cls) -> "Cityscapes":
+        return cls(data_root(cls.name, "leftImg8bit and gtFine"))
+
+    def read_layout(self, path: Path) -> np.ndarray:
+        labels = images.read_layout(path)
+        layout = urban.TRAIN_IDS[labels]
+        if layout.max() >= len(urban.CLASSES):
+            strange = np.unique(labels[layout >= len(urban.CLASSES)]).tolist()
+            raise UserError(
+                f"the layout {path} holds {', '.join(map(str, strange))}, which are no Cityscapes labelIds"
+                " (0 to 33); replace the file"
+            )
+        return layout
+
+    @cached_property
+    def captions_file(self) -> Path | None:
+        """The authors' captions, if they are there."""
+        return next((self.root / name for name in CAPTIONS if (self.root / name).is_file()), None)
+
+    @cached_property
+    def _lines(self) -> Mapping[str, Line]:
+        return read_prompts(self.captions_file) if self.captions_file else {}
+
+    def captions(self, split: str, index: int) -> Sequence[str]:
+        check_split(self, split)
+        files = self.found[split][index]
+        if self.captions_file:
+            if files.picture.stem not in self._lines:
+                raise UserError(
+                    f"{self.captions_file} has no line for {files.picture.name}; add it, or remove the file"
+                    " so that captions are built from the layouts"
+                )
+            return self._lines[files.picture.stem].text
+        if files.id not in self._built:
+            names = present(self.read_layout(files.layout), self.classes, self.void)
+            self._built[files.id] = (build_caption(names, generator(files.picture.name)),)
+        return self._built[files.id]
+
+    def _files(self) -> set[Path]:
+        return super()._files() | ({self.captions_file} if self.captions_file else set())
+
+
+def _by_key(folder: Path, ending: str) -> dict[tuple[str, str], Path]:
+    """(city, stem) -> file."""
+    return {(path.parent.name, path.name.removesuffix(ending)): path for path in folder.glob(f"*/*{ending}")}

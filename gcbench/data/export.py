@@ -1,0 +1,137 @@
+"""Write any dataset as a Cityscapes tree or as a plain folder; a resized copy is the latter."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from gcbench.core.contracts import Dataset, Size
+from gcbench.core.errors import UserError
+from gcbench.core.files import write_atomic, write_text
+from gcbench.data import cityscapes, urban
+from gcbench.data.folder import CONFIG, PROMPTS
+from gcbench.data.prompts import Line, read_prompts, write_prompts
+
+Form = Literal["cityscapes", "folder"]
+MANIFEST = "export.json"
+
+
+def export(
+    dataset: Dataset,
+    out: Path,
+    form: Form = "folder",
+    size: Size | None = None,
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write `dataset` into `out`; the number of pairs that it now holds of it.
+
+    form: `cityscapes` (only for the 20 urban classes; void becomes labelId 0) or `folder`, which
+    `--dataset PATH` reads. size: (H, W), the dataset's own by default. limit: pairs a split. progress: called
+    with (done, total). A pair that a run before wrote whole is kept, so a killed export goes on where it
+    stopped.
+
+    Raises:
+        UserError: the classes do not fit the form, or `out` holds something else.
+    """
+    out, size = Path(out), size or dataset.size
+    if form == "cityscapes" and tuple(dataset.classes) != urban.CLASSES:
+        raise UserError(
+            f"{dataset.name} has other classes than Cityscapes and cannot be written as such a tree;"
+            " use the form folder"
+        )
+    stems = _stems({split: list(dataset.ids(split)) for split in dataset.splits})
+    stems = {split: names[:limit] for split, names in stems.items()}
+    _claim(out, {"dataset": dataset.name, "version": dataset.version, "form": form, "size": list(size)})
+    if form == "folder":
+        write_text(out / CONFIG, _config(dataset, size))
+    texts = _old_lines(out / cityscapes.CAPTIONS[0]) if form == "cityscapes" else {}
+    done, total = 0, sum(map(len, stems.values()))
+    for split in dataset.splits:
+        ids, groups = dataset.ids(split), dataset.groups(split)
+        if form == "folder":
+            texts = _old_lines(out / split / PROMPTS)
+        for index, stem in enumerate(stems[split]):
+            if form == "cityscapes":
+                city = stem.partition("_")[0] if dataset.name == "cityscapes" else dataset.name
+                picture = out / "leftImg8bit" / split / city / f"{stem}{cityscapes.PICTURE}"
+                layout = out / "gtFine" / split / city / f"{stem}{cityscapes.LAYOUT}"
+            else:
+                picture = out / split / "images" / f"{stem}.png"
+                layout = out / split / "layouts" / f"{stem}.png"
+            _write_pair(dataset, split, index, size, picture, layout, form)
+            group = groups[index] if form == "folder" and groups[index] != ids[index] else None
+            texts[picture.stem] = Line(picture.name, tuple(dataset.captions(split, index)), group)
+            done += 1
+            if progress:
+                progress(done, total)
+        if form == "folder" and stems[split]:
+            write_prompts(out / split / PROMPTS, texts.values())
+    if form == "cityscapes":
+        write_prompts(out / cityscapes.CAPTIONS[0], texts.values())
+    return done
+
+
+def _write_pair(dataset: Dataset, split: str, index: int, size: Size, picture: Path, layout: Path, form: Form) -> None:
+    if picture.exists() and layout.exists():  # written whole, or not at all; the layout comes last
+        return
+    pixels, ids = dataset.pair(split, index, size)  # [H,W,3], [H,W]
+    if form == "cityscapes":
+        ids = np.array(urban.LABEL_IDS, np.uint8)[ids]
+    for path, array in ((picture, pixels), (layout, ids)):
+        write_atomic(path, lambda temporary, array=array: Image.fromarray(array).save(temporary, "PNG"))  # type: ignore[misc]
+
+
+def _claim(out: Path, what: dict[str, object]) -> None:
+    """Say in `out` what is exported there; refuse a place that holds anything else."""
+    manifest = out / MANIFEST
+    if manifest.is_file():
+        try:
+            held = json.loads(manifest.read_text(encoding="utf-8"))
+        except ValueError:
+            held = None
+        if held != what:
+            raise UserError(f"{out} holds another export (see {manifest}); choose another --out or remove it")
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} is there and is no export of gcbench; choose another --out")
+    write_text(manifest, json.dumps(what, indent=1) + "\n")
+
+
+def _stems(ids: dict[str, list[str]]) -> dict[str, list[str]]:
+    """File names without ending: the ids, with their split before them where splits share one."""
+    safe = {split: [re.sub(r"[^\w.\-]", "-", name) for name in names] for split, names in ids.items()}
+    every = [name for names in safe.values() for name in names]
+    if len(set(every)) < len(every):
+        safe = {split: [f"{split}_{name}" for name in names] for split, names in safe.items()}
+    return safe
+
+
+def _old_lines(path: Path) -> dict[str, Line]:
+    return read_prompts(path) if path.is_file() else {}
+
+
+def _config(dataset: Dataset, size: Size) -> str:
+    def text(value: object) -> str:  # JSON's strings, numbers and lists are TOML too
+        return json.dumps(value, ensure_ascii=False)
+
+    rows = [
+        f"name = {text(dataset.name)}",
+        f"classes = {text(dataset.classes)}",
+        f"palette = {text([[int(c) for c in colour] for colour in dataset.palette])}",
+        f"splits = {text(_used(dataset))}",
+        f"size = {text(list(size))}",
+    ]
+    if dataset.void is not None:
+        rows.append(f"void = {text(dataset.classes[dataset.void])}")
+    rows.append("\n[aliases]")
+    rows += [f"{text(name)} = {text(list(words))}" for name, words in dataset.aliases.items()]
+    return "\n".join(rows) + "\n"
+
+
+def _used(dataset: Dataset) -> Sequence[str]:
+    return [split for split in dataset.splits if len(dataset.ids(split))]

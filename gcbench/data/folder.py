@@ -1,0 +1,268 @@
+"""A user's own dataset: a folder with a `dataset.toml`, and the reader of finished pictures.
+
+    <dir>/dataset.toml
+    <dir>/<split>/images/STEM.png|jpg
+    <dir>/<split>/layouts/STEM.png          8-bit class ids, 255 for void
+    <dir>/<split>/prompts.jsonl             optional; {"file_name": "STEM.png", "text": ["…"]}, also "group"
+
+Without split folders, `images`, `layouts` and `prompts.jsonl` stand in <dir> itself and are the split `val`.
+Pictures without a prompts file get a caption from their layout.
+"""
+
+import colorsys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gcbench.core.contracts import Size
+from gcbench.core.errors import UserError
+from gcbench.data import images
+from gcbench.data.captions import PLAIN, build_caption, plural, present
+from gcbench.data.pairs import PICTURE_ENDINGS, Pair, PairFiles, check_split, generator
+from gcbench.data.prompts import Line, read_prompts
+
+CONFIG = "dataset.toml"
+PROMPTS = "prompts.jsonl"
+
+
+class Config(BaseModel):
+    """What a `dataset.toml` may say. Only `name` and `classes` must be there."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str = Field(min_length=1)
+    classes: list[str] = Field(min_length=2, max_length=255)
+    palette: list[list[int]] | None = None
+    void: str | int | None = None
+    aliases: dict[str, list[str]] = Field(default_factory=dict)
+    splits: list[str] | None = None
+    size: list[int] | None = None
+
+
+class Folder(PairFiles):
+    """The dataset in `root`. Groups are those of `prompts.jsonl`; without any, every pair is its own."""
+
+    def __init__(self, root: Path):
+        self.root = Path(root)
+        where = self.root / CONFIG
+        config = _read_config(where)
+        self.name = config.name
+        self.classes = tuple(config.classes)
+        self.void = _void(config, where)
+        self.palette = _palette(config, where)
+        self.aliases = _aliases(config, self.void, where)
+        folders = _split_folders(self.root, config.splits, where)
+        self.splits = tuple(folders)
+        self._lines = {
+            split: read_prompts(folder / PROMPTS) if (folder / PROMPTS).is_file() else None
+            for split, folder in folders.items()
+        }
+        self.found, self.missing = {}, {}
+        for split, folder in folders.items():
+            self.found[split], self.missing[split] = self._scan(folder, self._lines[split] or {})
+        if not any(self.found.values()) and not any(self.missing.values()):
+            raise UserError(f"no pictures in {self.root}; put images/STEM.png and layouts/STEM.png there")
+        if config.size is not None:
+            if len(config.size) != 2 or min(config.size) < 1:
+                raise UserError(f"{where}: size must be [H, W] in pixels")
+            self.size = (config.size[0], config.size[1])
+        else:
+            first = next((pairs[0] for pairs in self.found.values() if pairs), None)
+            height, width = images.read_picture(first.picture).shape[:2] if first else (1, 1)
+            self.size = (height, width)
+
+    @classmethod
+    def open(cls) -> "Folder":
+        raise UserError("a folder is no dataset by name; give its path, --dataset PATH")
+
+    def _scan(self, folder: Path, lines: Mapping[str, Line]) -> tuple[list[Pair], list[str]]:
+        pictures, layouts = by_stem(folder / "images"), by_stem(folder / "layouts", (".png",))
+        pairs = []
+        for stem in sorted(pictures.keys() & layouts.keys()):
+            line = lines.get(stem)
+            pairs.append(Pair(stem, pictures[stem], layouts[stem], line.group if line and line.group else stem))
+        alone = [pictures.get(stem) or layouts[stem] for stem in sorted(pictures.keys() ^ layouts.keys())]
+        return pairs, [str(path.relative_to(self.root)) for path in alone]
+
+    def read_layout(self, path: Path) -> np.ndarray:
+        return images.check_layout(images.read_layout(path), path, len(self.classes), self.void)
+
+    def captions(self, split: str, index: int) -> Sequence[str]:
+        check_split(self, split)
+        pair, lines = self.found[split][index], self._lines[split]
+        if lines is None:
+            names = present(self.read_layout(pair.layout), self.classes, self.void)
+            return (build_caption(names, generator(pair.id), PLAIN),)
+        if pair.id not in lines:
+            folder = pair.picture.parent.parent
+            raise UserError(f"{folder / PROMPTS} has no line for {pair.picture.name}; add it, or remove the file")
+        return lines[pair.id].text
+
+    def _files(self) -> set[Path]:
+        prompts = {self.found[split][0].picture.parent.parent / PROMPTS for split in self.found if self.found[split]}
+        return super()._files() | {path for path in prompts if path.is_file()} | {self.root / CONFIG}
+
+
+def _read_config(where: Path) -> Config:
+    try:
+        content = tomllib.loads(where.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f'{where} is not there; write one with name = "…" and classes = ["…", …]') from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"cannot read {where} ({error}); mend it") from error
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"] if part not in ("str", "int"))
+        known = list(Config.model_fields)
+        if first["type"] == "extra_forbidden":
+            near = get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+            raise UserError(f"{where}: unknown key {key!r}; {hint}") from error
+        if first["type"] == "missing":
+            raise UserError(f"{where}: the key {key!r} is missing; add it") from error
+        raise UserError(f"{where}: {key}: {first['msg'].lower()}; mend it") from error
+
+
+def _void(config: Config, where: Path) -> int | None:
+    if len(set(config.classes)) != len(config.classes):
+        raise UserError(f"{where}: classes names one class twice; give every class a name of its own")
+    if config.void is None:
+        return None
+    if isinstance(config.void, str):
+        if config.void not in config.classes:
+            raise UserError(f"{where}: void = {config.void!r} is not among classes; add it there or mend the name")
+        return config.classes.index(config.void)
+    if not 0 <= config.void < len(config.classes):
+        raise UserError(f"{where}: void = {config.void} is no id of the {len(config.classes)} classes; mend it")
+    return config.void
+
+
+def _palette(config: Config, where: Path) -> tuple[tuple[int, int, int], ...]:
+    k = len(config.classes)
+    if config.palette is None:  # hues a golden angle apart, so that neighbouring ids differ
+        hues = [colorsys.hsv_to_rgb(i * 0.618034 % 1, 0.5 + 0.5 * (i % 2), 0.9 - 0.2 * (i % 3)) for i in range(k)]
+        return tuple((round(r * 255), round(g * 255), round(b * 255)) for r, g, b in hues)
+    if len(config.palette) != k or any(len(c) != 3 or not 0 <= min(c) <= max(c) <= 255 for c in config.palette):
+        raise UserError(f"{where}: palette must be {k} triples [R, G, B] of 0 to 255, one a class")
+    return tuple((r, g, b) for r, g, b in config.palette)
+
+
+def _aliases(config: Config, void: int | None, where: Path) -> dict[str, tuple[str, ...]]:
+    for name in config.aliases:
+        if name not in config.classes:
+            raise UserError(f"{where}: aliases.{name} is no class; mend the name")
+    return {
+        name: tuple(dict.fromkeys(w.lower() for w in config.aliases.get(name, (name, plural(name)))))
+        for i, name in enumerate(config.classes)
+        if i != void
+    }
+
+
+def _split_folders(root: Path, splits: list[str] | None, where: Path) -> dict[str, Path]:
+    if splits is None:
+        splits = sorted(path.parent.name for path in root.glob("*/images") if path.is_dir())
+        return {split: root / split for split in splits} if splits else {"val": root}
+    if len(splits) == 1 and (root / "images").is_dir():
+        return {splits[0]: root}
+    for split in splits:
+        if not (root / split / "images").is_dir():
+            raise UserError(f"{where} names the split {split!r} but {root / split / 'images'} is not there; add it")
+    if not splits:
+        raise UserError(f"{where}: splits is empty; name a split or leave the key out")
+    return {split: root / split for split in splits}
+
+
+def by_stem(folder: Path, endings: Sequence[str] = PICTURE_ENDINGS) -> dict[str, Path]:
+    """stem -> file, of the files with one of these endings.
+
+    Raises:
+        UserError: two files share a stem.
+    """
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() not in endings or path.name.startswith("."):
+            continue
+        if path.stem in files:
+            raise UserError(f"{path} and {files[path.stem].name} share a name; rename or remove one")
+        files[path.stem] = path
+    return files
+
+
+@dataclass(frozen=True)
+class FinishedPictures:
+    """A user's pictures with what belongs to them, in the order of their ids (the files' stems)."""
+
+    ids: tuple[str, ...]
+    pictures: tuple[Path, ...]
+    layouts: tuple[Path, ...] | None
+    prompts: tuple[tuple[str, ...], ...] | None
+    groups: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def read(
+        self, index: int, classes: int, void: int | None, size: Size | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Picture uint8 [H,W,3] and layout uint8 [H,W] or None, at `size` or at their own.
+
+        classes, void: of the dataset whose ids the layouts hold.
+        """
+        picture = images.read_picture(self.pictures[index])
+        layout = None
+        if self.layouts is not None:
+            path = self.layouts[index]
+            layout = images.check_layout(images.read_layout(path), path, classes, void)
+            images.check_sizes(picture, layout, self.pictures[index], path)
+        if size is None:
+            return picture, layout
+        return images.resize_picture(picture, size), None if layout is None else images.resize_layout(layout, size)
+
+    def read_all(
+        self, classes: int, void: int | None, size: Size | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Every picture with its layout, in order."""
+        return (self.read(i, classes, void, size) for i in range(len(self)))
+
+
+def read_pairs(pictures: Path, layouts: Path | None = None, prompts: Path | None = None) -> FinishedPictures:
+    """List finished pictures: a folder of PNG or JPEG, a folder of layouts, a file of JSON lines.
+
+    Raises:
+        UserError: no pictures, or a picture, a layout or a text without its counterpart.
+    """
+    found = by_stem(pictures)
+    if not found:
+        raise UserError(f"no PNG or JPEG pictures in {pictures}; give the folder that holds them")
+    stems = sorted(found)
+    drawn: dict[str, Path] | None = None
+    lines: dict[str, Line] | None = None
+    if layouts is not None:
+        drawn = by_stem(layouts, (".png",))
+        _same(stems, sorted(drawn), pictures, layouts)
+    if prompts is not None:
+        lines = read_prompts(prompts)
+        _same(stems, sorted(lines), pictures, prompts)
+    return FinishedPictures(
+        ids=tuple(stems),
+        pictures=tuple(found[stem] for stem in stems),
+        layouts=None if drawn is None else tuple(drawn[stem] for stem in stems),
+        prompts=None if lines is None else tuple(lines[stem].text for stem in stems),
+        groups=tuple(lines[stem].group or stem if lines else stem for stem in stems),
+    )
+
+
+def _same(mine: Sequence[str], theirs: Sequence[str], here: Path, there: Path) -> None:
+    for some, others, at, lacking in ((mine, theirs, here, there), (theirs, mine, there, here)):
+        if alone := sorted(set(some) - set(others)):
+            raise UserError(
+                f"{len(alone)} of {len(some)} entries of {at} have no counterpart in {lacking}, the first is"
+                f" {alone[0]}; add the missing ones or take these out"
+            )

@@ -1,0 +1,99 @@
+"""Datasets that are pairs of files: what they have in common, whatever their tree."""
+
+import zlib
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from gcbench.core.contracts import Dataset, Size
+from gcbench.core.errors import UserError
+from gcbench.core.files import file_hash, text_hash
+from gcbench.data import images
+
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture and its layout."""
+
+    id: str
+    picture: Path
+    layout: Path
+    group: str
+
+
+class PairFiles(Dataset):
+    """A dataset of `found` pairs; `missing` names, by split, the files that lack their counterpart.
+
+    A split with missing files can be described but not used.
+    """
+
+    root: Path
+    found: Mapping[str, Sequence[Pair]]
+    missing: Mapping[str, Sequence[str]]
+    resize = images.RESIZE
+
+    @abstractmethod
+    def read_layout(self, path: Path) -> np.ndarray:
+        """The checked layout in the dataset's class ids at the file's own size, uint8 [H,W]."""
+
+    def pairs(self, split: str) -> Sequence[Pair]:
+        """The pairs of a split. UserError if it is unknown or files of it are missing."""
+        check_split(self, split)
+        if missing := self.missing.get(split, ()):
+            raise UserError(
+                f"{len(missing)} files of the split {split!r} of {self.name} in {self.root} lack their"
+                f" counterpart, the first is {missing[0]}; add the missing files or take these out"
+            )
+        return self.found[split]
+
+    def ids(self, split: str) -> Sequence[str]:
+        return [pair.id for pair in self.pairs(split)]
+
+    def groups(self, split: str) -> Sequence[str]:
+        return [pair.group for pair in self.pairs(split)]
+
+    def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
+        check_split(self, split)
+        picture, layout = self.read(self.found[split][index])
+        return images.resize_picture(picture, size), images.resize_layout(layout, size)
+
+    def read(self, files: Pair) -> tuple[np.ndarray, np.ndarray]:
+        """A pair at its own size: uint8 [H,W,3] and uint8 [H,W]."""
+        picture, layout = images.read_picture(files.picture), self.read_layout(files.layout)
+        images.check_sizes(picture, layout, files.picture, files.layout)
+        return picture, layout
+
+    @cached_property
+    def _version(self) -> str:
+        rows = [f"{path.relative_to(self.root).as_posix()} {_mark(path)}" for path in self._files()]
+        return text_hash(*sorted(rows))
+
+    def _files(self) -> set[Path]:
+        """Every file that a sample or its caption comes from."""
+        return {path for pairs in self.found.values() for pair in pairs for path in (pair.picture, pair.layout)}
+
+    @property
+    def version(self) -> str:
+        """A hash of the sorted list of files with their sizes; of texts and settings, with their content."""
+        return self._version
+
+
+def _mark(path: Path) -> str:
+    return str(path.stat().st_size) if path.suffix.lower() in PICTURE_ENDINGS else file_hash(path)
+
+
+def check_split(dataset: Dataset, split: str) -> None:
+    """Raise a UserError if the dataset has no such split."""
+    if split not in dataset.splits:
+        raise UserError(f"{dataset.name} has no split {split!r}; use {' or '.join(dataset.splits)}")
+
+
+def generator(*names: str) -> np.random.Generator:
+    """A random generator seeded by names, the same on every machine."""
+    return np.random.default_rng([zlib.crc32(name.encode()) for name in names])

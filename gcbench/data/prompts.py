@@ -1,0 +1,71 @@
+"""JSON lines of texts: `{"file_name": "STEM.png", "text": ["…", …]}`, one object a picture.
+
+A line may also hold `"group"`, the name of what its picture depends on (a video sequence).
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gcbench.core.errors import UserError
+from gcbench.core.files import write_text
+
+
+@dataclass(frozen=True)
+class Line:
+    """The texts of one picture, and its group if it has one."""
+
+    file_name: str
+    text: tuple[str, ...]
+    group: str | None = None
+
+
+def read_prompts(path: Path) -> dict[str, Line]:
+    """The lines of a file by the stem of their `file_name`; lines of one picture are joined.
+
+    Raises:
+        UserError: names the file and the first line that is not as it should be.
+    """
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the prompts {path} ({error}); give JSON lines in UTF-8") from error
+    lines: dict[str, Line] = {}
+    for number, row in enumerate(content.split("\n"), 1):
+        if not row.strip():
+            continue
+        line = _parse(row, f"{path}, line {number}")
+        stem = Path(line.file_name).stem
+        if stem in lines:
+            line = Line(line.file_name, lines[stem].text + line.text, lines[stem].group or line.group)
+        lines[stem] = line
+    return lines
+
+
+def _parse(row: str, where: str) -> Line:
+    form = '{"file_name": "STEM.png", "text": ["…"]}'
+    try:
+        value = json.loads(row)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: no JSON ({error.msg}); write {form}") from error
+    if not isinstance(value, Mapping):
+        raise UserError(f"{where}: no JSON object; write {form}")
+    name, text, group = value.get("file_name"), value.get("text"), value.get("group")
+    texts = [text] if isinstance(text, str) else text
+    if not isinstance(name, str) or not name:
+        raise UserError(f"{where}: file_name is missing; write {form}")
+    if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and t.strip() for t in texts):
+        raise UserError(f"{where}: text of {name} is no list of texts; write {form}")
+    return Line(name, tuple(texts), group if isinstance(group, str) else None)
+
+
+def write_prompts(path: Path, lines: Iterable[Line]) -> None:
+    """Write lines atomically."""
+    rows = []
+    for line in lines:
+        row: dict[str, object] = {"file_name": line.file_name, "text": list(line.text)}
+        if line.group is not None:
+            row["group"] = line.group
+        rows.append(json.dumps(row, ensure_ascii=False) + "\n")
+    write_text(path, "".join(rows))

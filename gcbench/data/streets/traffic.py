@@ -1,0 +1,114 @@
+"""What moves or is parked: trams, buses, trucks, two-wheelers with and without riders, cars."""
+
+from gcbench.data.streets import cars, heavy, people, trams
+from gcbench.data.streets import labels as L
+from gcbench.data.streets.dice import Dice
+from gcbench.data.streets.stage import Spot, Stage
+from gcbench.data.streets.street import Street
+
+TRIES = 7
+"""How many spots are tried for one thing."""
+
+
+def place_large(stage: Stage, dice: Dice, wanted: frozenset[int], street: Street) -> None:
+    """Trams, buses and trucks: first come, so that they find room."""
+    if L.TRAIN in wanted:
+        _tram(stage, dice, street)
+    for label in (L.BUS, L.TRUCK):
+        if label in wanted:
+            _bus_or_truck(stage, dice, street, label)
+
+
+def _tram(stage: Stage, dice: Dice, street: Street) -> None:
+    if street.tram_along:
+        x, z = street.tram, dice.between(8.5, 15)
+        stage.take(stage.box(2.6, 8)((x, z)))
+        with stage.thing(z) as pen:
+            trams.train(pen, dice, x, z)
+        return
+    x, z = _far_spot(dice, 15, 24, 0.35)
+    stage.take(stage.sheet(4)((x, z)))
+    with stage.thing(z) as pen:
+        trams.train_across(pen, dice, x, z, street.floor)
+
+
+def _bus_or_truck(stage: Stage, dice: Dice, street: Street, label: int) -> None:
+    is_bus = label == L.BUS
+    if dice.chance(0.25):
+        spots = (_far_spot(dice, 12, 20, 0.5) for _ in range(TRIES))
+        at = stage.find(spots, stage.sheet(5.2 if is_bus else 4.3), 0.7)
+        if at:
+            with stage.thing(at[1]) as pen:
+                (heavy.bus_across if is_bus else heavy.truck_across)(pen, dice, *at, street.floor)
+        return
+    spots = ((_lane(dice, street), dice.between(8, 16)) for _ in range(TRIES))
+    at = stage.find(spots, stage.box(2.5, 5), 0.75)
+    if at:
+        with stage.thing(at[1]) as pen:
+            (heavy.bus if is_bus else heavy.truck)(pen, dice, *at, at[0] > street.centre, street.floor)
+
+
+def place_two_wheelers(stage: Stage, dice: Dice, wanted: frozenset[int], street: Street) -> None:
+    """Bicycles and motorcycles, ridden on the road or left beside it."""
+    kinds = [k for k in (L.BICYCLE, L.MOTORCYCLE) if k in wanted]
+    ridden: set[int] = set()
+    if L.RIDER in wanted:
+        ridden = {dice.pick(kinds)} if dice.chance(0.7) else set(kinds)
+    for kind in kinds:
+        for copy in range(dice.pick((1, 1, 2)) if kind in ridden else dice.pick((1, 2, 2, 3))):
+            is_ridden = kind in ridden and (copy == 0 or dice.chance(0.5))
+            _two_wheeler(stage, dice, street, kind == L.MOTORCYCLE, is_ridden, 8.0 if copy == 0 else 11.0)
+
+
+def _two_wheeler(stage: Stage, dice: Dice, street: Street, motor: bool, ridden: bool, far: float) -> None:
+    spots = (
+        (
+            dice.between(street.left, street.right) if ridden else street.verge(dice),
+            dice.between(4.0, far),
+        )
+        for _ in range(TRIES)
+    )
+    at = stage.find(spots, stage.sheet(1.0), 0.8)
+    if not at:
+        return
+    from_behind = ridden and dice.chance(0.2)
+    turn = dice.pick((-1.0, 1.0)) * dice.between(0.72, 1.0)
+    with stage.thing(at[1], together=ridden) as pen:
+        if from_behind:
+            (people.motorcycle_behind if motor else people.bicycle_behind)(pen, dice, *at, street.floor)
+            people.rider_behind(pen, dice, *at, motor)
+            return
+        (people.motorcycle if motor else people.bicycle)(pen, dice, *at, turn, street.floor)
+        if ridden:
+            people.rider(pen, dice, *at, turn, motor)
+
+
+def place_cars(stage: Stage, dice: Dice, street: Street) -> None:
+    """Cars in the lanes and along the kerbs, sometimes one that crosses."""
+    if dice.chance(0.14):
+        at = stage.find((_far_spot(dice, 8, 15, 0.6) for _ in range(TRIES)), stage.sheet(2.2), 0.6)
+        if at:
+            with stage.thing(at[1]) as pen:
+                cars.car_across(pen, dice, *at, street.floor)
+    for k in range(dice.pick((1, 2, 3, 3, 4, 5, 6))):
+        far = 12.0 if k < 2 else 26.0
+        spots = ((_lane(dice, street), dice.between(6.0, far)) for _ in range(TRIES))
+        at = stage.find(spots, stage.box(1.9, 2.5), 0.62)
+        if at:
+            with stage.thing(at[1]) as pen:
+                cars.car(pen, dice, *at, at[0] > street.centre, street.floor)
+
+
+def _far_spot(dice: Dice, near: float, far: float, reach: float) -> Spot:
+    z = dice.between(near, far)
+    return dice.between(-reach, reach) * z, z
+
+
+def _lane(dice: Dice, street: Street) -> float:
+    """The middle of some lane or of a row of parked cars."""
+    u = dice.unit()
+    if u < 0.35:
+        return dice.between(-0.3, 0.4)
+    if u < 0.65:
+        return street.centre - 1.75 + dice.between(-0.3, 0.3)
+    return street.right - 1.15 if u < 0.83 else street.left + 1.15

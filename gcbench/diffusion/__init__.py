@@ -1,0 +1,1 @@
+"""The Gaussian-categorical process: tensors in, tensors out; knows no network, dataset or file."""

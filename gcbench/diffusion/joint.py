@@ -1,0 +1,196 @@
+"""The Gaussian-categorical process: image and layout noised and denoised together at one shared time t in 1..T.
+
+Source: "Learning to Generate Semantic Layouts for Higher Text-Image Correspondence in Text-to-Image Synthesis"
+(ICCV 2023), with its Eq. 11 and 12 corrected. Knows no network: it is handed functions that predict.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from gcbench.diffusion import categorical, gaussian
+from gcbench.diffusion.noise import SeededNoise
+from gcbench.diffusion.schedules import Schedule, spaced_times
+
+Predict = Callable[[Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor | None]]
+"""(x_t [B,3,H,W], y_t [B,H,W], log_snr [B]) -> (eps [B,3,H,W], label logits [B,K,H,W])."""
+
+
+class ProcessConfig(BaseModel):
+    """Stored in every checkpoint.
+
+    steps: T. image_schedule, label_schedule: `cosine` or `linear`. classes: K, or None for images alone.
+    image_weight, label_weight: the lambdas. label_scale: `pixel` (nats a pixel) or `authors` (bits, divided by K).
+    loss_weight: `sigma` (√(1-alpha_bar) of the image, on both losses, as the authors' p2 weight comes to) or `none`.
+    posterior: `soft` plugs predicted probabilities into the posterior; `mixture` is D3PM's.
+    last_label: `argmax` or `draw` at the last step. image_sampler: `ancestral` or `ddim`. threshold: quantile.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    steps: int = 1000
+    image_schedule: str = "cosine"
+    label_schedule: str = "cosine"
+    classes: int | None = None
+    image_weight: float = 1.0
+    label_weight: float = 1.0
+    label_scale: Literal["pixel", "authors"] = "pixel"
+    loss_weight: Literal["sigma", "none"] = "sigma"
+    posterior: Literal["soft", "mixture"] = "soft"
+    last_label: Literal["argmax", "draw"] = "argmax"
+    image_sampler: Literal["ancestral", "ddim"] = "ancestral"
+    threshold: float = 0.95
+
+
+class Losses(NamedTuple):
+    """total: scalar to minimise; image, label: their unweighted means (eps-MSE; T·KL in nats a pixel)."""
+
+    total: Tensor
+    image: Tensor
+    label: Tensor | None
+
+
+class State(NamedTuple):
+    """Where a sampling run stands: image in about [-1,1] and layout at time t, and the predicted clean image."""
+
+    t: int
+    image: Tensor
+    layout: Tensor | None
+    x0: Tensor
+
+
+class JointProcess:
+    """Losses and sampling of the process that `cfg` describes."""
+
+    def __init__(self, cfg: ProcessConfig):
+        self.cfg = cfg
+        self.image = Schedule(cfg.image_schedule, cfg.steps)
+        self.label = Schedule(cfg.label_schedule, cfg.steps, normalised=True)
+
+    def losses(
+        self, predict: Predict, x0: Tensor, y0: Tensor | None, t: Tensor, eps: Tensor, u: Tensor | None
+    ) -> Losses:
+        """Training losses at times t [B] in 1..T, with noise eps [B,3,H,W] and u [B,H,W] in [0,1).
+
+        x0: [B,3,H,W] in [-1,1]. Image: mean (eps_hat - eps)². Label: T · KL(q(y_{t-1}|y_t,y_0) ‖ p), mean over
+        pixels. Both times √(1 - alpha_bar_t) of the image where loss_weight is `sigma`.
+        """
+        cfg = self.cfg
+        alpha_bar = self._levels(self.image, t, x0).to(x0.dtype)
+        x_t = gaussian.diffuse(x0, eps, alpha_bar.view(-1, 1, 1, 1))
+        weight = (1 - alpha_bar).sqrt() if cfg.loss_weight == "sigma" else torch.ones_like(alpha_bar)
+        if y0 is None or cfg.classes is None:
+            eps_hat, _ = predict(x_t, None, self.image.log_snr(t))
+            image = ((eps_hat.float() - eps) ** 2).flatten(1).mean(1)
+            return Losses(cfg.image_weight * (weight * image).mean(), image.mean().detach(), None)
+
+        assert u is not None
+        level_t = self._levels(self.label, t, x0).view(-1, 1, 1)
+        level_s = self._levels(self.label, t - 1, x0).view(-1, 1, 1)
+        y_t = categorical.diffuse(y0, level_t, cfg.classes, u)
+        eps_hat, logits = predict(x_t, y_t, self.image.log_snr(t))
+        assert logits is not None
+        image = ((eps_hat.float() - eps) ** 2).flatten(1).mean(1)
+        log_p0 = logits.float().log_softmax(dim=1)
+        label = cfg.steps * categorical.posterior_kl(y_t, y0, log_p0, level_t, level_s).flatten(1).mean(1)
+        scale = categorical.authors_scale(cfg.classes) if cfg.label_scale == "authors" else 1.0
+        total = cfg.image_weight * weight * image + cfg.label_weight * scale * weight * label
+        return Losses(total.mean(), image.mean().detach(), label.mean().detach())
+
+    def vlb(self, predict: Predict, x0: Tensor, y0: Tensor, t: int, eps: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        """The VLB's term at time t in 1..T, summed over the sample, in nats: (image [B], label [B]).
+
+        t > 1: KL(q(z_{t-1} | z_t, z_0) ‖ p); t = 1: the label's -log p(y_0 | y_1), and for the image the squared
+        error in the scale of one 8-bit grey level (the posterior's own variance is 0 there).
+        """
+        assert self.cfg.classes is not None
+        times = torch.full((len(x0),), t, device=x0.device)
+        level_t, level_s = (self._levels(self.image, times - i, x0).to(x0.dtype).view(-1, 1, 1, 1) for i in (0, 1))
+        label_t, label_s = (self._levels(self.label, times - i, x0).view(-1, 1, 1) for i in (0, 1))
+        x_t = gaussian.diffuse(x0, eps, level_t)
+        y_t = categorical.diffuse(y0, label_t, self.cfg.classes, u)
+        eps_hat, logits = predict(x_t, y_t, self.image.log_snr(times))
+        assert logits is not None
+        truth = gaussian.posterior(x_t, x0, level_t, level_s)
+        guess = gaussian.posterior(x_t, gaussian.predict_x0(x_t, eps_hat, level_t), level_t, level_s)
+        variance = truth.variance if t > 1 else torch.full_like(level_t, (2 / 255) ** 2)
+        image = 0.5 * (truth.mean - guess.mean) ** 2 / variance
+        label = categorical.posterior_kl(y_t, y0, logits.float().log_softmax(1), label_t, label_s)
+        return image.flatten(1).sum(1), label.flatten(1).sum(1)
+
+    def prior(self, x0: Tensor) -> tuple[Tensor, Tensor]:
+        """The VLB's parameter-free terms KL(q(z_T|z_0) ‖ prior), summed over the sample, in nats: (image, label)."""
+        assert self.cfg.classes is not None
+        end = self.image.alpha_bar[-1].to(x0.dtype)
+        image = gaussian.prior_kl(x0, end).flatten(1).sum(1)
+        pixels = x0.shape[-1] * x0.shape[-2]
+        label = categorical.prior_kl(self.label.alpha_bar[-1], self.cfg.classes) * pixels
+        return image, label.to(x0.dtype).expand(len(x0))
+
+    def sample(
+        self,
+        predict: Predict,
+        noise: SeededNoise,
+        size: tuple[int, int],
+        steps: int,
+        device: str | torch.device = "cpu",
+    ) -> Iterator[State]:
+        """Denoise from pure noise in `steps` steps, yielding the state after each; the last has t = 0.
+
+        Each sample draws from its own generator in a fixed order: start image, start layout, then image noise and
+        label numbers a step.
+        """
+        cfg = self.cfg
+        h, w = size
+        x = noise.normal(3, h, w)
+        y = (noise.uniform(h, w) * cfg.classes).long() if cfg.classes else None
+        times = spaced_times(cfg.steps, steps)
+        for t, s in itertools.pairwise(times):
+            eps, logits = predict(x, y, self.image.log_snr(torch.full((len(x),), t, device=device)))
+            x, y, x0 = self.step(x, y, eps, logits, t, s, noise)
+            yield State(s, x, y, x0)
+
+    def step(
+        self,
+        x: Tensor,
+        y: Tensor | None,
+        eps: Tensor,
+        logits: Tensor | None,
+        t: int,
+        s: int,
+        noise: SeededNoise,
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """One reverse step from t to s < t, of any length: (x_s, y_s, predicted x_0)."""
+        cfg = self.cfg
+        level_t, level_s = (
+            self.image.alpha_bar[t],
+            self.image.alpha_bar[s],
+        )  # float64 scalars: exact coefficients
+        x0 = gaussian.dynamic_threshold(gaussian.predict_x0(x, eps.float(), level_t), cfg.threshold)
+        if cfg.image_sampler == "ddim":
+            x = gaussian.ddim_step(x, x0, level_t, level_s)
+        else:
+            mean, variance = gaussian.posterior(x, x0, level_t, level_s)
+            x = mean if s == 0 else mean + variance.sqrt() * noise.normal(*x.shape[1:])
+        if y is not None and logits is not None:
+            y = self._label_step(y, logits.float(), t, s, noise)
+        return x, y, x0
+
+    def _label_step(self, y: Tensor, logits: Tensor, t: int, s: int, noise: SeededNoise) -> Tensor:
+        cfg = self.cfg
+        level_t, level_s = self.label.alpha_bar[t].view(1, 1, 1), self.label.alpha_bar[s].view(1, 1, 1)
+        level_t, level_s = level_t.to(logits.device), level_s.to(logits.device)
+        if s == 0 and cfg.last_label == "argmax":
+            form = categorical.posterior if cfg.posterior == "soft" else categorical.mixture_posterior
+            return form(y, logits.softmax(dim=1), level_t, level_s).argmax(dim=1)
+        u = noise.uniform(*y.shape[1:])
+        if cfg.posterior == "mixture":
+            return categorical.draw(categorical.mixture_posterior(y, logits.softmax(dim=1), level_t, level_s), u)
+        return categorical.draw_posterior(y, logits, level_t, level_s, u)
+
+    def _levels(self, schedule: Schedule, t: Tensor, like: Tensor) -> Tensor:
+        return schedule.alpha_bar[t.cpu()].to(like.device)

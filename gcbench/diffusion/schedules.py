@@ -1,0 +1,54 @@
+"""Noise schedules: how much of the signal is left at time t = 0..T, and the times that a short run visits."""
+
+import math
+
+import torch
+from torch import Tensor
+
+NAMES = ("cosine", "linear")
+
+
+def continuous_alpha_bar(name: str, u: float) -> float:
+    """Signal variance left at u in [0,1].
+
+    cosine: cos²(π/2 (u+s)/(1+s)), s = 0.008, with the log-SNR's argument clamped as in Nichol & Dhariwal 2021;
+    linear: exp(-(1e-4 + 10 u²)) (Saharia et al. 2022). Never below 1e-15, so that the log-SNR, which networks read,
+    stays in a sane range at u = 1.
+    """
+    if name == "cosine":
+        odds = max(math.cos((u + 0.008) / 1.008 * math.pi / 2) ** -2 - 1, 1e-5)  # noise to signal
+    elif name == "linear":
+        odds = math.expm1(1e-4 + 10 * u * u)
+    else:
+        raise ValueError(f"unknown schedule {name!r}; known: {', '.join(NAMES)}")
+    return 1 / (1 + min(odds, 1e15))
+
+
+class Schedule:
+    """A schedule on T steps. `alpha_bar` is float64 [T+1]; level 0 is clean: alpha_bar[0] = 1.
+
+    Gaussian: x_t = √alpha_bar x_0 + √(1 - alpha_bar) eps. Categorical: y_t keeps y_0 with probability
+    alpha_bar, else is uniform. For labels the table is divided by its value at u = 0, so that no level is lost.
+    """
+
+    def __init__(self, name: str, steps: int, *, normalised: bool = False):
+        start = continuous_alpha_bar(name, 0.0) if normalised else 1.0
+        table = [continuous_alpha_bar(name, i / steps) / start for i in range(1, steps + 1)]
+        self.name = name
+        self.steps = steps
+        self.alpha_bar = torch.tensor([1.0, *table], dtype=torch.float64)
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        """float32 log(alpha_bar / (1 - alpha_bar)) at integer times t ≥ 1."""
+        alpha_bar = self.alpha_bar[t.cpu()]
+        return torch.log(alpha_bar / (1 - alpha_bar)).float().to(t.device)
+
+
+def spaced_times(total: int, steps: int) -> list[int]:
+    """`steps` + 1 integer times from `total` down to 0, evenly spaced, each once.
+
+    With steps = total every time occurs. UserError belongs to the caller: here it is a ValueError.
+    """
+    if not 1 <= steps <= total:
+        raise ValueError(f"steps must lie in 1..{total}, not {steps}")
+    return [total - (i * total) // steps for i in range(steps + 1)]

@@ -1,0 +1,73 @@
+"""What makes a GCDP: network, process, text encoder, size. Stored whole in every checkpoint."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gcbench.core.recipe import TrainConfig
+from gcbench.diffusion.joint import ProcessConfig
+from gcbench.networks.text import TextConfig
+from gcbench.networks.unet import UNetConfig
+
+
+class GCDPConfig(BaseModel):
+    """unet, process, text: see each. text None makes an unconditional model.
+
+    size: (H, W) it is trained at. cond_drop: share of texts replaced by the null in training.
+    sample_steps: default number of sampling steps. block: pictures that go through the network together, always:
+    a shorter batch is filled up and the filling thrown away, so that the network's sums run in one order whatever
+    the caller's batch size, and no layout changes with it.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    unet: UNetConfig = Field(default_factory=UNetConfig)
+    process: ProcessConfig = Field(default_factory=ProcessConfig)
+    text: TextConfig | None = Field(default_factory=TextConfig)
+    size: tuple[int, int] = (64, 128)
+    cond_drop: float = 0.1
+    sample_steps: int = 100
+    block: int = 1
+
+
+TINY = GCDPConfig(
+    unet=UNetConfig(
+        dim=48,
+        mults=(1, 2, 2),
+        blocks=(2, 2, 1),
+        self_attention=(False, False, True),
+        cross_attention=(False, False, True),
+        layout_dim=8,
+        text_length=48,
+        latents=8,
+        heads=4,
+        dim_head=32,
+        init_kernels=(3, 5),
+        patch=2,
+    ),
+    text=TextConfig(dim=64),
+    sample_steps=25,
+    block=8,
+)
+"""For 64×128 on two cores: what ships."""
+
+PAPER = GCDPConfig(
+    unet=UNetConfig(),
+    text=TextConfig(kind="t5", dim=1024, max_length=256),
+    size=(128, 256),
+)
+"""The paper's base model for Cityscapes: 697.35 M parameters."""
+
+PAPER_SR = GCDPConfig(
+    unet=UNetConfig(
+        lowres=True,
+        self_attention=(False, False, False, False),
+        cross_attention=(False, False, False, True),
+    ),
+    text=TextConfig(kind="t5", dim=1024, max_length=256),
+    size=(256, 512),
+)
+"""Its super-resolution stage to 256×512: 717.24 M parameters."""
+
+PRESETS = {"tiny": TINY, "paper": PAPER, "paper-sr": PAPER_SR}
+
+TINY_TRAINING = TrainConfig(batch_size=16, lr=8e-4, warmup=100, decay=0.3, clip=1.0, ema=0.999)
+PAPER_TRAINING = TrainConfig(steps=300_000, batch_size=8, lr=1.2e-4, ema=0.9999)

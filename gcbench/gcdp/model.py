@@ -1,0 +1,121 @@
+"""GCDP, the reference model: a Gaussian-categorical diffusion process that draws a picture and its layout together.
+
+Source: "Learning to Generate Semantic Layouts for Higher Text-Image Correspondence in Text-to-Image Synthesis"
+(ICCV 2023).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from pydantic import ValidationError
+
+from gcbench.core import checkpoint
+from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
+from gcbench.core.errors import UserError
+from gcbench.core.recipe import Recipe
+from gcbench.core.samples import Samples
+from gcbench.core.settings import apply
+from gcbench.diffusion.joint import JointProcess
+from gcbench.gcdp.config import PAPER_TRAINING, PRESETS, TINY_TRAINING, GCDPConfig
+from gcbench.gcdp.network import TextToPair
+from gcbench.gcdp.sampling import sample_many
+from gcbench.networks.unet import parameter_count
+from gcbench.weights.find import find_weights
+
+
+class GCDP(Model):
+    """Draws picture and layout from a text, with guidance on both heads."""
+
+    name: ClassVar[str] = "gcdp"
+    guided = True
+    layouts = True
+
+    def __init__(self, network: TextToPair, cfg: GCDPConfig, card: checkpoint.Card, options: ModelOptions):
+        self.network = network.eval().to(options.device)
+        self.process = JointProcess(cfg.process)
+        self.cfg = cfg
+        self.card = card
+        self.precision = options.precision
+        self.steps = cfg.sample_steps if options.steps is None else options.steps
+        if not 1 <= self.steps <= cfg.process.steps:
+            raise UserError(f"--steps {self.steps} is outside 1..{cfg.process.steps}, the process that was trained")
+        self.conditional = cfg.text is not None
+        self.guided = self.conditional
+
+    @classmethod
+    def open(cls, dataset: Dataset, options: ModelOptions) -> "GCDP":
+        path = find_weights(cls.name, dataset.name, options.checkpoint)
+        if path is None:
+            raise UserError(
+                f"no weights of {cls.name} for {dataset.name}: run `gcbench train --model {cls.name} --dataset"
+                f" {dataset.name}` and give its file as --checkpoint, or add --train"
+            )
+        found = checkpoint.load(path, kind="model", name=cls.name, classes=dataset.classes)
+        try:
+            cfg = GCDPConfig.model_validate(found.card.config)
+        except ValidationError as error:
+            where = ".".join(map(str, error.errors()[0]["loc"]))
+            raise UserError(
+                f"checkpoint {found.path} has a config that this version does not know (at {where}); train it again"
+            ) from None
+        network = TextToPair(cfg)
+        frozen = {k: v for k, v in network.state_dict().items() if k not in network.trained()}
+        checkpoint.fill(network, found._replace(state={**found.state, **frozen}))
+        return cls(network, cfg, found.card, options)
+
+    def generate(
+        self, prompts: Sequence[str] | None, *, n: int, size: Size, guidance: float, seeds: Sequence[int]
+    ) -> Samples:
+        stride = self.cfg.unet.stride
+        if size[0] % stride or size[1] % stride:
+            raise UserError(f"size {size[0]}x{size[1]} does not suit this model; take multiples of {stride}")
+        images, layouts = sample_many(
+            self.network,
+            self.process,
+            prompts if self.conditional else None,
+            list(seeds),
+            size=size,
+            guidance=guidance,
+            steps=self.steps,
+            block=self.cfg.block,
+            precision=self.precision,
+        )
+        return Samples(
+            images,
+            layouts,
+            "generated" if layouts is not None else None,
+            tuple(prompts) if prompts is not None else None,
+            tuple(f"{seed:06d}" for seed in seeds),
+        )
+
+    def describe(self) -> Mapping[str, str | int | None]:
+        return {
+            "weights": self.card.sha256,
+            "trained_on": self.card.dataset,
+            "parameters": parameter_count(self.network),
+        }
+
+    def sampler(self) -> Mapping[str, float | str]:
+        process = self.cfg.process
+        return {
+            "steps": float(self.steps),
+            "image": process.image_sampler,
+            "last_label": process.last_label,
+            "precision": self.precision,
+        }
+
+    @classmethod
+    def recipe(cls, dataset: Dataset, settings: dict[str, Any]) -> Recipe:
+        """What `gcbench train` trains. `settings`: `preset` (tiny, paper, paper-sr), `model.*` and `train.*`."""
+        from gcbench.gcdp.training import GCDPRecipe
+
+        settings = dict(settings)
+        preset = settings.pop("preset", "tiny")
+        if preset not in PRESETS:
+            raise UserError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+        base = PRESETS[preset]
+        if preset == "tiny":
+            base = base.model_copy(update={"size": dataset.size})
+        training = TINY_TRAINING if preset == "tiny" else PAPER_TRAINING
+        cfg, training = apply({"model": base, "train": training}, settings)
+        return GCDPRecipe(cls.name, cfg, dataset, training)

@@ -1,0 +1,42 @@
+"""The U-Net with its text encoder: one module, one state dict."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gcbench.gcdp.config import GCDPConfig
+from gcbench.networks.text import build_text_encoder
+from gcbench.networks.unet import Text, UNet
+
+
+class TextToPair(nn.Module):
+    """A U-Net that reads texts. A frozen encoder (T5) is no part of the state dict."""
+
+    def __init__(self, cfg: GCDPConfig):
+        super().__init__()
+        encoder = build_text_encoder(cfg.text) if cfg.text else None
+        width = encoder.dim if encoder else None
+        self.unet = UNet(cfg.unet.model_copy(update={"classes": cfg.process.classes, "text_dim": width}))
+        self.text = encoder
+
+    def read(self, texts: Sequence[str] | None, keep: Tensor) -> Text | None:
+        """What the U-Net reads of each text; the learned null where `keep` [B] is false or texts is None."""
+        if self.text is None:
+            return None
+        embedded = self.text(texts) if texts is not None else None
+        return self.unet.encode_text(
+            None if embedded is None else embedded.embeddings,
+            None if embedded is None else embedded.mask,
+            keep,
+        )
+
+    def trained(self) -> dict[str, Tensor]:
+        """The state dict without frozen parts."""
+        named = self.text.named_parameters(remove_duplicate=False) if self.text else ()  # T5 ties its table twice
+        frozen = {f"text.{name}" for name, p in named if not p.requires_grad}
+        return {name: tensor for name, tensor in self.state_dict().items() if name not in frozen}
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.null_text_embed.device

@@ -1,0 +1,98 @@
+"""From texts and seeds to pictures and layouts: guidance and the sampling loop around the network."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gcbench.diffusion.guidance import guide
+from gcbench.diffusion.joint import JointProcess
+from gcbench.diffusion.noise import SeededNoise
+from gcbench.gcdp.network import TextToPair
+from gcbench.networks.unet import Text
+
+
+def guided_head(head: Tensor, guidance: float) -> Tensor:
+    """A head's output for conditional and null inputs, one after the other on the batch axis, guided."""
+    conditional, null = head.float().chunk(2)
+    return guide(conditional, null, guidance)
+
+
+def both(text: Text, null: Text) -> Text:
+    return Text(torch.cat((text.tokens, null.tokens)), torch.cat((text.hidden, null.hidden)))
+
+
+@torch.inference_mode()
+def sample_block(
+    network: TextToPair,
+    process: JointProcess,
+    prompts: Sequence[str] | None,
+    seeds: Sequence[int],
+    *,
+    size: tuple[int, int],
+    guidance: float,
+    steps: int,
+    block: int,
+    precision: str = "fp32",
+) -> tuple[Tensor, Tensor | None]:
+    """At most `block` samples: images uint8 [B,3,H,W], layouts int64 [B,H,W] or None.
+
+    A shorter batch is filled up to `block` and the filling thrown away (see GCDPConfig.block). The texts are read
+    once; the conditional and the null pass go through the network as one batch.
+    """
+    n, device = len(seeds), network.device
+    assert 1 <= n <= block
+    seeds = [*seeds, *[seeds[-1]] * (block - n)]
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        text = None
+        guided = False
+        if network.text is not None:
+            null = network.read(None, torch.zeros(block, dtype=torch.bool, device=device))
+            assert null is not None
+            text = null
+            if prompts is not None:
+                texts = [*prompts, *[prompts[-1]] * (block - n)]
+                text = network.read(texts, torch.ones(block, dtype=torch.bool, device=device))
+                assert text is not None
+                guided = guidance != 1
+                text = both(text, null) if guided else text
+
+        def predict(x: Tensor, y: Tensor | None, log_snr: Tensor) -> tuple[Tensor, Tensor | None]:
+            if not guided:
+                return network.unet(x, y, log_snr, text)
+            y2 = None if y is None else torch.cat((y, y))
+            out = network.unet(torch.cat((x, x)), y2, torch.cat((log_snr, log_snr)), text)
+            eps, logits = (None if head is None else guided_head(head, guidance) for head in out)
+            assert eps is not None
+            return eps, logits
+
+        (state,) = deque(process.sample(predict, SeededNoise(seeds, device), size, steps, device), maxlen=1)
+    images = (state.image[:n].clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8)
+    return images.cpu(), None if state.layout is None else state.layout[:n].cpu()
+
+
+def sample_many(
+    network: TextToPair,
+    process: JointProcess,
+    prompts: Sequence[str] | None,
+    seeds: Sequence[int],
+    *,
+    block: int,
+    **settings: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Any number of samples, block by block: images uint8 [N,3,H,W], layouts int64 [N,H,W] or None."""
+    parts = [
+        sample_block(
+            network,
+            process,
+            None if prompts is None else prompts[start : start + block],
+            seeds[start : start + block],
+            block=block,
+            **settings,
+        )
+        for start in range(0, len(seeds), block)
+    ]
+    layouts = [layout for _, layout in parts if layout is not None]
+    return torch.cat([images for images, _ in parts]), torch.cat(layouts) if layouts else None

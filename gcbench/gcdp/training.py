@@ -1,0 +1,96 @@
+"""How a GCDP is trained: the recipe that the trainer runs."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gcbench.core.checkpoint import Card
+from gcbench.core.contracts import Dataset
+from gcbench.core.errors import UserError
+from gcbench.core.pictures import grid, save_png
+from gcbench.core.recipe import Batch, Recipe, TrainConfig
+from gcbench.diffusion.joint import JointProcess
+from gcbench.gcdp.config import GCDPConfig
+from gcbench.gcdp.network import TextToPair
+from gcbench.gcdp.sampling import sample_many
+from gcbench.networks.text import vocabulary_of
+
+
+class GCDPRecipe(Recipe):
+    """Joint image and label losses at random times, texts dropped for guidance."""
+
+    def __init__(
+        self, name: str, cfg: GCDPConfig, dataset: Dataset, train_config: TrainConfig, *, layouts: bool = True
+    ):
+        super().__init__()
+        self.name = name
+        self.dataset = dataset
+        self.train_config = train_config
+        process = cfg.process.model_copy(update={"classes": len(dataset.classes) if layouts else None})
+        text = cfg.text
+        split = dataset.splits[0]
+        if text is not None and text.kind == "words" and not text.vocabulary:
+            captions = (c for i in range(len(dataset.ids(split))) for c in dataset.captions(split, i))
+            text = text.model_copy(update={"vocabulary": vocabulary_of(captions)})
+        self.cfg = cfg.model_copy(update={"process": process, "text": text})
+        self.size = self.cfg.size
+        stride = cfg.unet.stride
+        if self.size[0] % stride or self.size[1] % stride:
+            raise UserError(
+                f"setting model.size={list(self.size)} does not suit the network; take multiples of {stride}"
+            )
+        torch.manual_seed(train_config.seed)
+        self.network = TextToPair(self.cfg)
+        self.process = JointProcess(process)
+        shown = min(8, len(dataset.ids(dataset.splits[-1])))
+        self.shown = [dataset.captions(dataset.splits[-1], i)[0] for i in range(shown)]
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        device = self.network.device
+        b, _, h, w = batch.images.shape
+        x0 = batch.images.to(device).float() / 127.5 - 1
+        y0 = batch.layouts.to(device) if self.process.cfg.classes else None
+        steps = self.process.cfg.steps
+        # one time in each of B equal parts of 1..T, in random order: uniform, with less variance between batches
+        u = (torch.randperm(b, generator=generator) + torch.rand(b, generator=generator)) / b
+        t = (u * steps).long().clamp(max=steps - 1) + 1
+        eps = torch.randn(b, 3, h, w, generator=generator).to(device)
+        uniform = torch.rand(b, h, w, generator=generator).to(device)
+        keep = (torch.rand(b, generator=generator) >= self.cfg.cond_drop).to(device)
+        text = self.network.read(batch.texts, keep)
+        losses = self.process.losses(
+            lambda x, y, log_snr: self.network.unet(x, y, log_snr, text), x0, y0, t.to(device), eps, uniform
+        )
+        out = {"loss": losses.total, "image": losses.image}
+        return out if losses.label is None else {**out, "label": losses.label}
+
+    def card(self, provenance: dict[str, Any]) -> Card:
+        return Card(
+            kind="model",
+            name=self.name,
+            classes=self.dataset.classes,
+            dataset=self.dataset.name,
+            config=self.cfg.model_dump(mode="json"),
+            provenance=provenance,
+        )
+
+    def weights(self) -> dict[str, Tensor]:
+        return self.network.trained()
+
+    def preview(self, path: Path) -> None:
+        """Eight validation captions at guidance 2: pictures above, layouts below."""
+        prompts = self.shown if self.cfg.text else None
+        images, layouts = sample_many(
+            self.network,
+            self.process,
+            prompts,
+            range(len(self.shown)),
+            size=self.size,
+            guidance=2.0,
+            steps=self.cfg.sample_steps,
+            block=self.cfg.block,
+            precision=self.train_config.precision,
+        )
+        save_png(path, grid(images, layouts, self.dataset.palette, columns=4))

@@ -1,0 +1,1 @@
+"""Networks: the U-Net and the text encoders."""

@@ -1,0 +1,114 @@
+"""Text encoders behind one protocol: texts in, a sequence of vectors and its mask out.
+
+The null text that guidance needs is learned by the network that reads the vectors, not here.
+"""
+
+import re
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from gcbench.core.errors import UserError
+
+
+class Embedded(NamedTuple):
+    """embeddings: [B,L,dim]; mask: bool [B,L], true at words."""
+
+    embeddings: Tensor
+    mask: Tensor
+
+
+class TextEncoder(nn.Module):
+    dim: int
+
+    @abstractmethod
+    def forward(self, texts: Sequence[str]) -> Embedded: ...
+
+
+class TextConfig(BaseModel):
+    """kind: `words` (a table learned with the model) or `t5` (frozen; `name` is a folder or hub name).
+
+    vocabulary: the words of the table, in order; fixed when training starts.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["words", "t5"] = "words"
+    dim: int = 64
+    max_length: int = 64
+    vocabulary: tuple[str, ...] = ()
+    name: str = "t5-large"
+
+
+def words_of(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", text.lower())
+
+
+def vocabulary_of(texts: Iterable[str], minimum: int = 1) -> tuple[str, ...]:
+    """All words that occur at least `minimum` times, sorted."""
+    counts = Counter(word for text in texts for word in words_of(text))
+    return tuple(sorted(word for word, count in counts.items() if count >= minimum))
+
+
+class WordEncoder(TextEncoder):
+    """One learned vector a word; index 0 stands for every word that the vocabulary lacks."""
+
+    def __init__(self, cfg: TextConfig):
+        super().__init__()
+        self.dim, self.max_length = cfg.dim, cfg.max_length
+        self.index = {word: i + 1 for i, word in enumerate(cfg.vocabulary)}
+        self.table = nn.Embedding(len(cfg.vocabulary) + 1, cfg.dim)
+
+    def forward(self, texts: Sequence[str]) -> Embedded:
+        rows = [[self.index.get(word, 0) for word in words_of(text)][: self.max_length] for text in texts]
+        length = max(1, max(map(len, rows)))
+        device = self.table.weight.device
+        ids = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=device)  # [B,L]
+        mask = torch.tensor([[i < len(row) for i in range(length)] for row in rows], device=device)
+        return Embedded(self.table(ids) * mask.unsqueeze(-1), mask)
+
+
+class T5Encoder(TextEncoder):
+    """The encoder half of a T5, frozen, float32, padded to the longest text; padding is zeroed.
+
+    Source: Raffel et al. 2020; the reference model uses `t5-large` (d 1024, at most 256 tokens). Needs the extra
+    `text`.
+    """
+
+    def __init__(self, cfg: TextConfig):
+        super().__init__()
+        try:
+            from transformers import AutoTokenizer, T5EncoderModel
+        except ImportError:
+            raise UserError("text encoder t5 needs transformers; run pip install 'gcbench[text]'") from None
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(cfg.name)
+            self.encoder = T5EncoderModel.from_pretrained(cfg.name, dtype=torch.float32).eval().requires_grad_(False)
+        except OSError:
+            raise UserError(
+                f"T5 weights {cfg.name!r} are not here; set text.name to a folder that holds them"
+            ) from None
+        self.dim, self.max_length = self.encoder.config.d_model, cfg.max_length
+
+    def train(self, mode: bool = True) -> "T5Encoder":
+        """Stays in evaluation mode: a frozen encoder must not drop out while the network around it trains."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, texts: Sequence[str]) -> Embedded:
+        tokens = self.tokenizer(
+            list(texts), padding="longest", truncation=True, max_length=self.max_length, return_tensors="pt"
+        ).to(self.encoder.device)
+        with torch.autocast(self.encoder.device.type, enabled=False):
+            out = self.encoder(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
+        mask = tokens.attention_mask.bool()
+        return Embedded(out * mask.unsqueeze(-1), mask)
+
+
+def build_text_encoder(cfg: TextConfig) -> TextEncoder:
+    return T5Encoder(cfg) if cfg.kind == "t5" else WordEncoder(cfg)

@@ -1,0 +1,390 @@
+"""The Efficient U-Net of the reference model: one network from tiny to paper size, by its config alone.
+
+With `classes` it reads and predicts a layout beside the image (the joint model); without, an image only. It
+knows nothing of schedules, losses or datasets. Architecture: Saharia et al. 2022 (Imagen, Efficient U-Net), with
+the layout channels of the ICCV 2023 paper.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from gcbench.networks.attention import (
+    CrossAttention,
+    OverPixels,
+    PerceiverResampler,
+    Residual,
+    SelfAttention,
+    TransformerBlock,
+)
+
+
+class UNetConfig(BaseModel):
+    """All that shapes the network. The defaults are the paper's base model, unconditional on layout and text.
+
+    classes: K of the layout, or None for an image-only network. layout_dim: width of the layout embedding.
+    text_dim: width of the text encoder's tokens, None for an unconditional model. lowres: super-resolution,
+    conditioned on a low-resolution pair. patch: pixels are unshuffled patch×patch first (1 at paper size).
+    mults, blocks, self_attention, cross_attention: one entry a level.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    dim: int = 128
+    mults: tuple[int, ...] = (1, 2, 4, 8)
+    blocks: tuple[int, ...] = (2, 4, 8, 8)
+    self_attention: tuple[bool, ...] = (False, True, True, True)
+    cross_attention: tuple[bool, ...] = (False, True, True, True)
+    classes: int | None = None
+    layout_dim: int = 3
+    text_dim: int | None = None
+    text_length: int = 256
+    latents: int = 32
+    pooled: int = 4
+    cond_dim: int | None = None
+    heads: int = 8
+    dim_head: int = 64
+    ff_mult: float = 2.0
+    groups: int = 8
+    time_tokens: int = 2
+    sinusoids: int = 16
+    init_kernels: tuple[int, ...] = (3, 7, 15)
+    lowres: bool = False
+    patch: int = 1
+
+    @property
+    def stride(self) -> int:
+        """Height and width of an input must be multiples of this."""
+        return self.patch * 2 ** len(self.mults)
+
+
+class Text(NamedTuple):
+    """A text as the U-Net reads it, resampled once a sample run.
+
+    tokens: [B,pooled+latents,cond_dim]; hidden: [B,time_dim], added to the time embedding.
+    """
+
+    tokens: Tensor
+    hidden: Tensor
+
+
+class Prediction(NamedTuple):
+    """noise: [B,3,H,W] the image head; logits: [B,K,H,W] the layout head, None without layouts."""
+
+    noise: Tensor
+    logits: Tensor | None
+
+
+class LowRes(NamedTuple):
+    """Condition of a super-resolution stage, already noised and upsampled to the target size.
+
+    image: [B,3,H,W]; layout: [B,H,W] or None; log_snr: [B] of the noise put on it.
+    """
+
+    image: Tensor
+    layout: Tensor | None
+    log_snr: Tensor
+
+
+class LearnedSinusoids(nn.Module):
+    """t [B] -> [t, sin 2πwt, cos 2πwt] [B, 1+dim] with dim/2 learned frequencies w."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.weights = nn.Parameter(torch.randn(dim // 2))
+
+    def forward(self, t: Tensor) -> Tensor:
+        angle = t[:, None] * self.weights * 2 * math.pi
+        return torch.cat((t[:, None], angle.sin(), angle.cos()), dim=1)
+
+
+class CrossEmbed(nn.Module):
+    """Parallel convolutions of several kernel sizes, concatenated: dim/2, dim/4, ... channels."""
+
+    def __init__(self, dim_in: int, dim: int, kernels: tuple[int, ...]):
+        super().__init__()
+        widths = [dim // 2 ** (i + 1) for i in range(len(kernels) - 1)]
+        widths.append(dim - sum(widths))
+        self.convs = nn.ModuleList(
+            nn.Conv2d(dim_in, width, kernel, padding=kernel // 2)
+            for width, kernel in zip(widths, sorted(kernels), strict=True)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([conv(x) for conv in self.convs], dim=1)
+
+
+class GlobalContext(nn.Module):
+    """Squeeze by attention pooling over pixels, excite by a gate in (0,1): [B,C,H,W] -> [B,C,1,1]."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        hidden = max(3, dim // 2)
+        self.to_k = nn.Conv2d(dim, 1, 1)
+        self.net = nn.Sequential(nn.Conv2d(dim, hidden, 1), nn.SiLU(), nn.Conv2d(hidden, dim, 1), nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = self.to_k(x).flatten(2).softmax(dim=-1)  # [B,1,HW]
+        pooled = x.flatten(2) @ weights.transpose(1, 2)  # [B,C,1]
+        return self.net(pooled.unsqueeze(-1))
+
+
+class Block(nn.Module):
+    """Group norm, optional scale and shift, SiLU, 3×3 convolution."""
+
+    def __init__(self, dim_in: int, dim_out: int, groups: int):
+        super().__init__()
+        self.groupnorm = nn.GroupNorm(groups, dim_in)
+        self.project = nn.Conv2d(dim_in, dim_out, 3, padding=1)
+
+    def forward(self, x: Tensor, scale_shift: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        x = self.groupnorm(x)
+        if scale_shift is not None:
+            scale, shift = scale_shift
+            x = x * (scale + 1) + shift
+        return self.project(F.silu(x))
+
+
+class ResnetBlock(nn.Module):
+    """Two blocks; text by cross-attention between them, time by scale and shift, a global gate after them."""
+
+    def __init__(
+        self, dim_in: int, dim_out: int, cfg: UNetConfig, time_dim: int, *, context_dim: int | None, gca: bool
+    ):
+        super().__init__()
+        self.time_mlp = nn.Sequential(nn.SiLU(), nn.Linear(time_dim, dim_out * 2))
+        self.cross_attn = (
+            OverPixels(CrossAttention(dim_out, context_dim, cfg.heads, cfg.dim_head)) if context_dim else None
+        )
+        self.block1 = Block(dim_in, dim_out, cfg.groups)
+        self.block2 = Block(dim_out, dim_out, cfg.groups)
+        self.gca = GlobalContext(dim_out) if gca else None
+        self.res_conv = nn.Conv2d(dim_in, dim_out, 1) if dim_in != dim_out else nn.Identity()
+
+    def forward(self, x: Tensor, time: Tensor, context: Tensor | None = None) -> Tensor:
+        scale, shift = self.time_mlp(time)[:, :, None, None].chunk(2, dim=1)
+        h = self.block1(x)
+        if self.cross_attn is not None:
+            h = self.cross_attn(h, context) + h
+        h = self.block2(h, (scale, shift))
+        if self.gca is not None:
+            h = h * self.gca(h)
+        return h + self.res_conv(x)
+
+
+def downsample(dim_in: int, dim_out: int) -> nn.Sequential:
+    """Pixel unshuffle 2×2, then 1×1."""
+    return nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(dim_in * 4, dim_out, 1))
+
+
+class Upsample(nn.Module):
+    """1×1 to four times the channels, SiLU, pixel shuffle; initialised so that it starts as nearest upsampling."""
+
+    def __init__(self, dim_in: int, dim_out: int):
+        super().__init__()
+        conv = nn.Conv2d(dim_in, dim_out * 4, 1)
+        if conv.weight.device.type != "meta":
+            with torch.no_grad():
+                nn.init.kaiming_uniform_(conv.weight[::4])
+                conv.weight.copy_(conv.weight[::4].repeat_interleave(4, dim=0))
+                nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        self.net = nn.Sequential(conv, nn.SiLU(), nn.PixelShuffle(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+class LayoutEmbedding(nn.Module):
+    """Class ids [B,H,W] -> [B,layout_dim,H,W], N(0,1) at the start."""
+
+    def __init__(self, classes: int, dim: int):
+        super().__init__()
+        self.emb_layer = nn.Embedding(classes, dim)
+
+    def forward(self, layout: Tensor) -> Tensor:
+        return self.emb_layer(layout).permute(0, 3, 1, 2)
+
+
+class UNet(nn.Module):
+    """Image [B,3,H,W] and layout [B,H,W] at noise level log_snr [B], with a text -> Prediction."""
+
+    def __init__(self, cfg: UNetConfig):
+        super().__init__()
+        self.cfg = cfg
+        dim = cfg.dim
+        cond_dim = cfg.cond_dim or dim
+        time_dim = dim * 4 * (2 if cfg.lowres else 1)
+        pixel = (3 + (cfg.layout_dim if cfg.classes else 0)) * (2 if cfg.lowres else 1)
+        text = cfg.text_dim is not None
+
+        self.null_text_embed = nn.Parameter(torch.randn(1, cfg.text_length, cond_dim))
+        self.null_text_hidden = nn.Parameter(torch.randn(1, time_dim))
+        if cfg.classes:
+            self.init_emb_seg = LayoutEmbedding(cfg.classes, cfg.layout_dim)
+            if cfg.lowres:
+                self.init_emb_seg_lowres = LayoutEmbedding(cfg.classes, cfg.layout_dim)
+        self.init_conv = CrossEmbed(pixel * cfg.patch**2, dim, cfg.init_kernels)
+
+        def time_heads() -> tuple[nn.Module, nn.Module, nn.Module]:
+            hiddens = nn.Sequential(LearnedSinusoids(cfg.sinusoids), nn.Linear(cfg.sinusoids + 1, time_dim), nn.SiLU())
+            condition = nn.Sequential(nn.Linear(time_dim, time_dim))
+            tokens = nn.Sequential(nn.Linear(time_dim, cond_dim * cfg.time_tokens))
+            return hiddens, condition, tokens
+
+        self.to_time_hiddens, self.to_time_cond, self.to_time_tokens = time_heads()
+        if cfg.lowres:
+            self.to_lowres_time_hiddens, self.to_lowres_time_cond, self.to_lowres_time_tokens = time_heads()
+
+        self.norm_cond = nn.LayerNorm(cond_dim)
+        if cfg.text_dim is not None:
+            self.text_to_cond = nn.Linear(cfg.text_dim, cond_dim)
+            self.to_text_non_attn_cond = nn.Sequential(
+                nn.LayerNorm(cond_dim),
+                nn.Linear(cond_dim, time_dim),
+                nn.SiLU(),
+                nn.Linear(time_dim, time_dim),
+            )
+        self.attn_pool = PerceiverResampler(
+            cond_dim,
+            heads=cfg.heads,
+            dim_head=cfg.dim_head,
+            latents=cfg.latents,
+            pooled=cfg.pooled,
+            max_length=max(512, cfg.text_length) if cfg.text_length >= 256 else cfg.text_length,
+        )
+
+        def resnet(dim_in: int, dim_out: int, context_dim: int | None = None, gca: bool = False) -> ResnetBlock:
+            return ResnetBlock(dim_in, dim_out, cfg, time_dim, context_dim=context_dim, gca=gca)
+
+        self.init_resnet_block = resnet(dim, dim, gca=True)
+        widths = [dim, *(dim * mult for mult in cfg.mults)]
+        levels = list(zip(widths[:-1], widths[1:], cfg.blocks, cfg.self_attention, cfg.cross_attention, strict=True))
+
+        def transformer(width: int) -> TransformerBlock:
+            return TransformerBlock(width, cfg.heads, cfg.dim_head, cfg.ff_mult, cond_dim)
+
+        self.downs: Any = nn.ModuleList()
+        for width_in, width, blocks, attends, crosses in levels:
+            first = resnet(width, width, cond_dim if crosses and text else None)
+            rest = nn.ModuleList(resnet(width, width, gca=True) for _ in range(blocks))
+            last = transformer(width) if attends else nn.Identity()
+            self.downs.append(nn.ModuleList([downsample(width_in, width), first, rest, last]))
+
+        middle = widths[-1]
+        self.mid_block1 = resnet(middle, middle, cond_dim)
+        self.mid_attn = OverPixels(Residual(SelfAttention(middle, cfg.heads, cfg.dim_head)))
+        self.mid_block2 = resnet(middle, middle, cond_dim)
+
+        self.ups: Any = nn.ModuleList()
+        for width_out, width, blocks, attends, crosses in reversed(levels):
+            first = resnet(width * 2, width, cond_dim if crosses and text else None)
+            rest = nn.ModuleList(resnet(width * 2, width, gca=True) for _ in range(blocks))
+            last = transformer(width) if attends else nn.Identity()
+            self.ups.append(nn.ModuleList([first, rest, last, Upsample(width, width_out)]))
+
+        self.final_res_block = resnet(dim, dim, gca=True)
+        final = dim + (pixel // 2 * cfg.patch**2 if cfg.lowres else 0)
+        self.final_conv = zero_init(nn.Conv2d(final, 3 * cfg.patch**2, 3, padding=1))
+        if cfg.classes:
+            self.final_conv_seg = zero_init(nn.Conv2d(final, cfg.classes * cfg.patch**2, 3, padding=1))
+
+    def encode_text(self, embeddings: Tensor | None, mask: Tensor | None, keep: Tensor) -> Text:
+        """Text for the U-Net; where `keep` [B] is false, and at padding, the learned null stands instead.
+
+        embeddings: [B,L,text_dim] or None (all null); mask: bool [B,L], true at words.
+        """
+        length = self.cfg.text_length
+        null = self.null_text_embed.expand(len(keep), -1, -1)  # [B,text_length,cond_dim]
+        tokens = null
+        if embeddings is not None:
+            assert mask is not None
+            embeddings = embeddings[:, :length]
+            # padded first: the sums then run in one order whatever the longest text of the batch
+            words = self.text_to_cond(F.pad(embeddings, (0, 0, 0, length - embeddings.shape[1])))
+            present = F.pad(mask[:, :length], (0, length - min(length, mask.shape[1]))) & keep[:, None]
+            tokens = torch.where(present[:, :, None], words, null.to(words.dtype))
+        tokens = self.attn_pool(tokens)
+        hidden = self.to_text_non_attn_cond(tokens.mean(dim=1))
+        hidden = torch.where(keep[:, None], hidden, self.null_text_hidden.to(hidden.dtype))
+        return Text(tokens, hidden)
+
+    def embed(self, image: Tensor, layout: Tensor | None, embedding: nn.Module | None) -> Tensor:
+        """Image and layout as one stack of channels, pixels unshuffled: [B,C·patch²,H/patch,W/patch]."""
+        x = image if embedding is None else torch.cat((image, embedding(layout).to(image.dtype)), dim=1)
+        return F.pixel_unshuffle(x, self.cfg.patch) if self.cfg.patch > 1 else x
+
+    def forward(
+        self,
+        image: Tensor,
+        layout: Tensor | None,
+        log_snr: Tensor,
+        text: Text | None = None,
+        lowres: LowRes | None = None,
+    ) -> Prediction:
+        cfg = self.cfg
+        x = self.embed(image, layout, self.init_emb_seg if cfg.classes else None)
+        low = None
+        time_hidden = self.to_time_hiddens(log_snr)
+        time = self.to_time_cond(time_hidden)
+        tokens = self.to_time_tokens(time_hidden).unflatten(1, (cfg.time_tokens, -1))
+        if cfg.lowres:
+            assert lowres is not None, "a super-resolution network needs its low-resolution pair"
+            low = self.embed(lowres.image, lowres.layout, self.init_emb_seg_lowres if cfg.classes else None)
+            x = torch.cat((x, low), dim=1)
+            low_hidden = self.to_lowres_time_hiddens(lowres.log_snr)
+            time = time + self.to_lowres_time_cond(low_hidden)
+            low_tokens = self.to_lowres_time_tokens(low_hidden).unflatten(1, (cfg.time_tokens, -1))
+            tokens = torch.cat((tokens, low_tokens), dim=1)
+        if text is not None:
+            time = time + text.hidden
+            tokens = torch.cat((tokens, text.tokens.to(tokens.dtype)), dim=1)
+        context = self.norm_cond(tokens)
+
+        x = self.init_conv(x.contiguous(memory_format=torch.channels_last))
+        x = self.init_resnet_block(x, time)
+        skips = []
+        for down, first, rest, last in self.downs:
+            x = first(down(x), time, context)
+            for block in rest:
+                x = block(x, time)
+                skips.append(x)
+            x = last(x, context) if isinstance(last, TransformerBlock) else x
+            skips.append(x)
+
+        x = self.mid_block1(x, time, context)
+        x = self.mid_attn(x)
+        x = self.mid_block2(x, time, context)
+
+        def join(x: Tensor) -> Tensor:
+            return torch.cat((x, skips.pop() * 2**-0.5), dim=1)
+
+        for first, rest, last, up in self.ups:
+            x = first(join(x), time, context)
+            for block in rest:
+                x = block(join(x), time)
+            x = last(x, context) if isinstance(last, TransformerBlock) else x
+            x = up(x)
+
+        x = self.final_res_block(x, time)
+        if low is not None:
+            x = torch.cat((x, low), dim=1)
+        noise, logits = self.final_conv(x), self.final_conv_seg(x) if cfg.classes else None
+        if cfg.patch > 1:
+            noise = F.pixel_shuffle(noise, cfg.patch)
+            logits = None if logits is None else F.pixel_shuffle(logits, cfg.patch)
+        return Prediction(noise, logits)
+
+
+def zero_init(conv: nn.Conv2d) -> nn.Conv2d:
+    nn.init.zeros_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv
+
+
+def parameter_count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())

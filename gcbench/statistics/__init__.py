@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: Fréchet distances, confusion matrices, intervals."""

@@ -1,0 +1,58 @@
+"""Rows of numbers keyed by sample id: the state of a metric that batches fill and processes merge exactly.
+
+Knows of ids, groups and numbers; nothing of pictures or of what the numbers mean.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Rows(NamedTuple):
+    """All rows in the order of their ids, so that sums over them never depend on the order of arrival."""
+
+    ids: list[str]
+    values: np.ndarray  # [n,...]
+    groups: list[str]
+
+
+class Blocks:
+    """One row a sample. Order and batch size leave no trace; an id that comes twice is an error."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, np.ndarray] = {}
+        self._groups: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, ids: Sequence[str], rows: np.ndarray, groups: Sequence[str] | None = None) -> None:
+        """Add B rows [B,...]. Groups name what is dependent; the ids if nothing is.
+
+        Raises:
+            ValueError: an id is there already, or stands twice in the batch. Nothing is added then.
+        """
+        new = dict(zip(ids, np.array(rows), strict=True))
+        if len(new) < len(ids):
+            raise ValueError(f"sample ids must be unique, {_first_repeated(ids)!r} came twice")
+        self._take(new, dict(zip(ids, ids if groups is None else groups, strict=True)))
+
+    def merge(self, other: "Blocks") -> None:
+        """Take in another process's rows; ValueError if the two share an id."""
+        self._take(other._rows, other._groups)
+
+    def sorted(self) -> Rows:
+        """Every row, by id. ValueError if there is none."""
+        ids = sorted(self._rows)
+        return Rows(ids, np.stack([self._rows[name] for name in ids]), [self._groups[name] for name in ids])
+
+    def _take(self, rows: Mapping[str, np.ndarray], groups: Mapping[str, str]) -> None:
+        if shared := self._rows.keys() & rows.keys():
+            raise ValueError(f"sample ids must be unique, {min(shared)!r} came twice")
+        self._rows.update(rows)
+        self._groups.update(groups)
+
+
+def _first_repeated(ids: Sequence[str]) -> str:
+    return next(name for place, name in enumerate(ids) if name in ids[:place])

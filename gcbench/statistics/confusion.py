@@ -1,0 +1,75 @@
+"""Confusion matrices between two maps of class ids, and what is read off them. Knows nothing of pictures.
+
+Everywhere rows are the layout (what was asked for or drawn) and columns the prediction (what was seen).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class IoU:
+    """Intersection over union. per_class [K] is NaN for a class that is left out; mean is over the others.
+
+    scored: classes in the mean. absent: classes left out because neither layout nor prediction has them.
+    """
+
+    mean: float
+    per_class: np.ndarray
+    scored: int
+    absent: int
+
+
+def confusion_matrix(layout: np.ndarray, prediction: np.ndarray, classes: int, ignore: int | None = None) -> np.ndarray:
+    """Pixels by (layout, prediction): int64 [K,K] of two arrays of ids 0..K-1 of one shape, of any rank.
+
+    ignore: pixels whose layout has this id are left out; it need not be below K (255 in a file).
+
+    Raises:
+        ValueError: the shapes differ, or an id that is not ignored is outside 0..K-1.
+    """
+    if layout.shape != prediction.shape:
+        raise ValueError(f"layout {layout.shape} and prediction {prediction.shape} differ in shape")
+    rows, columns = layout.ravel(), prediction.ravel()  # [P]
+    if ignore is not None:
+        kept = rows != ignore
+        rows, columns = rows[kept], columns[kept]
+    for name, ids in (("layout", rows), ("prediction", columns)):
+        if ids.size and (ids.min() < 0 or ids.max() >= classes):
+            raise ValueError(f"the {name} has ids {ids.min()} to {ids.max()}, outside 0 to {classes - 1}")
+    flat = rows.astype(np.int64) * classes + columns  # [P]
+    return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)  # [K,K]
+
+
+def mean_iou(confusion: np.ndarray, void: int | None = None) -> IoU:
+    """IoU_k = C[k,k] / (C[k,:] + C[:,k] - C[k,k]) from a confusion matrix [K,K], in [0,1], and their mean.
+
+    Pixels whose layout is void do not count, for any class. A prediction of void elsewhere is a miss of the
+    layout's class, and void itself is no class of the mean. A class that neither side has is left out, not 0.
+    The mean is NaN where no class is left.
+    """
+    counted = without_void(confusion, void)
+    hits = np.diagonal(counted).astype(np.float64)  # [K]
+    union = counted.sum(axis=1) + counted.sum(axis=0) - hits  # [K]
+    real = np.arange(len(counted)) != (-1 if void is None else void)  # [K]
+    scored = real & (union > 0)
+    per_class = np.divide(hits, union, out=np.full(len(hits), np.nan), where=scored)
+    mean = float(per_class[scored].mean()) if scored.any() else float("nan")
+    return IoU(mean, per_class, int(scored.sum()), int((real & ~scored).sum()))
+
+
+def pixel_accuracy(confusion: np.ndarray, void: int | None = None) -> float:
+    """The share in [0,1] of pixels, void layouts left out, on which the two agree; NaN if none is left."""
+    counted = without_void(confusion, void)
+    pixels = counted.sum()
+    return float(np.trace(counted) / pixels) if pixels else float("nan")
+
+
+def without_void(confusion: np.ndarray, void: int | None) -> np.ndarray:
+    """The same matrix without the pixels whose layout is void."""
+    if void is None:
+        return confusion
+    counted = confusion.copy()
+    counted[..., void, :] = 0
+    return counted

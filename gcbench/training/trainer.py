@@ -1,0 +1,201 @@
+"""One trainer for every model and evaluator, on accelerate: mixed precision, micro-batches, EMA, resume, log."""
+
+import csv
+import json
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import set_seed
+
+from gcbench.core import checkpoint
+from gcbench.core.errors import UserError
+from gcbench.core.files import write_atomic, write_text
+from gcbench.core.recipe import Batch, Recipe, TrainConfig
+from gcbench.training.ema import EMA
+from gcbench.training.pairs import Pairs
+
+Tick = Callable[[int, float, float], object]
+"""(step, loss, images a second), called after every step."""
+
+
+def learning_rate(step: int, cfg: TrainConfig) -> float:
+    """Linear warm-up, constant, and over the last `decay` of the run a half cosine down to 0."""
+    rate = cfg.lr * min(1.0, (step + 1) / cfg.warmup) if cfg.warmup else cfg.lr
+    start = cfg.steps * (1 - cfg.decay)
+    if step > start:
+        rate *= 0.5 * (1 + math.cos(math.pi * (step - start) / (cfg.steps - start)))
+    return rate
+
+
+def train(
+    recipe: Recipe,
+    pairs: Pairs,
+    out: Path,
+    *,
+    provenance: dict[str, Any],
+    resume: bool = False,
+    device: str = "cpu",
+    tick: Tick = lambda step, loss, speed: None,
+) -> Path:
+    """Train and return the checkpoint's path, `out/model.safetensors` (the averaged weights).
+
+    Beside it `out` holds log.csv, previews/, config.json and state.pt, from which `resume` goes on to the same losses
+    as a run never stopped.
+
+    Raises:
+        UserError: `out` holds a run and resume is off, or another configuration; the loss became NaN.
+    """
+    cfg = recipe.train_config
+    AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
+    accelerator = Accelerator(mixed_precision="bf16" if cfg.precision == "bf16" else "no", cpu=device == "cpu")
+    set_seed(cfg.seed)
+    out = Path(out)
+    state_file, config_file = out / "state.pt", out / "config.json"
+    settings = json.dumps({"train": cfg.model_dump(), "card": recipe.card({}).model_dump(mode="json")}, indent=1)
+    if config_file.exists():
+        if not resume:
+            raise UserError(
+                f"{out} already holds a training run; add --resume to go on with it or choose another --out"
+            )
+        if json.loads(config_file.read_text()) != json.loads(settings):
+            raise UserError(f"{out} holds a run with other settings; choose another --out or give the same settings")
+    write_text(config_file, settings + "\n")
+
+    recipe.to(accelerator.device)
+    parameters = [p for p in recipe.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=cfg.lr, betas=cfg.betas, weight_decay=cfg.weight_decay, fused=True)
+    ema = EMA(recipe, cfg.ema)
+    start, seconds = 0, 0.0
+    running: dict[str, float] = {}  # sums of what is logged, since the last row of the log
+    if resume and state_file.exists():
+        state = torch.load(state_file, map_location=accelerator.device, weights_only=True)
+        recipe.load_state_dict(state["module"])
+        optimizer.load_state_dict(state["optimizer"])
+        ema.shadow = state["ema"]
+        start, seconds, running = state["step"], state["seconds"], state.get("running", {})
+    wrapped, optimizer = accelerator.prepare(recipe, optimizer)
+    wrapped.train()
+
+    log_file = out / "log.csv"
+    rows = _rows_before(log_file, start)
+    began = last = time.perf_counter()
+    for step in range(start, cfg.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, cfg)
+        logged = _step(wrapped, optimizer, accelerator, pairs, step, cfg)
+        ema.update(recipe, step)
+        if not math.isfinite(logged["loss"]):
+            raise UserError(
+                f"the loss became {logged['loss']} at step {step}; lower train.lr or set train.precision=fp32"
+            )
+        for key, value in logged.items():
+            running[key] = running.get(key, 0.0) + value
+        now = time.perf_counter()
+        speed, last = cfg.batch_size / (now - last), now
+        tick(step + 1, logged["loss"], speed)
+        done = step + 1
+        if done % cfg.log_every == 0 or done == cfg.steps:
+            count = done % cfg.log_every or cfg.log_every
+            rows.append({"step": done, **{k: v / count for k, v in running.items()}, "lr": learning_rate(step, cfg)})
+            rows[-1]["images_per_second"] = speed
+            running = {}
+        if accelerator.is_main_process and (done % cfg.save_every == 0 or done == cfg.steps):
+            spent = seconds + now - began
+            _write_log(log_file, rows)
+            _with_average(
+                recipe,
+                ema,
+                partial(_export, recipe, out, {**provenance, "steps": done, "seconds": round(spent)}),
+            )
+            state = {
+                "step": done,
+                "module": recipe.state_dict(),
+                "ema": ema.shadow,
+                "optimizer": optimizer.state_dict(),
+                "seconds": spent,
+                "running": running,
+            }
+            # last: once the state says `done`, a resumed run will not write the log and weights of `done` again
+            write_atomic(state_file, partial(_save_state, state))
+            last = time.perf_counter()
+        if accelerator.is_main_process and (done % cfg.preview_every == 0 or done == cfg.steps):
+            _with_average(recipe, ema, partial(recipe.preview, out / "previews" / f"{done:07d}.png"))
+            last = time.perf_counter()
+    return out / "model.safetensors"
+
+
+def _step(
+    wrapped: Any, optimizer: Any, accelerator: Accelerator, pairs: Pairs, step: int, cfg: TrainConfig
+) -> dict[str, float]:
+    """One optimiser step over the batch's micro-batches; returns the logged means."""
+    ranks, rank = accelerator.num_processes, accelerator.process_index
+    batch = pairs.batch(step, cfg.batch_size, seed=cfg.seed, flip=cfg.flip)
+    rows = torch.arange(cfg.batch_size)[rank::ranks]
+    generator = torch.Generator().manual_seed((cfg.seed * 1_000_003 + step) * 64 + rank)
+    totals: dict[str, float] = {}
+    chunks = rows.split(cfg.micro_batch or len(rows))
+    for i, chunk in enumerate(chunks):
+        part = Batch(batch.images[chunk], batch.layouts[chunk], [batch.texts[int(row)] for row in chunk])
+        share = len(chunk) / len(rows)
+        if i + 1 < len(chunks):
+            with accelerator.no_sync(wrapped):
+                values = wrapped(part, generator)
+                accelerator.backward(values["loss"] * share)
+        else:
+            values = wrapped(part, generator)
+            accelerator.backward(values["loss"] * share)
+        for key, value in values.items():
+            totals[key] = totals.get(key, 0.0) + float(value.detach()) * share
+    if cfg.clip:
+        accelerator.clip_grad_norm_(wrapped.parameters(), cfg.clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return totals
+
+
+def _with_average(recipe: Recipe, ema: EMA, act: Callable[[], object]) -> None:
+    """Run `act` while the recipe holds the averaged weights and is in evaluation mode."""
+    kept = {name: tensor.detach().clone() for name, tensor in recipe.state_dict().items()}
+    recipe.load_state_dict(ema.shadow)
+    recipe.eval()
+    try:
+        act()
+    finally:
+        recipe.load_state_dict(kept)
+        recipe.train()
+
+
+def _export(recipe: Recipe, out: Path, provenance: dict[str, Any]) -> None:
+    checkpoint.save(out / "model.safetensors", recipe.weights(), recipe.card(provenance), torch.float16)
+
+
+def _save_state(state: dict[str, Any], path: Path) -> None:
+    try:
+        torch.save(state, path)
+    except RuntimeError as error:  # what torch.save makes of a full disk
+        raise OSError(str(error).splitlines()[0]) from error
+
+
+def _rows_before(log_file: Path, step: int) -> list[dict[str, Any]]:
+    if not log_file.exists() or step == 0:
+        return []
+    with open(log_file, newline="") as stream:
+        return [row for row in csv.DictReader(stream) if int(row["step"]) <= step]
+
+
+def _write_log(log_file: Path, rows: list[dict[str, Any]]) -> None:
+    def write(path: Path) -> None:
+        with open(path, "w", newline="") as stream:
+            writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    if rows:
+        write_atomic(log_file, write)

@@ -1,0 +1,1 @@
+"""Bundled weights, and where weights are looked for."""

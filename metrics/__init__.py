@@ -1,0 +1,1 @@
+"""A shelf: one file a metric."""

@@ -1,0 +1,85 @@
+"""Records: a round trip, their published schema, protocols that say how they differ."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import gcbench
+from gcbench.core.errors import UserError
+from gcbench.core.protocol import Protocol
+from gcbench.core.record import ModelInfo, Point, Provenance, Record, schema_text
+from gcbench.core.score import Score
+
+SCHEMA = Path(gcbench.__file__).parent / "results" / "record.schema.json"
+
+
+def protocol(**changes: object) -> Protocol:
+    fields = {"dataset": "streets", "dataset_version": "1", "split": "val", "n": 8, "size": (64, 128), "resize": "area"}
+    return Protocol.model_validate({**fields, **changes})
+
+
+def record() -> Record:
+    scores = {"miou": Score(value=0.5, interval=(0.4, 0.6), n=8), "fd": Score.skipped("needs 10 pictures", n=8)}
+    return Record(
+        kind="sweep",
+        model=ModelInfo(name="gcdp", weights="0123456789ab", parameters=5),
+        protocol=protocol(evaluators={"segmenter": "hrnet"}, sampler={"steps": 25.0, "image": "ddim"}),
+        ceiling={"miou": Score(value=0.9)},
+        points=[Point(guidance=1.5, scores=scores, pareto=True), Point()],
+        provenance=Provenance(gcbench="0.1", git_dirty=True),
+    )
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    record().write(tmp_path / "deep" / "record.json")
+    assert Record.read(tmp_path / "deep" / "record.json") == record()
+
+
+def test_published_schema_is_up_to_date() -> None:
+    """After a change of a record's fields, write it anew:
+
+    python -c "from gcbench.core.record import schema_text; print(schema_text(), end='')" > results/record.schema.json
+    """
+    assert json.loads(SCHEMA.read_text()) == Record.model_json_schema()
+    assert SCHEMA.read_text() == schema_text()
+
+
+def test_records_obey_the_published_schema() -> None:
+    validator = pytest.importorskip("jsonschema", reason="the extra `test` is not installed").Draft202012Validator
+    schema = json.loads(SCHEMA.read_text())
+    validator.check_schema(schema)
+    good = json.loads(record().model_dump_json())
+    validator(schema).validate(good)
+    assert not validator(schema).is_valid({**good, "surprise": 1})
+    assert not validator(schema).is_valid({key: value for key, value in good.items() if key != "protocol"})
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("{", "not a record of schema 1"),
+        ("{}", "first fault at kind"),
+        (None, "does not exist"),
+    ],
+)
+def test_what_is_no_record(tmp_path: Path, text: str | None, match: str) -> None:
+    if text is not None:
+        (tmp_path / "record.json").write_text(text)
+    with pytest.raises(UserError, match=match):
+        Record.read(tmp_path / "record.json")
+
+
+def test_another_schema_version_is_refused(tmp_path: Path) -> None:
+    later = json.loads(record().model_dump_json()) | {"schema_version": 2}
+    (tmp_path / "record.json").write_text(json.dumps(later))
+    with pytest.raises(UserError, match=r"schema 1 \(first fault at schema_version\)"):
+        Record.read(tmp_path / "record.json")
+
+
+def test_protocols_name_their_differences() -> None:
+    assert protocol().differences(protocol()) == []
+    assert protocol().differences(protocol(n=9, split="test")) == ["split: 'val' against 'test'", "n: 8 against 9"]
+    assert protocol(evaluators={"clip": "a"}).differences(protocol(evaluators={"clip": "b"})) == [
+        "evaluators: {'clip': 'a'} against {'clip': 'b'}"
+    ]

@@ -1,0 +1,43 @@
+"""Samples keep their shape and parts; training settings refuse unknown names."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from gcbench.core.recipe import TrainConfig
+from gcbench.core.samples import Samples
+
+
+def samples() -> Samples:
+    images = torch.arange(3 * 3 * 2 * 2, dtype=torch.uint8).view(3, 3, 2, 2)
+    return Samples(images, torch.zeros(3, 2, 2, dtype=torch.int64), "real", ("a", "b", "c"), ("0", "1", "2"))
+
+
+def test_a_part_keeps_what_belongs_together() -> None:
+    part = samples()[1:]
+    assert len(part) == 2
+    assert part.prompts == ("b", "c")
+    assert part.ids == part.groups == ("1", "2")
+    assert torch.equal(part.images, samples().images[1:])
+
+
+def test_other_prompts_same_pictures() -> None:
+    other = samples().with_prompts(["c", "a", "b"])
+    assert other.prompts == ("c", "a", "b")
+    assert other.ids == samples().ids
+    assert samples().with_prompts(None).prompts is None
+
+
+def test_wrong_shapes_are_caught() -> None:
+    with pytest.raises(AssertionError):
+        Samples(torch.zeros(1, 3, 2, 2), None, None, None, ("0",))
+    with pytest.raises(AssertionError):
+        Samples(torch.zeros(1, 3, 2, 2, dtype=torch.uint8), None, None, None, ("0", "1"))
+    layouts = torch.zeros(1, 2, 3, dtype=torch.int64)
+    with pytest.raises(AssertionError):
+        Samples(torch.zeros(1, 3, 2, 2, dtype=torch.uint8), layouts, "real", None, ("0",))
+
+
+def test_training_settings_refuse_unknown_names() -> None:
+    with pytest.raises(ValidationError):
+        TrainConfig.model_validate({"learning_rate": 1.0})

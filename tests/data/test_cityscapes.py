@@ -1,0 +1,125 @@
+"""The Cityscapes tree, made small."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gcbench.core.errors import UserError
+from gcbench.data import urban
+from gcbench.data.cityscapes import LAYOUT, PICTURE, Cityscapes
+from gcbench.data.find import open_dataset
+
+STEMS = {"train": ("aachen_000000_000019", "bochum_000000_000313"), "val": ("lindau_000001_000019",)}
+
+
+def paths(root, split, stem):
+    city = stem.split("_")[0]
+    return (
+        root / "leftImg8bit" / split / city / f"{stem}{PICTURE}",
+        root / "gtFine" / split / city / f"{stem}{LAYOUT}",
+    )
+
+
+@pytest.fixture
+def root(tmp_path):
+    rng = np.random.default_rng(1)
+    for split, stems in STEMS.items():
+        for stem in stems:
+            for path, shape, top in zip(paths(tmp_path, split, stem), ((16, 32, 3), (16, 32)), (256, 34), strict=True):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(rng.integers(0, top, shape, np.uint8)).save(path)
+    return tmp_path
+
+
+def test_pairs(root):
+    data = Cityscapes(root)
+    assert data.splits == ("train", "val")
+    assert data.ids("train") == list(STEMS["train"])
+    assert data.groups("train") == data.ids("train")
+    picture, layout = data.pair("val", 0, (16, 32))
+    raw = np.asarray(Image.open(paths(root, "val", STEMS["val"][0])[1]))
+    assert picture.shape == (16, 32, 3)
+    assert picture.dtype == layout.dtype == np.uint8
+    for label in range(34):
+        expected = urban.LABEL_IDS.index(label) if label in urban.LABEL_IDS[:19] else 19
+        assert (layout[raw == label] == expected).all()
+    assert data.pair("val", 0, (4, 8))[1].shape == (4, 8)
+
+
+def test_built_captions(root):
+    data = Cityscapes(root)
+    path = paths(root, "val", STEMS["val"][0])[1]
+    Image.fromarray(np.array([[7] * 31 + [23]] * 16, np.uint8)).save(path)
+    (text,) = data.captions("val", 0)
+    assert text in {f"An image of an urban street view with {x}." for x in ("Roads and Skies", "Skies and Roads")}
+    assert Cityscapes(root).captions("val", 0) == (text,)
+
+
+@pytest.mark.parametrize("place", ["captions/100_captions.jsonl", "100_captions.jsonl"])
+def test_the_authors_captions(root, place):
+    before = Cityscapes(root).version
+    file = root / place
+    file.parent.mkdir(exist_ok=True)
+    name = paths(root, "val", STEMS["val"][0])[0].name
+    file.write_text(json.dumps({"file_name": name, "text": ["One.", "Two."]}) + "\n")
+    data = Cityscapes(root)
+    assert tuple(data.captions("val", 0)) == ("One.", "Two.")
+    assert data.version != before
+    with pytest.raises(UserError, match=r"100_captions\.jsonl has no line for aachen.*add it"):
+        data.captions("train", 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{", "no JSON"),
+        ("[]", "no JSON object"),
+        ('{"text": []}', "file_name is missing"),
+        ('{"file_name": "a", "text": []}', "no list"),
+    ],
+)
+def test_bad_caption_lines_are_named(root, row, message):
+    (root / "100_captions.jsonl").write_text(f'\n{{"file_name": "x.png", "text": ["t"]}}\n{row}\n')
+    with pytest.raises(UserError, match=rf"100_captions\.jsonl, line 3: .*{message}"):
+        Cityscapes(root).captions("val", 0)
+
+
+def test_version_follows_the_files(root):
+    before = Cityscapes(root).version
+    assert before == Cityscapes(root).version
+    Image.new("RGB", (32, 16)).save(paths(root, "val", STEMS["val"][0])[0])
+    assert Cityscapes(root).version != before
+
+
+def test_missing_data(root, tmp_path, monkeypatch):
+    monkeypatch.delenv("GCBENCH_DATA", raising=False)
+    with pytest.raises(UserError, match=r"GCBENCH_DATA is not set; .*streets"):
+        open_dataset("cityscapes")
+    monkeypatch.setenv("GCBENCH_DATA", str(tmp_path))
+    with pytest.raises(UserError, match=r"cityscapes is not there; put leftImg8bit.*streets"):
+        open_dataset("cityscapes")
+    (tmp_path / "cityscapes").mkdir()
+    with pytest.raises(UserError, match="no Cityscapes pictures in"):
+        open_dataset("cityscapes")
+    for part in ("leftImg8bit", "gtFine"):
+        (root / part).rename(tmp_path / "cityscapes" / part)
+    assert open_dataset("cityscapes").ids("val") == list(STEMS["val"])
+
+
+def test_mistakes_are_named(root):
+    picture, layout = paths(root, "train", STEMS["train"][0])
+    data = Cityscapes(root)
+    with pytest.raises(UserError, match="no split 'test'; use train or val"):
+        data.ids("test")
+    Image.fromarray(np.full((16, 32), 40, np.uint8)).save(layout)
+    with pytest.raises(UserError, match=r"aachen.*holds 40, which are no Cityscapes labelIds"):
+        data.pair("train", 0, (16, 32))
+    Image.new("L", (30, 16)).save(layout)
+    with pytest.raises(UserError, match=r"aachen.*leftImg8bit\.png is 16x32 .*labelIds\.png is 16x30"):
+        data.pair("train", 0, (16, 32))
+    picture.unlink()
+    with pytest.raises(UserError, match=r"1 files of the split 'train'.*aachen.*labelIds\.png; add"):
+        Cityscapes(root).ids("train")
+    assert len(Cityscapes(root).ids("val")) == 1

@@ -1,0 +1,137 @@
+"""Export and read back: the same layouts, captions and groups."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gcbench.core.contracts import Dataset
+from gcbench.core.errors import UserError
+from gcbench.data import urban
+from gcbench.data.cityscapes import Cityscapes
+from gcbench.data.describe import describe
+from gcbench.data.export import export
+from gcbench.data.find import open_dataset
+from gcbench.data.pairs import generator
+
+SIZE = (8, 16)
+
+
+class Tiny(Dataset):
+    """Noise in the urban classes; one id stands in both splits."""
+
+    name = "tiny"
+    classes = urban.CLASSES
+    palette = urban.PALETTE
+    void = urban.VOID
+    size = SIZE
+    splits = ("train", "val")
+    aliases = urban.ALIASES
+    resize = "drawn"
+    version = "1"
+    drawn = 0
+
+    @classmethod
+    def open(cls):
+        return cls()
+
+    def ids(self, split):
+        return ["s/0", "s/1", "s/2"] if split == "train" else ["s/0", "v"]
+
+    def groups(self, split):
+        return ["one", "one", "two"] if split == "train" else self.ids(split)
+
+    def pair(self, split, index, size):
+        self.drawn += 1
+        rng = generator(split, str(index))
+        return rng.integers(0, 256, (*size, 3), np.uint8), rng.integers(0, 20, size, np.uint8)
+
+    def captions(self, split, index):
+        return (f"Road {split} {index}, “ä”.", "Sky.")
+
+
+def assert_same(data, back, size=SIZE):
+    assert back.splits == data.splits
+    for split in data.splits:
+        assert len(back.ids(split)) == len(data.ids(split))
+        for i in range(len(data.ids(split))):
+            for mine, theirs in zip(data.pair(split, i, size), back.pair(split, i, size), strict=True):
+                assert np.array_equal(mine, theirs)
+            assert tuple(data.captions(split, i)) == tuple(back.captions(split, i))
+
+
+def test_cityscapes_round_trip(tmp_path):
+    data, seen = Tiny(), []
+    assert export(data, tmp_path / "o", "cityscapes", progress=lambda done, total: seen.append((done, total))) == 5
+    assert seen == [(i, 5) for i in range(1, 6)]
+    back = Cityscapes(tmp_path / "o")
+    assert_same(data, back)
+    assert list(back.groups("val")) == list(back.ids("val"))
+    again = Cityscapes(tmp_path / "o")
+    export(again, tmp_path / "copy", "cityscapes", SIZE)
+    assert_same(back, Cityscapes(tmp_path / "copy"))
+
+
+def test_folder_round_trip(tmp_path):
+    data = Tiny()
+    export(data, tmp_path / "o", "folder", (4, 6))
+    back = open_dataset(str(tmp_path / "o"))
+    assert_same(data, back, (4, 6))
+    assert back.size == (4, 6)
+    assert (back.name, back.classes, back.palette, back.void) == ("tiny", data.classes, data.palette, 19)
+    assert back.aliases == data.aliases
+    assert back.groups("train") == ["one", "one", "two"]
+    assert back.groups("val") == back.ids("val")
+
+
+def test_it_resumes_and_grows(tmp_path):
+    data = Tiny()
+    export(data, tmp_path, "folder", limit=1)
+    assert data.drawn == 2
+    export(data, tmp_path, "folder")
+    assert data.drawn == 5
+    assert_same(data, open_dataset(str(tmp_path)))
+    lost = next((tmp_path / "train" / "layouts").iterdir())
+    lost.unlink()
+    data.drawn = 0
+    export(data, tmp_path, "folder", limit=1)
+    export(data, tmp_path, "folder")
+    assert data.drawn == 1
+    assert lost.is_file()
+    assert_same(data, open_dataset(str(tmp_path)))
+
+
+def test_void_is_written_as_unlabelled(tmp_path):
+    export(Tiny(), tmp_path / "o", "cityscapes", limit=1)
+    (path,) = (tmp_path / "o" / "gtFine" / "val").rglob("*.png")
+    raw, layout = np.asarray(Image.open(path)), Tiny().pair("val", 0, SIZE)[1]
+    assert (raw[layout == 19] == 0).all()
+    assert (raw[layout == 0] == 7).all()
+
+
+def test_places_that_are_taken(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "mine.txt").write_text("precious")
+    with pytest.raises(UserError, match="a is there and is no export of gcbench; choose another --out"):
+        export(Tiny(), tmp_path / "a")
+    export(Tiny(), tmp_path / "b")
+    with pytest.raises(UserError, match=r"b holds another export \(see .*export\.json\); choose another --out"):
+        export(Tiny(), tmp_path / "b", size=(2, 2))
+
+
+def test_other_classes_are_no_cityscapes(tmp_path):
+    data = Tiny()
+    data.classes = ("a", "b")
+    with pytest.raises(UserError, match=r"tiny has other classes than Cityscapes .*use the form folder"):
+        export(data, tmp_path / "o", "cityscapes")
+    assert not (tmp_path / "o").exists()
+
+
+def test_describe(tmp_path):
+    export(Tiny(), tmp_path / "o")
+    train, val = describe(open_dataset(str(tmp_path / "o")))
+    assert (train.split, train.pairs, train.groups, train.sampled) == ("train", 3, 2, 3)
+    assert abs(sum(train.shares.values()) - 1) < 1e-9
+    assert set(train.shares) == set(urban.CLASSES)
+    assert (val.pairs, val.missing, val.problems) == (2, (), ())
+    next((tmp_path / "o" / "val" / "images").iterdir()).write_bytes(b"no picture")
+    assert "cannot read the picture" in describe(open_dataset(str(tmp_path / "o")))[1].problems[0]

@@ -1,0 +1,166 @@
+"""A user's own folder, and the reader of finished pictures."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gcbench.core.errors import UserError
+from gcbench.core.naming import named_classes
+from gcbench.data.find import open_dataset
+from gcbench.data.folder import Folder, read_pairs
+
+TOML = 'name = "pets"\nclasses = ["cat", "dog", "traffic light", "nothing"]\nvoid = "nothing"\n'
+
+
+def write(folder, stems, ending=".png", seed=0, ids=4):
+    rng = np.random.default_rng(seed)
+    for part in ("images", "layouts"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for stem in stems:
+        Image.fromarray(rng.integers(0, 255, (6, 8, 3), np.uint8)).save(folder / "images" / f"{stem}{ending}")
+        Image.fromarray(rng.integers(0, ids, (6, 8), np.uint8)).save(folder / "layouts" / f"{stem}.png")
+
+
+@pytest.fixture
+def root(tmp_path):
+    root = tmp_path / "mine"
+    write(root, ["b", "a"])
+    (root / "dataset.toml").write_text(TOML)
+    return root
+
+
+def toml(root, text):
+    (root / "dataset.toml").write_text(text)
+    return root
+
+
+def test_without_split_folders(root):
+    data = open_dataset(str(root))
+    assert (data.name, data.splits, data.void, data.size) == ("pets", ("val",), 3, (6, 8))
+    assert data.ids("val") == data.groups("val") == ["a", "b"]
+    assert data.aliases == {
+        "cat": ("cat", "cats"),
+        "dog": ("dog", "dogs"),
+        "traffic light": ("traffic light", "traffic lights"),
+    }
+    assert len(set(data.palette)) == 4
+    picture, layout = data.pair("val", 0, (3, 4))
+    assert picture.shape == (3, 4, 3)
+    assert layout.shape == (3, 4)
+    (text,) = data.captions("val", 0)
+    assert text.startswith("An image with ")
+    assert named_classes(text, data.aliases) == {"cat", "dog", "traffic light"}
+
+
+def test_split_folders_jpg_and_prompts(tmp_path):
+    root = tmp_path / "data"
+    write(root / "train", ["x"], ".jpg")
+    write(root / "test", ["x", "y"])
+    rows = [{"file_name": "x.png", "text": ["X"], "group": "g"}, {"file_name": "y.png", "text": "Y"}]
+    (root / "test" / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = Folder(toml(root, TOML + "size = [2, 3]\n[aliases]\ncat = ['Kitty']\n"))
+    assert data.splits == ("test", "train")
+    assert [tuple(data.captions("test", i)) for i in (0, 1)] == [("X",), ("Y",)]
+    assert data.groups("test") == ["g", "y"]
+    assert data.size == (2, 3)
+    assert data.aliases["cat"] == ("kitty",)
+    assert data.aliases["dog"] == ("dog", "dogs")
+    before = data.version
+    ordered = Folder(toml(root, 'splits = ["train", "test"]\n' + TOML))
+    assert ordered.splits == ("train", "test")
+    assert ordered.version != before
+
+
+def test_void_by_id_or_absent(root):
+    assert Folder(toml(root, TOML.replace('"nothing"\n', "0\n"))).void == 0
+    layout = root / "layouts" / "a.png"
+    Image.fromarray(np.full((6, 8), 255, np.uint8)).save(layout)
+    assert (Folder(toml(root, TOML)).pair("val", 0, (6, 8))[1] == 3).all()
+    with pytest.raises(UserError, match=r"a\.png holds the ids 255 \(255 means void"):
+        Folder(toml(root, TOML.split("void")[0])).pair("val", 0, (6, 8))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (TOML + "pallete = []", "unknown key 'pallete'; did you mean palette"),
+        ('name = "x"', "the key 'classes' is missing; add it"),
+        ('name = 3\nclasses = ["a", "b"]', "name: input should be a valid string"),
+        ("name = ", "[(]Invalid value.*mend it"),
+        (TOML.replace('void = "nothing"', 'void = "none"'), "void = 'none' is not among classes"),
+        (TOML.replace('void = "nothing"', "void = 4"), "void = 4 is no id of the 4 classes"),
+        (TOML + "palette = [[0, 0, 0]]", "palette must be 4 triples"),
+        (TOML + "size = [4]", r"size must be \[H, W\]"),
+        (TOML + '[aliases]\nbird = ["b"]', "aliases.bird is no class"),
+        (TOML.replace('"dog"', '"cat"'), "classes names one class twice"),
+        (TOML + 'splits = ["a", "b"]', "names the split 'a' but .* is not there"),
+        (TOML + "splits = []", "splits is empty"),
+    ],
+)
+def test_bad_configs_are_named(root, text, message):
+    with pytest.raises(UserError, match=rf"dataset\.toml.*{message}"):
+        Folder(toml(root, text))
+
+
+def test_unpaired_and_empty(root, tmp_path):
+    (root / "layouts" / "a.png").unlink()
+    data = Folder(root)
+    with pytest.raises(UserError, match=r"1 files of the split 'val'.*images/a\.png; add the missing"):
+        data.ids("val")
+    empty = tmp_path / "empty"
+    (empty / "images").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"no pictures in .*empty; put"):
+        Folder(toml(empty, TOML))
+    write(root, ["b"], ".jpg")
+    with pytest.raises(UserError, match=r"b\.png and b\.jpg share a name"):
+        Folder(root)
+
+
+def test_a_picture_without_prompt(root):
+    (root / "prompts.jsonl").write_text('{"file_name": "a.png", "text": ["t"]}')
+    with pytest.raises(UserError, match=r"prompts\.jsonl has no line for b\.png; add it"):
+        Folder(root).captions("val", 1)
+
+
+def test_find_names_what_is_wrong(root, tmp_path, monkeypatch):
+    assert open_dataset(str(root / "dataset.toml")).name == "pets"
+    with pytest.raises(UserError, match="did you mean cityscapes"):
+        open_dataset("cityscape")
+    with pytest.raises(UserError, match=r"holds no dataset\.toml; write"):
+        open_dataset(str(root / "images"))
+    with pytest.raises(UserError, match="nowhere is not there; give a directory"):
+        open_dataset(str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="--dataset PATH"):
+        Folder.open()
+
+
+def test_finished_pictures(root):
+    (root / "p.jsonl").write_text(
+        '{"file_name": "b.png", "text": ["B"], "group": "g"}\n{"file_name": "a.png", "text": ["A"]}'
+    )
+    found = read_pairs(root / "images", root / "layouts", root / "p.jsonl")
+    assert (found.ids, found.prompts, found.groups) == (("a", "b"), (("A",), ("B",)), ("a", "g"))
+    for picture, layout in found.read_all(4, 3):
+        assert picture.shape[:2] == layout.shape == (6, 8)
+    assert found.read(0, 4, 3, (3, 4))[1].shape == (3, 4)
+    alone = read_pairs(root / "images")
+    assert alone.prompts is None
+    assert alone.groups == ("a", "b")
+    assert alone.read(0, 4, 3)[1] is None
+    with pytest.raises(UserError, match=r"a\.png holds the ids 3; map|a\.png holds the ids 2, 3"):
+        found.read(0, 2, None)
+
+
+def test_finished_pictures_unpaired(root):
+    (root / "layouts" / "a.png").unlink()
+    with pytest.raises(UserError, match=r"1 of 2 entries of .*images have no counterpart in .*layouts.* a; add"):
+        read_pairs(root / "images", root / "layouts")
+    (root / "p.jsonl").write_text("".join(f'{{"file_name": "{s}.png", "text": ["t"]}}\n' for s in "abc"))
+    with pytest.raises(UserError, match=r"1 of 3 entries of .*p\.jsonl have no counterpart"):
+        read_pairs(root / "images", None, root / "p.jsonl")
+    with pytest.raises(UserError, match="no PNG or JPEG pictures"):
+        read_pairs(root / "nowhere")
+    with pytest.raises(UserError, match=r"cannot read the prompts .*q\.jsonl"):
+        read_pairs(root / "images", None, root / "q.jsonl")
