@@ -283,6 +283,18 @@ def data_export(
     write_copy(dataset, out, as_, size, limit)
 
 
+@data_app.command("nearest")
+def data_nearest(
+    dataset: Annotated[str, typer.Argument(help="The dataset that a model was trained on.")],
+    images: Annotated[Path, typer.Option(help="A folder of the model's pictures.")],
+    out: Annotated[Path | None, typer.Option(help="Write the distances here, as JSON.")] = None,
+) -> None:
+    """Whether pictures are copies: their distance to the nearest training and the nearest held-out picture."""
+    from gcbench.bench.nearest import report
+
+    report(dataset, images, out)
+
+
 def fail(message: object) -> NoReturn:
     sys.stdout.flush()
     typer.echo(f"gcbench: {message}", err=True)

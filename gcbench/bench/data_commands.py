@@ -47,6 +47,8 @@ def write_copy(name: str, out: Path, form: str, size: str | None, limit: int | N
     """Write a dataset as a Cityscapes tree or as a plain folder with a dataset.toml."""
     if form not in ("cityscapes", "folder"):
         raise UserError(f"--as {form!r}: choose cityscapes or folder")
+    if limit is not None and limit < 1:
+        raise UserError(f"--limit {limit}: at least 1 pair a split")
     dataset = open_dataset(name)
     total = sum(min(limit or len(dataset.ids(split)), len(dataset.ids(split))) for split in dataset.splits)
     with Bar(f"writing {dataset.name}", total) as bar:

@@ -9,11 +9,12 @@ import torch
 
 from gcbench.bench.console import Bar, say
 from gcbench.bench.judging import BATCH, Scoring, measure_real, open_judges
-from gcbench.bench.opening import check_n, evaluation_split, metric_names, parse_size
+from gcbench.bench.opening import check_device, evaluation_split, metric_names, parse_size
 from gcbench.bench.provenance import provenance
 from gcbench.bench.rundir import RunDirectory
 from gcbench.core.contracts import Dataset, Size
-from gcbench.core.files import text_hash
+from gcbench.core.errors import UserError
+from gcbench.core.files import file_hash, text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Record
 from gcbench.core.samples import Samples
@@ -48,20 +49,23 @@ def evaluate(
     """
     began = time.perf_counter()
     names = metric_names(metrics)
+    check_device(device)
     opened = open_dataset(dataset)
     split = evaluation_split(opened, split)
     target = parse_size(size) or opened.size
     found = read_pairs(images, layouts, prompts)
-    check_n(len(found))
-    folder = RunDirectory(out or Path("runs") / f"evaluate-{name or Path(images).resolve().name}", fresh)
+    if len(found) < 2:
+        raise UserError(f"{images} holds one picture; give at least 2, so that a spread can be measured")
+    name = name or folder_name(images)
+    folder = RunDirectory(out or Path("runs") / f"evaluate-{name}", fresh)
     judges = open_judges(opened, names, evaluators, device)
     scoring = Scoring(opened, names, judges)
+    with Bar("reading pictures", len(found)) as bar:
+        files = read_through(found, opened, bar)
     texts = [] if found.prompts is None else [text for one in found.prompts for text in one[:1]]
     planned = Record(
         kind="evaluate",
-        model=ModelInfo(
-            name=name or Path(images).resolve().name, weights=None, note=f"finished pictures, {len(found)}"
-        ),
+        model=ModelInfo(name=name, weights=None, note=f"finished pictures, {len(found)}, files {files}"),
         protocol=Protocol(
             dataset=opened.name,
             dataset_version=opened.version,
@@ -101,6 +105,24 @@ def evaluate(
                 rows[("", sample)][column] = value
     folder.write(record, rows)
     return record
+
+
+def folder_name(images: Path) -> str:
+    """What pictures are called without --name: their folder, or the one around it if that is just `images`."""
+    path = Path(images).resolve()
+    return path.parent.name if path.name == "images" and path.parent.name else path.name
+
+
+def read_through(found: FinishedPictures, dataset: Dataset, bar: Bar) -> str:
+    """Read every file once, so that a broken one is known before the long work; the hash of all of them."""
+    hashes = []
+    for i, picture in enumerate(found.pictures):
+        found.read(i, len(dataset.classes), dataset.void)
+        hashes.append(file_hash(picture))
+        if found.layouts is not None:
+            hashes.append(file_hash(found.layouts[i]))
+        bar.advance()
+    return text_hash(*found.ids, *hashes)
 
 
 def read_samples(found: FinishedPictures, indices: range, dataset: Dataset, size: Size, source: str) -> Samples:

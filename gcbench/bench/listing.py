@@ -33,8 +33,8 @@ def _cells(kind: str, name: str) -> list[str]:
     if kind == "datasets":
         try:
             dataset = thing.open()
+            counts = ", ".join(f"{split} {len(dataset.ids(split))}" for split in dataset.splits)
         except UserError as error:
             return [str(len(getattr(thing, "classes", ()))), "×".join(map(str, thing.size)), f"not here: {error}"]
-        counts = ", ".join(f"{split} {len(dataset.ids(split))}" for split in dataset.splits)
         return [str(len(dataset.classes)), f"{dataset.size[0]}×{dataset.size[1]}", counts]
     return [(thing.__doc__ or "").strip().split("\n")[0]]

@@ -2,12 +2,17 @@
 
 import importlib.util
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
 from gcbench.core.errors import UserError
+from gcbench.core.files import file_hash
+from gcbench.core.record import ModelInfo
 from gcbench.core.registry import registry
 
 DEFAULT_METRICS = ("semantic-recall", "miou", "fsd", "fd")
@@ -19,7 +24,7 @@ def model_class(name: str) -> type[Model]:
     """A registered model, or `file.py:Class`.
 
     Raises:
-        UserError: no such model, file or class.
+        UserError: no such model, file or class, or a file that cannot be imported.
     """
     if ".py" not in name:
         return registry("models")[name]
@@ -27,14 +32,20 @@ def model_class(name: str) -> type[Model]:
     path = Path(file)
     if not path.is_file() or not attribute:
         raise UserError(f"--model {name}: give an existing file and its class, as in --model my_model.py:MyModel")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
+    spec = importlib.util.spec_from_file_location(f"gcbench_model_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"--model {name}: {path} is no Python file; give a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.modules[spec.name] = module  # dataclasses and pickles look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(f"--model {name}: importing {path} raised {type(error).__name__}: {error}; mend it") from error
     found = getattr(module, attribute, None)
     if not isinstance(found, type):
         raise UserError(f"{path} has no class {attribute!r}; name one that it defines")
+    if not issubclass(found, Model):
+        raise UserError(f"{attribute} of {path} is no gcbench.core.contracts.Model; derive it from that class")
     return found
 
 
@@ -44,6 +55,27 @@ def open_model(name: str, dataset: Dataset, options: ModelOptions) -> Model:
         if not isinstance(getattr(model, attribute, None), bool):
             raise UserError(f"model {name} does not say whether it is {attribute}; set {attribute} to True or False")
     return model
+
+
+def model_info(name: str, model: Model) -> ModelInfo:
+    """What a record says of `model`. A model from a file is known by the file's hash too, so that an edited one is
+    another model.
+
+    Raises:
+        UserError: `describe` gives what a record has no place for.
+    """
+    facts = dict(model.describe())
+    if ".py" in name:
+        file = Path(name.partition(":")[0])
+        facts["note"] = ", ".join(filter(None, (str(facts.get("note") or ""), f"{file.name} {file_hash(file)}")))
+    try:
+        return ModelInfo.model_validate({**facts, "name": name})
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UserError(
+            f"describe() of model {name} gives a {where!r} that records do not take; it may give"
+            f" {', '.join(key for key in ModelInfo.model_fields if key != 'name')}"
+        ) from None
 
 
 def metric_names(text: str | Sequence[str] | None) -> list[str]:
@@ -81,7 +113,7 @@ def parse_size(text: str | Size | None) -> Size | None:
     if text is None or not isinstance(text, str):
         return text
     parts = text.lower().replace("×", "x").split("x")
-    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+    if len(parts) != 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise UserError(f"size {text!r} is not HxW in pixels; write for example --size 64x128")
     return int(parts[0]), int(parts[1])
 
@@ -89,6 +121,23 @@ def parse_size(text: str | Size | None) -> Size | None:
 def check_n(n: int) -> None:
     if n < 2:
         raise UserError(f"-n {n}: at least 2 pictures are needed to measure a spread; the default is 64")
+
+
+def check_precision(precision: str) -> None:
+    if precision not in ("fp32", "bf16"):
+        raise UserError(f"--precision {precision!r}: choose fp32 or bf16")
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not know or that is not there."""
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise UserError(f"--device {device!r} is none; choose auto, cpu or cuda") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"--device {device}: torch finds no GPU here; choose auto or cpu")
 
 
 def evaluation_split(dataset: Dataset, split: str | None) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from gcbench.bench.judging import Scoring
+from gcbench.bench.judging import BATCH, Scoring
 from gcbench.core.contracts import Dataset, Model, Size
 from gcbench.core.errors import UserError
 from gcbench.core.record import Point
@@ -61,6 +61,9 @@ def measure_point(
 ) -> Measured:
     """Generate the samples of `prompts` with seeds seed, seed + 1, ... and score them, batch by batch.
 
+    Judges always see blocks of BATCH pictures, whatever `batch_size`: a network's last digits depend on how many
+    pictures go through it together.
+
     Raises:
         UserError: the model gave other samples than the contract says.
     """
@@ -68,6 +71,7 @@ def measure_point(
     names = sample_ids(n)
     metrics = scoring.start()
     kept: list[Samples] = []
+    waiting: list[Samples] = []  # generated, not yet judged
     seconds = {"generate": 0.0, "judge": 0.0, "score": 0.0}
     for start in range(0, n, batch_size):
         part = slice(start, min(start + batch_size, n))
@@ -79,7 +83,7 @@ def measure_point(
             guidance=1.0 if guidance is None else guidance,
             seeds=range(seed + start, seed + part.stop),
         )
-        _check(samples, part.stop - start, size, len(scoring.task.classes), model)
+        check_samples(samples, part.stop - start, size, len(scoring.task.classes), model)
         samples = replace(
             samples,
             ids=tuple(names[part]),
@@ -87,12 +91,16 @@ def measure_point(
             prompts=prompts.texts[part] if model.conditional else samples.prompts,
         )
         seconds["generate"] += time.perf_counter() - began
-        scoring.update(metrics, samples)
+        began = time.perf_counter()
+        waiting.append(samples)
+        while (ready := sum(map(len, waiting))) >= BATCH or (ready and part.stop == n):
+            block = joined(waiting, model)
+            scoring.update(metrics, block[:BATCH])
+            waiting = [block[BATCH:]] if ready > BATCH else []
         seconds["judge"] += time.perf_counter() - began
         if keep:
             kept.append(samples)
         tick(len(samples))
-    seconds["judge"] -= seconds["generate"]
     began = time.perf_counter()
     scores = scoring.finish(metrics)
     seconds["score"] = time.perf_counter() - began
@@ -105,8 +113,31 @@ def measure_point(
     return Measured(point, rows, kept)
 
 
-def _check(samples: Samples, n: int, size: Size, classes: int, model: Model) -> None:
+def joined(parts: Sequence[Samples], model: Model) -> Samples:
+    """Batches of one run as one. UserError if only some have what others have."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    for field in ("layouts", "layout_source", "prompts"):
+        here = [getattr(part, field) for part in parts]
+        if len({value if field == "layout_source" else value is None for value in here}) > 1:
+            raise UserError(f"{type(model).__name__}.generate gave other {field} at one batch than at another; mend it")
+    layouts = [part.layouts for part in parts if part.layouts is not None]
+    return Samples(
+        torch.cat([part.images for part in parts]),
+        torch.cat(layouts) if layouts else None,
+        first.layout_source,
+        None if first.prompts is None else tuple(text for part in parts for text in part.prompts or ()),
+        tuple(name for part in parts for name in part.ids),
+        tuple(name for part in parts for name in part.groups or ()),
+    )
+
+
+def check_samples(samples: Samples, n: int, size: Size, classes: int, model: Model) -> None:
+    """Refuse what is not as the contract of `Model.generate` says."""
     name = type(model).__name__
+    if not isinstance(samples, Samples):
+        raise UserError(f"{name}.generate gave {type(samples).__name__}, not gcbench.core.samples.Samples; mend it")
     if len(samples) != n or tuple(samples.images.shape[-2:]) != size:
         raise UserError(
             f"{name}.generate gave {len(samples)} pictures of {tuple(samples.images.shape[-2:])}, not {n} of {size};"

@@ -54,7 +54,7 @@ def processor() -> str:
 
 
 def command() -> str:
-    """The command line, as a user would type it; of absolute paths only the last part, which says nothing of a machine."""
+    """The command line as typed; of absolute paths only the last part, the rest is a machine's own."""
     if Path(sys.argv[0]).name not in ("gcbench", "__main__.py"):
         return ""
     return " ".join(["gcbench", *(re.sub(r"(^|[=@])/\S*/", r"\1", argument) for argument in sys.argv[1:])])

@@ -10,7 +10,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
 from gcbench.core.record import Record
 
-RECORD, SCORES, SAMPLES = "record.json", "scores.csv", "per_sample.csv"
+RECORD, SCORES, SAMPLES, PROBE = "record.json", "scores.csv", "per_sample.csv", ".probe"
 
 Rows = dict[tuple[str, str], dict[str, float | None]]
 """(guidance, sample id) -> column -> value."""
@@ -31,18 +31,20 @@ class RunDirectory:
         """The record to go on with: the one held if it is of the same run, else the planned one.
 
         Raises:
-            UserError: the directory holds another model, protocol or list of metrics.
+            UserError: the directory holds another model, protocol or list of metrics, or cannot be written.
         """
+        write_text(self.path / PROBE, "")  # a place that cannot be written is known before the long work
+        (self.path / PROBE).unlink()
         if self.held is None:
             return planned
         held = self.held
         differences = held.protocol.differences(planned.protocol)
         if held.kind != planned.kind:
             differences.append(f"kind: {held.kind!r} against {planned.kind!r}")
-        if held.model != planned.model:
-            differences.append(
-                f"model: {held.model.name} {held.model.weights} against {planned.model.name} {planned.model.weights}"
-            )
+        mine, theirs = held.model.model_dump(), planned.model.model_dump()
+        differences += [
+            f"model {key}: {mine[key]!r} against {theirs[key]!r}" for key in mine if mine[key] != theirs[key]
+        ]
         measured = set(held.points[0].scores) if held.points else set(metrics)
         if measured != set(metrics):
             differences.append(f"metrics: {sorted(measured)} against {sorted(metrics)}")
@@ -54,14 +56,17 @@ class RunDirectory:
         return held.model_copy(update={"provenance": planned.provenance})
 
     def read_samples(self) -> Rows:
-        """The rows of per_sample.csv, if it is there."""
+        """The rows of per_sample.csv, if it is there. UserError if it is damaged."""
         path = self.path / SAMPLES
         rows: Rows = {}
         if path.exists():
-            with open(path, newline="") as stream:
-                for row in csv.DictReader(stream):
-                    key = (row.pop("guidance"), row.pop("id"))
-                    rows[key] = {name: float(value) if value else None for name, value in row.items()}
+            try:
+                with open(path, newline="") as stream:
+                    for row in csv.DictReader(stream):
+                        key = (row.pop("guidance"), row.pop("id"))
+                        rows[key] = {name: float(value) if value else None for name, value in row.items()}
+            except (KeyError, TypeError, ValueError, csv.Error):
+                raise UserError(f"{path} is damaged; put it back as it was, or add --fresh to start anew") from None
         return rows
 
     def write(self, record: Record, rows: Rows) -> None:

@@ -5,8 +5,15 @@ from pathlib import Path
 
 from gcbench.bench.console import Bar, say
 from gcbench.bench.folders import write_samples
-from gcbench.bench.opening import evaluation_split, guidance_scales, open_model, parse_size
-from gcbench.bench.points import check_prompts, choose_prompts, sample_ids
+from gcbench.bench.opening import (
+    check_device,
+    check_precision,
+    evaluation_split,
+    guidance_scales,
+    open_model,
+    parse_size,
+)
+from gcbench.bench.points import check_prompts, check_samples, choose_prompts, sample_ids
 from gcbench.core.contracts import ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.core.samples import Samples
@@ -37,6 +44,13 @@ def sample(
         raise UserError(f"-n {n}: at least 1 picture")
     [scale] = guidance_scales([guidance])
     check_prompts(prompts)
+    check_precision(precision)
+    check_device(device)
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; choose a directory")
+    if (out / "images").is_dir() and any((out / "images").iterdir()):
+        raise UserError(f"{out} already holds pictures; choose another --out")
     opened = open_dataset(dataset)
     target = parse_size(size) or opened.size
     generator = open_model(model, opened, ModelOptions(checkpoint, device, precision, steps))  # type: ignore[arg-type]
@@ -46,8 +60,6 @@ def sample(
         texts = tuple(prompts[i % len(prompts)] for i in range(n))
     else:
         texts = choose_prompts(opened, evaluation_split(opened, None), n).texts
-    if (out / "images").is_dir() and any((out / "images").iterdir()):
-        raise UserError(f"{out} already holds pictures; choose another --out")
     made: list[Samples] = []
     with Bar("sampling", n) as bar:
         for start in range(0, n, 8):
@@ -59,9 +71,9 @@ def sample(
                 guidance=scale,
                 seeds=range(seed + start, seed + stop),
             )
-            made.append(
-                Samples(part.images, part.layouts, part.layout_source, part.prompts, tuple(sample_ids(n)[start:stop]))
-            )
+            check_samples(part, stop - start, target, len(opened.classes), generator)
+            read = texts[start:stop] if generator.conditional else part.prompts
+            made.append(Samples(part.images, part.layouts, part.layout_source, read, tuple(sample_ids(n)[start:stop])))
             bar.advance(stop - start)
     write_samples(out, made, opened)
     say(f"Wrote {n} samples and their contact sheet {out / 'grid.png'}")

@@ -1,5 +1,6 @@
 """The guidance sweep: one model at several scales, the same prompts and seeds at each, every metric in one pass."""
 
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +11,26 @@ from gcbench.bench import pareto
 from gcbench.bench.console import Bar, say
 from gcbench.bench.folders import write_samples
 from gcbench.bench.judging import Scoring, measure_real, open_judges
-from gcbench.bench.opening import check_n, evaluation_split, guidance_scales, metric_names, open_model, parse_size
-from gcbench.bench.points import choose_prompts, measure_point
+from gcbench.bench.opening import (
+    check_device,
+    check_n,
+    check_precision,
+    evaluation_split,
+    guidance_scales,
+    metric_names,
+    model_info,
+    open_model,
+    parse_size,
+)
+from gcbench.bench.points import choose_prompts, measure_point, sample_ids
 from gcbench.bench.provenance import provenance
-from gcbench.bench.rundir import Rows, RunDirectory
+from gcbench.bench.rundir import SAMPLES, Rows, RunDirectory
 from gcbench.bench.train import run_training
 from gcbench.core.contracts import ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
-from gcbench.core.record import ModelInfo, Point, Record
+from gcbench.core.record import Point, Record
 from gcbench.data.find import open_dataset
 from gcbench.statistics.intervals import paired_difference
 
@@ -61,10 +72,12 @@ def sweep(
     check_n(n)
     if batch_size < 1:
         raise UserError(f"--batch-size {batch_size}: at least 1 picture goes through the model at a time")
-    if precision not in ("fp32", "bf16"):
-        raise UserError(f"--precision {precision!r}: choose fp32 or bf16")
+    check_precision(precision)
+    check_device(device)
     scales = guidance_scales(guidance, until_saturation)
     names = metric_names(metrics)
+    if until_saturation and "semantic-recall" not in names:
+        raise UserError("--until-saturation watches semantic-recall; add it to --metrics")
     opened = open_dataset(dataset)
     split = evaluation_split(opened, split)
     target = parse_size(size) or opened.size
@@ -80,7 +93,7 @@ def sweep(
 
     planned = Record(
         kind="sweep",
-        model=ModelInfo(name=model, **generator.describe()),  # type: ignore[arg-type]
+        model=model_info(model, generator),
         protocol=Protocol(
             dataset=opened.name,
             dataset_version=opened.version,
@@ -99,6 +112,10 @@ def sweep(
     )
     record = folder.resume(planned, names)
     rows = folder.read_samples() if record.points else {}
+    if any((_key(point.guidance), name) not in rows for point in record.points for name in sample_ids(n)):
+        raise UserError(
+            f"{folder.path / SAMPLES} lacks rows that its record.json has points of; add --fresh to start anew"
+        )
     done = {point.guidance for point in record.points}
     todo = [scale for scale in settings if scale not in done]
     where = "at guidance " + ", ".join(f"{s:g}" for s in settings if s is not None) if generator.guided else ""
@@ -120,7 +137,7 @@ def sweep(
             bounds = measure_real(scoring, opened, split, target, prompts.rows, bar.advance)
         record.ceiling, record.floor = bounds.ceiling, bounds.floor
         seconds["real"] = round(time.perf_counter() - start, 3)
-    groups = dict(zip((f"{i:06d}" for i in range(n)), prompts.groups, strict=True))
+    groups = dict(zip(sample_ids(n), prompts.groups, strict=True))
     with Bar("generating and judging", n * len(todo)) as bar:
         for scale in todo:
             if until_saturation and saturated(record.points, rows, groups):
@@ -138,8 +155,9 @@ def sweep(
                 tick=bar.advance,
             )
             if keep_samples:
-                name = "all" if scale is None else f"guidance-{scale:g}"
-                write_samples(folder.path / "samples" / name, measured.kept, opened)
+                kept = folder.path / "samples" / ("all" if scale is None else f"guidance-{scale:g}")
+                shutil.rmtree(kept, ignore_errors=True)  # of a run that --fresh replaces, or stopped before its record
+                write_samples(kept, measured.kept, opened)
             record.points = sorted([*record.points, measured.point], key=lambda point: point.guidance or 0)
             rows.update({(_key(scale), sample): values for sample, values in measured.per_sample.items()})
             pareto.mark(record)

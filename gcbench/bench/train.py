@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from gcbench.bench.console import Bar, say
+from gcbench.bench.opening import check_device
 from gcbench.bench.provenance import provenance
 from gcbench.core.errors import UserError
-from gcbench.core.recipe import Recipe
+from gcbench.core.recipe import Recipe, TrainConfig
 from gcbench.core.registry import registry
 from gcbench.data.find import open_dataset
 from gcbench.training.pairs import Pairs
@@ -27,6 +28,17 @@ def recipe_of(model: str | None, evaluator: str | None, dataset_name: str, setti
     return found.recipe(open_dataset(dataset_name), settings)
 
 
+def check_training(cfg: TrainConfig, limit: int | None) -> None:
+    """Refuse what a run cannot do, before pairs are read."""
+    for key in ("steps", "batch_size", "log_every", "save_every", "preview_every"):
+        if getattr(cfg, key) < 1:
+            raise UserError(f"setting train.{key}={getattr(cfg, key)}: give at least 1")
+    if cfg.precision not in ("fp32", "bf16"):
+        raise UserError(f"setting train.precision={cfg.precision!r}: choose fp32 or bf16")
+    if limit is not None and limit < 1:
+        raise UserError(f"--limit {limit}: at least 1 pair is needed to train")
+
+
 def run_training(
     *,
     model: str | None = None,
@@ -44,6 +56,12 @@ def run_training(
     split = opened.splits[0]
     cfg = recipe.train_config
     out = out or Path("runs") / f"train-{model or evaluator}-{opened.name}"
+    check_training(cfg, limit)
+    check_device(device)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; choose a directory")
+    if (out / "config.json").exists() and not resume:
+        raise UserError(f"{out} already holds a training run; add --resume to go on with it or choose another --out")
     count = sum(p.numel() for p in recipe.parameters() if p.requires_grad)
     n = min(limit or len(opened.ids(split)), len(opened.ids(split)))
     say(

@@ -45,7 +45,14 @@ def save(path: Path, state: dict[str, Tensor], card: Card, dtype: torch.dtype = 
         key: value.detach().to("cpu", dtype if value.is_floating_point() else None).contiguous()
         for key, value in state.items()
     }
-    write_atomic(path, lambda temporary: save_file(tensors, temporary))
+
+    def write(temporary: Path) -> None:
+        try:
+            save_file(tensors, temporary)
+        except SafetensorError as error:  # a full disk, among others
+            raise OSError(str(error)) from error
+
+    write_atomic(path, write)
     card = card.model_copy(update={"sha256": file_hash(path)})
     write_text(path.with_suffix(".json"), card.model_dump_json(indent=1) + "\n")
 

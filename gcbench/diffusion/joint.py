@@ -26,7 +26,8 @@ class ProcessConfig(BaseModel):
     steps: T. image_schedule, label_schedule: `cosine` or `linear`. classes: K, or None for images alone.
     image_weight, label_weight: the lambdas. label_scale: `pixel` (nats a pixel) or `authors` (bits, divided by K).
     loss_weight: `sigma` (√(1-alpha_bar) of the image, on both losses, as the authors' p2 weight comes to) or `none`.
-    posterior: `soft` plugs predicted probabilities into the posterior; `mixture` is D3PM's.
+    posterior: `soft` plugs predicted probabilities into the posterior, so that the label head's optimum is
+    p(y_0 | all but the pixel's own y_t); `mixture` is D3PM's, and its optimum p(y_0 | everything).
     last_label: `argmax` or `draw` at the last step. image_sampler: `ancestral` or `ddim`. threshold: quantile.
     """
 

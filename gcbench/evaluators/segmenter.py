@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from gcbench.core import checkpoint
@@ -53,7 +53,12 @@ class Segmenter(Evaluator):
                 f" --dataset {dataset.name}` and give its file as --evaluator segmenter=hrnet_w18_small@FILE"
             )
         found = checkpoint.load(path, kind="evaluator", name="segmenter", classes=dataset.classes)
-        cfg = SegmenterConfig.model_validate(found.card.config)
+        try:
+            cfg = SegmenterConfig.model_validate(found.card.config)
+        except ValidationError:
+            raise UserError(
+                f"the card of {path} describes no segmenter that this version knows; train it anew"
+            ) from None
         if arch and arch != cfg.arch:
             raise UserError(f"{path} holds {cfg.arch}, not {arch}; give --evaluator segmenter={cfg.arch}@{path}")
         network = HRNet(cfg.arch, len(cfg.labels), cfg.scale)

@@ -42,6 +42,7 @@ TINY = GCDPConfig(
         dim_head=32,
         init_kernels=(3, 5),
         patch=2,
+        init_to_final=True,
     ),
     text=TextConfig(dim=64),
     sample_steps=25,
@@ -65,9 +66,10 @@ PAPER_SR = GCDPConfig(
     text=TextConfig(kind="t5", dim=1024, max_length=256),
     size=(256, 512),
 )
-"""Its super-resolution stage to 256×512: 717.24 M parameters."""
+"""The network of its super-resolution stage to 256×512: 717.24 M parameters. It can be built and called; the chain of
+base and super-resolution, and its training, are not here yet."""
 
-PRESETS = {"tiny": TINY, "paper": PAPER, "paper-sr": PAPER_SR}
+PRESETS = {"tiny": TINY, "paper": PAPER}
 
 TINY_TRAINING = TrainConfig(batch_size=16, lr=8e-4, warmup=100, decay=0.3, clip=1.0, ema=0.999)
 PAPER_TRAINING = TrainConfig(steps=300_000, batch_size=8, lr=1.2e-4, ema=0.9999)

@@ -106,7 +106,7 @@ class GCDP(Model):
 
     @classmethod
     def recipe(cls, dataset: Dataset, settings: dict[str, Any]) -> Recipe:
-        """What `gcbench train` trains. `settings`: `preset` (tiny, paper, paper-sr), `model.*` and `train.*`."""
+        """What `gcbench train` trains. `settings`: `preset` (tiny, paper), `model.*` and `train.*`."""
         from gcbench.gcdp.training import GCDPRecipe
 
         settings = dict(settings)

@@ -29,6 +29,8 @@ class UNetConfig(BaseModel):
     classes: K of the layout, or None for an image-only network. layout_dim: width of the layout embedding.
     text_dim: width of the text encoder's tokens, None for an unconditional model. lowres: super-resolution,
     conditioned on a low-resolution pair. patch: pixels are unshuffled patch×patch first (1 at paper size).
+    init_to_final: the first convolution's output also goes to the last block (not at paper size). A small network
+    needs it: the noise that the image head must name does not fit through its narrow first level.
     mults, blocks, self_attention, cross_attention: one entry a level.
     """
 
@@ -55,6 +57,7 @@ class UNetConfig(BaseModel):
     init_kernels: tuple[int, ...] = (3, 7, 15)
     lowres: bool = False
     patch: int = 1
+    init_to_final: bool = False
 
     @property
     def stride(self) -> int:
@@ -286,7 +289,7 @@ class UNet(nn.Module):
             last = transformer(width) if attends else nn.Identity()
             self.ups.append(nn.ModuleList([first, rest, last, Upsample(width, width_out)]))
 
-        self.final_res_block = resnet(dim, dim, gca=True)
+        self.final_res_block = resnet(dim * 2 if cfg.init_to_final else dim, dim, gca=True)
         final = dim + (pixel // 2 * cfg.patch**2 if cfg.lowres else 0)
         self.final_conv = zero_init(nn.Conv2d(final, 3 * cfg.patch**2, 3, padding=1))
         if cfg.classes:
@@ -345,6 +348,7 @@ class UNet(nn.Module):
         context = self.norm_cond(tokens)
 
         x = self.init_conv(x.contiguous(memory_format=torch.channels_last))
+        first_map = x
         x = self.init_resnet_block(x, time)
         skips = []
         for down, first, rest, last in self.downs:
@@ -369,6 +373,8 @@ class UNet(nn.Module):
             x = last(x, context) if isinstance(last, TransformerBlock) else x
             x = up(x)
 
+        if cfg.init_to_final:
+            x = torch.cat((x, first_map), dim=1)
         x = self.final_res_block(x, time)
         if low is not None:
             x = torch.cat((x, low), dim=1)

@@ -78,9 +78,9 @@ def test_label_levels_follow_the_same_times(monkeypatch: pytest.MonkeyPatch) -> 
     pairs: list[tuple[float, float]] = []
     true_draw = categorical.draw_posterior
 
-    def spy(y: Tensor, p0: Tensor, level_t: Tensor, level_s: Tensor, u: Tensor) -> Tensor:
+    def spy(y: Tensor, logits: Tensor, level_t: Tensor, level_s: Tensor, u: Tensor) -> Tensor:
         pairs.append((float(level_t), float(level_s)))
-        return true_draw(y, p0, level_t, level_s, u)
+        return true_draw(y, logits, level_t, level_s, u)
 
     monkeypatch.setattr(categorical, "draw_posterior", spy)
     run(p, zeros, [0])

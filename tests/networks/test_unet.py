@@ -253,6 +253,28 @@ def test_samples_of_a_batch_do_not_meet() -> None:
     torch.testing.assert_close(both.logits[1:], alone.logits, atol=1e-4, rtol=1e-4)
 
 
+def test_skips_come_back_in_reverse_and_scaled() -> None:
+    """Saved after each block of a level and after its attention; joined, times 2^-½, to what comes from below."""
+    net = tiny(classes=5, text_dim=6, blocks=(1, 2)).eval()
+    saved: list[Tensor] = []
+    joined: list[Tensor] = []
+    for _, _, rest, last in net.downs:
+        for block in rest:
+            block.register_forward_hook(lambda module, given, out: saved.append(out))
+        if not isinstance(last, torch.nn.Identity):
+            last.register_forward_hook(lambda module, given, out: saved.append(out))
+    for first, rest, _, _ in net.ups:
+        for block in (first, *rest):
+            block.register_forward_pre_hook(lambda module, given: joined.append(given[0]))
+    with torch.no_grad():
+        net(*inputs(), net.encode_text(*words(net), ALL))
+    # a level without attention saves its last block's output twice
+    expected = [saved[0], saved[0], *saved[1:]]
+    assert len(joined) == len(expected) == 5
+    for x, skip in zip(joined, reversed(expected), strict=True):
+        torch.testing.assert_close(x[:, -skip.shape[1] :], skip / 2**0.5)
+
+
 def test_patches_keep_pixels_in_place() -> None:
     """With patch 2, a change of one input pixel acts more on the outputs near it than on those far away."""
     net = awake(tiny(classes=5, patch=2)).eval()

@@ -1,0 +1,84 @@
+"""`gcbench data nearest`: are pictures copies? Distances to the nearest training and the nearest held-out picture."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from gcbench.bench.console import Bar
+from gcbench.core.contracts import Dataset, Size
+from gcbench.core.files import write_text
+from gcbench.data.find import open_dataset
+from gcbench.data.folder import read_pairs
+from gcbench.data.images import resize_picture
+
+SHRINK = 4
+"""Pictures are compared after a box filter of this width: what is alike to a person, not noise, is to count."""
+
+
+def vectors(pictures: Sequence[np.ndarray], size: Size) -> np.ndarray:
+    """Pictures as rows [n, 3·h·w] of grey levels, shrunk."""
+    small = (max(1, size[0] // SHRINK), max(1, size[1] // SHRINK))
+    shrunk = [
+        np.asarray(Image.fromarray(resize_picture(picture, size)).resize(small[::-1], Image.Resampling.BOX), np.float64)
+        for picture in pictures
+    ]
+    return np.stack(shrunk).reshape(len(shrunk), -1)
+
+
+def nearest(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Root mean square difference, in grey levels of 255, from each row [n,d] to the nearest of `others` [m,d]: [n]."""
+    square = (rows**2).sum(1)[:, None] - 2 * rows @ others.T + (others**2).sum(1)[None]
+    return np.sqrt(np.maximum(square.min(axis=1), 0) / rows.shape[1])
+
+
+def split_vectors(dataset: Dataset, split: str, size: Size, bar: Bar) -> np.ndarray:
+    pictures = []
+    for index in range(len(dataset.ids(split))):
+        pictures.append(dataset.pair(split, index, size)[0])
+        bar.advance()
+    return vectors(pictures, size)
+
+
+def report(name: str, images: Path, out: Path | None = None) -> dict[str, dict[str, float]]:
+    """Print, and write to `out`, how far the pictures are from the first and from the last split of a dataset.
+
+    The held-out pictures' own distance to the training split says what is usual for pictures that cannot be copies.
+    """
+    dataset = open_dataset(name)
+    size, (train, held) = dataset.size, (dataset.splits[0], dataset.splits[-1])
+    found = read_pairs(images)
+    made = vectors([found.read(i, len(dataset.classes), dataset.void, size)[0] for i in range(len(found))], size)
+    with Bar("reading pictures", len(dataset.ids(train)) + len(dataset.ids(held))) as bar:
+        seen, unseen = split_vectors(dataset, train, size, bar), split_vectors(dataset, held, size, bar)
+    # a split with more pictures has nearer ones: both are compared at the smaller number, evenly spaced
+    few = min(len(seen), len(unseen))
+
+    def thin(rows: np.ndarray) -> np.ndarray:
+        return rows[np.linspace(0, len(rows) - 1, few).round().astype(int)]
+
+    distances = {
+        f"pictures to the nearest of all {len(seen)} of {train}": nearest(made, seen),
+        f"held-out real pictures to the nearest of all {len(seen)} of {train}": nearest(unseen, seen),
+        f"pictures to the nearest of {few} of {train}": nearest(made, thin(seen)),
+        f"pictures to the nearest of {few} of {held}": nearest(made, thin(unseen)),
+    }
+    result = {
+        label: {"minimum": float(d.min()), "median": float(np.median(d)), "n": float(len(d))}
+        for label, d in distances.items()
+    }
+    table = Table(box=None, pad_edge=False, header_style="bold", title="RMS grey levels of 255", title_justify="left")
+    for head in ("distance of", "minimum", "median", "n"):
+        table.add_column(head, justify="left" if head == "distance of" else "right")
+    for label, row in result.items():
+        table.add_row(label, f"{row['minimum']:.1f}", f"{row['median']:.1f}", f"{row['n']:.0f}")
+    Console(highlight=False).print(table)
+    if out is not None:
+        write_text(
+            out, json.dumps({"dataset": dataset.name, "version": dataset.version, "rms": result}, indent=1) + "\n"
+        )
+    return result
