@@ -229,11 +229,14 @@ def list_(what: Annotated[str, typer.Argument(help="models, metrics, datasets or
 
 
 @app.command()
-def bench(json: Json = False) -> None:
+def bench(
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Also time the default sweep, in minutes.")] = False,
+) -> None:
     """Time the parts whose speed is promised, each beside the way it is compared with, in one run."""
     from gcbench.bench.timing import run
 
-    run(json)
+    run(json, sweep)
 
 
 @data_app.command("list")

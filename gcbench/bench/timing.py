@@ -1,10 +1,13 @@
 """`gcbench bench`: the parts whose speed is promised, each timed in one run beside what it is compared with."""
 
 import json
+import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
@@ -15,6 +18,7 @@ from rich.table import Table
 from torch import Tensor
 
 from gcbench.bench.provenance import machine
+from gcbench.core.errors import UserError
 from gcbench.data.streets import Streets
 from gcbench.diffusion.joint import JointProcess, ProcessConfig
 from gcbench.diffusion.noise import SeededNoise
@@ -109,9 +113,33 @@ def help_page() -> Timed:
     return Timed("gcbench --help, warm", took, "s")
 
 
-def run(as_json: bool = False) -> list[Timed]:
+def default_sweep() -> list[Timed]:
+    """`gcbench sweep` as a newcomer types it, in a process and folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        record = Path(folder) / "run" / "record.json"
+        command = [sys.executable, "-m", "gcbench", "sweep", "--out", str(record.parent)]
+        began, first = time.perf_counter(), None
+        with open(Path(folder) / "log", "w") as log:
+            process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+            while process.poll() is None:
+                if first is None and record.exists():
+                    first = time.perf_counter() - began
+                time.sleep(0.2)
+        took = time.perf_counter() - began
+        if process.returncode or first is None:
+            raise UserError(f"gcbench sweep failed: {(Path(folder) / 'log').read_text()[-300:]}")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    return [
+        Timed("default sweep, whole", took, "s"),
+        Timed("default sweep, to its first row", first, "s"),
+        Timed("default sweep, peak memory", peak, "GiB"),
+    ]
+
+
+def run(as_json: bool = False, with_sweep: bool = False) -> list[Timed]:
     """Time everything and print a table, or JSON."""
     rows = [*sampling_maths(), drawing(), frechet(), help_page()]
+    rows += default_sweep() if with_sweep else []
     if as_json:
         print(json.dumps({"machine": machine("cpu"), "figures": [row._asdict() for row in rows]}, indent=1))
         return rows

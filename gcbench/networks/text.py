@@ -85,7 +85,7 @@ class T5Encoder(TextEncoder):
         try:
             from transformers import AutoTokenizer, T5EncoderModel
         except ImportError:
-            raise UserError("text encoder t5 needs transformers; run pip install 'gcbench[text]'") from None
+            raise UserError("text encoder t5 needs transformers; run pip install transformers") from None
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(cfg.name)
             self.encoder = T5EncoderModel.from_pretrained(cfg.name, dtype=torch.float32).eval().requires_grad_(False)

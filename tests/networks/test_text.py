@@ -70,7 +70,7 @@ def test_the_table_learns() -> None:
 @pytest.fixture(scope="module")
 def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random T5 of 4 layers' worth of kilobytes, with a word tokenizer, saved as transformers saves them."""
-    reason = "the extra `text` (transformers) is not installed"
+    reason = "transformers is not installed"
     transformers = pytest.importorskip("transformers", reason=reason)
     tokenizers = pytest.importorskip("tokenizers", reason=reason)
     folder = tmp_path_factory.mktemp("t5")
@@ -147,7 +147,7 @@ def test_checkpoints_leave_t5_out(t5: Path) -> None:
 
 
 def test_missing_t5_weights_are_the_users_to_mend(tmp_path: Path) -> None:
-    pytest.importorskip("transformers", reason="the extra `text` (transformers) is not installed")
+    pytest.importorskip("transformers", reason="transformers is not installed")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
     with pytest.raises(UserError, match=r"text\.name"):
         frozen(tmp_path)

@@ -1,0 +1,305 @@
+"""What the tests of commands share: a tiny dataset, a tiny model and judge of random weights, a judge that never errs.
+
+`toyland` is 20 drawn pictures of 32×64 in which a pixel's colour is its class, so that a judge can be perfect.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gcbench.core import checkpoint
+from gcbench.core.contracts import Dataset, Evaluator
+from gcbench.core.recipe import TrainConfig
+from gcbench.core.samples import Features
+from gcbench.data.find import open_dataset
+from gcbench.evaluators.segmenter import SegmenterConfig
+from gcbench.evaluators.segmenter_training import SegmenterRecipe
+from gcbench.gcdp.config import GCDPConfig
+from gcbench.gcdp.training import GCDPRecipe
+
+CLASSES = ("road", "car", "sky", "tree", "nothing")
+PALETTE = ((128, 64, 128), (0, 0, 200), (90, 160, 220), (20, 140, 30), (0, 0, 0))
+SIZE = (32, 64)
+COUNTS = {"train": 6, "val": 14}
+
+PAINTER = '''
+"""A model that paints the classes its prompt names, each with a chance that rises with guidance."""
+
+import numpy as np
+import torch
+
+from gcbench.core.contracts import Model
+from gcbench.core.naming import named_classes
+from gcbench.core.samples import Samples
+
+
+class Painter(Model):
+    conditional, guided, layouts = True, True, True
+
+    def __init__(self, dataset, options):
+        self.dataset, self.options = dataset, options
+
+    @classmethod
+    def open(cls, dataset, options):
+        return cls(dataset, options)
+
+    def generate(self, prompts, *, n, size, guidance, seeds):
+        layouts = []
+        for i, seed in enumerate(seeds):
+            rng = np.random.default_rng(seed)
+            names = named_classes(prompts[i], self.dataset.aliases) if prompts else set(self.dataset.aliases)
+            layout = np.zeros(size, np.int64)
+            for k, name in enumerate(self.dataset.classes):
+                top, left, chance = rng.integers(size[0] - 8), rng.integers(size[1] - 8), rng.random()
+                if name in names and chance < guidance / 4:
+                    layout[top : top + 8, left : left + 8] = k
+            layouts.append(layout)
+        ids = torch.from_numpy(np.stack(layouts))
+        images = torch.tensor(self.dataset.palette, dtype=torch.uint8)[ids].permute(0, 3, 1, 2).contiguous()
+        return Samples(images, ids, "generated", None, tuple(str(seed) for seed in seeds))
+
+
+class Plain(Painter):
+    """Reads no text and knows no guidance."""
+
+    conditional, guided = False, False
+
+
+class TooFew(Painter):
+    def generate(self, prompts, *, n, size, guidance, seeds):
+        return super().generate(prompts, n=n, size=size, guidance=guidance, seeds=seeds)[: n - 1]
+
+
+class WrongSize(Painter):
+    def generate(self, prompts, *, n, size, guidance, seeds):
+        return super().generate(prompts, n=n, size=(size[0], 16), guidance=guidance, seeds=seeds)
+
+
+class WrongIds(Painter):
+    def generate(self, prompts, *, n, size, guidance, seeds):
+        made = super().generate(prompts, n=n, size=size, guidance=guidance, seeds=seeds)
+        return Samples(made.images, made.layouts + 9, "generated", None, made.ids)
+
+
+class Forgetful(Painter):
+    def generate(self, prompts, *, n, size, guidance, seeds):
+        return None
+
+
+class Fickle(Painter):
+    """Layouts come with the first batch only."""
+
+    def generate(self, prompts, *, n, size, guidance, seeds):
+        made = super().generate(prompts, n=n, size=size, guidance=guidance, seeds=seeds)
+        return made if 0 in seeds else Samples(made.images, None, None, None, made.ids)
+
+
+class Silent(Painter):
+    guided = None
+
+
+class Boastful(Painter):
+    def describe(self):
+        return {"speed": "great"}
+
+
+class Stranger:
+    pass
+'''
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The last line of standard error."""
+        return self.err.strip().splitlines()[-1] if self.err.strip() else ""
+
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
+    """Call the command line in this process, in an empty working directory without any data or weights."""
+    from gcbench.cli import main
+
+    (tmp_path / "cwd").mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path / "cwd")
+    for variable in ("GCBENCH_DATA", "GCBENCH_WEIGHTS"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("gcbench.bench.timing.run", lambda json: None)
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["gcbench", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as leaving:
+            code = leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
+        out, err = capsys.readouterr()
+        return Result(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def without_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the drawing out where a test is not about it: it is most of a tiny run's time."""
+    monkeypatch.setattr("gcbench.bench.rundir.draw", lambda record, folder: None)
+
+
+def write_toyland(root: Path, counts: dict[str, int] = COUNTS) -> Path:
+    rng = np.random.default_rng(0)
+    palette = np.array(PALETTE, np.uint8)
+    for split, count in counts.items():
+        lines = []
+        for part in ("images", "layouts"):
+            (root / split / part).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            layout = np.zeros(SIZE, np.uint8)
+            chosen = rng.permutation([1, 2, 3])[: rng.integers(1, 4)]
+            for k in chosen:
+                top, left = rng.integers(SIZE[0] - 8), rng.integers(SIZE[1] - 8)
+                layout[top : top + rng.integers(4, 9), left : left + rng.integers(4, 9)] = k
+            layout[-1, :3] = 4
+            names = [CLASSES[k] for k in np.unique(layout) if CLASSES[k] != "nothing"]
+            Image.fromarray(palette[layout]).save(root / split / "images" / f"{split}{i:02d}.png")
+            Image.fromarray(layout).save(root / split / "layouts" / f"{split}{i:02d}.png")
+            lines.append({"file_name": f"{split}{i:02d}.png", "text": [f"a picture with {' and '.join(names)}"]})
+        (root / split / "prompts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (root / "dataset.toml").write_text(
+        f'name = "toyland"\nclasses = {json.dumps(CLASSES)}\npalette = {json.dumps(PALETTE)}\nvoid = "nothing"\n'
+        f"splits = {json.dumps(list(counts))}\nsize = {list(SIZE)}\n"
+    )
+    return root
+
+
+@pytest.fixture(scope="session")
+def toyland(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_toyland(tmp_path_factory.mktemp("data") / "toyland")
+
+
+@pytest.fixture(scope="session")
+def painter(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A file of small models; `f"{painter}:Painter"` names one."""
+    path = tmp_path_factory.mktemp("models") / "painter.py"
+    path.write_text(PAINTER)
+    return str(path)
+
+
+def write_gcdp(path: Path, dataset: Dataset, *, text: bool = True) -> Path:
+    """A GCDP of random weights, zero heads made loud so that its pictures differ."""
+    unet = {
+        "dim": 8,
+        "mults": (1, 2),
+        "blocks": (1, 1),
+        "self_attention": (False, False),
+        "cross_attention": (False, True),
+        "text_length": 12,
+        "latents": 3,
+        "pooled": 1,
+        "heads": 2,
+        "dim_head": 4,
+        "groups": 4,
+        "sinusoids": 4,
+        "init_kernels": (3,),
+        "patch": 2,
+    }
+    cfg = GCDPConfig.model_validate(
+        {
+            "unet": unet,
+            "process": {"steps": 20},
+            "text": {"dim": 6} if text else None,
+            "size": SIZE,
+            "sample_steps": 2,
+            "block": 4,
+        }
+    )
+    recipe = GCDPRecipe("gcdp", cfg, dataset, TrainConfig())
+    with torch.no_grad():
+        for name, parameter in recipe.network.named_parameters():
+            if "final_conv" in name:
+                parameter.normal_(std=0.4)
+    checkpoint.save(path, recipe.weights(), recipe.card({"steps": 0}))
+    return path
+
+
+@pytest.fixture(scope="session")
+def gcdp(toyland: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_gcdp(tmp_path_factory.mktemp("gcdp") / "model.safetensors", open_dataset(str(toyland)))
+
+
+@pytest.fixture(scope="session")
+def judge(toyland: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """`segmenter=…` for --evaluator: an HRNet of random weights with the batch statistics of random pictures."""
+    recipe = SegmenterRecipe(SegmenterConfig(scale=1.0, size=SIZE), open_dataset(str(toyland)), TrainConfig())
+    with torch.no_grad():
+        recipe.network.train()
+        for module in recipe.network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = 1.0
+                module.weight.fill_(1.0)
+        recipe.network(torch.rand(2, 3, *SIZE))
+    path = tmp_path_factory.mktemp("judge") / "model.safetensors"
+    checkpoint.save(path, recipe.weights(), recipe.card({"steps": 0}))
+    return f"segmenter=hrnet_w18_small@{path}"
+
+
+class Oracle(Evaluator):
+    """Reads each pixel's class off its colour; void is none of its answers."""
+
+    role = "segmenter"
+    id = "oracle"
+
+    def __init__(self, dataset: Dataset):
+        self.palette = torch.tensor(dataset.palette).float()
+        self.void = dataset.void
+
+    @classmethod
+    def open(cls, dataset: Dataset, *, spec: str | None = None, device: str = "cpu") -> "Oracle":
+        return cls(dataset)
+
+    def __call__(self, images: torch.Tensor) -> Features:
+        pixels = images.permute(0, 2, 3, 1).float()  # [B,H,W,3]
+        distance = (pixels[..., None, :] - self.palette).abs().sum(-1)  # [B,H,W,K]
+        if self.void is not None:
+            distance[..., self.void] = torch.inf
+        labels = distance.argmin(-1)
+        vectors = torch.nn.functional.one_hot(labels, len(self.palette)).float().mean(dim=(1, 2))
+        return Features(vectors=vectors, labels=labels)
+
+
+@pytest.fixture
+def oracle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every command be judged by the oracle."""
+    from gcbench.bench.judging import Judges
+
+    def open_judges(dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], device: str) -> Judges:
+        return Judges({"segmenter": Oracle(dataset)}, {})
+
+    for module in ("sweep", "evaluate"):
+        monkeypatch.setattr(f"gcbench.bench.{module}.open_judges", open_judges)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file below `folder`."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def comparable(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without what may differ between two runs: provenance and times."""
+    kept = {key: value for key, value in record.items() if key != "provenance"}
+    kept["points"] = [{k: v for k, v in point.items() if k != "seconds"} for point in record["points"]]
+    return kept
