@@ -26,7 +26,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the record as JSON on 
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew, even if --out holds another run.")]
 Metrics = Annotated[str | None, typer.Option(help="Names with commas; see `gcbench list metrics`.")]
 Judges = Annotated[list[str] | None, typer.Option("--evaluator", help="ROLE=ID[@FILE], such as segmenter=@streets.")]
-Size = Annotated[str | None, typer.Option(help="HxW in pixels; the dataset's own by default.")]
+Size = Annotated[str | None, typer.Option(help="HxW in pixels; by default the model's, else the dataset's.")]
 Split = Annotated[str | None, typer.Option(help="Split of prompts and references; the dataset's last by default.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that `gcbench train` wrote.")]
 Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]

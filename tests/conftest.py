@@ -138,7 +138,6 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     monkeypatch.chdir(tmp_path / "cwd")
     for variable in ("GCBENCH_DATA", "GCBENCH_WEIGHTS"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr("gcbench.bench.timing.run", lambda json: None)
 
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["gcbench", *map(str, arguments)])

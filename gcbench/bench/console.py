@@ -1,5 +1,6 @@
 """What a person sees while a command works: lines and progress bars, on standard error."""
 
+import time
 from types import TracebackType
 
 from rich.console import Console
@@ -20,11 +21,12 @@ def say(text: str) -> None:
 
 
 class Bar:
-    """A progress bar of `total` units; where standard error is no terminal, a line at every tenth of the way."""
+    """A progress bar of `total` units; a line at every tenth where nobody watches."""
 
     def __init__(self, label: str, total: int):
         self.label, self.total, self.done, self.note = label, total, 0, ""
         self.live = console.is_terminal
+        self.began = time.perf_counter()
         self._tenth = 0
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -58,4 +60,6 @@ class Bar:
         tenth = 10 * done // max(self.total, 1)
         if not self.live and tenth > self._tenth:
             self._tenth = tenth
-            say(f"{self.label}: {done}/{self.total} {self.note}".rstrip())
+            spent = time.perf_counter() - self.began
+            left = spent / max(done, 1) * (self.total - done)
+            say(f"{self.label}: {done}/{self.total}, {spent:.0f} s, {left:.0f} s left {self.note}".rstrip())

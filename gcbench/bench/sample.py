@@ -52,8 +52,8 @@ def sample(
     if (out / "images").is_dir() and any((out / "images").iterdir()):
         raise UserError(f"{out} already holds pictures; choose another --out")
     opened = open_dataset(dataset)
-    target = parse_size(size) or opened.size
     generator = open_model(model, opened, ModelOptions(checkpoint, device, precision, steps))  # type: ignore[arg-type]
+    target = parse_size(size) or generator.size or opened.size
     if prompts and not generator.conditional:
         raise UserError(f"model {model} reads no prompts; leave --prompt out")
     if prompts:

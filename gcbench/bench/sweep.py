@@ -10,7 +10,7 @@ import numpy as np
 from gcbench.bench import pareto
 from gcbench.bench.console import Bar, say
 from gcbench.bench.folders import write_samples
-from gcbench.bench.judging import Scoring, measure_real, open_judges
+from gcbench.bench.judging import BATCH, Judges, Scoring, measure_real, open_judges, real_samples
 from gcbench.bench.opening import (
     check_device,
     check_n,
@@ -26,7 +26,7 @@ from gcbench.bench.points import choose_prompts, measure_point, sample_ids
 from gcbench.bench.provenance import provenance
 from gcbench.bench.rundir import SAMPLES, Rows, RunDirectory
 from gcbench.bench.train import run_training
-from gcbench.core.contracts import ModelOptions, Size
+from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
@@ -80,12 +80,12 @@ def sweep(
         raise UserError("--until-saturation watches semantic-recall; add it to --metrics")
     opened = open_dataset(dataset)
     split = evaluation_split(opened, split)
-    target = parse_size(size) or opened.size
     folder = RunDirectory(out or Path("runs") / f"sweep-{Path(model.partition(':')[0]).stem}-{opened.name}", fresh)
     if train and checkpoint is None:
         checkpoint = trained(model, dataset, device)
     options = ModelOptions(checkpoint, device, precision, steps, batch_size)  # type: ignore[arg-type]
     generator = open_model(model, opened, options)
+    target = parse_size(size) or generator.size or opened.size
     judges = open_judges(opened, names, evaluators, device)
     scoring = Scoring(opened, names, judges)
     prompts = choose_prompts(opened, split, n)
@@ -123,6 +123,7 @@ def sweep(
         f"{model} on {opened.name}/{split}: {n} pictures of {target[0]}×{target[1]} {where}, then"
         f" {', '.join(names)}. Run: {folder.path}"
     )
+    say(estimate(generator, judges, opened, split, target, n, todo))
     if done:
         say(f"{len(done)} of {len(settings)} points are there already; {len(todo)} to go.")
     for name, reason in scoring.missing.items():
@@ -166,6 +167,25 @@ def sweep(
             folder.write(record, rows)
             say(_line(measured.point))
     return record
+
+
+def estimate(
+    model: Model, judges: Judges, dataset: Dataset, split: str, size: Size, n: int, todo: Sequence[float | None]
+) -> str:
+    """How long the work will take, from one batch judged and the model's own word."""
+    if not todo:
+        return "Nothing is left to do."
+    samples = real_samples(dataset, split, range(min(BATCH, len(dataset.ids(split)))), size)
+    began = time.perf_counter()
+    judges.features(samples)
+    a_picture = (time.perf_counter() - began) / len(samples)
+    seconds = a_picture * (len(dataset.ids(split)) + n * len(todo))
+    for scale in todo:
+        generating = model.seconds_a_picture(size, 1.0 if scale is None else scale)
+        if generating is None:
+            return f"Judging takes about {seconds:.0f} s; how long the model takes, its bar will say."
+        seconds += n * generating
+    return f"This takes about {seconds:.0f} s." if seconds < 100 else f"This takes about {seconds / 60:.0f} min."
 
 
 def trained(model: str, dataset: str, device: str) -> Path:

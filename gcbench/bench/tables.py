@@ -25,7 +25,8 @@ def titles(names: list[str]) -> dict[str, str]:
 
 
 def digits(score: Score) -> int:
-    return 3 if score.value is None or abs(score.value) < 10 else 1
+    size = 0.0 if score.value is None else abs(score.value)
+    return 3 if size < 10 else 1 if size < 1000 else 0
 
 
 def columns(record: Record) -> list[tuple[str, str | None]]:
@@ -48,6 +49,11 @@ def cell(score: Score | None) -> str:
     return score.text(digits(score)) if score.status == "ok" else "–"
 
 
+def heading(head: str, other: str | None) -> str:
+    """A column's heading in words that wrap: `Semantic Recall ↑`, and for a further column `mIoU void share`."""
+    return head if other is None else f"{head.rstrip(' ↑↓')} {other.replace('_', ' ').replace('@', ' @')}"
+
+
 WIDE = 5
 """Columns beside the guidance scale that fit a line of 80 characters."""
 
@@ -62,7 +68,7 @@ def print_record(record: Record, console: Console | None = None) -> None:
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
         table.add_column("guidance", justify="right", no_wrap=True)
         for name, other in part:
-            table.add_column(heads[name] if other is None else f"{name} {other}", justify="right", width=13)
+            table.add_column(heading(heads[name], other), justify="right", width=13, overflow="fold")
         for point in record.points:
             label = "–" if point.guidance is None else f"{point.guidance:g}"
             mark = "* " if point.pareto else ""

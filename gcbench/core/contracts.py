@@ -79,11 +79,13 @@ class Model(ABC):
     """What generates.
 
     conditional: it reads prompts. guided: guidance changes its samples. layouts: it draws layouts too.
+    size: the (H, W) it was trained at, which a run takes unless told another; None for the dataset's own.
     """
 
     conditional: bool
     guided: bool
     layouts: bool
+    size: Size | None = None
 
     @classmethod
     @abstractmethod
@@ -109,6 +111,10 @@ class Model(ABC):
     def sampler(self) -> Mapping[str, float | str]:
         """The sampler's settings, for the protocol."""
         return {}
+
+    def seconds_a_picture(self, size: Size, guidance: float) -> float | None:
+        """An estimate, made in well under a few seconds, or None."""
+        return None
 
 
 class Evaluator(ABC):

@@ -47,7 +47,7 @@ def train(
     """Train and return the checkpoint's path, `out/model.safetensors` (the averaged weights).
 
     Beside it `out` holds log.csv, previews/, config.json and state.pt, from which `resume` goes on to the same losses
-    as a run never stopped.
+    as a run never stopped. A resumed run may have another number of steps; all other settings must be the same.
 
     Raises:
         UserError: `out` holds a run and resume is off, or another configuration; the loss became NaN.
@@ -64,7 +64,7 @@ def train(
             raise UserError(
                 f"{out} already holds a training run; add --resume to go on with it or choose another --out"
             )
-        if json.loads(config_file.read_text()) != json.loads(settings):
+        if _but_steps(config_file.read_text()) != _but_steps(settings):
             raise UserError(f"{out} holds a run with other settings; choose another --out or give the same settings")
     write_text(config_file, settings + "\n")
 
@@ -129,6 +129,12 @@ def train(
             _with_average(recipe, ema, partial(recipe.preview, out / "previews" / f"{done:07d}.png"))
             last = time.perf_counter()
     return out / "model.safetensors"
+
+
+def _but_steps(settings: str) -> Any:
+    held = json.loads(settings)
+    del held["train"]["steps"]
+    return held
 
 
 def _step(

@@ -1,0 +1,311 @@
+"""The sweep end to end on tiny things: its files, its resumption, what must and what must not change a number."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import PAINTER, Cli, Result, comparable, content
+from jsonschema import Draft202012Validator
+from PIL import Image
+
+import gcbench
+import gcbench.bench.sweep as sweep_module
+from gcbench.core import checkpoint
+from gcbench.core.record import Record
+
+METRICS = ["semantic-recall", "miou", "fsd", "fd"]
+Sweep = Callable[..., Result]
+
+
+def record_of(result: Result) -> dict[str, Any]:
+    assert result.code == 0, result.err
+    return json.loads(result.out)
+
+
+@pytest.fixture
+def paint(cli: Cli, toyland: Path, painter: str, oracle: None, without_curve: None) -> Sweep:
+    """A sweep of the painter, judged by the oracle: `paint(out, guidance, …)`."""
+
+    def run(out: object, guidance: str = "1,3", *more: object, model: str = "Painter", n: int = 6) -> Result:
+        fixed = ["--dataset", toyland, "-n", n, "--guidance", guidance, "--out", out, "--json"]
+        return cli("sweep", "--model", f"{painter}:{model}", *fixed, *more)
+
+    return run
+
+
+# ---------------------------------------------------------------------------------------------- end to end
+
+
+def test_files_and_record(cli: Cli, toyland: Path, gcdp: Path, judge: str, tmp_path: Path) -> None:
+    """The reference model and a network as judge, random weights both; every file of the run is there and parses."""
+    out = tmp_path / "run"
+    result = cli(
+        *("sweep", "--dataset", toyland, "--checkpoint", gcdp, "--evaluator", judge, "-n", 6, "--guidance", "1,3"),
+        *("--out", out, "--keep-samples", "--json"),
+    )
+    data = record_of(result)  # the whole of standard output is the record
+    schema = json.loads((Path(gcbench.__file__).parent / "results" / "record.schema.json").read_text())
+    Draft202012Validator(schema).validate(data)
+    assert data == json.loads((out / "record.json").read_text())
+    record = Record.model_validate(data)
+    assert [point.guidance for point in record.points] == [1.0, 3.0]
+    assert list(record.points[0].scores) == METRICS
+    assert all(score.status == "ok" for point in record.points for score in point.scores.values())
+    assert record.model.trained_on == "toyland"
+    assert record.model.weights == checkpoint.read_card(gcdp).sha256
+    assert {True, False, None} >= {point.pareto for point in record.points} != {None}
+
+    scores = list(csv.DictReader(io.StringIO((out / "scores.csv").read_text())))
+    assert {row["metric"] for row in scores} == set(METRICS)
+    assert {row["set"] for row in scores} == {"samples", "ceiling", "floor"}
+    for row in scores:
+        if row["set"] == "samples" and row["column"] == "":
+            point = next(p for p in record.points if p.guidance == float(row["guidance"]))
+            assert float(row["value"]) == point.scores[row["metric"]].value
+
+    rows = list(csv.DictReader(io.StringIO((out / "per_sample.csv").read_text())))
+    assert [(row["guidance"], row["id"]) for row in rows] == [(g, f"{i:06d}") for g in ("1", "3") for i in range(6)]
+    for point in record.points:
+        mean = np.mean([float(row["semantic-recall"]) for row in rows if float(row["guidance"]) == point.guidance])
+        assert mean == pytest.approx(point.scores["semantic-recall"].value, abs=1e-12)
+
+    assert Image.open(out / "curve.png").size[0] > 500
+    assert "<svg" in (out / "curve.svg").read_text()[:600]
+    assert len(list((out / "samples" / "guidance-3" / "images").iterdir())) == 6
+    assert not [path for path in out.rglob(".*")]
+
+
+def test_the_table_is_for_people(paint: Sweep, cli: Cli, tmp_path: Path, toyland: Path, painter: str) -> None:
+    model = ["--model", f"{painter}:Painter", "--dataset", toyland]
+    result = cli("sweep", *model, "-n", 4, "--guidance", "1,3", "--out", tmp_path / "run")
+    assert result.code == 0
+    assert {"Semantic", "Recall", "FD(segmenter)", "@0.1%", "drop"} <= set(result.out.split())
+    assert "…" not in result.out
+    assert "ceiling" in result.out
+    assert "Run:" in result.err
+
+
+def test_python_mirrors_the_command(paint: Sweep, toyland: Path, painter: str, tmp_path: Path) -> None:
+    typed = record_of(paint(tmp_path / "a"))
+    called = gcbench.sweep(f"{painter}:Painter", str(toyland), guidance=[1, 3], n=6, out=tmp_path / "b")
+    assert comparable(called.model_dump(mode="json")) == comparable(typed)
+
+
+def test_another_datasets_model_with_the_same_classes(
+    cli: Cli, toyland: Path, gcdp: Path, tmp_path: Path, oracle: None, without_curve: None
+) -> None:
+    """It is used, and the record says what it was trained on."""
+    found = checkpoint.load(gcdp, kind="model")
+    checkpoint.save(tmp_path / "m.safetensors", found.state, found.card.model_copy(update={"dataset": "elsewhere"}))
+    asked = ["--checkpoint", tmp_path / "m.safetensors", "-n", 2, "--guidance", 1, "--out", tmp_path / "run"]
+    record = record_of(cli("sweep", "--dataset", toyland, *asked, "--json"))
+    assert record["model"]["trained_on"] == "elsewhere"
+    assert record["protocol"]["dataset"] == "toyland"
+
+
+# ---------------------------------------------------------------------------------- what a number depends on
+
+
+def test_same_seeds_same_record(paint: Sweep, tmp_path: Path) -> None:
+    first, second = record_of(paint(tmp_path / "a")), record_of(paint(tmp_path / "b"))
+    assert comparable(first) == comparable(second)
+    assert (tmp_path / "a/per_sample.csv").read_bytes() == (tmp_path / "b/per_sample.csv").read_bytes()
+    other = record_of(paint(tmp_path / "c", "1,3", "--seed", 100))
+    assert other["points"][0]["scores"] != first["points"][0]["scores"]
+
+
+@pytest.mark.usefixtures("without_curve")
+def test_batch_size_changes_no_digit(cli: Cli, toyland: Path, gcdp: Path, judge: str, tmp_path: Path) -> None:
+    """Networks as model and judge, whose sums would otherwise run in another order."""
+    records = []
+    for size in (1, 5, 19):
+        asked = ["--checkpoint", gcdp, "--evaluator", judge, "-n", 19, "--guidance", 2, "--batch-size", size]
+        result = cli("sweep", "--dataset", toyland, *asked, "--out", tmp_path / str(size), "--json")
+        records.append(comparable(record_of(result)))
+    assert records[0] == records[1] == records[2]
+    assert (tmp_path / "1/per_sample.csv").read_bytes() == (tmp_path / "19/per_sample.csv").read_bytes()
+
+
+def test_a_scale_does_not_depend_on_its_neighbours(paint: Sweep, tmp_path: Path) -> None:
+    together, alone = record_of(paint(tmp_path / "a", "3,1,2")), record_of(paint(tmp_path / "b", "2"))
+    assert [point["guidance"] for point in together["points"]] == [1.0, 2.0, 3.0]
+    assert together["points"][1]["scores"] == alone["points"][0]["scores"]
+
+
+def test_more_pictures_than_the_split_has(paint: Sweep, tmp_path: Path) -> None:
+    record = record_of(paint(tmp_path / "a", "2", n=30))
+    assert record["points"][0]["scores"]["semantic-recall"]["n"] == 30
+    assert record["ceiling"]["semantic-recall"]["n"] == 7  # half of the split's 14, the rest is its reference
+
+
+# ------------------------------------------------------------------------------------------------- resuming
+
+
+class Killed(BaseException):
+    """Stands for a signal: nothing in between catches it."""
+
+
+@pytest.mark.parametrize("how", ["before the second point", "while its files are written"])
+def test_a_killed_sweep_goes_on_to_the_same_digits(
+    paint: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    whole = record_of(paint(tmp_path / "whole", "1,2,3"))
+    with monkeypatch.context() as patch:
+        if how == "before the second point":
+            real, calls = sweep_module.measure_point, []
+
+            def measure(*arguments: Any, **settings: Any) -> Any:
+                calls.append(1)
+                if len(calls) == 2:
+                    raise KeyboardInterrupt
+                return real(*arguments, **settings)
+
+            patch.setattr(sweep_module, "measure_point", measure)
+        else:
+            real_write, written = Record.write, []
+
+            def write(self: Record, path: Path) -> None:
+                written.append(1)
+                if len(written) == 2:  # per_sample.csv and scores.csv know the second point already
+                    raise KeyboardInterrupt
+                real_write(self, path)
+
+            patch.setattr(Record, "write", write)
+        assert paint(tmp_path / "killed", "1,2,3").code != 0
+    held = Record.read(tmp_path / "killed/record.json")
+    assert [point.guidance for point in held.points] == [1.0]
+    result = paint(tmp_path / "killed", "1,2,3")
+    assert "1 of 3 points are there already" in result.err
+    assert comparable(record_of(result)) == comparable(whole)
+    for name in ("per_sample.csv", "scores.csv"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_finished_sweep_is_not_run_again(paint: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = record_of(paint(tmp_path / "run"))
+    before = content(tmp_path / "run")
+    monkeypatch.setattr(sweep_module, "measure_point", None)
+    monkeypatch.setattr(sweep_module, "measure_real", None)
+    assert comparable(record_of(paint(tmp_path / "run"))) == comparable(first)
+    assert content(tmp_path / "run") == before
+
+
+def test_more_scales_join_a_finished_sweep(paint: Sweep, tmp_path: Path) -> None:
+    paint(tmp_path / "run", "1,3")
+    joined = record_of(paint(tmp_path / "run", "1,2,3"))
+    assert comparable(joined) == comparable(record_of(paint(tmp_path / "whole", "1,2,3")))
+
+
+def test_fresh_replaces_and_leaves_no_old_pictures(paint: Sweep, tmp_path: Path) -> None:
+    paint(tmp_path / "run", "1", "--keep-samples", n=6)
+    refused = paint(tmp_path / "run", "1", "--keep-samples", n=4)
+    assert refused.code == 2
+    assert "n: 6 against 4" in refused.complaint
+    record_of(paint(tmp_path / "run", "1", "--keep-samples", "--fresh", n=4))
+    assert len(list((tmp_path / "run/samples/guidance-1/images").iterdir())) == 4
+
+
+def test_an_edited_model_file_is_another_model(cli: Cli, toyland: Path, oracle: None, without_curve: None) -> None:
+    file = Path("mine.py")
+    asked = ["sweep", "--model", "mine.py:Painter", "--dataset", toyland, "-n", 2, "--guidance", 1, "--out", "run"]
+    file.write_text(PAINTER)
+    assert cli(*asked).code == 0
+    file.write_text(PAINTER.replace("guidance / 4", "guidance / 5"))
+    result = cli(*asked)
+    assert result.code == 2
+    assert "model note: 'mine.py " in result.complaint
+
+
+# --------------------------------------------------------------------------------------------------- models
+
+
+def test_an_unguided_model_has_one_point(paint: Sweep, tmp_path: Path) -> None:
+    record = record_of(paint(tmp_path / "run", "1,2,3", model="Plain"))
+    assert [point["guidance"] for point in record["points"]] == [None]
+    assert record["protocol"]["prompts"] is None
+    scores = record["points"][0]["scores"]
+    assert (scores["semantic-recall"]["status"], scores["fsd"]["status"]) == ("skipped", "ok")
+    assert "prompts" in scores["semantic-recall"]["reason"]
+    assert record["points"][0]["pareto"] is None
+
+
+def test_an_unconditional_checkpoint(
+    cli: Cli, toyland: Path, tmp_path: Path, oracle: None, without_curve: None
+) -> None:
+    from conftest import write_gcdp
+
+    from gcbench.data.find import open_dataset
+
+    path = write_gcdp(tmp_path / "plain.safetensors", open_dataset(str(toyland)), text=False)
+    asked = ["--checkpoint", path, "-n", 2, "--out", tmp_path / "run", "--json"]
+    assert [p["guidance"] for p in record_of(cli("sweep", "--dataset", toyland, *asked))["points"]] == [None]
+
+
+@pytest.mark.parametrize(
+    ("model", "fragments"),
+    [
+        ("TooFew", ["TooFew.generate", "gave 3 pictures", "not 4"]),
+        ("WrongSize", ["WrongSize.generate", "(32, 16)", "(32, 64)"]),
+        ("WrongIds", ["layout ids outside 0..4"]),
+        ("Forgetful", ["gave NoneType"]),
+        ("Fickle", ["other layouts at one batch"]),
+        ("Silent", ["guided to True or False"]),
+        ("Boastful", ["describe()", "'speed'"]),
+        ("Stranger", ["no gcbench.core.contracts.Model"]),
+        ("Absent", ["has no class 'Absent'"]),
+    ],
+)
+def test_a_model_that_breaks_the_contract(paint: Sweep, tmp_path: Path, model: str, fragments: list[str]) -> None:
+    result = paint(tmp_path / "run", "1", "--batch-size", 4, model=model, n=8)
+    assert (result.code, result.out) == (2, "")
+    assert all(fragment in result.complaint for fragment in fragments), result.complaint
+
+
+def test_a_model_file_with_a_fault(cli: Cli, toyland: Path) -> None:
+    Path("bad.py").write_text("import nothing_of_this_name\n")
+    result = cli("sweep", "--model", "bad.py:Model", "--dataset", toyland)
+    assert result.code == 2
+    assert "ModuleNotFoundError" in result.complaint
+    assert "Traceback" not in result.err
+
+
+# ------------------------------------------------------------------------------------- evaluators that lack
+
+
+@pytest.mark.usefixtures("without_curve")
+def test_without_a_segmenter_the_others_are_measured(cli: Cli, toyland: Path, painter: str, tmp_path: Path) -> None:
+    asked = ["--model", f"{painter}:Painter", "--dataset", toyland, "-n", 4, "--guidance", 1, "--out", tmp_path]
+    record = record_of(cli("sweep", *asked, "--json"))
+    for scores in (record["points"][0]["scores"], record["ceiling"]):
+        assert {name: scores[name]["status"] for name in scores} == {
+            "semantic-recall": "skipped",
+            "miou": "skipped",
+            "fsd": "ok",
+            "fd": "skipped",
+        }
+        assert "gcbench train --evaluator segmenter" in scores["miou"]["reason"]
+    assert record["protocol"]["evaluators"] == {}
+
+
+def test_nothing_to_measure_is_said(cli: Cli, toyland: Path, painter: str, tmp_path: Path) -> None:
+    asked = ["--model", f"{painter}:Painter", "--dataset", toyland, "-n", 4, "--metrics", "miou"]
+    result = cli("sweep", *asked, "--out", tmp_path / "run")
+    assert result.code == 2
+    assert "no segmenter is trained for 'toyland'" in result.complaint
+
+
+def test_until_saturation(paint: Sweep, tmp_path: Path) -> None:
+    """The painter's recall is full from guidance 4 on: 6 and 8 gain nothing, 12 and 16 are left out."""
+    result = paint(tmp_path / "run", "1,4,6,8,12,16", "--until-saturation")
+    assert [point["guidance"] for point in record_of(result)["points"]] == [1.0, 4.0, 6.0, 8.0]
+    assert "saturated" in result.err
+    again = paint(tmp_path / "run", "1,4,6,8,12,16", "--until-saturation")
+    assert [point["guidance"] for point in record_of(again)["points"]] == [1.0, 4.0, 6.0, 8.0]
+    refused = paint(tmp_path / "other", "1,2", "--until-saturation", "--metrics", "fsd")
+    assert refused.code == 2
+    assert "semantic-recall" in refused.complaint

@@ -1,0 +1,215 @@
+"""The command line itself: quick help, usage errors, lists, data commands."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CLASSES, SIZE, Cli, content, write_toyland
+
+from gcbench.bench.data_commands import check
+from gcbench.core.record import Record
+from gcbench.data.find import open_dataset
+from gcbench.data.urban import CLASSES as URBAN
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_help_needs_no_torch() -> None:
+    code = """
+import sys
+sys.argv = ["gcbench", "--help"]
+from gcbench.cli import main
+try:
+    main()
+except SystemExit as leaving:
+    heavy = sorted({"torch", "numpy", "matplotlib", "pydantic", "scipy"} & set(sys.modules))
+    print(leaving.code, heavy)
+"""
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "sweep" in done.stdout
+    assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_as_a_module_a_mistake_is_one_sentence_and_code_2(tmp_path: Path) -> None:
+    done = python("-m", "gcbench", "sweep", "--model", "gcdb")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "gcbench: unknown model 'gcdb'; did you mean gcdp?\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["swep"],
+        ["sweep", "--modle", "gcdp"],
+        ["sweep", "-n", "many"],
+        ["sweep", "--batch-size", "1.5"],
+        ["evaluate"],
+        ["sample"],
+        ["sample", "--out", "there", "--guidance", "much"],
+        ["train", "--steps", "few"],
+        ["data", "check"],
+        ["list"],
+    ],
+)
+def test_usage_errors(cli: Cli, arguments: list[str]) -> None:
+    result = cli(*arguments)
+    assert result.code == 2
+    assert result.out == ""
+    assert "Usage" in result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("command", ["sweep", "evaluate", "sample", "train", "table1", "list", "data export"])
+def test_every_command_has_help(cli: Cli, command: str) -> None:
+    result = cli(*command.split(), "--help")
+    assert result.code == 0
+    assert "Usage" in result.out
+
+
+def test_no_arguments_show_the_help(cli: Cli) -> None:
+    result = cli()
+    assert result.code == 2
+    assert "sweep" in result.out + result.err
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("models", ["gcdp"]),
+        ("metrics", ["semantic-recall", "miou", "fsd", "fd"]),
+        ("datasets", ["streets", "cityscapes", "camvid"]),
+        ("evaluators", ["segmenter"]),
+    ],
+)
+def test_lists(cli: Cli, what: str, names: list[str]) -> None:
+    result = cli("list", what)
+    assert result.code == 0
+    assert set(names) <= {line.split()[0] for line in result.out.splitlines() if line.strip()}
+
+
+def test_an_unknown_list(cli: Cli) -> None:
+    result = cli("list", "model")
+    assert (result.code, result.out) == (2, "")
+    assert "models, metrics, datasets, evaluators" in result.complaint
+
+
+def test_a_broken_dataset_does_not_hide_the_others(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cityscapes" / "leftImg8bit" / "val" / "ulm").mkdir(parents=True)
+    (tmp_path / "cityscapes" / "leftImg8bit" / "val" / "ulm" / "ulm_0_leftImg8bit.png").touch()
+    monkeypatch.setenv("GCBENCH_DATA", str(tmp_path))
+    result = cli("list", "datasets")
+    assert result.code == 0
+    assert "streets" in result.out
+    assert "not here" in " ".join(result.out.split())
+
+
+def test_table1(cli: Cli) -> None:
+    result = cli("table1", "--format", "json")
+    assert result.code == 0
+    assert json.loads(result.out)
+
+
+# --------------------------------------------------------------------------------------------------- data
+
+
+def test_data_list_names_the_place(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "not set" in cli("data", "list").err
+    monkeypatch.setenv("GCBENCH_DATA", str(tmp_path))
+    result = cli("data", "list")
+    assert result.code == 0
+    assert str(tmp_path) in result.err
+    assert "streets" in result.out
+
+
+def test_data_check_of_a_whole_dataset(cli: Cli, toyland: Path) -> None:
+    result = cli("data", "check", toyland)
+    assert result.code == 0
+    assert all(name in result.out for name in CLASSES)
+    assert "val: 14 pairs in 14 groups" in result.err
+
+
+@pytest.mark.parametrize("damage", ["unpaired", "truncated", "strange id", "no caption"])
+def test_data_check_of_a_broken_one(cli: Cli, tmp_path: Path, damage: str) -> None:
+    root = write_toyland(tmp_path / "broken", {"val": 4})
+    part = root / "val"
+    culprit = "val01"
+    if damage == "unpaired":
+        (part / "layouts" / "val01.png").unlink()
+    elif damage == "truncated":
+        whole = (part / "images" / "val01.png").read_bytes()
+        (part / "images" / "val01.png").write_bytes(whole[: len(whole) // 2])
+    elif damage == "strange id":
+        from PIL import Image
+
+        Image.new("L", SIZE[::-1], 77).save(part / "layouts" / "val01.png")
+    else:
+        lines = (part / "prompts.jsonl").read_text().splitlines()
+        (part / "prompts.jsonl").write_text("\n".join(lines[:1] + lines[2:]))
+    result = cli("data", "check", root)
+    assert result.code == 2
+    assert culprit in result.err
+    assert str(root) in result.complaint
+    assert "Traceback" not in result.err
+
+
+def test_data_prepare_writes_a_smaller_copy(cli: Cli, toyland: Path, tmp_path: Path) -> None:
+    result = cli("data", "prepare", toyland, "--out", tmp_path / "small", "--size", "16x32", "--limit", 3)
+    assert result.code == 0, result.err
+    small = open_dataset(str(tmp_path / "small"))
+    assert (small.size, small.classes, small.void) == ((16, 32), CLASSES, 4)
+    assert len(small.ids("val")) == len(small.ids("train")) == 3
+    assert small.captions("val", 0) == open_dataset(str(toyland)).captions("val", 0)
+    assert check(str(tmp_path / "small"), 10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (["--as", "coco"], ["coco", "cityscapes or folder"]),
+        (["--as", "cityscapes"], ["toyland", "folder"]),
+        (["--limit", "0"], ["--limit 0"]),
+        (["--limit", "-3"], ["--limit -3"]),
+        (["--size", "big"], ["'big'", "64x128"]),
+    ],
+)
+def test_export_mistakes(cli: Cli, toyland: Path, tmp_path: Path, arguments: list[str], fragments: list[str]) -> None:
+    result = cli("data", "export", toyland, "--out", tmp_path / "copy", *arguments)
+    assert result.code == 2
+    assert all(fragment in result.complaint for fragment in fragments), result.err
+    assert not (tmp_path / "copy").exists()
+
+
+def test_export_into_another_folder_of_the_user(cli: Cli, toyland: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    before = content(tmp_path / "mine")
+    result = cli("data", "export", toyland, "--out", tmp_path / "mine")
+    assert result.code == 2
+    assert "choose another --out" in result.complaint
+    assert content(tmp_path / "mine") == before
+
+
+@pytest.mark.usefixtures("without_curve")
+def test_streets_as_cityscapes_and_back(
+    cli: Cli, painter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Cityscapes tree works from export to a sweep that the judge of another dataset of the same classes judges."""
+    target = tmp_path / "data" / "cityscapes"
+    assert cli("data", "export", "streets", "--as", "cityscapes", "--limit", 4, "--out", target).code == 0
+    monkeypatch.setenv("GCBENCH_DATA", str(tmp_path / "data"))
+    asked = ["--dataset", "cityscapes", "--size", "64x128", "-n", 2, "--guidance", 2, "--out", tmp_path / "run"]
+    judge = ["--evaluator", "segmenter=hrnet_w18_small@streets"]
+    result = cli("sweep", "--model", f"{painter}:Painter", *asked, *judge, "--json")
+    assert result.code == 0, result.err
+    record = Record.model_validate_json(result.out)
+    assert record.protocol.evaluators["segmenter"].startswith("hrnet_w18_small@streets#")
+    assert record.protocol.size == (64, 128)
+    assert record.ceiling["semantic-recall"].value is not None
+    assert record.ceiling["semantic-recall"].value > record.floor["semantic-recall"].value
+    assert set(record.ceiling["miou"].detail["per_class"]) <= set(URBAN)
