@@ -25,7 +25,7 @@ from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.training import GCDPRecipe
 
 CLASSES = ("road", "car", "sky", "tree", "nothing")
-PALETTE = ((128, 64, 128), (0, 0, 200), (90, 160, 220), (20, 140, 30), (0, 0, 0))
+PALETTE = ((128, 64, 128), (0, 0, 200), (90, 160, 220), (20, 140, 30), (110, 60, 110))
 SIZE = (32, 64)
 COUNTS = {"train": 6, "val": 14}
 

@@ -25,6 +25,16 @@ def predict_x0(x_t: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
     return (x_t - (1 - alpha_bar).sqrt() * eps) / alpha_bar.sqrt().clamp_min(1e-8)
 
 
+def velocity(x0: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
+    """v = √alpha_bar eps - √(1 - alpha_bar) x_0 (Salimans & Ho 2022)."""
+    return alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x0
+
+
+def x0_of_velocity(x_t: Tensor, v: Tensor, alpha_bar: Tensor) -> Tensor:
+    """x_0 = √alpha_bar x_t - √(1 - alpha_bar) v; nothing is divided by what little signal is left."""
+    return alpha_bar.sqrt() * x_t - (1 - alpha_bar).sqrt() * v
+
+
 def predict_eps(x_t: Tensor, x0: Tensor, alpha_bar: Tensor) -> Tensor:
     """The eps that belongs to x_0: (x_t - √alpha_bar x_0) / √(1 - alpha_bar)."""
     return (x_t - alpha_bar.sqrt() * x0) / (1 - alpha_bar).sqrt()

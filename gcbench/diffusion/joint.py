@@ -17,7 +17,7 @@ from gcbench.diffusion.noise import SeededNoise
 from gcbench.diffusion.schedules import Schedule, spaced_times
 
 Predict = Callable[[Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor | None]]
-"""(x_t [B,3,H,W], y_t [B,H,W], log_snr [B]) -> (eps [B,3,H,W], label logits [B,K,H,W])."""
+"""(x_t [B,3,H,W], y_t [B,H,W], log_snr [B]) -> (image head [B,3,H,W], label logits [B,K,H,W])."""
 
 
 class ProcessConfig(BaseModel):
@@ -28,6 +28,8 @@ class ProcessConfig(BaseModel):
     loss_weight: `sigma` (√(1-alpha_bar) of the image, on both losses, as the authors' p2 weight comes to) or `none`.
     posterior: `soft` plugs predicted probabilities into the posterior, so that the label head's optimum is
     p(y_0 | all but the pixel's own y_t); `mixture` is D3PM's, and its optimum p(y_0 | everything).
+    image_head: what the network's image output is: `eps`, the noise, as in the paper, or `v` = √alpha_bar eps -
+    √(1-alpha_bar) x_0 (Salimans & Ho 2022), whose errors are not blown up where little signal is left.
     last_label: `argmax` or `draw` at the last step. image_sampler: `ancestral` or `ddim`. threshold: quantile.
     """
 
@@ -41,6 +43,7 @@ class ProcessConfig(BaseModel):
     label_weight: float = 1.0
     label_scale: Literal["pixel", "authors"] = "pixel"
     loss_weight: Literal["sigma", "none"] = "sigma"
+    image_head: Literal["eps", "v"] = "eps"
     posterior: Literal["soft", "mixture"] = "soft"
     last_label: Literal["argmax", "draw"] = "argmax"
     image_sampler: Literal["ancestral", "ddim"] = "ancestral"
@@ -48,7 +51,7 @@ class ProcessConfig(BaseModel):
 
 
 class Losses(NamedTuple):
-    """total: scalar to minimise; image, label: their unweighted means (eps-MSE; T·KL in nats a pixel)."""
+    """total: scalar to minimise; image, label: their unweighted means (MSE of the image head; T·KL in nats a pixel)."""
 
     total: Tensor
     image: Tensor
@@ -77,25 +80,27 @@ class JointProcess:
     ) -> Losses:
         """Training losses at times t [B] in 1..T, with noise eps [B,3,H,W] and u [B,H,W] in [0,1).
 
-        x0: [B,3,H,W] in [-1,1]. Image: mean (eps_hat - eps)². Label: T · KL(q(y_{t-1}|y_t,y_0) ‖ p), mean over
+        x0: [B,3,H,W] in [-1,1]. Image: mean (head - eps)², or v in the place of eps. Label: T · KL(q(y_{t-1}|y_t,y_0) ‖ p), mean over
         pixels. Both times √(1 - alpha_bar_t) of the image where loss_weight is `sigma`.
         """
         cfg = self.cfg
         alpha_bar = self._levels(self.image, t, x0).to(x0.dtype)
-        x_t = gaussian.diffuse(x0, eps, alpha_bar.view(-1, 1, 1, 1))
+        level = alpha_bar.view(-1, 1, 1, 1)
+        x_t = gaussian.diffuse(x0, eps, level)
+        target = gaussian.velocity(x0, eps, level) if cfg.image_head == "v" else eps
         weight = (1 - alpha_bar).sqrt() if cfg.loss_weight == "sigma" else torch.ones_like(alpha_bar)
         if y0 is None or cfg.classes is None:
-            eps_hat, _ = predict(x_t, None, self.image.log_snr(t))
-            image = ((eps_hat.float() - eps) ** 2).flatten(1).mean(1)
+            head, _ = predict(x_t, None, self.image.log_snr(t))
+            image = ((head.float() - target) ** 2).flatten(1).mean(1)
             return Losses(cfg.image_weight * (weight * image).mean(), image.mean().detach(), None)
 
         assert u is not None
         level_t = self._levels(self.label, t, x0).view(-1, 1, 1)
         level_s = self._levels(self.label, t - 1, x0).view(-1, 1, 1)
         y_t = categorical.diffuse(y0, level_t, cfg.classes, u)
-        eps_hat, logits = predict(x_t, y_t, self.image.log_snr(t))
+        head, logits = predict(x_t, y_t, self.image.log_snr(t))
         assert logits is not None
-        image = ((eps_hat.float() - eps) ** 2).flatten(1).mean(1)
+        image = ((head.float() - target) ** 2).flatten(1).mean(1)
         log_p0 = logits.float().log_softmax(dim=1)
         label = cfg.steps * categorical.posterior_kl(y_t, y0, log_p0, level_t, level_s).flatten(1).mean(1)
         scale = categorical.authors_scale(cfg.classes) if cfg.label_scale == "authors" else 1.0
@@ -114,10 +119,10 @@ class JointProcess:
         label_t, label_s = (self._levels(self.label, times - i, x0).view(-1, 1, 1) for i in (0, 1))
         x_t = gaussian.diffuse(x0, eps, level_t)
         y_t = categorical.diffuse(y0, label_t, self.cfg.classes, u)
-        eps_hat, logits = predict(x_t, y_t, self.image.log_snr(times))
+        head, logits = predict(x_t, y_t, self.image.log_snr(times))
         assert logits is not None
         truth = gaussian.posterior(x_t, x0, level_t, level_s)
-        guess = gaussian.posterior(x_t, gaussian.predict_x0(x_t, eps_hat, level_t), level_t, level_s)
+        guess = gaussian.posterior(x_t, self._clean(x_t, head, level_t), level_t, level_s)
         variance = truth.variance if t > 1 else torch.full_like(level_t, (2 / 255) ** 2)
         image = 0.5 * (truth.mean - guess.mean) ** 2 / variance
         label = categorical.posterior_kl(y_t, y0, logits.float().log_softmax(1), label_t, label_s)
@@ -151,15 +156,15 @@ class JointProcess:
         y = (noise.uniform(h, w) * cfg.classes).long() if cfg.classes else None
         times = spaced_times(cfg.steps, steps)
         for t, s in itertools.pairwise(times):
-            eps, logits = predict(x, y, self.image.log_snr(torch.full((len(x),), t, device=device)))
-            x, y, x0 = self.step(x, y, eps, logits, t, s, noise)
+            head, logits = predict(x, y, self.image.log_snr(torch.full((len(x),), t, device=device)))
+            x, y, x0 = self.step(x, y, head, logits, t, s, noise)
             yield State(s, x, y, x0)
 
     def step(
         self,
         x: Tensor,
         y: Tensor | None,
-        eps: Tensor,
+        head: Tensor,
         logits: Tensor | None,
         t: int,
         s: int,
@@ -171,7 +176,7 @@ class JointProcess:
             self.image.alpha_bar[t],
             self.image.alpha_bar[s],
         )  # float64 scalars: exact coefficients
-        x0 = gaussian.dynamic_threshold(gaussian.predict_x0(x, eps.float(), level_t), cfg.threshold)
+        x0 = gaussian.dynamic_threshold(self._clean(x, head.float(), level_t), cfg.threshold)
         if cfg.image_sampler == "ddim":
             x = gaussian.ddim_step(x, x0, level_t, level_s)
         else:
@@ -192,6 +197,11 @@ class JointProcess:
         if cfg.posterior == "mixture":
             return categorical.draw(categorical.mixture_posterior(y, logits.softmax(dim=1), level_t, level_s), u)
         return categorical.draw_posterior(y, logits, level_t, level_s, u)
+
+    def _clean(self, x_t: Tensor, head: Tensor, alpha_bar: Tensor) -> Tensor:
+        """The clean image that the image head stands for."""
+        form = gaussian.x0_of_velocity if self.cfg.image_head == "v" else gaussian.predict_x0
+        return form(x_t, head, alpha_bar)
 
     def _levels(self, schedule: Schedule, t: Tensor, like: Tensor) -> Tensor:
         return schedule.alpha_bar[t.cpu()].to(like.device)

@@ -44,6 +44,7 @@ TINY = GCDPConfig(
         patch=2,
         init_to_final=True,
     ),
+    process=ProcessConfig(image_head="v", label_weight=0.2),
     text=TextConfig(dim=64),
     sample_steps=25,
     block=8,
@@ -71,5 +72,5 @@ base and super-resolution, and its training, are not here yet."""
 
 PRESETS = {"tiny": TINY, "paper": PAPER}
 
-TINY_TRAINING = TrainConfig(batch_size=16, lr=8e-4, warmup=100, decay=0.3, clip=1.0, ema=0.999)
+TINY_TRAINING = TrainConfig(batch_size=16, lr=8e-4, warmup=100, decay=0.5, clip=1.0, ema=0.999)
 PAPER_TRAINING = TrainConfig(steps=300_000, batch_size=8, lr=1.2e-4, ema=0.9999)

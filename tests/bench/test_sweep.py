@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import PAINTER, Cli, Result, comparable, content
+from conftest import PAINTER, Cli, Result, comparable, content, write_gcdp
 from jsonschema import Draft202012Validator
 from PIL import Image
 
 import gcbench
 import gcbench.bench.sweep as sweep_module
+from gcbench.bench.rundir import Rows, RunDirectory, samples_csv
 from gcbench.core import checkpoint
 from gcbench.core.record import Record
+from gcbench.data.find import open_dataset
 
 METRICS = ["semantic-recall", "miou", "fsd", "fd"]
 Sweep = Callable[..., Result]
@@ -49,6 +51,7 @@ def test_files_and_record(cli: Cli, toyland: Path, gcdp: Path, judge: str, tmp_p
         *("--out", out, "--keep-samples", "--json"),
     )
     data = record_of(result)  # the whole of standard output is the record
+    assert "This takes about" in result.err
     schema = json.loads((Path(gcbench.__file__).parent / "results" / "record.schema.json").read_text())
     Draft202012Validator(schema).validate(data)
     assert data == json.loads((out / "record.json").read_text())
@@ -84,10 +87,11 @@ def test_the_table_is_for_people(paint: Sweep, cli: Cli, tmp_path: Path, toyland
     model = ["--model", f"{painter}:Painter", "--dataset", toyland]
     result = cli("sweep", *model, "-n", 4, "--guidance", "1,3", "--out", tmp_path / "run")
     assert result.code == 0
-    assert {"Semantic", "Recall", "FD(segmenter)", "@0.1%", "drop"} <= set(result.out.split())
+    assert {"Semantic", "Recall", "FD(segmenter)", "@0.1%", "void=drop"} <= set(result.out.split())
     assert "…" not in result.out
     assert "ceiling" in result.out
     assert "Run:" in result.err
+    assert "Judging takes about" in result.err  # the painter does not say how long it takes
 
 
 def test_python_mirrors_the_command(paint: Sweep, toyland: Path, painter: str, tmp_path: Path) -> None:
@@ -210,6 +214,20 @@ def test_fresh_replaces_and_leaves_no_old_pictures(paint: Sweep, tmp_path: Path)
     assert len(list((tmp_path / "run/samples/guidance-1/images").iterdir())) == 4
 
 
+def test_fresh_knows_nothing_of_the_old_rows(paint: Sweep, tmp_path: Path) -> None:
+    record_of(paint(tmp_path / "run", "1,3"))
+    record_of(paint(tmp_path / "run", "1", "--fresh"))
+    record_of(paint(tmp_path / "new", "1"))
+    for name in ("per_sample.csv", "scores.csv"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
+
+
+def test_rows_keep_every_digit(tmp_path: Path) -> None:
+    rows: Rows = {("1.5", "000000"): {"a": 1 / 3, "b": None}, ("", "000001"): {"a": 1e-17, "b": 2.0}}
+    (tmp_path / "per_sample.csv").write_text(samples_csv(rows))
+    assert RunDirectory(tmp_path).read_samples() == rows
+
+
 def test_an_edited_model_file_is_another_model(cli: Cli, toyland: Path, oracle: None, without_curve: None) -> None:
     file = Path("mine.py")
     asked = ["sweep", "--model", "mine.py:Painter", "--dataset", toyland, "-n", 2, "--guidance", 1, "--out", "run"]
@@ -237,10 +255,6 @@ def test_an_unguided_model_has_one_point(paint: Sweep, tmp_path: Path) -> None:
 def test_an_unconditional_checkpoint(
     cli: Cli, toyland: Path, tmp_path: Path, oracle: None, without_curve: None
 ) -> None:
-    from conftest import write_gcdp
-
-    from gcbench.data.find import open_dataset
-
     path = write_gcdp(tmp_path / "plain.safetensors", open_dataset(str(toyland)), text=False)
     asked = ["--checkpoint", path, "-n", 2, "--out", tmp_path / "run", "--json"]
     assert [p["guidance"] for p in record_of(cli("sweep", "--dataset", toyland, *asked))["points"]] == [None]

@@ -1,0 +1,274 @@
+"""Finished pictures: what is refused, what is measured, and that a sweep's own pictures give the sweep's scores."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PALETTE, SIZE, Cli, Result, comparable, content, write_toyland
+from PIL import Image
+
+import gcbench
+import gcbench.bench.evaluate as evaluate_module
+from gcbench.bench.evaluate import folder_name
+from gcbench.core.record import Record
+
+
+@pytest.fixture
+def pictures(toyland: Path, tmp_path: Path) -> Path:
+    """Five pictures of toyland with layouts and prompts, to be damaged."""
+    root = tmp_path / "mine"
+    for part in ("images", "layouts"):
+        (root / part).mkdir(parents=True)
+        for i in range(5):
+            shutil.copy(toyland / "val" / part / f"val{i:02d}.png", root / part)
+    lines = (toyland / "val/prompts.jsonl").read_text().splitlines()[:5]
+    (root / "prompts.jsonl").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture
+def evaluate(cli: Cli, pictures: Path, toyland: Path, oracle: None, without_curve: None) -> Callable[..., Result]:
+    def run(*more: object) -> Result:
+        parts = ["--images", pictures / "images", "--layouts", pictures / "layouts"]
+        return cli("evaluate", *parts, "--prompts", pictures / "prompts.jsonl", "--dataset", toyland, *more)
+
+    return run
+
+
+def record_of(result: Result) -> Record:
+    assert result.code == 0, result.err
+    return Record.model_validate_json(result.out)
+
+
+# ------------------------------------------------------------------------------------------------- measured
+
+
+def test_real_pictures_score_perfectly(evaluate: Callable[..., Result], tmp_path: Path) -> None:
+    record = record_of(evaluate("--out", tmp_path / "run", "--json"))
+    assert record.kind == "evaluate"
+    assert record.model.name == "mine"
+    assert record.protocol.n == 5
+    [point] = record.points
+    assert point.guidance is None
+    assert point.scores["semantic-recall"].value == point.scores["miou"].value == 1
+    assert point.scores["semantic-recall"].also["precision"].value == 1
+    assert {score.status for score in point.scores.values()} == {"ok"}
+    rows = (tmp_path / "run/per_sample.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in rows] == ["id", *(f"val{i:02d}" for i in range(5))]
+
+
+def test_python_mirrors_the_command(evaluate: Callable[..., Result], pictures: Path, toyland: Path) -> None:
+    typed = record_of(evaluate("--out", "a", "--json"))
+    parts = {"layouts": pictures / "layouts", "prompts": pictures / "prompts.jsonl"}
+    called = gcbench.evaluate(pictures / "images", str(toyland), **parts, out=Path("b"))
+    assert comparable(called.model_dump()) == comparable(typed.model_dump())
+
+
+def test_pictures_alone(cli: Cli, pictures: Path, toyland: Path, oracle: None, without_curve: None) -> None:
+    """Without layouts and prompts their metrics are skipped and say why; the rest is measured."""
+    asked = ["--images", pictures / "images", "--dataset", toyland, "--json"]
+    scores = record_of(cli("evaluate", *asked)).points[0].scores
+    status = {name: score.status for name, score in scores.items()}
+    assert status == {"semantic-recall": "skipped", "miou": "skipped", "fsd": "skipped", "fd": "ok"}
+    assert "prompts" in str(scores["semantic-recall"].reason)
+    assert "layouts" in str(scores["miou"].reason)
+
+
+def test_derived_layouts_are_no_evidence(evaluate: Callable[..., Result]) -> None:
+    scores = record_of(evaluate("--derived-by", "oracle", "--json")).points[0].scores
+    assert scores["miou"].status == "skipped"
+    assert scores["fsd"].status == "ok"
+
+
+@pytest.mark.usefixtures("without_curve")
+def test_without_a_segmenter(cli: Cli, pictures: Path, toyland: Path) -> None:
+    asked = ["--images", pictures / "images", "--layouts", pictures / "layouts", "--dataset", toyland, "--json"]
+    scores = record_of(cli("evaluate", *asked)).points[0].scores
+    assert {name: score.status for name, score in scores.items() if score.status == "ok"} == {"fsd": "ok"}
+
+
+def test_other_sizes_are_brought_to_the_datasets(evaluate: Callable[..., Result], pictures: Path) -> None:
+    """Every pixel doubled: the box and the nearest neighbour give the same picture and layout back."""
+    first = record_of(evaluate("--out", "a", "--json"))
+    for path in pictures.glob("*/*.png"):
+        array = np.array(Image.open(path))
+        Image.fromarray(array.repeat(2, axis=0).repeat(2, axis=1)).save(path)
+    assert record_of(evaluate("--out", "b", "--json")).points[0].scores == first.points[0].scores
+
+
+@pytest.mark.usefixtures("without_curve")
+def test_a_sweeps_own_pictures(cli: Cli, toyland: Path, gcdp: Path, judge: str, tmp_path: Path) -> None:
+    """`sample`, then `evaluate`, gives what the sweep gave at the same prompts and seeds, for every metric."""
+    made = ["--dataset", toyland, "--checkpoint", gcdp, "-n", 10, "--seed", 3]
+    run = tmp_path / "sweep"
+    asked = ["--guidance", "2", "--evaluator", judge, "--out", run, "--keep-samples", "--batch-size", 3, "--json"]
+    swept = record_of(cli("sweep", *made, *asked))
+    drawn = tmp_path / "drawn"
+    assert cli("sample", *made, "--guidance", 2, "--out", drawn).code == 0
+    assert content(drawn) == content(run / "samples/guidance-2")
+    assert Image.open(drawn / "grid.png").size[0] > SIZE[1]
+    parts = ["--images", drawn / "images", "--layouts", drawn / "layouts", "--prompts", drawn / "prompts.jsonl"]
+    measured = record_of(cli("evaluate", *parts, "--dataset", toyland, "--evaluator", judge, "--json"))
+    assert measured.points[0].scores == swept.points[0].scores
+    assert (measured.ceiling, measured.floor) == (swept.ceiling, swept.floor)
+
+
+# -------------------------------------------------------------------------------------------------- refused
+
+
+def empty(root: Path) -> list[str]:
+    for path in (root / "images").iterdir():
+        path.unlink()
+    return [str(root / "images"), "no PNG or JPEG", "give the folder"]
+
+
+def one(root: Path) -> list[str]:
+    for part in ("images", "layouts"):
+        for path in sorted((root / part).iterdir())[1:]:
+            path.unlink()
+    lines = (root / "prompts.jsonl").read_text().splitlines()
+    (root / "prompts.jsonl").write_text(lines[0])
+    return [str(root / "images"), "one picture", "at least 2"]
+
+
+def without_a_layout(root: Path) -> list[str]:
+    (root / "layouts/val03.png").unlink()
+    return ["1 of 5", str(root / "layouts"), "val03", "add the missing"]
+
+
+def without_a_picture(root: Path) -> list[str]:
+    (root / "images/val02.png").unlink()
+    return ["1 of 5", str(root / "images"), "val02"]
+
+
+def truncated(root: Path) -> list[str]:
+    path = root / "images/val04.png"
+    path.write_bytes(path.read_bytes()[:60])
+    return [str(path), "cannot read the picture", "replace the file"]
+
+
+def truncated_layout(root: Path) -> list[str]:
+    path = root / "layouts/val04.png"
+    path.write_bytes(path.read_bytes()[:60])
+    return [str(path), "cannot read the layout"]
+
+
+def strange_ids(root: Path) -> list[str]:
+    path = root / "layouts/val01.png"
+    Image.new("L", SIZE[::-1], 19).save(path)
+    return [str(path), "the ids 19", "0 to 4"]
+
+
+def colours(root: Path) -> list[str]:
+    path = root / "layouts/val01.png"
+    Image.new("RGB", SIZE[::-1], PALETTE[1]).save(path)
+    return [str(path), "8-bit class ids"]
+
+
+def another_size(root: Path) -> list[str]:
+    path = root / "layouts/val01.png"
+    Image.new("L", (30, 20), 1).save(path)
+    return [str(path), "32x64", "20x30", "bring one to the other's size"]
+
+
+def no_prompts_file(root: Path) -> list[str]:
+    (root / "prompts.jsonl").unlink()
+    return [str(root / "prompts.jsonl"), "cannot read the prompts"]
+
+
+def bad_json(root: Path) -> list[str]:
+    lines = (root / "prompts.jsonl").read_text().splitlines()
+    (root / "prompts.jsonl").write_text("\n".join([lines[0], lines[1][:-4], *lines[2:]]))
+    return [f"{root / 'prompts.jsonl'}, line 2", "no JSON", '"text"']
+
+
+def no_text(root: Path) -> list[str]:
+    (root / "prompts.jsonl").write_text(json.dumps({"file_name": "val00.png", "text": []}))
+    return [f"{root / 'prompts.jsonl'}, line 1", "no list of texts"]
+
+
+def a_prompt_too_few(root: Path) -> list[str]:
+    lines = (root / "prompts.jsonl").read_text().splitlines()
+    (root / "prompts.jsonl").write_text("\n".join(lines[:4]))
+    return ["1 of 5", str(root / "prompts.jsonl"), "val04"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(empty, one, without_a_layout, without_a_picture, truncated, truncated_layout, strange_ids, colours),
+        *(another_size, no_prompts_file, bad_json, no_text, a_prompt_too_few),
+    ],
+)
+def test_refused(
+    evaluate: Callable[..., Result],
+    pictures: Path,
+    damage: Callable[[Path], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before anything is judged, with the earlier run in the same place kept."""
+    assert evaluate("--out", "run").code == 0
+    before = content(Path("run"))
+    fragments = damage(pictures)
+    monkeypatch.setattr(evaluate_module, "measure_real", None)
+    result = evaluate("--out", "run")
+    assert (result.code, result.out) == (2, "")
+    assert result.complaint.startswith("gcbench: ")
+    assert "Traceback" not in result.err
+    assert all(fragment in result.complaint for fragment in fragments), result.complaint
+    assert content(Path("run")) == before
+
+
+@pytest.mark.parametrize(
+    ("mistake", "fragments"),
+    [
+        (["--images", "nowhere"], ["nowhere", "give the folder"]),
+        (["--layouts", "nowhere"], ["nowhere"]),
+        (["--dataset", "toylnd"], ["unknown dataset 'toylnd'"]),
+        (["--metrics", "mIoU"], ["unknown metric 'mIoU'", "miou"]),
+        (["--split", "test"], ["'test'", "train or val"]),
+        (["--size", "1"], ["'1'", "64x128"]),
+        (["--evaluator", "judge=x"], ["unknown evaluator 'judge'"]),
+        (["--device", "gpu"], ["--device 'gpu'"]),
+        (["--out", "file"], ["--out file is a file"]),
+    ],
+)
+def test_options(cli: Cli, pictures: Path, toyland: Path, mistake: list[str], fragments: list[str]) -> None:
+    Path("file").write_text("a letter")
+    parts = ["--images", pictures / "images", "--layouts", pictures / "layouts", "--dataset", toyland]
+    result = cli("evaluate", *parts, *mistake)
+    assert (result.code, result.out) == (2, "")
+    assert all(fragment in result.complaint for fragment in fragments), result.complaint
+
+
+def test_a_split_too_small_to_compare_with(
+    cli: Cli, pictures: Path, tmp_path: Path, oracle: None, without_curve: None
+) -> None:
+    root = write_toyland(tmp_path / "three", {"val": 3})
+    result = cli("evaluate", "--images", pictures / "images", "--dataset", root)
+    assert result.code == 2
+    assert "3 pictures" in result.complaint
+    assert "at least 4" in result.complaint
+
+
+def test_other_pictures_do_not_replace_a_run(evaluate: Callable[..., Result], pictures: Path) -> None:
+    """Two folders of one name end in one default place; the second is refused there."""
+    assert evaluate().code == 0
+    before = content(Path("runs/evaluate-mine"))
+    picture = np.array(Image.open(pictures / "images/val00.png"))
+    Image.fromarray(255 - picture).save(pictures / "images/val00.png")
+    result = evaluate()
+    assert result.code == 2
+    assert "runs/evaluate-mine holds another run (model note: " in result.complaint
+    assert content(Path("runs/evaluate-mine")) == before
+    assert evaluate("--fresh").code == 0
+    assert evaluate().code == 0  # the same again is no conflict
+
+
+def test_names() -> None:
+    assert folder_name(Path("/somewhere/gan/images")) == "gan"
+    assert folder_name(Path("/somewhere/gan")) == "gan"
+    assert folder_name(Path("/images")) == "images"
