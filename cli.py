@@ -30,6 +30,7 @@ Size = Annotated[str | None, typer.Option(help="HxW in pixels; by default the mo
 Split = Annotated[str | None, typer.Option(help="Split of prompts and references; the dataset's last by default.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that `gcbench train` wrote.")]
 Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
+Choices = Annotated[list[str] | None, typer.Option("--set", help="The sampler's: process.image_sampler=ddim.")]
 Out = Annotated[Path | None, typer.Option(help="Run directory; ./runs/<name> by default.")]
 
 
@@ -55,11 +56,14 @@ def show(record: Any, json: bool) -> None:
 def sweep(
     model: ModelName = "gcdp",
     dataset: Data = "streets",
-    guidance: Annotated[str | None, typer.Option(help="Scales, such as 1,2,4; 1 is plain conditional.")] = None,
+    guidance: Annotated[
+        str | None, typer.Option(help="Scales; 1 is plain conditional. 1,1.5,2,3,4 by default.")
+    ] = None,
     until_saturation: Annotated[bool, typer.Option(help="Stop when Semantic Recall no longer gains.")] = False,
     n: Annotated[int, typer.Option("-n", help="Pictures a scale.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed of the first picture; the next has seed + 1.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
+    set_: Choices = None,
     size: Size = None,
     split: Split = None,
     metrics: Metrics = None,
@@ -79,6 +83,7 @@ def sweep(
     Without options: the bundled model on the bundled dataset, in minutes. Stopped, the same command goes on.
     """
     from gcbench.bench.sweep import sweep as run
+    from gcbench.core.settings import read_settings
 
     record = run(
         model,
@@ -88,6 +93,7 @@ def sweep(
         n=n,
         seed=seed,
         steps=steps,
+        settings=read_settings(None, set_ or ()),
         size=size,
         split=split,
         metrics=metrics,
@@ -152,6 +158,7 @@ def sample(
     guidance: Annotated[float, typer.Option(help="Guidance scale.")] = 3.0,
     seed: Annotated[int, typer.Option(help="Seed of the first picture.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
+    set_: Choices = None,
     size: Size = None,
     checkpoint: Checkpoint = None,
     precision: Precision = "fp32",
@@ -159,6 +166,7 @@ def sample(
 ) -> None:
     """Draw pictures and layouts from texts."""
     from gcbench.bench.sample import sample as run
+    from gcbench.core.settings import read_settings
 
     run(
         out,
@@ -169,6 +177,7 @@ def sample(
         guidance=guidance,
         seed=seed,
         steps=steps,
+        settings=read_settings(None, set_ or ()),
         size=size,
         checkpoint=checkpoint,
         precision=precision,
@@ -250,7 +259,7 @@ def data_list() -> None:
 @data_app.command("check")
 def data_check(
     dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
-    sample: Annotated[int, typer.Option(help="Pairs to read of each split.")] = 50,
+    sample: Annotated[int, typer.Option(min=1, help="Pairs to read of each split.")] = 50,
 ) -> None:
     """Count a dataset's pairs and read some; exit code 2 if anything is missing or unreadable."""
     from gcbench.bench.data_commands import check

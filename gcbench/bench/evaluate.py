@@ -72,7 +72,7 @@ def evaluate(
             split=split,
             n=len(found),
             size=target,
-            resize="box",
+            resize=opened.resize,
             evaluators={role: judge.id for role, judge in judges.evaluators.items()},
             thresholds=scoring.thresholds,
             prompts=text_hash(*texts) if texts else None,

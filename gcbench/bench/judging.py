@@ -1,6 +1,6 @@
 """One pass for all metrics: a batch of pictures goes once through each evaluator, its features to each metric."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,6 +12,8 @@ from gcbench.core.errors import UserError
 from gcbench.core.registry import registry
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
+
+Tick = Callable[[int], object]
 
 BATCH = 16
 """Real pictures judged together."""
@@ -121,47 +123,68 @@ class Bounds(NamedTuple):
     reference_n: int
 
 
+def held_out(groups: Sequence[str], n: int) -> tuple[list[int], list[int]]:
+    """Two sets of places that share no group: at most n from every second group, and all of the groups untouched."""
+    half = set(list(dict.fromkeys(groups))[::2])
+    held = [place for place, group in enumerate(groups) if group in half][:n]
+    used = {groups[place] for place in held}
+    return held, [place for place, group in enumerate(groups) if group not in used]
+
+
 def measure_real(
-    scoring: Scoring, dataset: Dataset, split: str, size: Size, chosen: Sequence[int], tick=lambda count: None
+    scoring: Scoring, dataset: Dataset, split: str, size: Size, chosen: Sequence[int], tick: Tick = lambda count: None
 ) -> Bounds:
     """Fill the metrics' references with the whole split, and measure ceiling and floor, in one pass over it.
 
-    Ceiling: the `chosen` pictures (at most half the split) with their own captions and layouts; for metrics with a
-    reference, against the rest of the split, so that no picture stands on both sides. Floor: the same pictures with
-    captions and layouts permuted among them.
+    Ceiling: the `chosen` pictures with their own captions and layouts. For metrics with a reference: as many pictures,
+    at most half of the groups, against the pictures of the other groups, so that nothing dependent stands on both
+    sides. Floor: the chosen pictures with captions and layouts permuted among them.
     """
-    everything = list(range(len(dataset.ids(split))))
-    if len(everything) < 4:
-        raise UserError(f"the split {split!r} of {dataset.name} has {len(everything)} pictures; at least 4 are needed")
-    held = (
-        sorted(set(chosen))[: len(everything) // 2] if len(set(chosen)) > len(everything) // 2 else sorted(set(chosen))
-    )
-    rest = sorted(set(everything) - set(held))
-    against_rest = {name: type(metric)(scoring.task) for name, metric in scoring.metrics.items()}
-    shuffled = {name: metric.fresh() for name, metric in against_rest.items() if pairs_matter(metric)}
-    order = np.random.default_rng(0).permutation(len(held))
-    other = dict(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))  # a permutation without fixed points
-    for part, is_held in ((rest, False), (held, True)):
-        for start, indices in batches(part, BATCH):
-            samples = real_samples(dataset, split, indices, size, start + (0 if is_held else len(held)))
-            features = scoring.judges.features(samples)
-            for name, metric in scoring.metrics.items():
-                if "reference" in metric.needs:
-                    metric.update_reference(samples, features)
-                    if not is_held:
-                        against_rest[name].update_reference(samples, features)
-            if is_held:
-                for metric in against_rest.values():
-                    metric.update(samples, features)
-                swapped = real_samples(dataset, split, [held[other[start + i]] for i in range(len(indices))], size)
-                mixed = replace(samples, prompts=swapped.prompts, layouts=swapped.layouts)
-                for metric in shuffled.values():
-                    metric.update(mixed, features)
-            tick(len(indices))
-    floor = {
-        name: shuffled[name].compute() if name in shuffled else Score.skipped("pairing does not enter this metric")
+    groups = dataset.groups(split)
+    if len(groups) < 4:
+        raise UserError(f"the split {split!r} of {dataset.name} has {len(groups)} pictures; at least 4 are needed")
+    shown = sorted(set(chosen))
+    held, rest = (set(places) for places in held_out(groups, len(shown)))
+    order = np.random.default_rng(0).permutation(len(shown))
+    swap = dict(
+        zip((shown[i] for i in order), (shown[i] for i in np.roll(order, 1)), strict=True)
+    )  # none keeps its own
+    ceiling = {name: type(metric)(scoring.task) for name, metric in scoring.metrics.items()}
+    floor = {name: metric.fresh() for name, metric in ceiling.items() if pairs_matter(metric)}
+    for start, places in batches(range(len(groups)), BATCH):
+        samples = real_samples(dataset, split, places, size, start)
+        features = scoring.judges.features(samples)
+
+        def part(of: Collection[int], places: Sequence[int] = places) -> list[int]:
+            return [row for row, place in enumerate(places) if place in of]
+
+        for name, metric in scoring.metrics.items():
+            if "reference" not in metric.needs:
+                _add(ceiling[name].update, samples, features, part(swap))
+                continue
+            metric.update_reference(samples, features)
+            _add(ceiling[name].update_reference, samples, features, part(rest))
+            _add(ceiling[name].update, samples, features, part(held))
+        if floor and (rows := part(swap)):
+            others = real_samples(dataset, split, [swap[places[row]] for row in rows], size)
+            mixed = replace(samples.take(rows), prompts=others.prompts, layouts=others.layouts)
+            for metric in floor.values():
+                _add(metric.update, mixed, {role: one.take(rows) for role, one in features.items()}, range(len(rows)))
+        tick(len(places))
+    missing = {name: Score.skipped(reason) for name, reason in scoring.missing.items()}
+    lowest = {
+        name: floor[name].compute() if name in floor else Score.skipped("pairing does not enter this metric")
         for name in scoring.metrics
     }
-    missing = {name: Score.skipped(reason) for name, reason in scoring.missing.items()}
-    ceiling = {name: metric.compute() for name, metric in against_rest.items()}
-    return Bounds({**ceiling, **missing}, {**floor, **missing}, len(everything))
+    return Bounds({name: one.compute() for name, one in ceiling.items()} | missing, lowest | missing, len(groups))
+
+
+def _add(
+    update: Callable[[Samples, Mapping[str, Features]], None],
+    samples: Samples,
+    features: Mapping[str, Features],
+    rows: Sequence[int],
+) -> None:
+    """Give a metric some rows of a batch, if any."""
+    if len(rows):
+        update(samples.take(rows), {role: one.take(rows) for role, one in features.items()})

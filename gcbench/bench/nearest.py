@@ -36,36 +36,43 @@ def nearest(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(square.min(axis=1), 0) / rows.shape[1])
 
 
-def split_vectors(dataset: Dataset, split: str, size: Size, bar: Bar) -> np.ndarray:
+def with_mirrors(pictures: Sequence[np.ndarray], size: Size) -> np.ndarray:
+    """Rows of the pictures and of their mirror images, which training shows too."""
+    return vectors([*pictures, *(np.ascontiguousarray(picture[:, ::-1]) for picture in pictures)], size)
+
+
+def split_pictures(dataset: Dataset, split: str, size: Size, bar: Bar) -> list[np.ndarray]:
     pictures = []
     for index in range(len(dataset.ids(split))):
         pictures.append(dataset.pair(split, index, size)[0])
         bar.advance()
-    return vectors(pictures, size)
+    return pictures
 
 
 def report(name: str, images: Path, out: Path | None = None) -> dict[str, dict[str, float]]:
     """Print, and write to `out`, how far the pictures are from the first and from the last split of a dataset.
 
-    The held-out pictures' own distance to the training split says what is usual for pictures that cannot be copies.
+    Each picture of a split counts with its mirror image. The held-out pictures' own distance to the training split
+    says what is usual for pictures that cannot be copies.
     """
     dataset = open_dataset(name)
     size, (train, held) = dataset.size, (dataset.splits[0], dataset.splits[-1])
     found = read_pairs(images)
     made = vectors([found.read(i, len(dataset.classes), dataset.void, size)[0] for i in range(len(found))], size)
     with Bar("reading pictures", len(dataset.ids(train)) + len(dataset.ids(held))) as bar:
-        seen, unseen = split_vectors(dataset, train, size, bar), split_vectors(dataset, held, size, bar)
+        shown, unshown = split_pictures(dataset, train, size, bar), split_pictures(dataset, held, size, bar)
     # a split with more pictures has nearer ones: both are compared at the smaller number, evenly spaced
-    few = min(len(seen), len(unseen))
+    few = min(len(shown), len(unshown))
+    seen, unseen = with_mirrors(shown, size), vectors(unshown, size)
 
-    def thin(rows: np.ndarray) -> np.ndarray:
-        return rows[np.linspace(0, len(rows) - 1, few).round().astype(int)]
+    def thin(pictures: Sequence[np.ndarray]) -> np.ndarray:
+        return with_mirrors([pictures[i] for i in np.linspace(0, len(pictures) - 1, few).round().astype(int)], size)
 
     distances = {
-        f"pictures to the nearest of all {len(seen)} of {train}": nearest(made, seen),
-        f"held-out real pictures to the nearest of all {len(seen)} of {train}": nearest(unseen, seen),
-        f"pictures to the nearest of {few} of {train}": nearest(made, thin(seen)),
-        f"pictures to the nearest of {few} of {held}": nearest(made, thin(unseen)),
+        f"pictures to the nearest of all {len(shown)} of {train}": nearest(made, seen),
+        f"held-out real pictures to the nearest of all {len(shown)} of {train}": nearest(unseen, seen),
+        f"pictures to the nearest of {few} of {train}": nearest(made, thin(shown)),
+        f"pictures to the nearest of {few} of {held}": nearest(made, thin(unshown)),
     }
     result = {
         label: {"minimum": float(d.min()), "median": float(np.median(d)), "n": float(len(d))}

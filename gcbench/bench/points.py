@@ -95,8 +95,8 @@ def measure_point(
         waiting.append(samples)
         while (ready := sum(map(len, waiting))) >= BATCH or (ready and part.stop == n):
             block = joined(waiting, model)
-            scoring.update(metrics, block[:BATCH])
-            waiting = [block[BATCH:]] if ready > BATCH else []
+            scoring.update(metrics, block.take(range(min(BATCH, ready))))
+            waiting = [block.take(range(BATCH, ready))] if ready > BATCH else []
         seconds["judge"] += time.perf_counter() - began
         if keep:
             kept.append(samples)

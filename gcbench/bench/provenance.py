@@ -16,7 +16,7 @@ from gcbench.core.record import Provenance
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "timm", "accelerate", "safetensors", "pillow")
 
 
-def provenance(device: str = "cpu", seconds: dict[str, float] | None = None) -> Provenance:
+def provenance(device: str = "cpu") -> Provenance:
     """Versions, machine, git state and command of this process."""
     packages = {}
     for name in PACKAGES:
@@ -34,7 +34,6 @@ def provenance(device: str = "cpu", seconds: dict[str, float] | None = None) -> 
         device=machine(device),
         command=command(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=seconds or {},
     )
 
 

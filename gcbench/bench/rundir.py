@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from pathlib import Path
 
 from gcbench.bench.curve import draw
@@ -10,7 +11,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
 from gcbench.core.record import Record
 
-RECORD, SCORES, SAMPLES, PROBE = "record.json", "scores.csv", "per_sample.csv", ".probe"
+RECORD, SCORES, SAMPLES, KEPT, PROBE = "record.json", "scores.csv", "per_sample.csv", "samples", ".probe"
 
 Rows = dict[tuple[str, str], dict[str, float | None]]
 """(guidance, sample id) -> column -> value."""
@@ -23,6 +24,7 @@ class RunDirectory:
         self.path = Path(path)
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"--out {self.path} is a file; choose a directory")
+        self.fresh = fresh
         self.held: Record | None = None
         if (self.path / RECORD).exists() and not fresh:
             self.held = Record.read(self.path / RECORD)
@@ -35,6 +37,9 @@ class RunDirectory:
         """
         write_text(self.path / PROBE, "")  # a place that cannot be written is known before the long work
         (self.path / PROBE).unlink()
+        if self.fresh:
+            (self.path / RECORD).unlink(missing_ok=True)
+            shutil.rmtree(self.path / KEPT, ignore_errors=True)
         if self.held is None:
             return planned
         held = self.held
@@ -53,7 +58,7 @@ class RunDirectory:
                 f"{self.path} holds another run ({'; '.join(differences)}); choose another --out, or add --fresh to"
                 " start anew there"
             )
-        return held.model_copy(update={"provenance": planned.provenance})
+        return held.model_copy()
 
     def read_samples(self) -> Rows:
         """The rows of per_sample.csv, if it is there. UserError if it is damaged."""
@@ -65,7 +70,7 @@ class RunDirectory:
                     for row in csv.DictReader(stream):
                         key = (row.pop("guidance"), row.pop("id"))
                         rows[key] = {name: float(value) if value else None for name, value in row.items()}
-            except (KeyError, TypeError, ValueError, csv.Error):
+            except (OSError, KeyError, TypeError, ValueError, csv.Error):
                 raise UserError(f"{path} is damaged; put it back as it was, or add --fresh to start anew") from None
         return rows
 

@@ -1,7 +1,8 @@
 """`gcbench sample`: pictures and layouts from given texts, as a folder that `gcbench evaluate` reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from gcbench.bench.console import Bar, say
 from gcbench.bench.folders import write_samples
@@ -16,6 +17,7 @@ from gcbench.bench.opening import (
 from gcbench.bench.points import check_prompts, check_samples, choose_prompts, sample_ids
 from gcbench.core.contracts import ModelOptions, Size
 from gcbench.core.errors import UserError
+from gcbench.core.files import write_text
 from gcbench.core.samples import Samples
 from gcbench.data.find import open_dataset
 
@@ -30,6 +32,7 @@ def sample(
     guidance: float = 3.0,
     seed: int = 0,
     steps: int | None = None,
+    settings: Mapping[str, Any] | None = None,
     size: str | Size | None = None,
     checkpoint: Path | None = None,
     precision: str = "fp32",
@@ -52,7 +55,7 @@ def sample(
     if (out / "images").is_dir() and any((out / "images").iterdir()):
         raise UserError(f"{out} already holds pictures; choose another --out")
     opened = open_dataset(dataset)
-    generator = open_model(model, opened, ModelOptions(checkpoint, device, precision, steps))  # type: ignore[arg-type]
+    generator = open_model(model, opened, ModelOptions(checkpoint, device, precision, steps, settings or {}))  # type: ignore[arg-type]
     target = parse_size(size) or generator.size or opened.size
     if prompts and not generator.conditional:
         raise UserError(f"model {model} reads no prompts; leave --prompt out")
@@ -61,6 +64,8 @@ def sample(
     else:
         texts = choose_prompts(opened, evaluation_split(opened, None), n).texts
     made: list[Samples] = []
+    write_text(out / ".probe", "")  # a place that cannot be written is known before the long work
+    (out / ".probe").unlink()
     with Bar("sampling", n) as bar:
         for start in range(0, n, 8):
             stop = min(start + 8, n)
@@ -74,7 +79,7 @@ def sample(
             check_samples(part, stop - start, target, len(opened.classes), generator)
             read = texts[start:stop] if generator.conditional else part.prompts
             made.append(Samples(part.images, part.layouts, part.layout_source, read, tuple(sample_ids(n)[start:stop])))
+            write_samples(out, made, opened)
             bar.advance(stop - start)
-    write_samples(out, made, opened)
     say(f"Wrote {n} samples and their contact sheet {out / 'grid.png'}")
     return made

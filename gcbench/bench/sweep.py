@@ -2,8 +2,9 @@
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from gcbench.bench.opening import (
 )
 from gcbench.bench.points import choose_prompts, measure_point, sample_ids
 from gcbench.bench.provenance import provenance
-from gcbench.bench.rundir import SAMPLES, Rows, RunDirectory
+from gcbench.bench.rundir import KEPT, SAMPLES, Rows, RunDirectory
 from gcbench.bench.train import run_training
 from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
 from gcbench.core.errors import UserError
@@ -47,6 +48,7 @@ def sweep(
     n: int = 64,
     seed: int = 0,
     steps: int | None = None,
+    settings: Mapping[str, Any] | None = None,
     size: str | Size | None = None,
     split: str | None = None,
     metrics: str | Sequence[str] | None = None,
@@ -83,13 +85,13 @@ def sweep(
     folder = RunDirectory(out or Path("runs") / f"sweep-{Path(model.partition(':')[0]).stem}-{opened.name}", fresh)
     if train and checkpoint is None:
         checkpoint = trained(model, dataset, device)
-    options = ModelOptions(checkpoint, device, precision, steps, batch_size)  # type: ignore[arg-type]
+    options = ModelOptions(checkpoint, device, precision, steps, settings or {})  # type: ignore[arg-type]
     generator = open_model(model, opened, options)
     target = parse_size(size) or generator.size or opened.size
     judges = open_judges(opened, names, evaluators, device)
     scoring = Scoring(opened, names, judges)
     prompts = choose_prompts(opened, split, n)
-    settings: list[float | None] = list(scales) if generator.guided else [None]
+    points: list[float | None] = list(scales) if generator.guided else [None]
 
     planned = Record(
         kind="sweep",
@@ -116,22 +118,28 @@ def sweep(
         raise UserError(
             f"{folder.path / SAMPLES} lacks rows that its record.json has points of; add --fresh to start anew"
         )
+    if keep_samples and any(not (folder.path / KEPT / _folder(point.guidance)).is_dir() for point in record.points):
+        raise UserError(f"{folder.path} holds points whose samples were not kept; add --fresh to make them again")
     done = {point.guidance for point in record.points}
-    todo = [scale for scale in settings if scale not in done]
-    where = "at guidance " + ", ".join(f"{s:g}" for s in settings if s is not None) if generator.guided else ""
+    todo = [scale for scale in points if scale not in done]
+    if done and todo:
+        record.provenance = planned.provenance.model_copy(
+            update={"before": [*record.provenance.before, record.provenance.model_copy(update={"before": []})]}
+        )
+    where = "at guidance " + ", ".join(f"{s:g}" for s in points if s is not None) if generator.guided else ""
     say(
         f"{model} on {opened.name}/{split}: {n} pictures of {target[0]}×{target[1]} {where}, then"
         f" {', '.join(names)}. Run: {folder.path}"
     )
     say(estimate(generator, judges, opened, split, target, n, todo))
     if done:
-        say(f"{len(done)} of {len(settings)} points are there already; {len(todo)} to go.")
+        say(f"{len(done)} of {len(points)} points are there already; {len(todo)} to go.")
     for name, reason in scoring.missing.items():
         say(f"{name} will be skipped: {reason}")
     if not scoring.metrics:
         raise UserError(f"no metric can be measured: {next(iter(scoring.missing.values()))}")
 
-    seconds = dict(record.provenance.seconds)
+    seconds: dict[str, float] = {}
     if todo:
         start = time.perf_counter()
         with Bar("judging real pictures", len(opened.ids(split))) as bar:
@@ -156,7 +164,7 @@ def sweep(
                 tick=bar.advance,
             )
             if keep_samples:
-                kept = folder.path / "samples" / ("all" if scale is None else f"guidance-{scale:g}")
+                kept = folder.path / KEPT / _folder(scale)
                 shutil.rmtree(kept, ignore_errors=True)  # of a run that --fresh replaces, or stopped before its record
                 write_samples(kept, measured.kept, opened)
             record.points = sorted([*record.points, measured.point], key=lambda point: point.guidance or 0)
@@ -180,8 +188,9 @@ def estimate(
     judges.features(samples)
     a_picture = (time.perf_counter() - began) / len(samples)
     seconds = a_picture * (len(dataset.ids(split)) + n * len(todo))
+    known = {plain: model.seconds_a_picture(size, 1.0 if plain else 2.0) for plain in {s in (None, 1.0) for s in todo}}
     for scale in todo:
-        generating = model.seconds_a_picture(size, 1.0 if scale is None else scale)
+        generating = known[scale in (None, 1.0)]
         if generating is None:
             return f"Judging takes about {seconds:.0f} s; how long the model takes, its bar will say."
         seconds += n * generating
@@ -214,6 +223,11 @@ def saturated(points: Sequence[Point], rows: Rows, groups: dict[str, str]) -> bo
         if gain.interval is None or gain.interval[1] >= GAIN:
             return False
     return True
+
+
+def _folder(scale: float | None) -> str:
+    """Where the samples of a scale are kept."""
+    return "all" if scale is None else f"guidance-{scale:g}"
 
 
 def _key(scale: float | None) -> str:

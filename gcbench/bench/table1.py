@@ -196,8 +196,8 @@ def _is_record(path: Path) -> bool:
 
 
 def _comparable(protocol: Protocol) -> str:
-    """What must agree within a block: all of the protocol but the sampler, which belongs to the model."""
-    return protocol.model_copy(update={"sampler": {}}).model_dump_json()
+    """What must agree within a block: all of the protocol but sampler and seed, which belong to the model."""
+    return protocol.model_copy(update={"sampler": {}, "seed": None}).model_dump_json()
 
 
 def _measured(records: Sequence[Record]) -> Block:

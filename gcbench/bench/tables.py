@@ -99,6 +99,9 @@ def footnotes(record: Record) -> list[str]:
         "ceiling: real pictures with their own captions; floor: captions and layouts permuted among them.",
     ]
     lines += [f"{role}: {name}" for role, name in protocol.evaluators.items()]
+    for name, score in record.ceiling.items():
+        if score.value is not None and score.n and score.n != protocol.n:
+            lines.append(f"The ceiling of {name} is at n = {score.n}, not {protocol.n}: compare with care.")
     reasons = {
         name: score.reason for point in record.points for name, score in point.scores.items() if score.status != "ok"
     }

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+
 from gcbench.bench.console import Bar, say
 from gcbench.bench.opening import check_device
 from gcbench.bench.provenance import provenance
@@ -25,11 +27,22 @@ def recipe_of(model: str | None, evaluator: str | None, dataset_name: str, setti
     found = registry("models")[model] if model else registry("evaluators")[str(evaluator)]
     if not hasattr(found, "recipe"):
         raise UserError(f"{model or evaluator} has nothing to train; see `gcbench list models`")
-    return found.recipe(open_dataset(dataset_name), settings)
+    dataset = open_dataset(dataset_name)
+    if len(dataset.splits) < 2:
+        raise UserError(
+            f"{dataset_name} has the one split {dataset.splits[0]!r}: what is trained on it could only be measured on"
+            " what it has seen; add a split to train on, train/images and train/layouts"
+        )
+    try:
+        return found.recipe(dataset, settings)
+    except (ValueError, RuntimeError, AssertionError) as error:  # a network that these settings cannot build
+        raise UserError(f"these settings build no network ({error}); change what --set or --config gives") from error
 
 
 def check_training(cfg: TrainConfig, limit: int | None) -> None:
     """Refuse what a run cannot do, before pairs are read."""
+    if cfg.micro_batch < 0:
+        raise UserError(f"setting train.micro_batch={cfg.micro_batch}: give 0 (all at once) or more")
     for key in ("steps", "batch_size", "log_every", "save_every", "preview_every"):
         if getattr(cfg, key) < 1:
             raise UserError(f"setting train.{key}={getattr(cfg, key)}: give at least 1")
@@ -62,6 +75,7 @@ def run_training(
         raise UserError(f"--out {out} is a file; choose a directory")
     if (out / "config.json").exists() and not resume:
         raise UserError(f"{out} already holds a training run; add --resume to go on with it or choose another --out")
+    PartialState(cpu=device == "cpu").wait_for_everyone()  # no process writes there before all have looked
     count = sum(p.numel() for p in recipe.parameters() if p.requires_grad)
     n = min(limit or len(opened.ids(split)), len(opened.ids(split)))
     say(

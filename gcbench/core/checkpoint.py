@@ -102,7 +102,7 @@ def read_card(path: Path) -> Card:
         return Card.model_validate_json(beside.read_text())
     except FileNotFoundError:
         raise UserError(f"{beside} is missing; a checkpoint is a .safetensors file with its .json beside it") from None
-    except ValidationError:
+    except (OSError, UnicodeDecodeError, ValidationError):
         raise UserError(
             f"{beside} is not the card of a checkpoint; copy it again from where the weights came"
         ) from None

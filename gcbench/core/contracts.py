@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -20,7 +20,8 @@ class Dataset(ABC):
     """Pairs of a picture and its layout, with captions.
 
     classes: K names; a class's place is its id in every layout. palette: K RGB triples. void: the id of the
-    void class, or None. size: the default (H, W). splits: names. aliases: class name -> the words (lower case,
+    void class, or None. size: the default (H, W). splits: names, the one to train on first, the one to evaluate on
+    last; with one only, nothing can be trained. aliases: class name -> the words (lower case,
     singular and plural) by which a text names it; void has none. resize: how pictures are brought to size.
     """
 
@@ -55,6 +56,11 @@ class Dataset(ABC):
     def captions(self, split: str, index: int) -> Sequence[str]:
         """The texts of a pair, at least one."""
 
+    @property
+    def argument(self) -> str:
+        """What `--dataset` takes to open it."""
+        return self.name
+
     def groups(self, split: str) -> Sequence[str]:
         """What is dependent: one name a pair. Independent pairs have their own id."""
         return self.ids(split)
@@ -65,14 +71,15 @@ class ModelOptions:
     """How a model is opened. A model ignores what it has no use for.
 
     checkpoint: a file, or None to look in `$GCBENCH_WEIGHTS` and among the bundled weights. device: a torch
-    device. precision: of the network. steps: sampling steps, None for the model's default.
+    device. precision: of the network. steps: sampling steps, None for the model's default. settings: further
+    choices of the sampler, by dotted key; a model refuses what it does not know.
     """
 
     checkpoint: Path | None = None
     device: str = "cpu"
     precision: Literal["fp32", "bf16"] = "fp32"
     steps: int | None = None
-    batch_size: int = 16
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Model(ABC):

@@ -38,7 +38,10 @@ class Point(BaseModel):
 
 
 class Provenance(BaseModel):
-    """Where and when it was measured. Not part of what must be equal between two runs."""
+    """Where and when it was measured. Not part of what must be equal between two runs.
+
+    seconds: a stage. before: the processes that measured earlier points, if the run was stopped and went on.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,6 +54,7 @@ class Provenance(BaseModel):
     command: str = ""
     created: str = ""
     seconds: dict[str, float] = Field(default_factory=dict)
+    before: list["Provenance"] = Field(default_factory=list)
 
 
 class Record(BaseModel):
@@ -85,6 +89,8 @@ class Record(BaseModel):
             return cls.model_validate_json(Path(path).read_text())
         except FileNotFoundError:
             raise UserError(f"{path} does not exist; give a run directory or a record.json") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} cannot be read ({error}); put it back as it was") from None
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "JSON"
             raise UserError(f"{path} is not a record of schema {SCHEMA_VERSION} (first fault at {where})") from None

@@ -1,7 +1,7 @@
 """What a model makes and a metric reads: pictures, their layouts, the texts they were made from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -44,19 +44,18 @@ class Samples:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, part: slice) -> "Samples":
-        return Samples(
-            self.images[part],
-            None if self.layouts is None else self.layouts[part],
-            self.layout_source,
-            None if self.prompts is None else self.prompts[part],
-            self.ids[part],
-            None if self.groups is None else self.groups[part],
-        )
+    def take(self, rows: Sequence[int]) -> "Samples":
+        """Some of the samples, by their places in the batch."""
+        index = torch.tensor(rows, dtype=torch.int64)
 
-    def with_prompts(self, prompts: Sequence[str] | None) -> "Samples":
-        """The same pictures, said to come from other texts."""
-        return replace(self, prompts=None if prompts is None else tuple(prompts))
+        def some(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+            return None if values is None else tuple(values[row] for row in rows)
+
+        ids = some(self.ids)
+        assert ids is not None
+        layouts = None if self.layouts is None else self.layouts[index]
+        source = self.layout_source
+        return Samples(self.images[index], layouts, source, some(self.prompts), ids, some(self.groups))
 
 
 @dataclass(frozen=True)
@@ -69,3 +68,8 @@ class Features:
 
     vectors: torch.Tensor | None = None
     labels: torch.Tensor | None = None
+
+    def take(self, rows: Sequence[int]) -> "Features":
+        """The features of some of the pictures, by their places in the batch."""
+        index = torch.tensor(rows, dtype=torch.int64)
+        return Features(*(None if part is None else part[index] for part in (self.vectors, self.labels)))

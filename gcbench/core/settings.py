@@ -20,7 +20,7 @@ def read_settings(config: Path | None, pairs: Sequence[str] = ()) -> dict[str, A
             _flatten("", tomllib.loads(Path(config).read_text()), settings)
         except OSError as error:
             raise UserError(f"--config {config} cannot be read: {error.strerror}") from None
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"--config {config} is not valid TOML: {error}") from None
     for pair in pairs:
         key, equals, value = pair.partition("=")

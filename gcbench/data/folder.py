@@ -11,7 +11,7 @@ Pictures without a prompts file get a caption from their layout.
 
 import colorsys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -75,6 +75,10 @@ class Folder(PairFiles):
             first = next((pairs[0] for pairs in self.found.values() if pairs), None)
             height, width = images.read_picture(first.picture).shape[:2] if first else (1, 1)
             self.size = (height, width)
+
+    @property
+    def argument(self) -> str:
+        return str(self.root)
 
     @classmethod
     def open(cls) -> "Folder":
@@ -167,7 +171,7 @@ def _aliases(config: Config, void: int | None, where: Path) -> dict[str, tuple[s
 
 def _split_folders(root: Path, splits: list[str] | None, where: Path) -> dict[str, Path]:
     if splits is None:
-        splits = sorted(path.parent.name for path in root.glob("*/images") if path.is_dir())
+        splits = sorted((path.parent.name for path in root.glob("*/images") if path.is_dir()), key=_place)
         return {split: root / split for split in splits} if splits else {"val": root}
     if len(splits) == 1 and (root / "images").is_dir():
         return {splits[0]: root}
@@ -177,6 +181,11 @@ def _split_folders(root: Path, splits: list[str] | None, where: Path) -> dict[st
     if not splits:
         raise UserError(f"{where}: splits is empty; name a split or leave the key out")
     return {split: root / split for split in splits}
+
+
+def _place(split: str) -> tuple[int, str]:
+    """train first, val last, others between: the first is trained on, the last evaluated on."""
+    return ({"train": 0, "val": 2}.get(split, 1), split)
 
 
 def by_stem(folder: Path, endings: Sequence[str] = PICTURE_ENDINGS) -> dict[str, Path]:
@@ -204,6 +213,7 @@ class FinishedPictures:
     layouts: tuple[Path, ...] | None
     prompts: tuple[tuple[str, ...], ...] | None
     groups: tuple[str, ...]
+    """What is dependent: the file's own `group`, else pictures of one text, else nothing."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -224,12 +234,6 @@ class FinishedPictures:
         if size is None:
             return picture, layout
         return images.resize_picture(picture, size), None if layout is None else images.resize_layout(layout, size)
-
-    def read_all(
-        self, classes: int, void: int | None, size: Size | None = None
-    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Every picture with its layout, in order."""
-        return (self.read(i, classes, void, size) for i in range(len(self)))
 
 
 def read_pairs(pictures: Path, layouts: Path | None = None, prompts: Path | None = None) -> FinishedPictures:
@@ -255,7 +259,7 @@ def read_pairs(pictures: Path, layouts: Path | None = None, prompts: Path | None
         pictures=tuple(found[stem] for stem in stems),
         layouts=None if drawn is None else tuple(drawn[stem] for stem in stems),
         prompts=None if lines is None else tuple(lines[stem].text for stem in stems),
-        groups=tuple(lines[stem].group or stem if lines else stem for stem in stems),
+        groups=tuple(lines[stem].group or lines[stem].text[0] if lines else stem for stem in stems),
     )
 
 

@@ -36,8 +36,8 @@ class ProcessConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     steps: int = 1000
-    image_schedule: str = "cosine"
-    label_schedule: str = "cosine"
+    image_schedule: Literal["cosine", "linear"] = "cosine"
+    label_schedule: Literal["cosine", "linear"] = "cosine"
     classes: int | None = None
     image_weight: float = 1.0
     label_weight: float = 1.0
@@ -80,8 +80,8 @@ class JointProcess:
     ) -> Losses:
         """Training losses at times t [B] in 1..T, with noise eps [B,3,H,W] and u [B,H,W] in [0,1).
 
-        x0: [B,3,H,W] in [-1,1]. Image: mean (head - eps)², or v in the place of eps. Label: T · KL(q(y_{t-1}|y_t,y_0) ‖ p), mean over
-        pixels. Both times √(1 - alpha_bar_t) of the image where loss_weight is `sigma`.
+        x0: [B,3,H,W] in [-1,1]. Image: mean (head - eps)², or v for eps. Label: T · KL(q(y_{t-1}|y_t,y_0) ‖ p), the
+        mean over pixels. Both times √(1 - alpha_bar_t) of the image where loss_weight is `sigma`.
         """
         cfg = self.cfg
         alpha_bar = self._levels(self.image, t, x0).to(x0.dtype)

@@ -45,12 +45,13 @@ class Segmenter(Evaluator):
     @classmethod
     def open(cls, dataset: Dataset, *, spec: str | None = None, device: str = "cpu") -> "Segmenter":
         arch, where = _parse(spec)
-        given = Path(where) if where and Path(where).exists() else None
-        path = find_weights("segmenter", where if where and not given else dataset.name, given)
+        path = find_weights("segmenter", where or dataset.name)
+        if path is None and where and Path(where).exists():
+            path = Path(where)
         if path is None:
             raise UserError(
                 f"no segmenter is trained for {where or dataset.name!r}; run `gcbench train --evaluator segmenter"
-                f" --dataset {dataset.name}` and give its file as --evaluator segmenter=hrnet_w18_small@FILE"
+                f" --dataset {dataset.argument}` and give its file as --evaluator segmenter=hrnet_w18_small@FILE"
             )
         found = checkpoint.load(path, kind="evaluator", name="segmenter", classes=dataset.classes)
         try:

@@ -25,16 +25,16 @@ class GCDPConfig(BaseModel):
     size: tuple[int, int] = (64, 128)
     cond_drop: float = 0.1
     sample_steps: int = 100
-    block: int = 1
+    block: int = Field(default=1, ge=1)
 
 
 TINY = GCDPConfig(
     unet=UNetConfig(
         dim=48,
-        mults=(1, 2, 2),
-        blocks=(2, 2, 1),
-        self_attention=(False, False, True),
-        cross_attention=(False, False, True),
+        mults=(2, 2),
+        blocks=(2, 2),
+        self_attention=(False, True),
+        cross_attention=(False, True),
         layout_dim=8,
         text_length=48,
         latents=8,
@@ -44,12 +44,13 @@ TINY = GCDPConfig(
         patch=2,
         init_to_final=True,
     ),
-    process=ProcessConfig(image_head="v", label_weight=0.2),
+    process=ProcessConfig(image_schedule="linear", image_head="v", label_weight=0.2),
     text=TextConfig(dim=64),
     sample_steps=25,
     block=8,
 )
-"""For 64×128 on two cores: what ships."""
+"""For 64×128 on two cores: what ships. The picture's schedule is noisier than the layout's at every time, so that the
+layout leads and the picture fills it in: a small network learns that sooner than both at once."""
 
 PAPER = GCDPConfig(
     unet=UNetConfig(),
@@ -72,5 +73,5 @@ base and super-resolution, and its training, are not here yet."""
 
 PRESETS = {"tiny": TINY, "paper": PAPER}
 
-TINY_TRAINING = TrainConfig(batch_size=16, lr=8e-4, warmup=100, decay=0.5, clip=1.0, ema=0.999)
+TINY_TRAINING = TrainConfig(steps=4000, batch_size=8, lr=8e-4, warmup=100, decay=0.5, clip=1.0, ema=0.999)
 PAPER_TRAINING = TrainConfig(steps=300_000, batch_size=8, lr=1.2e-4, ema=0.9999)

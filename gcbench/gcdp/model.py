@@ -24,6 +24,9 @@ from gcbench.gcdp.sampling import sample_many
 from gcbench.networks.unet import parameter_count
 from gcbench.weights.find import find_weights
 
+SAMPLING = ("image_sampler", "last_label", "posterior", "threshold")
+"""Settings of the process that a sample run may choose anew; the others belong to what was trained."""
+
 
 class GCDP(Model):
     """Draws picture and layout from a text, with guidance on both heads."""
@@ -51,7 +54,7 @@ class GCDP(Model):
         if path is None:
             raise UserError(
                 f"no weights of {cls.name} for {dataset.name}: run `gcbench train --model {cls.name} --dataset"
-                f" {dataset.name}` and give its file as --checkpoint, or add --train"
+                f" {dataset.argument}` and give its file as --checkpoint, or add --train"
             )
         found = checkpoint.load(path, kind="model", name=cls.name, classes=dataset.classes)
         try:
@@ -61,6 +64,7 @@ class GCDP(Model):
             raise UserError(
                 f"checkpoint {found.path} has a config that this version does not know (at {where}); train it again"
             ) from None
+        cfg = _choose(cfg, options.settings)
         network = TextToPair(cfg)
         frozen = {k: v for k, v in network.state_dict().items() if k not in network.trained()}
         checkpoint.fill(network, found._replace(state={**found.state, **frozen}))
@@ -69,9 +73,7 @@ class GCDP(Model):
     def generate(
         self, prompts: Sequence[str] | None, *, n: int, size: Size, guidance: float, seeds: Sequence[int]
     ) -> Samples:
-        stride = self.cfg.unet.stride
-        if size[0] % stride or size[1] % stride:
-            raise UserError(f"size {size[0]}x{size[1]} does not suit this model; take multiples of {stride}")
+        self._check_size(size)
         images, layouts = sample_many(
             self.network,
             self.process,
@@ -91,9 +93,15 @@ class GCDP(Model):
             tuple(f"{seed:06d}" for seed in seeds),
         )
 
+    def _check_size(self, size: Size) -> None:
+        stride = self.cfg.unet.stride
+        if size[0] % stride or size[1] % stride:
+            raise UserError(f"size {size[0]}x{size[1]} does not suit this model; take multiples of {stride}")
+
     @torch.inference_mode()
     def seconds_a_picture(self, size: Size, guidance: float) -> float:
         """From one pass of the network over one block, timed after one that is not counted."""
+        self._check_size(size)
         b, device = self.cfg.block, self.network.device
         image = torch.zeros(b, 3, *size, device=device)
         layout = torch.zeros(b, *size, dtype=torch.int64, device=device) if self.process.cfg.classes else None
@@ -117,8 +125,7 @@ class GCDP(Model):
         process = self.cfg.process
         return {
             "steps": float(self.steps),
-            "image": process.image_sampler,
-            "last_label": process.last_label,
+            **{name: getattr(process, name) for name in SAMPLING},
             "precision": self.precision,
         }
 
@@ -137,3 +144,13 @@ class GCDP(Model):
         training = TINY_TRAINING if preset == "tiny" else PAPER_TRAINING
         cfg, training = apply({"model": base, "train": training}, settings)
         return GCDPRecipe(cls.name, cfg, dataset, training)
+
+
+def _choose(cfg: GCDPConfig, settings: Mapping[str, Any]) -> GCDPConfig:
+    """The config with `process.NAME` settings of a sample run laid over it; NAME is one of SAMPLING."""
+    for key in settings:
+        if key.removeprefix("process.") not in SAMPLING:
+            known = ", ".join(f"process.{name}" for name in SAMPLING)
+            raise UserError(f"--set {key}: a sample run may only choose {known}; the rest was settled in training")
+    [process] = apply({"process": cfg.process}, settings)
+    return cfg.model_copy(update={"process": process})

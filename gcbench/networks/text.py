@@ -3,6 +3,7 @@
 The null text that guidance needs is learned by the network that reads the vectors, not here.
 """
 
+import os
 import re
 from abc import abstractmethod
 from collections import Counter
@@ -56,7 +57,7 @@ def vocabulary_of(texts: Iterable[str], minimum: int = 1) -> tuple[str, ...]:
 
 
 class WordEncoder(TextEncoder):
-    """One learned vector a word; index 0 stands for every word that the vocabulary lacks."""
+    """One learned vector a word. Words that the vocabulary lacks are left out; index 0 is padding."""
 
     def __init__(self, cfg: TextConfig):
         super().__init__()
@@ -65,7 +66,7 @@ class WordEncoder(TextEncoder):
         self.table = nn.Embedding(len(cfg.vocabulary) + 1, cfg.dim)
 
     def forward(self, texts: Sequence[str]) -> Embedded:
-        rows = [[self.index.get(word, 0) for word in words_of(text)][: self.max_length] for text in texts]
+        rows = [[self.index[w] for w in words_of(text) if w in self.index][: self.max_length] for text in texts]
         length = max(1, max(map(len, rows)))
         device = self.table.weight.device
         ids = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=device)  # [B,L]
@@ -86,14 +87,16 @@ class T5Encoder(TextEncoder):
             from transformers import AutoTokenizer, T5EncoderModel
         except ImportError:
             raise UserError("text encoder t5 needs transformers; run pip install transformers") from None
+        offline = os.environ.get("GCBENCH_OFFLINE") == "1"
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(cfg.name)
-            self.encoder = T5EncoderModel.from_pretrained(cfg.name, dtype=torch.float32).eval().requires_grad_(False)
+            self.tokenizer = AutoTokenizer.from_pretrained(cfg.name, local_files_only=offline)
+            encoder = T5EncoderModel.from_pretrained(cfg.name, dtype=torch.float32, local_files_only=offline)
         except OSError:
             raise UserError(
                 f"T5 weights {cfg.name!r} are not here; set text.name to a folder that holds them"
             ) from None
-        self.dim, self.max_length = self.encoder.config.d_model, cfg.max_length
+        self.encoder = encoder.eval().requires_grad_(False)
+        self.dim, self.max_length = encoder.config.d_model, cfg.max_length
 
     def train(self, mode: bool = True) -> "T5Encoder":
         """Stays in evaluation mode: a frozen encoder must not drop out while the network around it trains."""

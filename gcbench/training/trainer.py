@@ -66,7 +66,9 @@ def train(
             )
         if _but_steps(config_file.read_text()) != _but_steps(settings):
             raise UserError(f"{out} holds a run with other settings; choose another --out or give the same settings")
-    write_text(config_file, settings + "\n")
+    accelerator.wait_for_everyone()  # all have looked before one writes
+    if accelerator.is_main_process:
+        write_text(config_file, settings + "\n")
 
     recipe.to(accelerator.device)
     parameters = [p for p in recipe.parameters() if p.requires_grad]

@@ -23,7 +23,7 @@ def test_entry_points_load(kind: str) -> None:
 
 
 def test_expected_names() -> None:
-    assert {"gcdp", "real"} <= set(registry("models"))
+    assert "gcdp" in registry("models")
     assert {"semantic-recall", "miou", "fsd", "fd"} <= set(registry("metrics"))
     assert {"streets", "camvid", "cityscapes"} <= set(registry("datasets"))
     assert "segmenter" in registry("evaluators")

@@ -141,8 +141,9 @@ def test_finished_pictures(root):
         '{"file_name": "b.png", "text": ["B"], "group": "g"}\n{"file_name": "a.png", "text": ["A"]}'
     )
     found = read_pairs(root / "images", root / "layouts", root / "p.jsonl")
-    assert (found.ids, found.prompts, found.groups) == (("a", "b"), (("A",), ("B",)), ("a", "g"))
-    for picture, layout in found.read_all(4, 3):
+    assert (found.ids, found.prompts, found.groups) == (("a", "b"), (("A",), ("B",)), ("A", "g"))
+    for index in range(len(found)):
+        picture, layout = found.read(index, 4, 3)
         assert picture.shape[:2] == layout.shape == (6, 8)
     assert found.read(0, 4, 3, (3, 4))[1].shape == (3, 4)
     alone = read_pairs(root / "images")
