@@ -196,6 +196,7 @@ def train(
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     limit: Annotated[int | None, typer.Option(help="Use only the first pairs of the training split.")] = None,
+    init: Annotated[Path | None, typer.Option(help="Start from the weights of this checkpoint.")] = None,
     device: Device = "auto",
 ) -> None:
     """Train a model or an evaluator; resumable, with a log, previews and averaged weights."""
@@ -213,6 +214,7 @@ def train(
         out=out,
         resume=resume,
         limit=limit,
+        init=init,
         device=settle(device),
     )
 

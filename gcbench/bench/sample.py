@@ -60,9 +60,9 @@ def sample(
     if prompts and not generator.conditional:
         raise UserError(f"model {model} reads no prompts; leave --prompt out")
     if prompts:
-        texts = tuple(prompts[i % len(prompts)] for i in range(n))
+        texts = groups = tuple(prompts[i % len(prompts)] for i in range(n))
     else:
-        texts = choose_prompts(opened, evaluation_split(opened, None), n).texts
+        _, texts, groups = choose_prompts(opened, evaluation_split(opened, None), n)
     made: list[Samples] = []
     write_text(out / ".probe", "")  # a place that cannot be written is known before the long work
     (out / ".probe").unlink()
@@ -78,7 +78,9 @@ def sample(
             )
             check_samples(part, stop - start, target, len(opened.classes), generator)
             read = texts[start:stop] if generator.conditional else part.prompts
-            made.append(Samples(part.images, part.layouts, part.layout_source, read, tuple(sample_ids(n)[start:stop])))
+            depends = groups[start:stop] if generator.conditional else None
+            ids = tuple(sample_ids(n)[start:stop])
+            made.append(Samples(part.images, part.layouts, part.layout_source, read, ids, depends))
             write_samples(out, made, opened)
             bar.advance(stop - start)
     say(f"Wrote {n} samples and their contact sheet {out / 'grid.png'}")

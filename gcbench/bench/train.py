@@ -8,6 +8,7 @@ from accelerate import PartialState
 from gcbench.bench.console import Bar, say
 from gcbench.bench.opening import check_device
 from gcbench.bench.provenance import provenance
+from gcbench.core.checkpoint import load, start_from
 from gcbench.core.errors import UserError
 from gcbench.core.recipe import Recipe, TrainConfig
 from gcbench.core.registry import registry
@@ -62,9 +63,13 @@ def run_training(
     resume: bool = False,
     device: str = "cpu",
     limit: int | None = None,
+    init: Path | None = None,
 ) -> Path:
-    """Train and return the checkpoint's path."""
+    """Train and return the checkpoint's path. init: a checkpoint whose weights the training starts from."""
     recipe = recipe_of(model, evaluator, dataset, settings or {})
+    if init is not None:
+        card = recipe.card({})
+        start_from(recipe.weights(), load(init, kind=card.kind, name=card.name, classes=card.classes))
     opened = recipe.dataset
     split = opened.splits[0]
     cfg = recipe.train_config

@@ -95,6 +95,21 @@ def load(path: Path, *, kind: str, name: str | None = None, classes: tuple[str, 
     return Checkpoint({key: v.float() if v.is_floating_point() else v for key, v in state.items()}, card, path)
 
 
+def start_from(tensors: dict[str, Tensor], checkpoint: Checkpoint) -> None:
+    """Copy the weights into `tensors`, in place: the start of a fine-tuning.
+
+    Raises:
+        UserError: names or shapes differ.
+    """
+    for name in tensors.keys() | checkpoint.state.keys():
+        mine, theirs = tensors.get(name), checkpoint.state.get(name)
+        if mine is None or theirs is None or mine.shape != theirs.shape:
+            raise UserError(f"--init {checkpoint.path} has another network than these settings (first at {name})")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            tensor.copy_(checkpoint.state[name])
+
+
 def read_card(path: Path) -> Card:
     """The card beside the weights at `path`."""
     beside = Path(path).with_suffix(".json")

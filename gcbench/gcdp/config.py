@@ -31,10 +31,10 @@ class GCDPConfig(BaseModel):
 TINY = GCDPConfig(
     unet=UNetConfig(
         dim=48,
-        mults=(2, 2),
-        blocks=(2, 2),
-        self_attention=(False, True),
-        cross_attention=(False, True),
+        mults=(1, 2, 2),
+        blocks=(2, 2, 1),
+        self_attention=(False, False, True),
+        cross_attention=(False, False, True),
         layout_dim=8,
         text_length=48,
         latents=8,
@@ -73,5 +73,5 @@ base and super-resolution, and its training, are not here yet."""
 
 PRESETS = {"tiny": TINY, "paper": PAPER}
 
-TINY_TRAINING = TrainConfig(steps=4000, batch_size=8, lr=8e-4, warmup=100, decay=0.5, clip=1.0, ema=0.999)
+TINY_TRAINING = TrainConfig(steps=4000, batch_size=16, lr=8e-4, warmup=100, decay=0.5, clip=1.0, ema=0.999)
 PAPER_TRAINING = TrainConfig(steps=300_000, batch_size=8, lr=1.2e-4, ema=0.9999)

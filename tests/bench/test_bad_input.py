@@ -206,13 +206,7 @@ def test_sampling_steps(cli: Cli, toyland: Path, gcdp: Path, command: str, steps
     refused(cli(command, *asked), f"--steps {steps}", "1..20")
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "sample",
-        pytest.param("sweep", marks=pytest.mark.xfail(reason="the estimate runs the network before size is checked")),
-    ],
-)
+@pytest.mark.parametrize("command", ["sample", "sweep"])
 @pytest.mark.usefixtures("oracle", "without_curve")
 def test_a_size_that_the_network_cannot_take(cli: Cli, toyland: Path, gcdp: Path, command: str) -> None:
     asked = ["--dataset", toyland, "--checkpoint", gcdp, "-n", 2, "--guidance", 1, "--size", "30x60", "--out", "there"]

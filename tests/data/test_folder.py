@@ -61,7 +61,7 @@ def test_split_folders_jpg_and_prompts(tmp_path):
     rows = [{"file_name": "x.png", "text": ["X"], "group": "g"}, {"file_name": "y.png", "text": "Y"}]
     (root / "test" / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
     data = Folder(toml(root, TOML + "size = [2, 3]\n[aliases]\ncat = ['Kitty']\n"))
-    assert data.splits == ("test", "train")
+    assert data.splits == ("train", "test")
     assert [tuple(data.captions("test", i)) for i in (0, 1)] == [("X",), ("Y",)]
     assert data.groups("test") == ["g", "y"]
     assert data.size == (2, 3)
