@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -18,6 +18,7 @@ from gcbench.core.score import Score
 few = st.integers(0, 4).map(float)  # few values, so that there are ties
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(few, few), max_size=12))
 def test_front_by_brute_force(points: list[tuple[float, float]]) -> None:
     def beaten(cost: float, gain: float) -> bool:
@@ -26,6 +27,7 @@ def test_front_by_brute_force(points: list[tuple[float, float]]) -> None:
     assert pareto.front(points) == [not beaten(*point) for point in points]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=1, max_size=12), st.randoms())
 def test_front_has_the_best_of_each_axis_and_knows_no_order(points: list[tuple[float, float]], random) -> None:  # type: ignore[no-untyped-def]
     flags = dict(zip(points, pareto.front(points), strict=True))
