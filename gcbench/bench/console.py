@@ -25,6 +25,7 @@ class Bar:
 
     def __init__(self, label: str, total: int):
         self.label, self.total, self.done, self.note = label, total, 0, ""
+        self.start = 0
         self.live = console.is_terminal
         self.began = time.perf_counter()
         self._tenth = 0
@@ -51,9 +52,15 @@ class Bar:
         self._progress.stop()
 
     def advance(self, steps: int = 1) -> None:
-        self.set(self.done + steps)
+        self._show(self.done + steps)
 
     def set(self, done: int, note: str | None = None) -> None:
+        """Units done, counted one by one; a resumed work begins in the middle."""
+        if self.done == 0:
+            self.start = done - 1
+        self._show(done, note)
+
+    def _show(self, done: int, note: str | None = None) -> None:
         self.done = done
         self.note = self.note if note is None else note
         self._progress.update(self._task, completed=done, note=self.note)
@@ -61,5 +68,5 @@ class Bar:
         if not self.live and tenth > self._tenth:
             self._tenth = tenth
             spent = time.perf_counter() - self.began
-            left = spent / max(done, 1) * (self.total - done)
+            left = spent / max(done - self.start, 1) * (self.total - done)
             say(f"{self.label}: {done}/{self.total}, {spent:.0f} s, {left:.0f} s left {self.note}".rstrip())
