@@ -1,0 +1,64 @@
+"""`gcbench weights`: which files of other people are here, getting them, and whether they are what they should be."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from math import ceil
+from pathlib import Path
+
+from gcbench.bench.console import Bar, say
+from gcbench.weights import fetch as fetching
+from gcbench.weights.manifest import MANIFEST, find_entry, place, read_manifest
+from gcbench.weights.official import fault_of
+
+MB = 1e6  # bytes
+
+
+def list_weights(manifest: Path = MANIFEST) -> None:
+    """Every entry: whether it is here, its size and licence, what it is, and where it belongs."""
+    for name, entry in read_manifest(manifest).items():
+        path = place(name, entry)
+        state = "here" if path.is_file() else "not here"
+        size = f"{entry.size / MB:.1f} MB" if entry.size else "size not published"
+        print(f"{name}: {state}, {size}, {entry.licence}\n  {entry.role}: {entry.what}\n  {path}")
+    say("`gcbench weights fetch NAME` puts a file there; GCBENCH_WEIGHTS=FOLDER chooses another folder for all.")
+
+
+def fetch(name: str, given: Path | None = None, manifest: Path = MANIFEST) -> None:
+    """Put the file `name` into its place, with a progress bar."""
+    entry = find_entry(name, manifest)
+    with _shown(f"{name}, MB") as progress:
+        path = fetching.fetch(name, given=given, manifest=manifest, progress=progress, say=say)
+    say(f"{path}: verified by {entry.proof()}; licence {entry.licence}")
+
+
+def check(names: Sequence[str] = (), manifest: Path = MANIFEST) -> bool:
+    """Verify and load the files called `names`, or all that are here; whether nothing is wrong with them."""
+    whole = True
+    for name in names or read_manifest(manifest):
+        entry = find_entry(name, manifest)
+        path = place(name, entry)
+        if not path.is_file():
+            say(f"{name}: not here")
+            whole = whole and not names
+            continue
+        fault = fault_of(entry, path)
+        whole = whole and fault is None
+        say(f"{name}: {'BROKEN: ' + fault if fault else 'it loads; verified by ' + entry.proof()}")
+    return whole
+
+
+@contextmanager
+def _shown(label: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A progress bar in megabytes that appears with the first bytes of a file whose size is known."""
+    with ExitStack() as stack:
+        bar: Bar | None = None
+
+        def progress(done: int, total: int | None) -> None:
+            nonlocal bar
+            if total is None:
+                return
+            if bar is None:
+                bar = stack.enter_context(Bar(label, ceil(total / MB)))
+            bar.set(ceil(done / MB) if done == total else int(done / MB))
+
+        yield progress

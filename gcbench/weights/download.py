@@ -1,0 +1,128 @@
+"""One file over HTTP into a part beside its place: a cut download goes on where it stopped.
+
+What the server says of the file's version (its ETag, else its date) is kept beside the part. The rest is asked for
+with `Range` and `If-Range`, so that a file which changed meanwhile, or a server that knows no ranges, gives the whole
+file from the start and never a mixture. Knows nothing of weights.
+"""
+
+import http.client
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.message import Message
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from gcbench.core.errors import UserError
+
+CHUNK = 1 << 18  # bytes
+BY_HAND = "try later, or get the file by hand and give it with --from FILE"
+AGAIN = "run this again to go on from there"
+
+Progress = Callable[[int, int | None], object]
+"""Called with the bytes that are here and the bytes of the whole file, None where the server does not say."""
+
+
+def version_of(part: Path) -> Path:
+    """The file that holds the version of which `part` is a part."""
+    return part.with_name(part.name + ".version")
+
+
+def discard(part: Path) -> None:
+    """Remove a part and its version."""
+    part.unlink(missing_ok=True)
+    version_of(part).unlink(missing_ok=True)
+
+
+def download(url: str, part: Path, progress: Progress, timeout: float = 30.0) -> None:
+    """Fill `part` with the file at `url`, from the start or from where an earlier call was cut.
+
+    timeout: seconds without a byte.
+
+    Raises:
+        UserError: an HTTP error, no connection, a cut one (the part stays, for the next call), a place that cannot be
+            written.
+    """
+    done, known = _state(part)
+    headers = {"User-Agent": "gcbench"}
+    if known:
+        headers |= {"Range": f"bytes={done}-", "If-Range": known}
+    host = urlsplit(url).netloc
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout) as response:
+            if response.status != http.client.PARTIAL_CONTENT:
+                done = 0
+            elif _first_byte(response.headers) != done:
+                raise UserError(f"{host} sent another range of {url} than asked for; delete {part} and run this again")
+            total = None if response.length is None else done + response.length
+            done = _receive(response, part, done, total, progress)
+    except urllib.error.HTTPError as error:
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and known:  # the part is no part of this file
+            discard(part)
+            return download(url, part, progress, timeout)
+        raise UserError(f"{url} answers {error.code} {error.reason}; {BY_HAND}") from None
+    except urllib.error.URLError as error:
+        raise UserError(f"{host} cannot be reached ({_reason(error.reason)}); {BY_HAND}") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise UserError(f"the connection to {host} broke ({_reason(error)}); {AGAIN}") from None
+    if total is not None and done < total:
+        raise UserError(f"the connection to {host} was cut at {done} of {total} bytes; {AGAIN}")
+
+
+def _state(part: Path) -> tuple[int, str]:
+    """Bytes that an earlier call left and the version that they are of; 0 and "" where nothing can be resumed."""
+    try:
+        return part.stat().st_size, version_of(part).read_text()
+    except OSError:
+        return 0, ""
+
+
+def _receive(response: http.client.HTTPResponse, part: Path, done: int, total: int | None, progress: Progress) -> int:
+    """Append the body to the first `done` bytes of `part`; returns the bytes that are here then."""
+    with writing(part):
+        if not done:
+            part.unlink(missing_ok=True)  # before its version is another
+            version_of(part).write_text(_version(response.headers))
+        with open(part, "ab") as stream:
+            progress(done, total)
+            while chunk := _read(response):
+                stream.write(chunk)
+                done += len(chunk)
+                progress(done, total)
+    return done
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """The next bytes; an error here is the connection's, not the disk's."""
+    try:
+        return response.read(CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        raise UserError(f"the connection broke ({_reason(error)}); {AGAIN}") from None
+
+
+def _version(headers: Message) -> str:
+    """What `If-Range` may hold: a strong ETag, else the date of the last change, else nothing."""
+    tag = headers.get("ETag", "")
+    return tag if tag.startswith('"') else headers.get("Last-Modified", "")
+
+
+def _first_byte(headers: Message) -> int | None:
+    found = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
+    return int(found[1]) if found else None
+
+
+def _reason(error: object) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one sentence that `path` cannot be written: no permission, a full disk, a file for a folder."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({_reason(error)}); free space, or choose another place with GCBENCH_WEIGHTS"
+        ) from None

@@ -1,0 +1,93 @@
+"""The manifest of other people's weights: which file, from where, under which licence, and how it is known to be it.
+
+It knows where a file belongs and whether a file is the published one. It neither downloads nor loads.
+"""
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from gcbench.core.errors import UserError
+from gcbench.core.files import file_hash
+
+MANIFEST = Path(__file__).with_name("manifest.json")
+
+
+class Entry(BaseModel):
+    """One official file.
+
+    role: of the evaluator that uses it. what: the network and what it was trained on. file: its published name.
+    size: bytes, None where not known. sha256: all 64 digits, None where not published. sha256_prefix: the first
+    digits, which some publishers write into the file's name.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    role: str
+    what: str
+    url: str
+    file: str = Field(pattern=r"^[^/\\]+$")
+    size: int | None = Field(None, gt=0)
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    sha256_prefix: str | None = Field(None, pattern="^[0-9a-f]{8,64}$")
+    licence: str
+
+    def proof(self) -> str:
+        """How `fault` knows the file, in words."""
+        if self.sha256:
+            return "SHA-256"
+        if self.sha256_prefix:
+            return f"first {len(self.sha256_prefix)} digits of SHA-256"
+        return "size only" if self.size else "nothing: neither its size nor its hash is published"
+
+    def fault(self, path: Path) -> str | None:
+        """Why the file at `path` is not the published one, as far as size and hash are known; None if it may be."""
+        wanted = self.sha256 or self.sha256_prefix
+        try:
+            size = path.stat().st_size
+            if self.size is not None and size != self.size:
+                return f"it has {size} bytes, the published file {self.size}"
+            if wanted is None:
+                return None
+            found = file_hash(path, len(wanted))
+        except OSError as error:
+            return f"it cannot be read ({error.strerror})"
+        if found == wanted:
+            return None
+        return f"its SHA-256 begins with {found[:12]}, the published file's with {wanted[:12]}"
+
+
+def read_manifest(path: Path = MANIFEST) -> dict[str, Entry]:
+    """Name -> entry, in the file's order."""
+    return TypeAdapter(dict[str, Entry]).validate_json(path.read_bytes())
+
+
+def find_entry(name: str, manifest: Path = MANIFEST) -> Entry:
+    """The entry called `name`.
+
+    Raises:
+        UserError: no such name; the nearest are suggested.
+    """
+    entries = read_manifest(manifest)
+    if name not in entries:
+        near = get_close_matches(name, entries, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(entries)}"
+        raise UserError(f"unknown weights {name!r}; {hint}")
+    return entries[name]
+
+
+def place(name: str, entry: Entry) -> Path:
+    """Where the file belongs: `$GCBENCH_WEIGHTS/<name>/<file>`, else the same under the user's cache directory."""
+    base = os.environ.get("GCBENCH_WEIGHTS")
+    if base:
+        root = Path(base).expanduser()
+    else:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gcbench" / "weights"
+    return root / name / entry.file
+
+
+def offline() -> bool:
+    """Whether `GCBENCH_OFFLINE` forbids the network."""
+    return os.environ.get("GCBENCH_OFFLINE", "") not in ("", "0")
