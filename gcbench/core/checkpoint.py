@@ -95,19 +95,19 @@ def load(path: Path, *, kind: str, name: str | None = None, classes: tuple[str, 
     return Checkpoint({key: v.float() if v.is_floating_point() else v for key, v in state.items()}, card, path)
 
 
-def start_from(tensors: dict[str, Tensor], checkpoint: Checkpoint) -> None:
-    """Copy the weights into `tensors`, in place: the start of a fine-tuning.
+def start_from(tensors: dict[str, Tensor], checkpoint: Checkpoint) -> list[str]:
+    """Copy a checkpoint's weights into `tensors`, in place; returns the names that it lacks, which stay as they are.
 
     Raises:
-        UserError: names or shapes differ.
+        UserError: the checkpoint holds what `tensors` lacks, or in another shape, or nothing that is wanted.
     """
-    for name in tensors.keys() | checkpoint.state.keys():
-        mine, theirs = tensors.get(name), checkpoint.state.get(name)
-        if mine is None or theirs is None or mine.shape != theirs.shape:
+    for name, tensor in checkpoint.state.items():
+        if name not in tensors or tensors[name].shape != tensor.shape:
             raise UserError(f"--init {checkpoint.path} has another network than these settings (first at {name})")
     with torch.no_grad():
-        for name, tensor in tensors.items():
-            tensor.copy_(checkpoint.state[name])
+        for name, tensor in checkpoint.state.items():
+            tensors[name].copy_(tensor)
+    return [name for name in tensors if name not in checkpoint.state]
 
 
 def read_card(path: Path) -> Card:

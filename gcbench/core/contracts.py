@@ -4,12 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 
-from gcbench.core.samples import Features, Samples
+from gcbench.core.files import text_hash
+from gcbench.core.samples import Features, Samples, Texts
 from gcbench.core.score import Score
 
 Size = tuple[int, int]
@@ -23,6 +25,9 @@ class Dataset(ABC):
     void class, or None. size: the default (H, W). splits: names, the one to train on first, the one to evaluate on
     last; with one only, nothing can be trained. aliases: class name -> the words (lower case,
     singular and plural) by which a text names it; void has none. resize: how pictures are brought to size.
+    mirror: what each class id becomes in a picture seen in a mirror (left and right parts change names); None if
+    nothing changes. attributes: names of what a whole picture can be (`Smiling`); attribute_words: attribute -> the
+    words (lower case) by which a text affirms it.
     """
 
     name: str
@@ -33,6 +38,9 @@ class Dataset(ABC):
     splits: tuple[str, ...]
     aliases: Mapping[str, tuple[str, ...]]
     resize: str
+    mirror: tuple[int, ...] | None = None
+    attributes: tuple[str, ...] = ()
+    attribute_words: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     @classmethod
     @abstractmethod
@@ -55,6 +63,14 @@ class Dataset(ABC):
     @abstractmethod
     def captions(self, split: str, index: int) -> Sequence[str]:
         """The texts of a pair, at least one."""
+
+    def attribute_labels(self, split: str, index: int) -> np.ndarray | None:
+        """Which of `attributes` the pair has, bool [A]; None for a dataset without attributes."""
+        return None
+
+    def fingerprint(self, split: str) -> str:
+        """A hash of what the split's pictures show; here of `version`, which must then change with any pixel."""
+        return text_hash(self.version, split)
 
     @property
     def argument(self) -> str:
@@ -142,6 +158,10 @@ class Evaluator(ABC):
     def __call__(self, images: torch.Tensor) -> Features:
         """Judge uint8 [B,3,H,W] pictures."""
 
+    def read(self, prompts: Sequence[str]) -> Texts | None:
+        """What it reads in texts; None for an evaluator that sees pictures only."""
+        return None
+
 
 @dataclass(frozen=True)
 class Task:
@@ -150,6 +170,8 @@ class Task:
     classes: tuple[str, ...]
     void: int | None
     aliases: Mapping[str, tuple[str, ...]]
+    attributes: tuple[str, ...] = ()
+    attribute_words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Metric(ABC):

@@ -29,6 +29,10 @@ class Protocol(BaseModel):
     sampler: dict[str, float | str] = Field(default_factory=dict)
     reference_n: int = 0
 
+    def of_any_model(self) -> "Protocol":
+        """Without what belongs to the model: sampler and seed. Models are compared where the rest agrees."""
+        return self.model_copy(update={"sampler": {}, "seed": None})
+
     def differences(self, other: "Protocol") -> list[str]:
         """One clause for each field in which the two differ; empty if their scores may be compared."""
         mine, theirs = self.model_dump(), other.model_dump()

@@ -13,11 +13,12 @@ from gcbench.core.contracts import Dataset
 
 
 class Batch(NamedTuple):
-    """images: uint8 [B,3,H,W]; layouts: int64 [B,H,W]; texts: B captions."""
+    """images: uint8 [B,3,H,W]; layouts: int64 [B,H,W]; texts: B captions; attributes: bool [B,A], if there are any."""
 
     images: Tensor
     layouts: Tensor
     texts: list[str]
+    attributes: Tensor | None = None
 
 
 class TrainConfig(BaseModel):

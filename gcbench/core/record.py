@@ -37,10 +37,24 @@ class Point(BaseModel):
     seconds: dict[str, float] = Field(default_factory=dict)
 
 
+class SelfCheck(BaseModel):
+    """What the evaluators of a run say of all n real pairs of the split.
+
+    real: with their own captions and layouts; permuted: with captions and layouts permuted among them.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    n: int
+    real: dict[str, Score]
+    permuted: dict[str, Score]
+
+
 class Provenance(BaseModel):
     """Where and when it was measured. Not part of what must be equal between two runs.
 
-    seconds: a stage. before: the processes that measured earlier points, if the run was stopped and went on.
+    seconds: a stage. warnings: what a reader of the scores should know of the input. before: the processes that
+    measured earlier points, if the run was stopped and went on.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -54,6 +68,7 @@ class Provenance(BaseModel):
     command: str = ""
     created: str = ""
     seconds: dict[str, float] = Field(default_factory=dict)
+    warnings: list[str] = Field(default_factory=list)
     before: list["Provenance"] = Field(default_factory=list)
 
 
@@ -61,6 +76,7 @@ class Record(BaseModel):
     """One run: a list of points under one protocol, with the ceiling and the floor of each metric.
 
     ceiling: real pictures with their own captions; floor: the same with captions permuted among pictures.
+    self_check: the evaluators on all real pairs of the split, if it was asked for.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -71,6 +87,7 @@ class Record(BaseModel):
     protocol: Protocol
     ceiling: dict[str, Score] = Field(default_factory=dict)
     floor: dict[str, Score] = Field(default_factory=dict)
+    self_check: SelfCheck | None = None
     points: list[Point] = Field(default_factory=list)
     provenance: Provenance
 

@@ -59,17 +59,41 @@ class Samples:
 
 
 @dataclass(frozen=True)
+class Texts:
+    """What an evaluator reads in B texts.
+
+    vectors: float32 [B,d], in the space of the pictures' vectors. truncated: bool [B], texts it could not read whole.
+    """
+
+    vectors: torch.Tensor
+    truncated: torch.Tensor
+
+    def take(self, rows: Sequence[int]) -> "Texts":
+        index = torch.tensor(rows, dtype=torch.int64)
+        return Texts(self.vectors[index], self.truncated[index])
+
+
+@dataclass(frozen=True)
 class Features:
-    """What an evaluator says of B pictures.
+    """What an evaluator says of B pictures, and of their prompts if it reads.
 
     vectors: float32 [B,d] pooled features, or None.
     labels: int64 [B,H,W] class ids at the pictures' own size, or None.
+    probabilities: float32 [B,A] that the picture has each of the dataset's attributes, or None.
+    texts: of the samples' prompts, or None.
     """
 
     vectors: torch.Tensor | None = None
     labels: torch.Tensor | None = None
+    probabilities: torch.Tensor | None = None
+    texts: Texts | None = None
 
     def take(self, rows: Sequence[int]) -> "Features":
-        """The features of some of the pictures, by their places in the batch."""
+        """The features of some of the samples, by their places in the batch."""
         index = torch.tensor(rows, dtype=torch.int64)
-        return Features(*(None if part is None else part[index] for part in (self.vectors, self.labels)))
+
+        def some(part: torch.Tensor | None) -> torch.Tensor | None:
+            return None if part is None else part[index]
+
+        texts = None if self.texts is None else self.texts.take(rows)
+        return Features(some(self.vectors), some(self.labels), some(self.probabilities), texts)

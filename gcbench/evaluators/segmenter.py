@@ -4,76 +4,58 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, Evaluator
 from gcbench.core.errors import UserError
 from gcbench.core.samples import Features
-from gcbench.evaluators.hrnet import HRNet
-from gcbench.weights.find import find_weights
+from gcbench.evaluators.hrnet_official import ARCH, OFFICIAL, open_official, open_published
+from gcbench.evaluators.segmenter_parts import Loaded, Request, parse
+from gcbench.evaluators.trained_segmenter import find_trained, how_to_train, open_trained
 
-
-class SegmenterConfig(BaseModel):
-    """arch: a timm HRNet. scale: enlargement of pictures before the network. labels: class id of each output."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    arch: str = "hrnet_w18_small"
-    scale: float = 2.0
-    size: tuple[int, int] = (64, 128)
-    labels: tuple[int, ...] = ()
+MMSEG = "mmseg:"
 
 
 class Segmenter(Evaluator):
-    """`vectors`: pooled features [B,d]; `labels`: class ids [B,H,W] at the pictures' own size.
+    """Labels every pixel: an own trained network, HRNet-w48 with official weights, or any of mmsegmentation's.
 
-    `--evaluator segmenter=ARCH@WHERE`: WHERE is a checkpoint, or a dataset whose judge is bundled. Trained by
-    `gcbench train --evaluator segmenter`; its id says on what (`hrnet_w18_small@streets`).
+    `vectors`: pooled features [B,d], or None; `labels`: class ids [B,H,W] at the pictures' own size.
+
+    `--evaluator segmenter=ID[:xS][:fp64][@WHERE]`, where S enlarges pictures before the network (1 by default) and
+    fp64 computes in double precision, so that two processors give the same labels and features to ten digits:
+    `hrnet_w48` is the official network, `mmseg:CONFIG` one of mmsegmentation's; any other ID is the architecture of
+    a checkpoint that `gcbench train --evaluator segmenter` wrote, WHERE its file or the dataset whose judge is
+    bundled. Without the option: `hrnet_w48` for `cityscapes`, else the dataset's own. Its id says what it is and what
+    it was trained on (`hrnet_w18_small@streets#<hash> ×2 fp32`).
     """
 
     role: ClassVar[str] = "segmenter"
     chunk: ClassVar[int] = 16
+    pixels: ClassVar[int] = 2**20  # that go through the network together; w48 wants about 1 KiB for each
 
-    def __init__(self, network: HRNet, cfg: SegmenterConfig, source: str, device: str):
-        self.network = network.eval().to(device)
-        self.labels = torch.tensor(cfg.labels)
+    def __init__(self, loaded: Loaded, device: str, precision: str = "fp32"):
+        self.dtype = torch.float64 if precision == "fp64" else torch.float32
+        self.network = loaded.network.eval().to(device, self.dtype)
+        self.labels = torch.tensor(loaded.labels)
+        self.scale = loaded.scale
         self.device = device
-        self.id = f"{cfg.arch}@{source} ×{cfg.scale:g} fp32"
+        self.id = f"{loaded.id} {precision}"
 
     @classmethod
     def open(cls, dataset: Dataset, *, spec: str | None = None, device: str = "cpu") -> "Segmenter":
-        arch, where = _parse(spec)
-        path = find_weights("segmenter", where or dataset.name)
-        if path is None and where and Path(where).exists():
-            path = Path(where)
-        if path is None:
-            raise UserError(
-                f"no segmenter is trained for {where or dataset.name!r}; run `gcbench train --evaluator segmenter"
-                f" --dataset {dataset.argument}` and give its file as --evaluator segmenter=hrnet_w18_small@FILE"
-            )
-        found = checkpoint.load(path, kind="evaluator", name="segmenter", classes=dataset.classes)
-        try:
-            cfg = SegmenterConfig.model_validate(found.card.config)
-        except ValidationError:
-            raise UserError(
-                f"the card of {path} describes no segmenter that this version knows; train it anew"
-            ) from None
-        if arch and arch != cfg.arch:
-            raise UserError(f"{path} holds {cfg.arch}, not {arch}; give --evaluator segmenter={cfg.arch}@{path}")
-        network = HRNet(cfg.arch, len(cfg.labels), cfg.scale)
-        checkpoint.fill(network, found)
-        return cls(network, cfg, f"{found.card.dataset}#{found.card.sha256}", device)
+        wanted = parse(spec)
+        return cls(_load(wanted, dataset), device, wanted.precision)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Features:
+        area = images.shape[2] * images.shape[3] * self.scale**2
         vectors, labels = [], []
-        for part in images.split(self.chunk):
-            logits, pooled = self.network(part.to(self.device).float() / 255)
+        for part in images.split(max(1, min(self.chunk, int(self.pixels / area)))):
+            logits, pooled = self.network(part.to(self.device, self.dtype) / 255)
             labels.append(self.labels[logits.argmax(dim=1).cpu()])
-            vectors.append(pooled.float().cpu())
-        return Features(vectors=torch.cat(vectors), labels=torch.cat(labels))
+            if pooled is not None:
+                vectors.append(pooled.float().cpu())
+        return Features(vectors=torch.cat(vectors) if vectors else None, labels=torch.cat(labels))
 
     @classmethod
     def recipe(cls, dataset: Dataset, settings: dict[str, Any]) -> Any:
@@ -83,7 +65,30 @@ class Segmenter(Evaluator):
         return SegmenterRecipe.build(dataset, settings)
 
 
-def _parse(spec: str | None) -> tuple[str | None, str | None]:
-    """`ARCH@WHERE`, `ARCH`, `@WHERE` -> (arch, where)."""
-    arch, _, where = (spec or "").partition("@")
-    return arch or None, where or None
+def _load(wanted: Request, dataset: Dataset) -> Loaded:
+    name, scale, where, _ = wanted
+    if name and (name + ":").startswith(MMSEG):
+        from gcbench.evaluators.mmseg_model import open_mmseg
+
+        return open_mmseg(name.removeprefix(MMSEG), where, scale or 1.0, dataset)
+    if where is None and name is None and dataset.name == "cityscapes":
+        try:
+            return open_published(OFFICIAL[0], ARCH, scale or 1.0, dataset)
+        except UserError as error:
+            raise UserError(f"{error}; or {how_to_train(dataset)}") from None
+    if where in OFFICIAL or (where is None and name == ARCH):
+        return open_published(where or OFFICIAL[0], name or ARCH, scale or 1.0, dataset)
+    trained = find_trained(where or dataset.name)
+    if trained is None and where and Path(where).is_file():
+        if name or not where.endswith(".safetensors"):
+            return open_official(Path(where), name or ARCH, scale or 1.0, dataset)
+        trained = Path(where)  # a checkpoint without its card, which opening it says
+    if trained is None:
+        if where and ("/" in where or Path(where).suffix):
+            raise UserError(
+                f"--evaluator segmenter: {where} does not exist; give a file of weights, or {how_to_train(dataset)}"
+            )
+        raise UserError(f"no segmenter is trained for {where or dataset.name!r}; {how_to_train(dataset)}")
+    if scale is not None:
+        raise UserError(f"{trained} was trained at an input scale of its own; leave out :x{scale:g}")
+    return open_trained(trained, name, dataset)

@@ -14,7 +14,7 @@ from gcbench.core.pictures import grid, save_png
 from gcbench.core.recipe import Batch, Recipe, TrainConfig
 from gcbench.core.settings import apply
 from gcbench.evaluators.hrnet import HRNet
-from gcbench.evaluators.segmenter import SegmenterConfig
+from gcbench.evaluators.trained_segmenter import SegmenterConfig
 
 TRAINING = TrainConfig(steps=1500, batch_size=16, lr=2e-3, weight_decay=1e-4, warmup=50, decay=0.7, ema=0.995, clip=5.0)
 

@@ -28,9 +28,13 @@ class Pairs:
         self.images = np.empty((n, *size, 3), np.uint8)
         self.layouts = np.empty((n, *size), np.uint8)
         self.captions: list[tuple[str, ...]] = []
+        self.attributes = np.empty((n, len(dataset.attributes)), bool)
+        self.mirror = None if dataset.mirror is None else np.array(dataset.mirror, np.uint8)
         for i in range(n):
             self.images[i], self.layouts[i] = dataset.pair(split, i, size)
             self.captions.append(tuple(dataset.captions(split, i)))
+            if dataset.attributes:
+                self.attributes[i] = dataset.attribute_labels(split, i)
             tick()
 
     def __len__(self) -> int:
@@ -47,4 +51,11 @@ class Pairs:
         texts = [self.captions[row][rng.integers(len(self.captions[row]))] for row in rows]
         images, layouts = self.images[rows], self.layouts[rows]
         images[flips], layouts[flips] = images[flips, :, ::-1], layouts[flips, :, ::-1]
-        return Batch(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(layouts).long(), texts)
+        if self.mirror is not None:
+            layouts[flips] = self.mirror[layouts[flips]]
+        return Batch(
+            torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
+            torch.from_numpy(layouts).long(),
+            texts,
+            torch.from_numpy(self.attributes[rows]) if self.attributes.shape[1] else None,
+        )

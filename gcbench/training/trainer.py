@@ -150,7 +150,12 @@ def _step(
     totals: dict[str, float] = {}
     chunks = rows.split(cfg.micro_batch or len(rows))
     for i, chunk in enumerate(chunks):
-        part = Batch(batch.images[chunk], batch.layouts[chunk], [batch.texts[int(row)] for row in chunk])
+        part = Batch(
+            batch.images[chunk],
+            batch.layouts[chunk],
+            [batch.texts[int(row)] for row in chunk],
+            None if batch.attributes is None else batch.attributes[chunk],
+        )
         share = len(chunk) / len(rows)
         if i + 1 < len(chunks):
             with accelerator.no_sync(wrapped):

@@ -97,3 +97,15 @@ def test_fill_is_strict(path: Path) -> None:
     with pytest.raises(UserError, match="does not fit") as caught:
         checkpoint.fill(torch.nn.Linear(3, 2), found)
     assert "\n" not in str(caught.value)
+
+
+def test_a_training_starts_from_what_a_checkpoint_has(path: Path) -> None:
+    found = checkpoint.load(path, kind="model")
+    wider = {"weight": torch.zeros(2, 3), "count": torch.tensor(0), "new": torch.ones(4)}
+    assert checkpoint.start_from(wider, found) == ["new"]
+    assert torch.equal(wider["weight"], STATE["weight"])
+    assert torch.equal(wider["new"], torch.ones(4))
+    with pytest.raises(UserError, match=r"another network.*count"):
+        checkpoint.start_from({"weight": torch.zeros(2, 3)}, found)
+    with pytest.raises(UserError, match=r"another network.*weight"):
+        checkpoint.start_from({"weight": torch.zeros(3, 3), "count": torch.tensor(0)}, found)

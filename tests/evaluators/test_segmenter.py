@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -14,9 +15,12 @@ from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
 from gcbench.core.recipe import Batch
+from gcbench.data.find import open_dataset
 from gcbench.evaluators.hrnet import HRNet
-from gcbench.evaluators.segmenter import Segmenter, SegmenterConfig
+from gcbench.evaluators.segmenter import Segmenter
+from gcbench.evaluators.segmenter_parts import Loaded, Segmented, class_names, outputs_of, parse
 from gcbench.evaluators.segmenter_training import SegmenterRecipe, fill_void, vary
+from gcbench.evaluators.trained_segmenter import SegmenterConfig
 
 ARCH = "hrnet_w18_small"
 
@@ -97,17 +101,26 @@ def test_fuse_layers_are_bilinear(net: HRNet) -> None:
     assert torch.equal(net(picture).logits, before)
 
 
-@pytest.mark.parametrize("size", [(40, 70), (33, 64), (17, 20)])
 @torch.inference_mode()
-def test_any_size_equals_padding_by_hand(net: HRNet, size: tuple[int, int]) -> None:
-    """Padded by its edge at the right and bottom to multiples of 32, the answer cut back."""
+def test_at_multiples_of_32_it_is_timms_network_with_bilinear_fuse_layers(net: HRNet) -> None:
+    theirs = timm.create_model(ARCH, features_only=True, feature_location="", out_indices=(1, 2, 3, 4)).eval()
+    theirs.load_state_dict(net.backbone.state_dict())
+    for layer in theirs.modules():
+        if isinstance(layer, nn.Upsample):
+            layer.mode, layer.align_corners = "bilinear", False
+    picture = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(2))
+    for mine, other in zip(net.backbone(picture), theirs(picture), strict=True):
+        assert torch.equal(mine, other)
+
+
+@pytest.mark.parametrize("size", [(40, 70), (33, 64), (17, 20), (5, 3)])
+@torch.inference_mode()
+def test_any_size_is_labelled_at_its_own(net: HRNet, size: tuple[int, int]) -> None:
+    """Branches of ceil(side / 4), / 8, / 16 and / 32; logits at the picture's size. Values: test_hrnet_parity.py."""
     picture = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(2))
-    h, w = (-(-side // 32) * 32 for side in size)
-    padded = picture[:, :, torch.arange(h).clamp(max=size[0] - 1)][..., torch.arange(w).clamp(max=size[1] - 1)]
-    found, expected = net(picture), net(padded)
-    assert found.logits.shape == (1, 2, *size)
-    torch.testing.assert_close(found.logits, expected.logits[..., : size[0], : size[1]], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(found.pooled, expected.pooled, atol=1e-4, rtol=1e-4)
+    sizes = [tuple(-(-side // stride) for side in size) for stride in (4, 8, 16, 32)]
+    assert [tuple(branch.shape[-2:]) for branch in net.backbone(picture)] == sizes
+    assert net(picture).logits.shape == (1, 2, *size)
 
 
 @torch.inference_mode()
@@ -137,7 +150,7 @@ def test_pooled_features_are_the_four_branches_of_the_backbone(net: HRNet) -> No
 
 def test_answers_are_class_ids_and_never_void(net: HRNet) -> None:
     """Outputs 0 and 1 stand for classes 0 and 2; answers have the pictures' own size; chunks change nothing."""
-    judge = Segmenter(net, SegmenterConfig(arch=ARCH, scale=1.0, labels=(0, 2)), "toy", "cpu")
+    judge = Segmenter(Loaded(net, (0, 2), 1.0, "toy"), "cpu")
     images = torch.randint(256, (3, 3, 40, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
     found = judge(images)
     assert found.labels is not None
@@ -150,6 +163,76 @@ def test_answers_are_class_ids_and_never_void(net: HRNet) -> None:
     assert torch.equal(found.labels, torch.where(logits[:, 1] > logits[:, 0], 2, 0))
     one_by_one = [judge(images[i : i + 1]) for i in range(3)]
     torch.testing.assert_close(torch.cat([f.vectors for f in one_by_one]), found.vectors, atol=1e-4, rtol=1e-4)
+
+
+class Counting(nn.Module):
+    """Answers nothing but class 0, without pooled features, and notes how many pictures came together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.came: list[int] = []
+
+    def forward(self, pictures: torch.Tensor) -> Segmented:
+        self.came.append(len(pictures))
+        return Segmented(torch.zeros(len(pictures), 2, *pictures.shape[-2:]), None)
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "came"), [((64, 128), 2.0, [16, 4]), ((256, 512), 1.0, [8, 8, 4]), ((256, 512), 4.0, [1] * 20)]
+)
+def test_pictures_go_together_as_far_as_memory_bears(size: Size, scale: float, came: list[int]) -> None:
+    network = Counting()
+    found = Segmenter(Loaded(network, (0, 2), scale, "toy"), "cpu")(torch.zeros(20, 3, *size, dtype=torch.uint8))
+    assert network.came == came
+    assert found.vectors is None
+    assert found.labels is not None
+    assert found.labels.shape == (20, *size)
+
+
+# ------------------------------------------------------------------------------------------------ asking
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (None, (None, None, None)),
+        ("hrnet_w48", ("hrnet_w48", None, None)),
+        ("hrnet_w48:x2@a/b.pth", ("hrnet_w48", 2.0, "a/b.pth")),
+        ("hrnet_w48:x0.5", ("hrnet_w48", 0.5, None)),
+        ("@streets", (None, None, "streets")),
+        (
+            "mmseg:fcn_hr18_4xb2-40k_cityscapes-512x1024@f.pth",
+            ("mmseg:fcn_hr18_4xb2-40k_cityscapes-512x1024", None, "f.pth"),
+        ),
+        ("mmseg:xception.py:x4@f.pth", ("mmseg:xception.py", 4.0, "f.pth")),
+    ],
+)
+def test_how_a_segmenter_is_asked_for(spec: str | None, expected: tuple[str | None, float | None, str | None]) -> None:
+    assert parse(spec) == (*expected, "fp32")
+    name, at, where = (spec or "").partition("@")
+    assert parse(f"{name}:fp64{at}{where}") == (*expected, "fp64")
+
+
+@pytest.mark.parametrize("scale", ["0", "-1", "100", "1.2.3", "e"])
+def test_a_scale_that_is_none(scale: str) -> None:
+    with pytest.raises(UserError, match=f"x{scale} is no input scale; write for example hrnet_w48:x2"):
+        parse(f"hrnet_w48:x{scale}@f.pth")
+
+
+def test_outputs_are_matched_by_name() -> None:
+    assert outputs_of(("Sky", "road"), Toy(), "it") == (2, 0)
+    for names, first in [(("sky", "wall"), "wall"), (("sky",), "road"), (("sky", "road", "void"), "void")]:
+        with pytest.raises(UserError, match=f"labels {len(names)} classes that are not the 2 of toy.*{first!r}"):
+            outputs_of(names, Toy(), "it")
+    with pytest.raises(UserError, match="labels 3 classes that are not the 2 of toy;"):
+        outputs_of(("sky", "road", "road"), Toy(), "it")
+
+
+def test_classes_that_a_file_names() -> None:
+    assert class_names({"meta": {"CLASSES": ["a", "b"]}}) == ("a", "b")
+    assert class_names({"meta": {"dataset_meta": {"classes": ("a", "b"), "palette": None}}}) == ("a", "b")
+    for content in ({}, {"meta": None}, {"meta": {}}, {"meta": {"CLASSES": None, "dataset_meta": {}}}):
+        assert class_names(content) is None
 
 
 # ------------------------------------------------------------------------------------------------ training
@@ -245,7 +328,7 @@ def saved(tmp_path: Path, net: HRNet) -> Path:
 def test_saved_and_opened_it_answers_the_same(saved: Path, net: HRNet) -> None:
     images = torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(6))
     judge = Segmenter.open(Toy(), spec=f"@{saved}")
-    direct = Segmenter(net, SegmenterConfig(arch=ARCH, scale=1.0, labels=(0, 2)), "toy", "cpu")
+    direct = Segmenter(Loaded(net, (0, 2), 1.0, "toy"), "cpu")
     found, expected = judge(images), direct(images)
     assert found.labels is not None
     assert expected.labels is not None
@@ -265,6 +348,8 @@ def test_found_by_the_name_of_a_dataset(saved: Path, monkeypatch: pytest.MonkeyP
         ("@nowhere", "no segmenter is trained for 'nowhere'.*gcbench train --evaluator segmenter"),
         (None, "no segmenter is trained for 'toy'"),
         ("hrnet_w48@{path}", "holds hrnet_w18_small, not hrnet_w48"),
+        ("@nowhere/model.safetensors", "nowhere/model.safetensors does not exist; give a file of weights"),
+        ("hrnet_w18_small:x3@{path}", "was trained at an input scale of its own; leave out :x3"),
     ],
 )
 def test_what_cannot_be_opened(saved: Path, spec: str | None, match: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,9 +358,29 @@ def test_what_cannot_be_opened(saved: Path, spec: str | None, match: str, monkey
         Segmenter.open(Toy(), spec=spec and spec.format(path=saved))
 
 
+def test_a_checkpoint_without_its_card(saved: Path) -> None:
+    saved.with_suffix(".json").unlink()
+    with pytest.raises(UserError, match=r"model\.json is missing"):
+        Segmenter.open(Toy(), spec=f"@{saved}")
+
+
 def test_other_classes_and_damage(saved: Path) -> None:
     with pytest.raises(UserError, match="'sky' where 'wall' is expected"):
         Segmenter.open(Other(), spec=f"@{saved}")
     saved.write_bytes(saved.read_bytes()[:-10])
     with pytest.raises(UserError, match="truncated"):
         Segmenter.open(Toy(), spec=f"@{saved}")
+
+
+def test_double_precision() -> None:
+    """`:fp64` is the same network in double precision: hardly other features, another id."""
+    single = Segmenter.open(open_dataset("streets"))
+    double = Segmenter.open(open_dataset("streets"), spec="hrnet_w18_small:fp64@streets")
+    pictures = torch.randint(256, (2, 3, 32, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    one, other = single(pictures), double(pictures)
+    assert next(double.network.parameters()).dtype == torch.float64
+    assert one.vectors is not None
+    assert other.vectors is not None
+    torch.testing.assert_close(one.vectors, other.vectors, atol=1e-4, rtol=1e-4)
+    assert not torch.equal(one.vectors, other.vectors)
+    assert single.id.removesuffix("fp32") == double.id.removesuffix("fp64")

@@ -1,0 +1,105 @@
+"""How a dataset's attribute classifier is trained: the recipe that the trainer runs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from gcbench.core.checkpoint import Card
+from gcbench.core.contracts import Dataset
+from gcbench.core.errors import UserError
+from gcbench.core.pictures import grid, save_png
+from gcbench.core.recipe import Batch, Recipe, TrainConfig
+from gcbench.core.settings import apply
+from gcbench.evaluators.attributes import AttributesConfig
+from gcbench.evaluators.classifier import Classifier
+from gcbench.evaluators.segmenter_training import vary
+
+TRAINING = TrainConfig(steps=800, batch_size=32, lr=2e-3, weight_decay=1e-2, warmup=50, decay=0.7, ema=0.99, clip=5.0)
+
+
+class AttributesRecipe(Recipe):
+    """Binary cross-entropy an attribute, on pictures whose brightness, colour, sharpness and noise vary a little.
+
+    `accuracy`: the share of all (picture, attribute) pairs that are right at 0.5. `recall`: of those that the picture
+    has; it starts near 0, since most attributes are rare.
+    """
+
+    def __init__(self, cfg: AttributesConfig, dataset: Dataset, train_config: TrainConfig):
+        super().__init__()
+        if not dataset.attributes:
+            raise UserError(
+                f"{dataset.name} has no attributes, so no classifier of them can be trained; choose a dataset that has"
+                " (faces, celeba)"
+            )
+        self.cfg = cfg
+        self.dataset = dataset
+        self.train_config = train_config
+        self.size = dataset.size
+        torch.manual_seed(train_config.seed)
+        self.classifier = Classifier(cfg.arch, len(dataset.attributes), cfg.size)
+
+    @classmethod
+    def build(cls, dataset: Dataset, settings: dict[str, Any]) -> "AttributesRecipe":
+        """`settings`: dotted keys, `network.*` of AttributesConfig and `train.*` of TrainConfig."""
+        base = AttributesConfig(size=max(dataset.size))
+        network, training = apply({"network": base, "train": TRAINING}, settings)
+        return cls(network, dataset, training)
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        assert batch.attributes is not None
+        device = self.classifier.mean.device
+        target = batch.attributes.to(device)
+        logits = self.classifier(vary(batch.images.float() / 255, generator).to(device)).float()
+        found = logits > 0
+        return {
+            "loss": F.binary_cross_entropy_with_logits(logits, target.float()),
+            "accuracy": (found == target).float().mean(),
+            "recall": (found & target).sum() / target.sum().clamp_min(1),
+        }
+
+    def card(self, provenance: dict[str, Any]) -> Card:
+        return Card(
+            kind="evaluator",
+            name="attributes",
+            classes=self.dataset.attributes,
+            dataset=self.dataset.name,
+            config=self.cfg.model_dump(mode="json"),
+            provenance=provenance,
+        )
+
+    def weights(self) -> dict[str, Tensor]:
+        return self.classifier.network.state_dict()
+
+    def preview(self, path: Path) -> None:
+        """Eight held-out pictures above their attributes: found (black), missed (-, grey), found and wrong (+, red)."""
+        split = self.dataset.splits[-1]
+        rows = range(min(8, len(self.dataset.ids(split))))
+        pictures = [self.dataset.pair(split, i, self.size)[0] for i in rows]
+        images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+        with torch.no_grad():
+            found = self.classifier(images.to(self.classifier.mean.device).float() / 255).cpu().numpy() > 0  # [B,A]
+        labels = [self.dataset.attribute_labels(split, i) for i in rows]
+        tiles = [self._tile(*shown) for shown in zip(pictures, found, labels, strict=True)]
+        save_png(path, grid(torch.from_numpy(np.stack(tiles)).permute(0, 3, 1, 2), None, self.dataset.palette))
+
+    def _tile(self, picture: np.ndarray, found: np.ndarray, label: np.ndarray | None) -> np.ndarray:
+        """A picture 160 px wide, with a line an attribute below it, as many as there is room for: uint8 [H,W,3]."""
+        assert label is not None
+        width, line, lines = 160, 12, 14
+        top = round(width * picture.shape[0] / picture.shape[1])
+        tile = Image.new("RGB", (width, top + line * lines), "white")
+        tile.paste(Image.fromarray(picture).resize((width, top), Image.Resampling.NEAREST))
+        draw = ImageDraw.Draw(tile)
+        shown = [
+            ("+ " if not has else "" if said else "- ", name, "red" if not has else "black" if said else "grey")
+            for name, said, has in zip(self.dataset.attributes, found, label, strict=True)
+            if said or has
+        ]
+        for row, (mark, name, ink) in enumerate(shown):
+            draw.text((4, top + line * row), mark + name, fill=ink)
+        return np.array(tile)

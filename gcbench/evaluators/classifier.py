@@ -1,0 +1,62 @@
+"""A network that says which attributes a picture has: any classifier of timm's, or ML-Decoder on TResNet-L."""
+
+from difflib import get_close_matches
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gcbench.core.errors import UserError
+from gcbench.networks.mldecoder import MLDecoder
+
+ML_DECODER = "mldecoder_tresnet_l"
+"""The name of ML-Decoder's authors. Their TResNet-L is timm's `tresnet_v2_l` (2048 features), not its `tresnet_l`."""
+
+ML_DECODER_BODY, ML_DECODER_FEATURES = "tresnet_v2_l", 2048
+
+
+class Classifier(nn.Module):
+    """Pictures [B,3,H,W] in [0,1] -> logits [B,A] of A attributes.
+
+    Pictures are resized to size×size, whatever their shape (bilinear, antialiased where they shrink), then normalised
+    with the mean and deviation that timm states for the architecture (ML-Decoder: 0 and 1). size: None for the
+    architecture's own, 448 for ML-Decoder.
+
+    Raises:
+        UserError: timm has no such network.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, arch: str, classes: int, size: int | None = None):
+        super().__init__()
+        self.arch = arch
+        self.network = _build(arch, classes)
+        cfg: Any = self.network.pretrained_cfg
+        self.size: int = size or (448 if arch == ML_DECODER else cfg["input_size"][-1])
+        self.register_buffer("mean", torch.tensor(cfg["mean"]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(cfg["std"]).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        size = (self.size, self.size)
+        if pictures.shape[-2:] != size:
+            pictures = F.interpolate(pictures, size, mode="bilinear", align_corners=False, antialias=True)
+        return self.network((pictures - self.mean) / self.std)
+
+
+def _build(arch: str, classes: int) -> nn.Module:
+    if arch == ML_DECODER:
+        network = timm.create_model(ML_DECODER_BODY, pretrained=False)
+        network.head = MLDecoder(classes, ML_DECODER_FEATURES)
+        return network
+    if not timm.is_model(arch):
+        near = get_close_matches(arch, [ML_DECODER, *timm.list_models()], n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"give {ML_DECODER} or a network that timm lists"
+        raise UserError(f"no attribute classifier has the architecture {arch!r}; {hint}")
+    try:
+        return timm.create_model(arch, pretrained=False, num_classes=classes)
+    except RuntimeError as error:
+        raise UserError(f"no attribute classifier has the architecture {arch!r}: {error}") from None

@@ -1,0 +1,84 @@
+"""The Inception network of FID: InceptionV3 of 2015-12-05 as ported from TensorFlow, of torch-fidelity's blocks.
+
+It is not torchvision's InceptionV3: pools leave padding out, one block pools by maximum, and it has 1008 classes.
+torch-fidelity's own class is not used, because its constructor runs whatever code a weights file holds.
+"""
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch_fidelity.feature_extractor_inceptionv3 import (
+    BasicConv2d,
+    InceptionA,
+    InceptionB,
+    InceptionC,
+    InceptionD,
+    InceptionE_1,
+    InceptionE_2,
+)
+
+SIZE = (299, 299)
+
+
+def inception_v3() -> nn.Sequential:
+    """Pictures [B,3,299,299] in [-1,1) -> logits [B,1008]; its state dict has the 566 keys of the official file."""
+    return nn.Sequential(
+        OrderedDict[str, nn.Module](
+            Conv2d_1a_3x3=BasicConv2d(3, 32, kernel_size=3, stride=2),  # [B,32,149,149]
+            Conv2d_2a_3x3=BasicConv2d(32, 32, kernel_size=3),
+            Conv2d_2b_3x3=BasicConv2d(32, 64, kernel_size=3, padding=1),
+            MaxPool_1=nn.MaxPool2d(3, 2),  # [B,64,73,73]
+            Conv2d_3b_1x1=BasicConv2d(64, 80, kernel_size=1),
+            Conv2d_4a_3x3=BasicConv2d(80, 192, kernel_size=3),
+            MaxPool_2=nn.MaxPool2d(3, 2),  # [B,192,35,35]
+            Mixed_5b=InceptionA(192, pool_features=32),
+            Mixed_5c=InceptionA(256, pool_features=64),
+            Mixed_5d=InceptionA(288, pool_features=64),
+            Mixed_6a=InceptionB(288),  # [B,768,17,17]
+            Mixed_6b=InceptionC(768, channels_7x7=128),
+            Mixed_6c=InceptionC(768, channels_7x7=160),
+            Mixed_6d=InceptionC(768, channels_7x7=160),
+            Mixed_6e=InceptionC(768, channels_7x7=192),
+            Mixed_7a=InceptionD(768),  # [B,1280,8,8]
+            Mixed_7b=InceptionE_1(1280),
+            Mixed_7c=InceptionE_2(2048),
+            AvgPool=nn.AdaptiveAvgPool2d(1),
+            Flatten=nn.Flatten(),  # [B,2048]
+            fc=nn.Linear(2048, 1008),
+        )
+    )
+
+
+def feature_network(network: nn.Sequential) -> nn.Sequential:
+    """The same without its classifier: [B,3,299,299] -> [B,2048], batch normalisation folded into the convolutions.
+
+    Folded in float64, features move by 2e-7 of their size, as rounding does. `network` is used up.
+    """
+    network = network[:-1].eval().double()
+    for block in network.modules():
+        if isinstance(block, BasicConv2d):
+            block.conv, block.bn = fuse_conv_bn_eval(block.conv, block.bn), nn.Identity()
+    return network.float().requires_grad_(False)
+
+
+def random_weights(seed: int = 0) -> dict[str, Tensor]:
+    """A state dict in the official format whose features differ from picture to picture, unlike PyTorch's default.
+
+    With default weights each layer shrinks its input, so that all features of all pictures are 0 to within 1e-6.
+    """
+    with torch.random.fork_rng([]), torch.no_grad():
+        torch.manual_seed(seed)
+        network = inception_v3()
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+            if isinstance(module, nn.BatchNorm2d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                nn.init.normal_(module.running_mean, std=0.1)
+                nn.init.normal_(module.bias, std=0.1)
+                nn.init.uniform_(module.running_var, 0.5, 1.5)
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+        return network.state_dict()
