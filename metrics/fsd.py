@@ -8,8 +8,7 @@ from gcbench.core.contracts import Metric, Task
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.statistics.blocks import Blocks
-from gcbench.statistics.frechet import condense, frechet_distance
-from gcbench.statistics.intervals import block_jackknife
+from gcbench.statistics.frechet_score import frechet_score
 
 
 class FSD(Metric):
@@ -86,30 +85,11 @@ def _score(real: np.ndarray, made: np.ndarray, names: tuple[str, ...]) -> Score:
     unscored = len(made) - len(h_made)
     if min(len(h_real), len(h_made)) < 2:
         return Score.skipped("needs at least 2 pictures that are not all void", n=len(h_made), unscored=unscored)
-    reference = condense(h_real)
-    frechet = frechet_distance(reference, h_made)
-    jack = block_jackknife(
-        lambda kept: frechet_distance(reference, h_made[kept]).distance, frechet.n, value=frechet.distance
-    )
+    score = frechet_score(h_real, h_made)
+    score.unscored = unscored
     shift = h_made.mean(axis=0) - h_real.mean(axis=0)  # [K]
-    return Score(
-        value=frechet.distance,
-        standard_error=jack.standard_error,
-        interval=jack.interval,
-        n=frechet.n,
-        unscored=unscored,
-        detail={
-            "parts": {"mean": frechet.mean_part, "covariance": frechet.covariance_part},
-            "sizes": {
-                "n": frechet.n,
-                "n_reference": frechet.n_reference,
-                "d": frechet.d,
-                "rank": frechet.rank,
-            },
-            "mean_shift": dict(zip(names, shift.tolist(), strict=True)),
-            "left_out": list(jack.left_out),
-        },
-    )
+    score.detail["mean_shift"] = dict(zip(names, shift.tolist(), strict=True))
+    return score
 
 
 def _per_cent(pixels: np.ndarray) -> np.ndarray:

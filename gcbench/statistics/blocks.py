@@ -17,8 +17,32 @@ class Rows(NamedTuple):
     groups: list[str]
 
 
+class Ordered:
+    """All rows in the order of their ids, without a second copy of them: only what is asked for is brought together.
+
+    `rows[100:200]` and `rows[np.array([3, 1])]` are arrays [m,...]. Later additions do not show.
+    """
+
+    def __init__(self, ids: list[str], rows: list[np.ndarray], groups: list[str]):
+        self.ids, self.groups, self._rows = ids, groups, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self._rows), *self._rows[0].shape)
+
+    def __getitem__(self, places: "slice | np.ndarray") -> np.ndarray:
+        wanted = self._rows[places] if isinstance(places, slice) else [self._rows[i] for i in places]
+        return np.stack(wanted)  # [m,...]
+
+
 class Blocks:
-    """One row a sample. Order and batch size leave no trace; an id that comes twice is an error."""
+    """One row a sample. Order and batch size leave no trace; an id that comes twice is an error.
+
+    A batch is kept as one array, and each of its rows as a view of that array.
+    """
 
     def __init__(self) -> None:
         self._rows: dict[str, np.ndarray] = {}
@@ -35,17 +59,22 @@ class Blocks:
         """
         new = dict(zip(ids, np.array(rows), strict=True))
         if len(new) < len(ids):
-            raise ValueError(f"sample ids must be unique, {_first_repeated(ids)!r} came twice")
+            raise ValueError(f"sample ids must be unique, {first_repeated(ids)!r} came twice")
         self._take(new, dict(zip(ids, ids if groups is None else groups, strict=True)))
 
     def merge(self, other: "Blocks") -> None:
         """Take in another process's rows; ValueError if the two share an id."""
         self._take(other._rows, other._groups)
 
-    def sorted(self) -> Rows:
-        """Every row, by id. ValueError if there is none."""
+    def in_order(self) -> Ordered:
+        """Every row, by id, where they lie: for rows too many or too long to be copied."""
         ids = sorted(self._rows)
-        return Rows(ids, np.stack([self._rows[name] for name in ids]), [self._groups[name] for name in ids])
+        return Ordered(ids, [self._rows[name] for name in ids], [self._groups[name] for name in ids])
+
+    def sorted(self) -> Rows:
+        """Every row, by id, as one array. ValueError if there is none."""
+        rows = self.in_order()
+        return Rows(rows.ids, rows[:], rows.groups)
 
     def _take(self, rows: Mapping[str, np.ndarray], groups: Mapping[str, str]) -> None:
         if shared := self._rows.keys() & rows.keys():
@@ -54,5 +83,6 @@ class Blocks:
         self._groups.update(groups)
 
 
-def _first_repeated(ids: Sequence[str]) -> str:
+def first_repeated(ids: Sequence[str]) -> str:
+    """The first id that stands there before."""
     return next(name for place, name in enumerate(ids) if name in ids[:place])

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from gcbench.core.contracts import Task
+from gcbench.core.errors import UserError
 from gcbench.core.samples import Features, Samples
 from gcbench.metrics.fd import FD
 
@@ -54,11 +55,48 @@ def test_few_pictures() -> None:
     assert score(x, x[:4]).interval is not None
 
 
-def test_features_that_are_not_finite_fail_with_a_reason() -> None:
-    x = np.ones((5, 3))
-    result = score(x, np.full((5, 3), np.nan))
-    assert result.status == "failed"
-    assert result.value is None
+def test_features_that_are_not_finite_are_the_users_to_mend() -> None:
+    """One sentence that names the pictures, for samples and for real pictures; nothing is added."""
+    x = np.ones((9, 3))
+    broken = np.where(np.arange(9)[:, None] % 4 == 1, np.nan, x)
+    metric = FD(TASK)
+    with pytest.raises(UserError, match=r"segmenter .* not finite for s0001, s0005 of the samples; .*--evaluator"):
+        metric.update(*give(broken, "s"))
+    with pytest.raises(UserError, match="r0001, r0005 of the real pictures"):
+        metric.update_reference(*give(broken, "r"))
+    with pytest.raises(UserError, match="s0004 and 4 more"):
+        metric.update(*give(np.full((9, 3), np.inf), "s"))
+    assert metric.compute().n == 0
+
+
+@pytest.mark.parametrize(("n", "warned"), [(16, True), (32, True), (33, False)])
+def test_a_warning_where_n_is_not_above_d(n: int, warned: bool) -> None:
+    x = np.random.default_rng(3).standard_normal((n, 32))
+    assert ("warnings" in score(x, x).detail) == warned
+
+
+def test_a_reference_in_batches_is_the_reference() -> None:
+    rng = np.random.default_rng(4)
+    real, made = rng.standard_normal((50, 4)), rng.standard_normal((30, 4))
+    metric = FD(TASK)
+    for start in range(0, 50, 7):
+        samples, features = give(real, "r")
+        rows = range(start, min(start + 7, 50))
+        metric.update_reference(samples.take(rows), {"segmenter": features["segmenter"].take(rows)})
+    metric.update(*give(made, "s"))
+    assert metric.compute() == score(real, made)
+    with pytest.raises(ValueError, match="'r0000' came twice"):
+        metric.update_reference(*give(real[:4], "r"))
+
+
+def test_a_segmenter_without_pooled_features_skips_it() -> None:
+    samples, _ = give(np.zeros((5, 3)), "s")
+    metric, part = FD(TASK), FD(TASK)
+    for one in (metric.update_reference, part.update):
+        one(samples, {"segmenter": Features(labels=torch.zeros(5, 1, 1, dtype=torch.int64))})
+    metric.merge(part)
+    assert metric.compute().status == "skipped"
+    assert metric.compute().reason == "this segmenter gives no pooled features; choose another with --evaluator"
 
 
 def test_it_is_not_called_fid() -> None:

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from gcbench.core.contracts import Metric, Task
 from gcbench.core.samples import Features, Samples
 from gcbench.metrics.fd import FD
+from gcbench.metrics.fid import FID
 from gcbench.metrics.fsd import FSD
+from gcbench.metrics.kid import KID
 from gcbench.metrics.miou import MeanIoU
+from gcbench.metrics.prdc import PRDC
 from gcbench.metrics.semantic_recall import SemanticRecall
 
-SHELF = [SemanticRecall, MeanIoU, FSD, FD]
+SHELF = [SemanticRecall, MeanIoU, FSD, FD, FID, KID, PRDC]
 N = 13
 TASK = Task(("road", "car", "person", "void"), 3, {"road": ("road",), "car": ("car",), "person": ("person",)})
 PROMPTS = ("a road", "a road and a car", "a person", "nothing")
@@ -39,7 +42,7 @@ def part(places: list[int], prefix: str = "s") -> tuple[Samples, dict[str, Featu
         tuple(f"g{place // 3}" for place in places),
     )
     features = Features(torch.from_numpy(np.array(vectors)), torch.from_numpy(np.array(labels)))
-    return samples, {"segmenter": features}
+    return samples, {"segmenter": features, "inception": Features(features.vectors)}
 
 
 def opened(kind: type[Metric]) -> Metric:
@@ -105,5 +108,10 @@ def test_declared_in_full_and_written_as_json(kind: type[Metric]) -> None:
         assert set(table) == {"semantic-recall", "recall@0.1%", "precision", "precision@0.1%"}
         values = [v for v in table["semantic-recall"].values() if v is not None]
         assert score.value == pytest.approx(np.mean(values))
+    elif kind is PRDC:
+        table = filled(kind, list(range(N))).per_sample()
+        assert set(table) == {"prdc", "density"}
+        for values, mean in ((table["prdc"], score), (table["density"], score.also["density"])):
+            assert mean.value == pytest.approx(np.mean(list(values.values())))
     else:
         assert filled(kind, list(range(N))).per_sample() == {}

@@ -35,3 +35,21 @@ def test_a_repeated_id_is_refused_and_nothing_is_added() -> None:
     with pytest.raises(ValueError, match="'a' came twice"):
         blocks.merge(blocks)
     assert len(blocks) == 1
+
+
+def test_rows_in_order_are_those_of_the_sorted_array() -> None:
+    blocks = Blocks()
+    blocks.add(["c", "a"], np.array([[3.0, 3], [1, 1]]), ["g", "h"])
+    blocks.add(["b"], np.array([[2.0, 2]]))
+    rows, whole = blocks.in_order(), blocks.sorted()
+    assert (rows.ids, rows.groups, len(rows), rows.shape) == (whole.ids, whole.groups, 3, (3, 2))
+    np.testing.assert_array_equal(rows[:], whole.values)
+    np.testing.assert_array_equal(rows[1:], whole.values[1:])
+    np.testing.assert_array_equal(rows[np.array([2, 0])], whole.values[[2, 0]])
+
+
+def test_rows_in_order_are_no_second_copy() -> None:
+    blocks = Blocks()
+    blocks.add(["b", "a"], np.zeros((2, 3)))
+    rows = blocks.in_order()
+    assert all(np.shares_memory(rows._rows[place], blocks._rows[name]) for place, name in enumerate("ab"))

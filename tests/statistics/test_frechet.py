@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
 from gcbench.statistics.frechet import (
-    Moments,
-    _from_root_and_covariance,
-    _from_roots,
+    _from_moments,
+    _nuclear,
+    _roots,
     condense,
     frechet_distance,
-    moments,
+    frechet_jackknife,
 )
+from gcbench.statistics.intervals import block_jackknife
+from gcbench.statistics.moments import Moments, moments
 
 
 def exact_sample(mean: np.ndarray, variances: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -86,10 +88,40 @@ def test_low_rank_and_full_path_agree(n1: int, n2: int, d: int) -> None:
     rng = np.random.default_rng(5)
     a, b = rng.standard_normal((n1, d)), rng.standard_normal((n2, d)) * rng.uniform(0.2, 3, d)
     root1, root2 = (a - a.mean(0)) / np.sqrt(n1 - 1), (b - b.mean(0)) / np.sqrt(n2 - 1)
-    nuclear, rank = _from_roots(root1, root2)
-    full, full_rank = _from_root_and_covariance(moments(a).root, moments(b).covariance)
-    assert full == pytest.approx(nuclear, rel=1e-8)
-    assert rank == full_rank == d
+    nuclear, rank = _nuclear(root1 @ root2.T, max(n1, n2))
+    eigenvectors = moments(a).root
+    for full in (_roots(eigenvectors @ moments(b).covariance @ eigenvectors.T), _from_moments(moments(a), moments(b))):
+        assert full.trace == pytest.approx(nuclear, rel=1e-8)
+        assert full.rank == rank == d
+
+
+def test_a_singular_covariance_has_no_cholesky_factor_and_needs_none() -> None:
+    """A feature that never varies, and two that are the same."""
+    rng = np.random.default_rng(10)
+    a, b = rng.standard_normal((60, 6)), rng.standard_normal((50, 6)) * 2
+    for x in (a, b):
+        x[:, 2] = 7
+        x[:, 4] = x[:, 3]
+    result = frechet_distance(a, b)
+    assert result.distance == pytest.approx(by_sqrtm(a + 1e-9 * rng.standard_normal(a.shape), b), rel=1e-6)
+    assert result.rank == 4
+
+
+@pytest.mark.parametrize(
+    ("n_reference", "n", "d"), [(60, 55, 8), (60, 23, 8), (15, 30, 20), (12, 13, 40), (90, 13, 40)]
+)
+def test_what_the_jackknife_shares_changes_no_value(n_reference: int, n: int, d: int) -> None:
+    """Each left-out value is the distance of the rows that are kept, in every form that the two sets can have."""
+    rng = np.random.default_rng(11)
+    a = rng.standard_normal((n_reference, d)) * rng.uniform(0.5, 2, d) + 100
+    b = rng.standard_normal((n, d)) @ rng.standard_normal((d, d)) + 100.5
+    for reference in (a, condense(a)):
+        frechet, jack = frechet_jackknife(reference, b)
+        brute = block_jackknife(lambda kept: frechet_distance(a, b[kept]).distance, n)
+        assert frechet == frechet_distance(a, b)
+        assert jack.value == frechet.distance
+        np.testing.assert_allclose(jack.left_out, brute.left_out, rtol=1e-9)
+        assert jack.standard_error == pytest.approx(brute.standard_error, rel=1e-7)
 
 
 def test_low_rank_paths_agree_below_d() -> None:

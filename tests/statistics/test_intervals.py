@@ -7,7 +7,13 @@ import pytest
 from scipy import stats
 
 from gcbench.statistics.frechet import condense, frechet_distance
-from gcbench.statistics.intervals import block_jackknife, cluster_bootstrap_mean, paired_difference
+from gcbench.statistics.intervals import (
+    Jackknife,
+    block_jackknife,
+    cluster_bootstrap_mean,
+    paired_difference,
+    paired_jackknife,
+)
 
 
 def test_jackknife_of_a_mean_is_the_error_of_block_means() -> None:
@@ -160,3 +166,43 @@ def test_unscored_values_must_be_left_out_first() -> None:
         cluster_bootstrap_mean(np.array([]), [], seed=0)
     with pytest.raises(ValueError, match="2 values and 1 clusters"):
         cluster_bootstrap_mean(np.ones(2), ["a"], seed=0)
+
+
+def test_paired_jackknife_of_means_is_the_t_test_of_block_means() -> None:
+    """For means over equal blocks the left-out values are linear in the block means."""
+    rng = np.random.default_rng(8)
+    shared = rng.standard_normal(200)
+    a, b = shared + 0.1 * rng.standard_normal(200) + 0.02, shared
+    jack_a, jack_b = (block_jackknife(lambda kept, x=x: float(x[kept].mean()), 200) for x in (a, b))
+    found = paired_jackknife(jack_a.value - jack_b.value, jack_a.left_out, jack_b.left_out)
+    test = stats.ttest_rel(a.reshape(10, 20).mean(1), b.reshape(10, 20).mean(1))
+    assert found.p_value == pytest.approx(test.pvalue, rel=1e-9)
+    assert found.interval == pytest.approx(test.confidence_interval(), rel=1e-9)
+    assert jack_a.standard_error is not None
+    assert found.standard_error is not None
+    assert found.standard_error < 0.3 * jack_a.standard_error  # what the pairs share is gone
+
+
+def test_paired_jackknife_holds_its_level() -> None:
+    """Two sets from one distribution, a Fréchet distance each: p < 0.05 about as often as it says, or less."""
+    rng = np.random.default_rng(9)
+    reference = condense(rng.standard_normal((500, 4)))
+
+    def jackknife(x: np.ndarray) -> Jackknife:
+        return block_jackknife(lambda kept: frechet_distance(reference, x[kept]).distance, len(x))
+
+    p = []
+    for _ in range(80):
+        a, b = jackknife(rng.standard_normal((60, 4))), jackknife(rng.standard_normal((60, 4)))
+        p.append(paired_jackknife(a.value - b.value, a.left_out, b.left_out).p_value or 0)
+    assert np.mean(np.array(p) < 0.05) < 0.13
+    assert 0.3 < np.mean(p) < 0.8
+
+
+def test_paired_jackknife_without_a_spread() -> None:
+    assert paired_jackknife(0.0, [1.0, 2.0], [1.0, 2.0]) == (0, 0, (0, 0), 1)
+    assert paired_jackknife(1.0, [2.0, 3.0], [1.0, 2.0]).p_value == 0
+    assert paired_jackknife(1.0, [], [])[1:] == (None, None, None)
+    assert paired_jackknife(1.0, [1.0, float("nan")], [1.0, 2.0])[1:] == (None, None, None)
+    with pytest.raises(ValueError, match="2 and 1 blocks"):
+        paired_jackknife(1.0, [1.0, 2.0], [1.0])

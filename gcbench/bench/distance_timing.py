@@ -1,0 +1,156 @@
+"""`gcbench bench --judges`: distances between sets of features, beside the ways they are usually computed.
+
+One thread for all contestants, and processor seconds, so that other work on the machine moves no ratio. The features
+are made up: non-negative with a decaying spectrum, as Inception's are. Memory is that of a process of its own.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gcbench.bench.timing import Timed
+from gcbench.core.contracts import Metric, Task
+from gcbench.core.errors import UserError
+from gcbench.core.samples import Features, Samples
+from gcbench.core.score import Score
+from gcbench.metrics.fid import FID
+from gcbench.metrics.kid import KID
+from gcbench.metrics.prdc import PRDC
+from gcbench.statistics.frechet import frechet_distance
+
+DIM = 2048
+BATCH = 16
+TASK = Task((), None, {})
+
+
+def distances() -> list[Timed]:
+    """Every row of this file."""
+    with one_thread():
+        rows = [*frechet_distances(500, with_sqrtm=True), *frechet_distances(5000), *three_metrics(500)]
+    return [*rows, memory()]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """For torch, and for numpy and scipy where threadpoolctl is there; else set OMP_NUM_THREADS=1 before the start."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        threadpool_limits = nullcontext
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def processor_seconds(act: Callable[[], object], repeats: int = 1) -> float:
+    """The least of some runs."""
+    times = []
+    for _ in range(repeats):
+        began = time.process_time()
+        act()
+        times.append(time.process_time() - began)
+    return min(times)
+
+
+def features(n: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    """float32 [n,DIM]."""
+    rng = np.random.default_rng(seed)
+    scale = np.arange(1, DIM + 1, dtype=np.float32) ** -0.5
+    parts = [np.maximum(rng.standard_normal((min(1000, n - i), DIM), np.float32) + shift, 0) for i in range(0, n, 1000)]
+    return np.concatenate(parts) * scale
+
+
+def by_torch_fidelity(real: np.ndarray, made: np.ndarray) -> float:
+    """From features to the number: moments by `np.cov`, eigenvalues of the product."""
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+    moments = [fid_features_to_statistics(torch.from_numpy(one)) for one in (real, made)]
+    return fid_statistics_to_metric(*moments, verbose=False)["frechet_inception_distance"]
+
+
+def by_sqrtm(real: np.ndarray, made: np.ndarray) -> float:
+    """The same with a matrix square root of the product."""
+    from scipy.linalg import sqrtm
+
+    s1, s2 = (np.cov(one, rowvar=False) for one in (real, made))
+    apart = real.mean(0) - made.mean(0)
+    return float(apart @ apart + np.trace(s1 + s2 - 2 * np.real(sqrtm(s1 @ s2))))
+
+
+def frechet_distances(n: int, with_sqrtm: bool = False) -> list[Timed]:
+    real, made = features(n, 0), features(n, 1, 0.1)
+    took = processor_seconds(lambda: frechet_distance(real, made), 3)
+    name = f"Fréchet distance, n = {n}, d = {DIM}, one thread"
+    usual = processor_seconds(lambda: by_torch_fidelity(real, made))
+    rows = [Timed(name, 1e3 * took, "ms", "torch-fidelity's way", usual / took)]
+    if with_sqrtm:
+        usual = processor_seconds(lambda: by_sqrtm(real, made))
+        rows.append(Timed(name, 1e3 * took, "ms", "scipy's sqrtm", usual / took))
+    return rows
+
+
+def three_metrics(n: int) -> list[Timed]:
+    """FID, KID and PRDC with their intervals from the same features, beside torch-fidelity's FID without any."""
+    real, made = features(n, 0), features(n, 1, 0.1)
+
+    def ours() -> None:
+        metrics = [FID(TASK), KID(TASK), PRDC(TASK)]
+        fill(metrics, "update_reference", [real])
+        fill(metrics, "update", [made])
+        for metric in metrics:
+            metric.compute()
+
+    took = processor_seconds(ours, 2)
+    usual = processor_seconds(lambda: by_torch_fidelity(real, made))
+    name = f"FID, KID and PRDC with intervals from features, n = {n}, one thread"
+    return [Timed(name, took, "s", "torch-fidelity's FID alone", usual / took)]
+
+
+def fill(metrics: Sequence[Metric], method: str, parts: Iterator[np.ndarray] | Sequence[np.ndarray]) -> None:
+    """Give features to metrics, batch by batch as a run does."""
+    names = count()
+    for part in parts:
+        for start in range(0, len(part), BATCH):
+            vectors = torch.from_numpy(part[start : start + BATCH])
+            ids = tuple(f"{next(names):06d}" for _ in vectors)
+            samples = Samples(torch.zeros(len(ids), 3, 1, 1, dtype=torch.uint8), None, None, None, ids)
+            for metric in metrics:
+                getattr(metric, method)(samples, {"inception": Features(vectors=vectors)})
+
+
+def large_fid(n: int) -> Score:
+    """FID of n samples against as many real pictures, features made as they are wanted."""
+    metric = FID(TASK)
+    fill([metric], "update_reference", (features(min(1000, n - i), i) for i in range(0, n, 1000)))
+    fill([metric], "update", (features(min(1000, n - i), n + i, 0.1) for i in range(0, n, 1000)))
+    return metric.compute()
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held, in GiB."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**20
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+
+
+def memory(n: int = 50_000) -> Timed:
+    code = f"from gcbench.bench import distance_timing as t; t.large_fid({n}); print(t.peak_memory())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"measuring the memory of FID failed: {done.stderr[-300:]}")
+    return Timed(f"FID of {n} pictures with its interval, peak memory of the process", float(done.stdout), "GiB")
