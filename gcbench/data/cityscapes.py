@@ -18,6 +18,7 @@ import numpy as np
 from gcbench.core.errors import UserError
 from gcbench.data import images, urban
 from gcbench.data.captions import build_caption, present
+from gcbench.data.layouts import urban_ids
 from gcbench.data.pairs import Pair, PairFiles, check_split, generator
 from gcbench.data.prompts import Line, read_prompts
 from gcbench.data.root import data_root
@@ -65,15 +66,7 @@ class Cityscapes(PairFiles):
         return cls(data_root(cls.name, "leftImg8bit and gtFine"))
 
     def read_layout(self, path: Path) -> np.ndarray:
-        labels = images.read_layout(path)
-        layout = urban.TRAIN_IDS[labels]
-        if layout.max() >= len(urban.CLASSES):
-            strange = np.unique(labels[layout >= len(urban.CLASSES)]).tolist()
-            raise UserError(
-                f"the layout {path} holds {', '.join(map(str, strange))}, which are no Cityscapes labelIds"
-                " (0 to 33); replace the file"
-            )
-        return layout
+        return urban_ids(images.read_layout(path), path)
 
     @cached_property
     def captions_file(self) -> Path | None:

@@ -27,7 +27,7 @@ class SplitSummary:
 
 
 def describe(dataset: Dataset, sample: int = 50) -> list[SplitSummary]:
-    """Count every split's pairs; read up to `sample` of them, evenly spaced, for classes and captions."""
+    """Count every split's pairs; read up to `sample` of them, evenly spaced: classes, captions, attributes."""
     return [_split(dataset, split, sample) for split in dataset.splits]
 
 
@@ -45,6 +45,7 @@ def _split(dataset: Dataset, split: str, sample: int) -> SplitSummary:
             _, layout = dataset.pair(split, index, dataset.size)
             counts += np.bincount(layout.ravel(), minlength=len(counts))
             dataset.captions(split, index)
+            dataset.attribute_labels(split, index)
         except UserError as error:
             problems.append(str(error))
     shares = counts / max(counts.sum(), 1)

@@ -129,7 +129,8 @@ def _config(dataset: Dataset, size: Size) -> str:
     if dataset.void is not None:
         rows.append(f"void = {text(dataset.classes[dataset.void])}")
     rows.append("\n[aliases]")
-    rows += [f"{text(name)} = {text(list(words))}" for name, words in dataset.aliases.items()]
+    named = [name for i, name in enumerate(dataset.classes) if i != dataset.void]
+    rows += [f"{text(name)} = {text(list(dataset.aliases.get(name, ())))}" for name in named]
     return "\n".join(rows) + "\n"
 
 

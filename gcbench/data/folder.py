@@ -1,4 +1,4 @@
-"""A user's own dataset: a folder with a `dataset.toml`, and the reader of finished pictures.
+"""A user's own dataset: a folder with a `dataset.toml`.
 
     <dir>/dataset.toml
     <dir>/<split>/images/STEM.png|jpg
@@ -12,19 +12,18 @@ Pictures without a prompts file get a caption from their layout.
 import colorsys
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
 from gcbench.data import images
 from gcbench.data.captions import PLAIN, build_caption, plural, present
-from gcbench.data.pairs import PICTURE_ENDINGS, Pair, PairFiles, check_split, generator
+from gcbench.data.pairs import Pair, PairFiles, check_split, generator
 from gcbench.data.prompts import Line, read_prompts
+from gcbench.data.sources import by_stem
 
 CONFIG = "dataset.toml"
 PROMPTS = "prompts.jsonl"
@@ -186,87 +185,3 @@ def _split_folders(root: Path, splits: list[str] | None, where: Path) -> dict[st
 def _place(split: str) -> tuple[int, str]:
     """train first, val last, others between: the first is trained on, the last evaluated on."""
     return ({"train": 0, "val": 2}.get(split, 1), split)
-
-
-def by_stem(folder: Path, endings: Sequence[str] = PICTURE_ENDINGS) -> dict[str, Path]:
-    """stem -> file, of the files with one of these endings.
-
-    Raises:
-        UserError: two files share a stem.
-    """
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.suffix.lower() not in endings or path.name.startswith("."):
-            continue
-        if path.stem in files:
-            raise UserError(f"{path} and {files[path.stem].name} share a name; rename or remove one")
-        files[path.stem] = path
-    return files
-
-
-@dataclass(frozen=True)
-class FinishedPictures:
-    """A user's pictures with what belongs to them, in the order of their ids (the files' stems)."""
-
-    ids: tuple[str, ...]
-    pictures: tuple[Path, ...]
-    layouts: tuple[Path, ...] | None
-    prompts: tuple[tuple[str, ...], ...] | None
-    groups: tuple[str, ...]
-    """What is dependent: the file's own `group`, else pictures of one text, else nothing."""
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def read(
-        self, index: int, classes: int, void: int | None, size: Size | None = None
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Picture uint8 [H,W,3] and layout uint8 [H,W] or None, at `size` or at their own.
-
-        classes, void: of the dataset whose ids the layouts hold.
-        """
-        picture = images.read_picture(self.pictures[index])
-        layout = None
-        if self.layouts is not None:
-            path = self.layouts[index]
-            layout = images.check_layout(images.read_layout(path), path, classes, void)
-            images.check_sizes(picture, layout, self.pictures[index], path)
-        if size is None:
-            return picture, layout
-        return images.resize_picture(picture, size), None if layout is None else images.resize_layout(layout, size)
-
-
-def read_pairs(pictures: Path, layouts: Path | None = None, prompts: Path | None = None) -> FinishedPictures:
-    """List finished pictures: a folder of PNG or JPEG, a folder of layouts, a file of JSON lines.
-
-    Raises:
-        UserError: no pictures, or a picture, a layout or a text without its counterpart.
-    """
-    found = by_stem(pictures)
-    if not found:
-        raise UserError(f"no PNG or JPEG pictures in {pictures}; give the folder that holds them")
-    stems = sorted(found)
-    drawn: dict[str, Path] | None = None
-    lines: dict[str, Line] | None = None
-    if layouts is not None:
-        drawn = by_stem(layouts, (".png",))
-        _same(stems, sorted(drawn), pictures, layouts)
-    if prompts is not None:
-        lines = read_prompts(prompts)
-        _same(stems, sorted(lines), pictures, prompts)
-    return FinishedPictures(
-        ids=tuple(stems),
-        pictures=tuple(found[stem] for stem in stems),
-        layouts=None if drawn is None else tuple(drawn[stem] for stem in stems),
-        prompts=None if lines is None else tuple(lines[stem].text for stem in stems),
-        groups=tuple(lines[stem].group or lines[stem].text[0] if lines else stem for stem in stems),
-    )
-
-
-def _same(mine: Sequence[str], theirs: Sequence[str], here: Path, there: Path) -> None:
-    for some, others, at, lacking in ((mine, theirs, here, there), (theirs, mine, there, here)):
-        if alone := sorted(set(some) - set(others)):
-            raise UserError(
-                f"{len(alone)} of {len(some)} entries of {at} have no counterpart in {lacking}, the first is"
-                f" {alone[0]}; add the missing ones or take these out"
-            )

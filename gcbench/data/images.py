@@ -3,12 +3,14 @@
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
+from gcbench.data.unreadable import Kind, Unreadable
 
 RESIZE = "box"
 """The filter's name in protocols: each pixel is the mean of the area that it covers."""
@@ -22,27 +24,88 @@ Box = tuple[float, float, float, float]
 _BROKEN = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
-def _read(path: Path, what: str) -> Image.Image:
+class Header(NamedTuple):
+    """What a file says of itself before it is decoded."""
+
+    size: Size
+    jpeg: bool
+
+
+def header(file: BinaryIO, place: Path, kind: Kind) -> Header:
+    """The file's header; a PNG's checksums are checked too, so that a truncated one is known without decoding it.
+
+    Raises:
+        Unreadable: it is empty, truncated, no picture, or has no pixels.
+    """
+    image = _open(file, place, kind)
     try:
-        with Image.open(path) as image:
+        image.verify()
+    except _BROKEN as error:
+        raise Unreadable(kind, place, str(error)) from error
+    return Header((image.height, image.width), image.format in ("JPEG", "MPO"))
+
+
+def decode(file: Path | BinaryIO, place: Path, kind: Kind) -> Image.Image:
+    """The decoded image of a file that messages call `place`.
+
+    Raises:
+        UserError: it is absent, truncated or no picture.
+    """
+    try:
+        with _open(file, place, kind) as image:
             image.load()
             return image.copy()
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is not there; put the {what} back or take its pair out") from error
     except _BROKEN as error:
-        raise UserError(f"cannot read the {what} {path} ({error}); replace the file") from error
+        raise Unreadable(kind, place, str(error)) from error
+
+
+def _open(file: Path | BinaryIO, place: Path, kind: Kind) -> Image.Image:
+    try:
+        return Image.open(file)
+    except FileNotFoundError as error:
+        raise UserError(f"{place} is not there; put the {kind} back or take its pair out") from error
+    except Image.UnidentifiedImageError as error:
+        raise Unreadable(kind, place, "it is empty or no picture") from error
+    except _BROKEN as error:
+        raise Unreadable(kind, place, str(error)) from error
+
+
+def rgb(image: Image.Image, place: Path) -> np.ndarray:
+    """A decoded picture as RGB, uint8 [H,W,3].
+
+    Grey, palette and CMYK are converted, alpha is left out, 16 bits a channel become their upper 8.
+
+    Raises:
+        UserError: it has 32 bits a channel, whose range no file states.
+    """
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise UserError(f"the picture {place} has {image.mode} pixels; save it with 8 bits a channel")
+    return np.array(image.convert("RGB"))  # [H,W,3]
+
+
+def plain_ids(image: Image.Image, place: Path) -> np.ndarray:
+    """The ids of a decoded layout as they stand in the file, uint8 [H,W].
+
+    Raises:
+        UserError: it has colours instead of ids.
+    """
+    array = np.asarray(image)
+    if image.mode == "1":
+        return array.astype(np.uint8)
+    if array.ndim != 2 or image.mode == "F" or array.min() < 0 or array.max() > 255:
+        raise UserError(f"the layout {place} has {image.mode} pixels; save it as 8-bit class ids, one channel")
+    return array.astype(np.uint8)  # [H,W]
 
 
 def read_picture(path: Path) -> np.ndarray:
     """An RGB picture, uint8 [H,W,3].
 
     Raises:
-        UserError: the file is absent, truncated or no picture of 8 bits a channel.
+        UserError: the file is absent, truncated or no picture of 8 or 16 bits a channel.
     """
-    image = _read(path, "picture")
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        raise UserError(f"the picture {path} has {image.mode} pixels; save it with 8 bits a channel")
-    return np.array(image.convert("RGB"))  # [H,W,3]
+    return rgb(decode(path, path, "picture"), path)
 
 
 def read_layout(path: Path) -> np.ndarray:
@@ -51,13 +114,7 @@ def read_layout(path: Path) -> np.ndarray:
     Raises:
         UserError: the file is absent, truncated or has colours instead of ids.
     """
-    image = _read(path, "layout")
-    array = np.asarray(image)
-    if image.mode == "1":
-        return array.astype(np.uint8)
-    if array.ndim != 2 or image.mode == "F" or array.min() < 0 or array.max() > 255:
-        raise UserError(f"the layout {path} has {image.mode} pixels; save it as 8-bit class ids, one channel")
-    return array.astype(np.uint8)  # [H,W]
+    return plain_ids(decode(path, path, "layout"), path)
 
 
 def check_layout(layout: np.ndarray, path: Path, classes: int, void: int | None) -> np.ndarray:

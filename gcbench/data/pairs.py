@@ -78,6 +78,10 @@ class PairFiles(Dataset):
         """Every file that a sample or its caption comes from."""
         return {path for pairs in self.found.values() for pair in pairs for path in (pair.picture, pair.layout)}
 
+    def fingerprint(self, split: str) -> str:
+        """A hash of the contents of the split's picture files, in their order."""
+        return text_hash(*(file_hash(path) for path in dict.fromkeys(pair.picture for pair in self.pairs(split))))
+
     @property
     def version(self) -> str:
         """A hash of the sorted list of files with their sizes; of texts and settings, with their content."""

@@ -1,5 +1,6 @@
 """JSON lines of texts: `{"file_name": "STEM.png", "text": ["…", …]}`, one object a picture.
 
+`file_name` may be the picture's id alone, without an ending: the way to name a row of an npz.
 A line may also hold `"group"`, the name of what its picture depends on (a video sequence).
 """
 
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
+from gcbench.data.pairs import PICTURE_ENDINGS
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Line:
 
 
 def read_prompts(path: Path) -> dict[str, Line]:
-    """The lines of a file by the stem of their `file_name`; lines of one picture are joined.
+    """The lines of a file by their picture's id (`file_name` without its ending); lines of one picture are joined.
 
     Raises:
         UserError: names the file and the first line that is not as it should be.
@@ -36,7 +38,8 @@ def read_prompts(path: Path) -> dict[str, Line]:
         if not row.strip():
             continue
         line = _parse(row, f"{path}, line {number}")
-        stem = Path(line.file_name).stem
+        name = Path(line.file_name)
+        stem = name.stem if name.suffix.lower() in PICTURE_ENDINGS else name.name
         if stem in lines:
             line = Line(line.file_name, lines[stem].text + line.text, lines[stem].group or line.group)
         lines[stem] = line

@@ -83,6 +83,15 @@ def test_folder_round_trip(tmp_path):
     assert back.groups("val") == back.ids("val")
 
 
+def test_a_class_without_words_keeps_none_in_a_copy(tmp_path):
+    class Silent(Tiny):
+        aliases = {"sky": ("sky", "skies")}  # noqa: RUF012
+
+    export(Silent(), tmp_path / "o", "folder", limit=1)
+    named = {name: words for name, words in open_dataset(str(tmp_path / "o")).aliases.items() if words}
+    assert named == Silent.aliases
+
+
 def test_it_resumes_and_grows(tmp_path):
     data = Tiny()
     export(data, tmp_path, "folder", limit=1)

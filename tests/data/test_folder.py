@@ -1,4 +1,4 @@
-"""A user's own folder, and the reader of finished pictures."""
+"""A user's own folder."""
 
 import json
 
@@ -9,7 +9,7 @@ from PIL import Image
 from gcbench.core.errors import UserError
 from gcbench.core.naming import named_classes
 from gcbench.data.find import open_dataset
-from gcbench.data.folder import Folder, read_pairs
+from gcbench.data.folder import Folder
 
 TOML = 'name = "pets"\nclasses = ["cat", "dog", "traffic light", "nothing"]\nvoid = "nothing"\n'
 
@@ -134,34 +134,3 @@ def test_find_names_what_is_wrong(root, tmp_path, monkeypatch):
         open_dataset(str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="--dataset PATH"):
         Folder.open()
-
-
-def test_finished_pictures(root):
-    (root / "p.jsonl").write_text(
-        '{"file_name": "b.png", "text": ["B"], "group": "g"}\n{"file_name": "a.png", "text": ["A"]}'
-    )
-    found = read_pairs(root / "images", root / "layouts", root / "p.jsonl")
-    assert (found.ids, found.prompts, found.groups) == (("a", "b"), (("A",), ("B",)), ("A", "g"))
-    for index in range(len(found)):
-        picture, layout = found.read(index, 4, 3)
-        assert picture.shape[:2] == layout.shape == (6, 8)
-    assert found.read(0, 4, 3, (3, 4))[1].shape == (3, 4)
-    alone = read_pairs(root / "images")
-    assert alone.prompts is None
-    assert alone.groups == ("a", "b")
-    assert alone.read(0, 4, 3)[1] is None
-    with pytest.raises(UserError, match=r"a\.png holds the ids 3; map|a\.png holds the ids 2, 3"):
-        found.read(0, 2, None)
-
-
-def test_finished_pictures_unpaired(root):
-    (root / "layouts" / "a.png").unlink()
-    with pytest.raises(UserError, match=r"1 of 2 entries of .*images have no counterpart in .*layouts.* a; add"):
-        read_pairs(root / "images", root / "layouts")
-    (root / "p.jsonl").write_text("".join(f'{{"file_name": "{s}.png", "text": ["t"]}}\n' for s in "abc"))
-    with pytest.raises(UserError, match=r"1 of 3 entries of .*p\.jsonl have no counterpart"):
-        read_pairs(root / "images", None, root / "p.jsonl")
-    with pytest.raises(UserError, match="no PNG or JPEG pictures"):
-        read_pairs(root / "nowhere")
-    with pytest.raises(UserError, match=r"cannot read the prompts .*q\.jsonl"):
-        read_pairs(root / "images", None, root / "q.jsonl")

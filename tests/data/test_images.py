@@ -1,11 +1,16 @@
 """Reading and resizing, and that each mistake names its file and the mend."""
 
+import io
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from gcbench.core.errors import UserError
 from gcbench.data import images
+from gcbench.data.unreadable import Unreadable
 
 
 @pytest.fixture
@@ -39,10 +44,63 @@ def test_pixels_that_do_not_fit(tmp_path, rng):
     with pytest.raises(UserError, match=r"colour\.png has RGB.*8-bit class ids"):
         images.read_layout(colour)
     deep = save(tmp_path / "deep.png", np.full((4, 4), 3000, np.uint16))
-    with pytest.raises(UserError, match=r"deep\.png has I;16.*8 bits"):
-        images.read_picture(deep)
     with pytest.raises(UserError, match=r"deep\.png has I;16.*8-bit"):
         images.read_layout(deep)
+    Image.new("F", (4, 4)).save(tmp_path / "real.png", "TIFF")
+    with pytest.raises(UserError, match=r"real\.png has F pixels.*8 bits"):
+        images.read_picture(tmp_path / "real.png")
+
+
+def png(depth, kind, channels, samples):
+    """A PNG of one row, written by hand: Pillow writes no 16 bits of more than one channel."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = struct.pack(">IIBBBBB", len(samples) // channels, 1, depth, kind, 0, 0, 0)
+    row = b"\0" + np.array(samples, f">u{depth // 8}").tobytes()
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("depth", "kind", "channels", "samples", "expected"),
+    [
+        (8, 0, 1, [7, 200], [[7, 7, 7], [200, 200, 200]]),
+        (8, 4, 2, [7, 255, 200, 0], [[7, 7, 7], [200, 200, 200]]),
+        (8, 6, 4, [1, 2, 3, 255, 4, 5, 6, 0], [[1, 2, 3], [4, 5, 6]]),
+        (16, 0, 1, [0x07FF, 0xFF00], [[7, 7, 7], [255, 255, 255]]),
+        (16, 4, 2, [0x07FF, 0xFFFF, 0xFF00, 0], [[7, 7, 7], [255, 255, 255]]),
+        (16, 2, 3, [0x01FF, 0x0200, 0xFF12], [[1, 2, 255]]),
+        (16, 6, 4, [0x01FF, 0x0200, 0xFF12, 0x8000], [[1, 2, 255]]),
+    ],
+    ids=["grey", "grey, alpha", "rgb, alpha", "grey 16", "grey 16, alpha", "rgb 16", "rgb 16, alpha"],
+)
+def test_all_kinds_of_png_become_rgb(tmp_path, depth, kind, channels, samples, expected):
+    """Alpha is left out, grey is repeated, of 16 bits the upper 8 stay."""
+    (tmp_path / "a.png").write_bytes(png(depth, kind, channels, samples))
+    assert images.read_picture(tmp_path / "a.png").tolist() == [expected]
+
+
+def test_cmyk_jpeg_becomes_rgb(tmp_path):
+    """Each ink takes its share of the light away."""
+    Image.new("CMYK", (16, 16), (255, 0, 51, 0)).save(tmp_path / "a.jpg", quality=100)
+    pixels = images.read_picture(tmp_path / "a.jpg").astype(int)
+    assert np.abs(pixels - (0, 255, 204)).max() <= 3
+
+
+def test_headers_are_read_without_decoding(tmp_path, rng):
+    """A flipped bit in a PNG's data is known from its checksum; a JPEG's size and form from its first bytes."""
+    path = save(tmp_path / "a.png", rng.integers(0, 255, (64, 48, 3), np.uint8))
+    whole = path.read_bytes()
+    assert images.header(io.BytesIO(whole), path, "picture") == ((64, 48), False)
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for content in (b"", whole[:10], whole[: len(whole) // 2], whole[:-12], bytes(flipped)):
+        with pytest.raises(Unreadable, match=r"cannot read the picture .*a\.png \(.+\); replace the file"):
+            images.header(io.BytesIO(content), path, "picture")
+    stream = io.BytesIO()
+    Image.fromarray(rng.integers(0, 255, (64, 48, 3), np.uint8)).save(stream, "JPEG")
+    assert images.header(io.BytesIO(stream.getvalue()), path, "picture") == ((64, 48), True)
 
 
 def test_grey_and_palette_files(tmp_path, rng):

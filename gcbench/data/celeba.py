@@ -1,0 +1,151 @@
+"""MM-CelebA-HQ in its standard tree: photographs of faces with parts, attributes and captions.
+
+    <root>/CelebA-HQ-img/<id>.jpg                       or images/, image/
+    <root>/CelebAMaskHQ-mask/<id>.png                   merged masks, or CelebAMask-HQ-mask-anno/preprocessed/
+    <root>/CelebAMask-HQ-mask-anno/<k>/<00000>_<part>.png   else the raw masks, merged here (`celeba_masks`)
+    <root>/CelebAMask-HQ-attribute-anno.txt             or list_attr_celeba.txt with CelebA-HQ-to-CelebA-mapping.txt
+    <root>/text/celeba-caption/<id>.txt                 or celeba-caption/; a caption a line
+    <root>/train.txt, test.txt                          optional, ids or file names
+
+Without the lists, ids below 24000 train and the others test, as the dataset's maintainers do; their
+`filenames.pickle` is not opened, because a pickle can run code. `train50` and `train25` are nested parts of `train`.
+Without an attribute file there are no attributes. Pictures may be larger than masks (1024 and 512 in the release);
+both are brought to the size that is asked for.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from gcbench.core.errors import UserError
+from gcbench.core.files import text_hash
+from gcbench.data import images
+from gcbench.data.celeba_attributes import ATTRIBUTE_WORDS, ATTRIBUTES
+from gcbench.data.celeba_masks import find_parts, hash_parts, merge_parts
+from gcbench.data.celeba_parts import ALIASES, CLASSES, MIRROR, PALETTE
+from gcbench.data.celeba_tables import LISTS, MAPPING, attribute_file, divide, read_attributes
+from gcbench.data.folder import by_stem
+from gcbench.data.pairs import Pair, PairFiles, check_split
+from gcbench.data.root import data_root
+
+PICTURES = ("CelebA-HQ-img", "images", "image")
+RAW = "CelebAMask-HQ-mask-anno"
+MERGED = ("CelebAMaskHQ-mask", f"{RAW}/preprocessed")
+TEXTS = ("text/celeba-caption", "celeba-caption")
+
+
+class CelebA(PairFiles):
+    """Faces of CelebA-HQ. Pictures are taken as independent, though one person may be in several."""
+
+    name = "celeba"
+    classes = CLASSES
+    palette = PALETTE
+    void = None
+    size = (128, 128)
+    aliases = ALIASES
+    mirror = MIRROR
+
+    def __init__(self, root: Path):
+        self.root = Path(root)
+        pictures = _by_id(_first(self.root, PICTURES), (".jpg", ".jpeg", ".png"))
+        self._parts: Mapping[str, Sequence[str]] = {}
+        merged = _by_id(_first(self.root, MERGED), (".png",))
+        if not merged and (self.root / RAW).is_dir():
+            self._parts = find_parts(self.root / RAW)
+        layouts = merged or {name: self.root / RAW / name for name in self._parts}
+        if not pictures and not layouts:
+            raise UserError(
+                f"no pictures of CelebA-HQ in {self.root}; put {PICTURES[0]}/<id>.jpg and {MERGED[0]}/<id>.png or"
+                f" {RAW}/<k>/<id>_<part>.png there, or use --dataset faces, which needs no files"
+            )
+        divided = divide(self.root, pictures.keys() | layouts.keys())
+        self.found, self.missing = {}, {}
+        for split, names in divided.items():
+            whole = [name for name in names if name in pictures and name in layouts]
+            self.found[split] = [Pair(name, pictures[name], layouts[name], name) for name in whole]
+            alone = [name for name in names if name not in pictures or name not in layouts]
+            self.missing[split] = [
+                str(path.relative_to(self.root))
+                for name in alone
+                for path in [pictures.get(name) or layouts.get(name) or self.root / PICTURES[0] / f"{name}.jpg"]
+            ]
+        self.splits = tuple(split for split in divided if divided[split])
+        if attribute_file(self.root):
+            self.attributes, self.attribute_words = ATTRIBUTES, ATTRIBUTE_WORDS
+
+    @classmethod
+    def open(cls) -> "CelebA":
+        return cls(data_root(cls.name, f"{PICTURES[0]} and {MERGED[0]} or {RAW}"))
+
+    def read_layout(self, path: Path) -> np.ndarray:
+        if path.name in self._parts:
+            return merge_parts(self._parts[path.name])
+        return images.check_layout(images.read_layout(path), path, len(self.classes), self.void)
+
+    def read(self, files: Pair) -> tuple[np.ndarray, np.ndarray]:
+        """A pair at its own sizes: uint8 [H,W,3] and uint8 [h,w] of the same proportions."""
+        picture, layout = images.read_picture(files.picture), self.read_layout(files.layout)
+        if picture.shape[0] * layout.shape[1] != picture.shape[1] * layout.shape[0]:
+            images.check_sizes(picture, layout, files.picture, files.layout)
+        return picture, layout
+
+    def captions(self, split: str, index: int) -> Sequence[str]:
+        check_split(self, split)
+        path = self._text(self.found[split][index].id)
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError as error:
+            raise UserError(f"{path} is not there; put the captions of this picture there, one a line") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read the captions {path} ({error}); give lines in UTF-8") from error
+        texts = tuple(line.strip() for line in lines if line.strip())
+        if not texts:
+            raise UserError(f"{path} is empty; put the captions of this picture there, one a line")
+        return texts
+
+    def attribute_labels(self, split: str, index: int) -> np.ndarray | None:
+        check_split(self, split)
+        if not self.attributes:
+            return None
+        name = self.found[split][index].id
+        if name not in self._attributes:
+            raise UserError(f"{attribute_file(self.root)} has no line for {name}.jpg; put the official file there")
+        return self._attributes[name].copy()  # [40]
+
+    @cached_property
+    def _attributes(self) -> Mapping[str, np.ndarray]:
+        return read_attributes(self.root)
+
+    def _text(self, name: str) -> Path:
+        return (_first(self.root, TEXTS) or self.root / TEXTS[0]) / f"{name}.txt"
+
+    @cached_property
+    def _version(self) -> str:
+        return text_hash(super()._version, hash_parts(self._parts)) if self._parts else super()._version
+
+    def _files(self) -> set[Path]:
+        pairs = [pair for pairs in self.found.values() for pair in pairs]
+        masks = () if self._parts else (pair.layout for pair in pairs)
+        texts = (path for pair in pairs if (path := self._text(pair.id)).is_file())
+        tables = (attribute_file(self.root), *(self.root / name for name in (*LISTS, MAPPING)))
+        return {pair.picture for pair in pairs} | {*masks, *texts} | {p for p in tables if p and p.is_file()}
+
+
+def _first(root: Path, names: Sequence[str]) -> Path | None:
+    """The first of the folders that is there."""
+    return next((root / name for name in names if (root / name).is_dir()), None)
+
+
+def _by_id(folder: Path | None, endings: Sequence[str]) -> dict[str, Path]:
+    """Id without leading zeros -> file."""
+    found: dict[str, Path] = {}
+    for stem, path in (by_stem(folder, endings) if folder else {}).items():
+        if not stem.isdecimal():
+            raise UserError(f"{path} is not called by an id of CelebA-HQ; rename it to a number or remove it")
+        name = str(int(stem))
+        if name in found:
+            raise UserError(f"{path} and {found[name].name} are both of the id {name}; remove one")
+        found[name] = path
+    return found

@@ -1,0 +1,118 @@
+"""CelebA-HQ's text files: attributes, and which pictures are for training."""
+
+from collections.abc import Collection, Mapping
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from gcbench.core.errors import UserError
+from gcbench.data.celeba_attributes import ATTRIBUTES
+
+TRAINED = 24000
+"""MM-CelebA-HQ's maintainers train on the ids below and test on the others (their issue 6)."""
+LISTS = ("train.txt", "test.txt")
+PICKLES = ("train/filenames.pickle", "test/filenames.pickle")
+SUBSETS = {"train50": 0.5, "train25": 0.25}
+SUBSET_SEED = "gcbench celeba 1"
+
+ATTRIBUTES_HQ = "CelebAMask-HQ-attribute-anno.txt"
+ATTRIBUTES_CELEBA = "list_attr_celeba.txt"
+MAPPING = "CelebA-HQ-to-CelebA-mapping.txt"
+
+
+def attribute_file(root: Path) -> Path | None:
+    """CelebAMask-HQ's attributes, else CelebA's, else None."""
+    return next((root / name for name in (ATTRIBUTES_HQ, ATTRIBUTES_CELEBA) if (root / name).is_file()), None)
+
+
+def read_attributes(root: Path) -> Mapping[str, np.ndarray]:
+    """Id -> bool [40] in the order of ATTRIBUTES.
+
+    Raises:
+        UserError: names the line that is not as it should be.
+    """
+    path = attribute_file(root)
+    assert path is not None
+    rows = _lines(path)
+    names = rows[1].split() if len(rows) > 1 else []
+    if sorted(names) != sorted(ATTRIBUTES):
+        raise UserError(f"{path}, line 2 is not the names of CelebA's 40 attributes; put the official file there")
+    order = [names.index(name) for name in ATTRIBUTES]
+    table: dict[str, np.ndarray] = {}
+    for number, row in enumerate(rows[2:], 3):
+        name, *values = row.split() or [""]
+        if not name:
+            continue
+        if len(values) != len(names) or not set(values) <= {"1", "-1", "0"}:
+            raise UserError(f"{path}, line {number} is not a file name and 40 values of 1 or -1; mend the line")
+        table[_id(name, f"{path}, line {number}")] = np.array([values[i] == "1" for i in order])
+    if path.name == ATTRIBUTES_HQ:
+        return table
+    return {name: table[original] for name, original in _mapping(root, path).items() if original in table}
+
+
+def _mapping(root: Path, needed_by: Path) -> dict[str, str]:
+    """CelebA-HQ's id -> CelebA's."""
+    path = root / MAPPING
+    if not path.is_file():
+        raise UserError(f"{needed_by} has CelebA's own ids and {path} is not there; put the mapping beside it")
+    found = {}
+    for number, row in enumerate(_lines(path)[1:], 2):
+        words = row.split()
+        if len(words) not in (0, 3):
+            raise UserError(f"{path}, line {number} is not 'idx orig_idx orig_file'; mend the line")
+        if words:
+            found[_id(words[0], f"{path}, line {number}")] = _id(words[2], f"{path}, line {number}")
+    return found
+
+
+def divide(root: Path, names: Collection[str]) -> dict[str, list[str]]:
+    """Split -> ids in their order: `train`, its nested subsets, and `test`.
+
+    names: the ids that are there. By `train.txt` and `test.txt` if they are there (one id or file name a line), else by
+    the maintainers' rule. A subset is the first part of `train` in an order fixed by SUBSET_SEED, so `train25` lies in
+    `train50`.
+
+    Raises:
+        UserError: one list without the other, an id in both, or the maintainers' pickles without lists.
+    """
+    lists = [root / name for name in LISTS]
+    if any(path.is_file() for path in lists):
+        train, test = (_listed(path) for path in lists)
+        if twice := sorted(set(train) & set(test), key=int):
+            raise UserError(f"{lists[0]} and {lists[1].name} both have {twice[0]}; leave it in one of them")
+    else:
+        for name in PICKLES:
+            if (root / name).exists():
+                raise UserError(
+                    f"{root / name} is a pickle, which can run code when it is opened, and is not read; write its"
+                    f" names into {lists[0]} and {lists[1].name}, one a line, or remove it to split by id"
+                    f" (0 to {TRAINED - 1} train, the others test)"
+                )
+        train = [name for name in names if int(name) < TRAINED]
+        test = [name for name in names if int(name) >= TRAINED]
+    shuffled = sorted(train, key=lambda name: sha256(f"{SUBSET_SEED}/{name}".encode()).digest())
+    splits = {"train": train, **{k: shuffled[: round(share * len(train))] for k, share in SUBSETS.items()}}
+    return {split: sorted(ids, key=int) for split, ids in {**splits, "test": test}.items()}
+
+
+def _listed(path: Path) -> list[str]:
+    if not path.is_file():
+        raise UserError(f"{path} is not there but the other list is; write both {LISTS[0]} and {LISTS[1]}, or neither")
+    rows = enumerate(_lines(path), 1)
+    return list(dict.fromkeys(_id(row.strip(), f"{path}, line {number}") for number, row in rows if row.strip()))
+
+
+def _id(name: str, where: str) -> str:
+    stem = Path(name).stem
+    if not stem.isdecimal():
+        raise UserError(f"{where}: {name!r} is no id of CelebA-HQ; write a number, or a file name that is one")
+    return str(int(stem))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path} ({error}); replace the file") from error

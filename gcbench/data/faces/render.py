@@ -1,0 +1,107 @@
+"""From a seed to pixels: a person, a pose and a light, drawn as picture and layout at once."""
+
+import numpy as np
+from PIL import Image
+
+from gcbench.data.faces import clothes, features, wear
+from gcbench.data.faces import labels as L
+from gcbench.data.faces.backdrop import draw_backdrop
+from gcbench.data.faces.canvas import SCALE, Canvas, middles
+from gcbench.data.faces.hair import Hair
+from gcbench.data.faces.head import Head
+from gcbench.data.faces.light import FACE, MATERIAL, Fields, Light, draw_light, gains
+from gcbench.data.faces.person import Person, draw_person
+from gcbench.data.streets.dice import Dice
+
+SIZE = (64, 64)
+"""The default (H, W)."""
+
+
+def person(seed: np.random.SeedSequence) -> Person:
+    """Who the seed draws."""
+    return draw_person(Dice(np.random.default_rng(seed)))
+
+
+def render(seed: np.random.SeedSequence, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The picture uint8 [H,W,3] and the layout uint8 [H,W]."""
+    dice = Dice(np.random.default_rng(seed))
+    who = draw_person(dice)
+    head, light = _pose(dice, who), draw_light(dice)
+    canvas = Canvas(size, draw_backdrop(size, dice), L.BACKGROUND)
+    _draw(canvas, head, who, dice)
+    fine = np.asarray(canvas.layout)  # [S*H,S*W]
+    picture = _lit(canvas.picture, fine, size, head, light, who)
+    return _sensor(picture, seed), middles(fine).copy()
+
+
+def _pose(dice: Dice, who: Person) -> Head:
+    def lean(limit: float) -> float:
+        return limit * (dice.unit() + dice.unit() - 1)
+
+    return Head(
+        x=0.5 + lean(0.05),
+        y=0.44 + lean(0.03) + (0.04 if who.hat else 0.0),
+        scale=dice.between(0.225, 0.258),
+        roll=lean(0.16),
+        yaw=lean(0.42),
+        pitch=lean(0.16),
+        jaw=dice.between(0.86, 0.96) if who.male else dice.between(0.74, 0.86),
+        chin=dice.between(0.36, 0.48) if who.male else dice.between(0.24, 0.36),
+        length=dice.between(1.52, 1.68) if who.male else dice.between(1.44, 1.58),
+        brow=dice.between(-0.34, -0.28) if who.male else dice.between(-0.42, -0.34),
+        hairline=dice.between(-0.88, -0.78),
+    )
+
+
+def _draw(canvas: Canvas, head: Head, who: Person, dice: Dice) -> None:
+    """Far to near."""
+    hair, body = Hair(canvas, head, who, dice), clothes.Body(head, who, dice)
+    hair.draw_behind()
+    clothes.draw_body(canvas, body, who, dice)
+    clothes.draw_necklace(canvas, body, who, dice)
+    features.draw_ears(canvas, head, who)
+    features.draw_face(canvas, head, who)
+    features.draw_wrinkles(canvas, head, who)
+    features.draw_beard(canvas, head, who, dice)
+    wear.draw_lenses(canvas, head, who)
+    features.draw_nose(canvas, head, who, dice)
+    features.draw_mouth(canvas, head, who, dice)
+    features.draw_eyes(canvas, head, who, dice)
+    features.draw_brows(canvas, head, who, dice)
+    wear.draw_glasses(canvas, head, who, dice)
+    hair.draw_before()
+    wear.draw_earrings(canvas, head, who, dice)
+    wear.draw_hat(canvas, head, who, dice)
+
+
+def _lit(
+    picture: Image.Image, fine: np.ndarray, size: tuple[int, int], head: Head, light: Light, who: Person
+) -> np.ndarray:
+    """The picture in its light, averaged down: float32 [H,W,3]."""
+    fields = Fields(size, head)
+    every = gains(fields, light, who).reshape(-1)  # [5*H*W]
+    colours, material = np.asarray(picture), MATERIAL[fine].astype(np.int64)
+    places = np.arange(size[0] * size[1]).reshape(size)
+    out = np.zeros((*size, 3), np.float32)
+    for row in range(SCALE):
+        for column in range(SCALE):
+            part = slice(row, None, SCALE), slice(column, None, SCALE)
+            out += colours[part] * every[material[part] * places.size + places][:, :, None]
+    out /= SCALE * SCALE
+    if who.rosy:
+        blush = sum(fields.blob(side * 0.56, 0.56, 0.25, 0.2) for side in (-1, 1)) * (
+            middles(material) == FACE
+        )  # [H,W]
+        out += blush[:, :, None] * np.array([0.13, -0.15, -0.1], np.float32) * max(who.skin)
+    out *= np.array(light.tint, np.float32)
+    over = np.maximum(out - 215, 0)
+    return out - over + over * 40 / (over + 40)  # highlights never burn out
+
+
+def _sensor(picture: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
+    """A little noise, and whole numbers."""
+    entropy = seed.entropy
+    assert isinstance(entropy, list | tuple)
+    rng = np.random.default_rng([*entropy, 1])
+    noise = rng.standard_normal(picture.shape[:2], dtype=np.float32)
+    return np.clip(np.rint(picture + 1.5 * noise[:, :, None]), 0, 255).astype(np.uint8)

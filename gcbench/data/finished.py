@@ -1,0 +1,157 @@
+"""A user's finished pictures with their layouts and texts, wherever they lie, in the order of their ids."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gcbench.core.contracts import Dataset, Size
+from gcbench.core.errors import UserError
+from gcbench.core.files import text_hash
+from gcbench.data import images
+from gcbench.data.layouts import layout_ids
+from gcbench.data.prompts import Line, read_prompts
+from gcbench.data.sources import Source, inner_layouts, open_source
+from gcbench.data.unreadable import Unreadable, refuse
+
+LABEL_IDS = "_labelIds"
+"""How the names of Cityscapes' files of labelIds end."""
+
+ENDINGS = (f"_gtFine{LABEL_IDS}", LABEL_IDS, "_gtFine_labelTrainIds", "_labelTrainIds", "_gtFine_color")
+"""What a layout's name may have beyond its picture's, as in Cityscapes' tree."""
+
+PICTURE_ENDING = "_leftImg8bit"
+
+
+class Survey(NamedTuple):
+    """What the files say before any is decoded. hash: of all. sizes: pictures a size. jpeg: pictures in JPEG."""
+
+    hash: str
+    sizes: Counter[Size]
+    jpeg: int
+
+
+@dataclass(frozen=True)
+class FinishedPictures:
+    """ids: the pictures'. layout_names: the id in `layouts` of each picture's layout. prompts: its texts."""
+
+    ids: tuple[str, ...]
+    pictures: Source
+    layouts: Source | None
+    layout_names: tuple[str, ...]
+    prompts: tuple[tuple[str, ...], ...] | None
+    groups: tuple[str, ...]
+    """What is dependent: the file's own `group`, else pictures of one text, else nothing."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def named_label_ids(self) -> bool:
+        """Whether the layouts' names say that they hold Cityscapes' labelIds."""
+        return any(name.endswith(LABEL_IDS) for name in self.layout_names)
+
+    def survey(self, tick: Callable[[], object] = lambda: None) -> Survey:
+        """Hash every file and read its header.
+
+        Raises:
+            UserError: names and counts the files whose bytes or headers are damaged.
+        """
+        hashes: list[str] = []
+        sizes: Counter[Size] = Counter()
+        jpeg, broken = 0, []
+        for i, name in enumerate(self.ids):
+            try:
+                facts = self.pictures.look(name)
+                hashes.append(facts.hash)
+                sizes[facts.size] += 1
+                jpeg += facts.jpeg
+            except Unreadable as error:
+                broken.append(error)
+            if self.layouts is not None:
+                try:
+                    hashes.append(self.layouts.look(self.layout_names[i]).hash)
+                except Unreadable as error:
+                    broken.append(error)
+            tick()
+        refuse(broken, len(self))
+        return Survey(text_hash(*self.ids, *hashes), sizes, jpeg)
+
+    def read(
+        self, index: int, dataset: Dataset, size: Size | None = None, label_ids: bool = False
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Picture uint8 [H,W,3] and layout uint8 [H,W] in the dataset's ids, or None, at `size` or at their own.
+
+        label_ids: the layouts hold Cityscapes' labelIds.
+
+        Raises:
+            Unreadable: a damaged file.
+            UserError: what the layout holds does not fit the dataset or its picture.
+            LabelIds: see there.
+        """
+        picture, layout = self.picture(index), None
+        if self.layouts is not None:
+            name = self.layout_names[index]
+            layout = layout_ids(self.layouts.image(name), self.layouts.place(name), dataset, label_ids)
+            images.check_sizes(picture, layout, self.pictures.place(self.ids[index]), self.layouts.place(name))
+        if size is None:
+            return picture, layout
+        return images.resize_picture(picture, size), None if layout is None else images.resize_layout(layout, size)
+
+    def picture(self, index: int) -> np.ndarray:
+        """The picture alone at its own size, uint8 [H,W,3]. Unreadable if its file is damaged."""
+        name = self.ids[index]
+        return images.rgb(self.pictures.image(name), self.pictures.place(name))
+
+
+def read_pairs(pictures: Path, layouts: Path | None = None, prompts: Path | None = None) -> FinishedPictures:
+    """List finished pictures: a folder, zip or npz of pictures, one of layouts, a file of JSON lines.
+
+    Layouts that stand in the pictures' own npz are taken if no others are given.
+
+    Raises:
+        UserError: no pictures, or a picture, a layout or a text without its counterpart.
+    """
+    found = open_source(pictures, "picture")
+    drawn = inner_layouts(found) if layouts is None else open_source(layouts, "layout")
+    names: dict[str, str] = {}
+    lines: dict[str, Line] | None = None
+    if drawn is not None:
+        names = _by_picture(drawn.ids, found.ids, drawn.path)
+        _same(found.ids, sorted(names), found.path, drawn.path)
+    if prompts is not None:
+        lines = read_prompts(prompts)
+        _same(found.ids, sorted(lines), found.path, prompts)
+    return FinishedPictures(
+        ids=found.ids,
+        pictures=found,
+        layouts=drawn,
+        layout_names=tuple(names[name] for name in found.ids) if drawn is not None else (),
+        prompts=None if lines is None else tuple(lines[name].text for name in found.ids),
+        groups=tuple(lines[name].group or lines[name].text[0] if lines else name for name in found.ids),
+    )
+
+
+def _by_picture(layouts: Iterable[str], pictures: Iterable[str], where: Path) -> dict[str, str]:
+    """The picture's id -> its layout's: the same, or one that differs by Cityscapes' endings only."""
+    known = {name.removesuffix(PICTURE_ENDING): name for name in pictures} | {name: name for name in pictures}
+    names: dict[str, str] = {}
+    for layout in layouts:
+        stems = [layout, *(layout.removesuffix(ending) for ending in ENDINGS if layout.endswith(ending))]
+        picture = next((known[stem] for stem in stems if stem in known), layout)
+        if picture in names:
+            raise UserError(f"{where} has two layouts of {picture}, {names[picture]} and {layout}; take one out")
+        names[picture] = layout
+    return names
+
+
+def _same(mine: Sequence[str], theirs: Sequence[str], here: Path, there: Path) -> None:
+    for some, others, at, lacking in ((mine, theirs, here, there), (theirs, mine, there, here)):
+        if alone := sorted(set(some) - set(others)):
+            raise UserError(
+                f"{len(alone)} of {len(some)} entries of {at} have no counterpart in {lacking}, the first is"
+                f" {alone[0]}; add the missing ones or take these out"
+            )
