@@ -69,7 +69,10 @@ def run_training(
     recipe = recipe_of(model, evaluator, dataset, settings or {})
     if init is not None:
         card = recipe.card({})
-        start_from(recipe.weights(), load(init, kind=card.kind, name=card.name, classes=card.classes))
+        loaded = load(init, kind=card.kind, name=card.name, classes=card.classes)
+        new = start_from(recipe.weights(), loaded)
+        if new:
+            say(f"{init} lacks {len(new)} tensors of this network ({new[0]}, ...); they start fresh")
     opened = recipe.dataset
     split = opened.splits[0]
     cfg = recipe.train_config

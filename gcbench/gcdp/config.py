@@ -43,6 +43,7 @@ TINY = GCDPConfig(
         init_kernels=(3, 5),
         patch=2,
         init_to_final=True,
+        drawing_blocks=4,
     ),
     process=ProcessConfig(image_schedule="linear", image_head="v", label_weight=0.2),
     text=TextConfig(dim=64),

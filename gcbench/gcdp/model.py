@@ -33,7 +33,7 @@ class GCDP(Model):
 
     name: ClassVar[str] = "gcdp"
     guided = True
-    layouts = True
+    layouts: bool = True
 
     def __init__(self, network: TextToPair, cfg: GCDPConfig, card: checkpoint.Card, options: ModelOptions):
         self.network = network.eval().to(options.device)
@@ -143,7 +143,7 @@ class GCDP(Model):
             base = base.model_copy(update={"size": dataset.size})
         training = TINY_TRAINING if preset == "tiny" else PAPER_TRAINING
         cfg, training = apply({"model": base, "train": training}, settings)
-        return GCDPRecipe(cls.name, cfg, dataset, training)
+        return GCDPRecipe(cls.name, cfg, dataset, training, layouts=cls.layouts)
 
 
 def _choose(cfg: GCDPConfig, settings: Mapping[str, Any]) -> GCDPConfig:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from gcbench.networks.attention import (
@@ -31,6 +31,9 @@ class UNetConfig(BaseModel):
     conditioned on a low-resolution pair. patch: pixels are unshuffled patch×patch first (1 at paper size).
     init_to_final: the first convolution's output also goes to the last block (not at paper size). A small network
     needs it: the noise that the image head must name does not fit through its narrow first level.
+    drawing_blocks: residual blocks, after the last, that draw the picture from what the layout head answered: they read
+    its class probabilities beside the features (0 at paper size: both heads read the same features). A small network
+    knows the layout long before it knows how to follow it; told so, its picture keeps to the layout's outlines.
     mults, blocks, self_attention, cross_attention: one entry a level.
     """
 
@@ -58,6 +61,7 @@ class UNetConfig(BaseModel):
     lowres: bool = False
     patch: int = 1
     init_to_final: bool = False
+    drawing_blocks: int = Field(default=0, ge=0)
 
     @property
     def stride(self) -> int:
@@ -291,9 +295,15 @@ class UNet(nn.Module):
 
         self.final_res_block = resnet(dim * 2 if cfg.init_to_final else dim, dim, gca=True)
         final = dim + (pixel // 2 * cfg.patch**2 if cfg.lowres else 0)
-        self.final_conv = zero_init(nn.Conv2d(final, 3 * cfg.patch**2, 3, padding=1))
+        self.final_conv = zero_init(nn.Conv2d(dim if cfg.drawing_blocks else final, 3 * cfg.patch**2, 3, padding=1))
         if cfg.classes:
             self.final_conv_seg = zero_init(nn.Conv2d(final, cfg.classes * cfg.patch**2, 3, padding=1))
+        if cfg.drawing_blocks:
+            read = final + (cfg.classes or 0) * cfg.patch**2 + (dim if cfg.init_to_final else 0)
+            groups = cfg.model_copy(update={"groups": math.gcd(cfg.groups, read)})  # read need not be a multiple
+            first = ResnetBlock(read, dim, groups, time_dim, context_dim=None, gca=True)
+            others = (resnet(dim, dim, gca=True) for _ in range(cfg.drawing_blocks - 1))
+            self.drawing = nn.ModuleList([first, *others])
 
     def encode_text(self, embeddings: Tensor | None, mask: Tensor | None, keep: Tensor) -> Text:
         """Text for the U-Net; where `keep` [B] is false, and at padding, the learned null stands instead.
@@ -378,11 +388,28 @@ class UNet(nn.Module):
         x = self.final_res_block(x, time)
         if low is not None:
             x = torch.cat((x, low), dim=1)
-        noise, logits = self.final_conv(x), self.final_conv_seg(x) if cfg.classes else None
+        logits = self.final_conv_seg(x) if cfg.classes else None
+        if cfg.drawing_blocks:
+            x = self.draw(x, logits, first_map if cfg.init_to_final else None, time)
+        noise = self.final_conv(x)
         if cfg.patch > 1:
             noise = F.pixel_shuffle(noise, cfg.patch)
             logits = None if logits is None else F.pixel_shuffle(logits, cfg.patch)
         return Prediction(noise, logits)
+
+    def draw(self, x: Tensor, logits: Tensor | None, first_map: Tensor | None, time: Tensor) -> Tensor:
+        """Features [B,dim,H/patch,W/patch] of the picture, given the layout head's answer. No gradient goes through
+        that answer: the layout is learnt from layouts alone."""
+        read = [x]
+        if logits is not None:
+            classes = logits.detach().float().unflatten(1, (self.cfg.classes, self.cfg.patch**2))
+            read.append(classes.softmax(dim=1).flatten(1, 2).to(x.dtype))  # [B,K·patch²,H/patch,W/patch]
+        if first_map is not None:
+            read.append(first_map)
+        x = torch.cat(read, dim=1)
+        for block in self.drawing:
+            x = block(x, time)
+        return x
 
 
 def zero_init(conv: nn.Conv2d) -> nn.Conv2d:

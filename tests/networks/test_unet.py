@@ -187,6 +187,8 @@ def test_an_unconditional_network_lacks_only_what_reads_words() -> None:
         ({"classes": None, "lowres": True}, (8, 12)),
         ({"classes": 5, "text_dim": 6, "patch": 2}, (16, 8)),
         ({"classes": 5, "text_dim": 6, "patch": 2, "lowres": True}, (16, 8)),
+        ({"classes": 5, "text_dim": 6, "patch": 2, "init_to_final": True, "drawing_blocks": 2}, (16, 8)),
+        ({"classes": None, "text_dim": 6, "patch": 2, "init_to_final": True, "drawing_blocks": 1}, (16, 8)),
     ],
 )
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -290,6 +292,27 @@ def test_patches_keep_pixels_in_place() -> None:
     for a, b in ((before.noise, after.noise), (before.logits, after.logits)):
         change = (a - b).abs().sum((0, 1))
         assert change[near].mean() > 3 * change[~near].mean()
+
+
+def test_drawing_blocks_read_the_layout_heads_answer() -> None:
+    """The picture changes with that answer alone, at the pixel's own place; and its loss does not reach the answer."""
+    net = awake(tiny(classes=5, patch=2, init_to_final=True, drawing_blocks=2)).eval()
+    image, layout, log_snr = inputs(size=(16, 32))
+    before = net(image, layout, log_snr)
+
+    def answer(module: torch.nn.Module, given: object, logits: Tensor) -> Tensor:
+        pixels = torch.nn.functional.pixel_shuffle(logits, 2).clone()
+        pixels[:, 3, 4:8, 20:24] += 30  # class 3 is sure there
+        return torch.nn.functional.pixel_unshuffle(pixels, 2)
+
+    handle = net.final_conv_seg.register_forward_hook(answer)
+    after = net(image, layout, log_snr)
+    handle.remove()
+    change = (after.noise - before.noise).abs().sum(1)  # [B,H,W]
+    assert change[:, 4:8, 20:24].mean() > 3 * change[:, :, :10].mean()
+    before.noise.square().sum().backward()
+    assert net.final_conv_seg.weight.grad is None
+    assert net.drawing[0].block1.project.weight.grad is not None
 
 
 # ------------------------------------------------------------------------------------------------ text
