@@ -18,6 +18,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Datasets: what is here, whether it is whole, copies in other forms.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+weights_app = typer.Typer(help="Official weights of the evaluators: what is here, getting it.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
 
 Data = Annotated[str, typer.Option("--dataset", help="A dataset's name, or a folder with a dataset.toml.")]
 ModelName = Annotated[str, typer.Option("--model", help="A model's name, or file.py:Class.")]
@@ -112,9 +114,11 @@ def sweep(
 
 @app.command()
 def evaluate(
-    images: Annotated[Path, typer.Option(help="A folder of PNG or JPEG pictures.")],
+    images: Annotated[Path, typer.Option(help="A folder or .zip of PNG or JPEG pictures, or an .npz.")],
     dataset: Data = "streets",
-    layouts: Annotated[Path | None, typer.Option(help="A folder of layouts, STEM.png, 8-bit class ids.")] = None,
+    layouts: Annotated[
+        Path | None, typer.Option(help="Folder, .zip or .npz of layouts: class ids, or the dataset's colours.")
+    ] = None,
     prompts: Annotated[Path | None, typer.Option(help='JSON lines {"file_name": …, "text": [ … ]}.')] = None,
     derived_by: Annotated[str | None, typer.Option(help="The segmenter that made the layouts, if one did.")] = None,
     split: Split = None,
@@ -122,6 +126,9 @@ def evaluate(
     evaluator: Judges = None,
     size: Size = None,
     name: Annotated[str | None, typer.Option(help="What to call the pictures; the folder's name by default.")] = None,
+    self_check: Annotated[
+        bool, typer.Option("--self-check", help="Measure the evaluators on all real pairs of the split first.")
+    ] = False,
     out: Out = None,
     fresh: Fresh = False,
     device: Device = "auto",
@@ -143,6 +150,7 @@ def evaluate(
         name=name,
         out=out,
         fresh=fresh,
+        check=self_check,
         device=settle(device),
     )
     show(record, json)
@@ -220,6 +228,70 @@ def train(
 
 
 @app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="A run directory, or its record.json.")],
+    run_b: Annotated[Path, typer.Argument(help="Another.")],
+    guidance: Annotated[
+        str | None, typer.Option(help="One scale, or `best`: each run's own; by default every scale of both.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON, and nothing else.")] = False,
+) -> None:
+    """The difference of two runs, number by number, with interval and p-value; runs of one protocol only."""
+    from gcbench.bench.compare import compare as run
+    from gcbench.bench.compare import print_comparison
+
+    found = run(run_a, run_b, guidance=guidance)
+    if json:
+        typer.echo(found.model_dump_json(indent=1))
+    else:
+        print_comparison(found)
+
+
+@app.command()
+def regress(
+    suite: Annotated[str | None, typer.Option(help="One of the bundled baselines; all by default.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="Your own: runs of `sweep --keep-samples`, or a folder.")] = None,
+    rescore: Annotated[
+        Path | None, typer.Option(help="As --runs, but only score the stored samples; generate nothing.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Where the record's model is now: file.py:Class.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Where the record's dataset is now.")] = None,
+    checkpoint: Checkpoint = None,
+    evaluator: Judges = None,
+    set_: Choices = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
+    summary: Annotated[
+        Path | None, typer.Option(envvar="GITHUB_STEP_SUMMARY", help="Append a Markdown summary here.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Measure recorded runs again; exit code 1 if a number no longer holds.
+
+    Stored samples must score the same to 1e-6, samples made anew within one standard error.
+    """
+    from gcbench.bench.regress import regress as run
+    from gcbench.bench.regress_report import print_report
+    from gcbench.core.settings import read_settings
+
+    report = run(
+        suite,
+        runs=runs,
+        rescore=rescore,
+        model=model,
+        dataset=dataset,
+        checkpoint=checkpoint,
+        evaluators=evaluator or (),
+        settings=read_settings(None, set_ or ()),
+        junit=junit,
+        summary=summary,
+        device=settle(device),
+    )
+    print_report(report)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def table1(
     dataset: Annotated[str, typer.Option(help="Our measured rows are those of this dataset.")] = "cityscapes",
     format: Annotated[str, typer.Option(help="rich, md, latex, csv or json.")] = "rich",
@@ -243,11 +315,12 @@ def list_(what: Annotated[str, typer.Argument(help="models, metrics, datasets or
 def bench(
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     sweep: Annotated[bool, typer.Option("--sweep", help="Also time the default sweep, in minutes.")] = False,
+    judges: Annotated[bool, typer.Option("--judges", help="Also time the evaluators and distances.")] = False,
 ) -> None:
     """Time the parts whose speed is promised, each beside the way it is compared with, in one run."""
     from gcbench.bench.timing import run
 
-    run(json, sweep)
+    run(json, sweep, judges)
 
 
 @data_app.command("list")
@@ -307,6 +380,38 @@ def data_nearest(
     from gcbench.bench.nearest import report
 
     report(dataset, images, out)
+
+
+@weights_app.command("list")
+def weights_list() -> None:
+    """The files that can be had, their licences, and which of them are here."""
+    from gcbench.bench.weights_commands import list_weights
+
+    list_weights()
+
+
+@weights_app.command("fetch")
+def weights_fetch(
+    name: Annotated[str, typer.Argument(help="A name of `gcbench weights list`.")],
+    from_: Annotated[
+        Path | None, typer.Option("--from", help="Take this copy of the file, instead of a download.")
+    ] = None,
+) -> None:
+    """Download a file, verify it and put it into its place; a cut download goes on where it stopped."""
+    from gcbench.bench.weights_commands import fetch
+
+    fetch(name, from_)
+
+
+@weights_app.command("check")
+def weights_check(
+    names: Annotated[list[str] | None, typer.Argument(help="Names; by default, all that are here.")] = None,
+) -> None:
+    """Verify files and load them, without running what they hold; exit code 2 if one is broken."""
+    from gcbench.bench.weights_commands import check
+
+    if not check(names or ()):
+        raise UserError("not all of these weights can be used; see above, and `gcbench weights fetch NAME`")
 
 
 def fail(message: object) -> NoReturn:

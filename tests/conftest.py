@@ -20,8 +20,8 @@ from gcbench.core.contracts import Dataset, Evaluator
 from gcbench.core.recipe import TrainConfig
 from gcbench.core.samples import Features
 from gcbench.data.find import open_dataset
-from gcbench.evaluators.segmenter import SegmenterConfig
 from gcbench.evaluators.segmenter_training import SegmenterRecipe
+from gcbench.evaluators.trained_segmenter import SegmenterConfig
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.training import GCDPRecipe
 
@@ -131,6 +131,13 @@ class Result(NamedTuple):
 
 
 Cli = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Features of real pictures are kept in the test's own folder."""
+    monkeypatch.setenv("GCBENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture
@@ -292,7 +299,7 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> None:
     def open_judges(dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], device: str) -> Judges:
         return Judges({"segmenter": Oracle(dataset)}, {})
 
-    for module in ("sweep", "evaluate"):
+    for module in ("sweep", "evaluate", "regress"):
         monkeypatch.setattr(f"gcbench.bench.{module}.open_judges", open_judges)
 
 

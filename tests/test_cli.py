@@ -66,7 +66,9 @@ def test_usage_errors(cli: Cli, arguments: list[str]) -> None:
     assert "Traceback" not in result.err
 
 
-@pytest.mark.parametrize("command", ["sweep", "evaluate", "sample", "train", "table1", "list", "data export"])
+@pytest.mark.parametrize(
+    "command", ["sweep", "evaluate", "sample", "train", "table1", "compare", "regress", "list", "data export"]
+)
 def test_every_command_has_help(cli: Cli, command: str) -> None:
     result = cli(*command.split(), "--help")
     assert result.code == 0

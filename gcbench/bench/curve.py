@@ -56,7 +56,7 @@ def draw(record: Record, folder: Path) -> None:
 
 
 def _trade_off(record: Record, panel: Axes, x: str, y: str) -> None:
-    heads = titles([x, y])
+    heads = titles([x, y], record.protocol.n)
     points = sorted(record.points, key=lambda point: point.guidance or 0)
     xs = [value(point.scores[x]) for point in points]
     ys = [value(point.scores[y]) for point in points]

@@ -19,7 +19,7 @@ def list_datasets() -> None:
     """The registered datasets, and where data is looked for."""
     show("datasets")
     root = os.environ.get("GCBENCH_DATA")
-    say(f"Data is looked for in $GCBENCH_DATA ({root or 'not set'})/<dataset>; streets needs none.")
+    say(f"Data is looked for in $GCBENCH_DATA ({root or 'not set'})/<dataset>; streets and faces need none.")
 
 
 def check(name: str, sample: int) -> bool:

@@ -1,25 +1,34 @@
-"""Evaluate finished pictures: a folder of images, with layouts and prompts where there are any."""
+"""Evaluate finished pictures: a folder, zip or npz of images, with layouts and prompts where there are any.
+
+A picture is decoded once, when it is judged; what its bytes and its header say is looked at before. The user's pictures
+are judged before the real ones, so that a damaged one costs no longer wait than it must.
+"""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from gcbench.bench.cautions import cautions
 from gcbench.bench.console import Bar, say
 from gcbench.bench.judging import BATCH, Scoring, measure_real, open_judges
 from gcbench.bench.opening import check_device, evaluation_split, metric_names, parse_size
 from gcbench.bench.provenance import provenance
 from gcbench.bench.rundir import RunDirectory
-from gcbench.core.contracts import Dataset, Size
+from gcbench.bench.self_check import self_check
+from gcbench.bench.stages import Stages
+from gcbench.core.contracts import Dataset, Metric, Size
 from gcbench.core.errors import UserError
-from gcbench.core.files import file_hash, text_hash
+from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Record
 from gcbench.core.samples import Samples
 from gcbench.data.find import open_dataset
-from gcbench.data.folder import FinishedPictures, read_pairs
+from gcbench.data.finished import FinishedPictures, read_pairs
+from gcbench.data.layouts import LabelIds, has_label_ids
+from gcbench.data.unreadable import Unreadable, refuse
 
 
 def evaluate(
@@ -36,16 +45,19 @@ def evaluate(
     name: str | None = None,
     out: Path | None = None,
     fresh: bool = False,
+    check: bool = False,
     device: str = "cpu",
 ) -> Record:
-    """Measure the pictures in the folder `images` against a split of `dataset`; write and return the record.
+    """Measure the pictures in the folder, zip or npz `images` against a split of `dataset`; return the written record.
 
-    layouts: a folder of 8-bit class ids, STEM.png for each picture's STEM. prompts: lines of file_name and text.
-    derived_by: the segmenter that made the layouts, if a generator did not: mIoU is refused then. Pictures of another
-    size are brought to the dataset's by the box filter, layouts by the nearest neighbour.
+    layouts: class ids or colours of the dataset's palette, STEM.png for each picture's STEM, or an npz; an npz of
+    pictures may hold them itself. prompts: lines of file_name and text. derived_by: the segmenter that made the
+    layouts, if a generator did not: mIoU is refused then. Pictures of another size are brought to the dataset's by the
+    box filter, layouts by the nearest neighbour. check: measure the evaluators on all real pairs of the split first
+    (`--self-check`).
 
     Raises:
-        UserError: an empty or unpaired folder, an unreadable file, ids that the dataset lacks, ...
+        UserError: an empty or unpaired source, unreadable files, ids or colours that the dataset lacks, ...
     """
     began = time.perf_counter()
     names = metric_names(metrics)
@@ -60,12 +72,14 @@ def evaluate(
     folder = RunDirectory(out or Path("runs") / f"evaluate-{name}", fresh)
     judges = open_judges(opened, names, evaluators, device)
     scoring = Scoring(opened, names, judges)
-    with Bar("reading pictures", len(found)) as bar:
-        files = read_through(found, opened, bar)
+    stages = Stages()
+    with stages("read"), Bar("reading pictures", len(found)) as bar:
+        survey = found.survey(bar.advance)
+    warnings = cautions(survey, opened, split, target)
     texts = [] if found.prompts is None else [text for one in found.prompts for text in one[:1]]
     planned = Record(
         kind="evaluate",
-        model=ModelInfo(name=name, weights=None, note=f"finished pictures, {len(found)}, files {files}"),
+        model=ModelInfo(name=name, weights=None, note=f"finished pictures, {len(found)}, files {survey.hash}"),
         protocol=Protocol(
             dataset=opened.name,
             dataset_version=opened.version,
@@ -80,60 +94,105 @@ def evaluate(
         ),
         provenance=provenance(device),
     )
-    folder.resume(planned, names)  # refuses a directory that holds another run
+    if not fresh:
+        folder.resume(planned, names)  # refuses a directory that holds another run
     say(f"{len(found)} pictures of {images} against {opened.name}/{split}: {', '.join(names)}. Run: {folder.path}")
     for skipped, reason in scoring.missing.items():
         say(f"{skipped} will be skipped: {reason}")
-    with Bar("judging real pictures", len(opened.ids(split))) as bar:
+    if layouts is None and found.layouts is not None:
+        say(f"The layouts are those that {images} holds itself.")
+    for line in warnings:
+        say(f"Warning: {line}.")
+    checked = None
+    if check:
+        with stages("self-check"), Bar("checking the evaluators", len(opened.ids(split))) as bar:
+            checked = self_check(opened, split, target, judges, bar.advance)
+    source = f"derived:{derived_by}" if derived_by else "generated"
+    label_ids = found.named_label_ids and has_label_ids(opened)
+    try:
+        scored = judge_pictures(scoring, found, opened, target, source, label_ids, stages)
+    except LabelIds as found_out:  # seldom late: nearly every real layout shows it
+        label_ids = True
+        say(f"The layouts are Cityscapes' labelIds, not train ids: {found_out.sign}. They are read anew.")
+        scored = judge_pictures(scoring, found, opened, target, source, label_ids, stages)
+    if label_ids:
+        warnings.append("the layouts are Cityscapes' labelIds and were mapped to train ids")
+        say(f"Warning: {warnings[-1]}.")
+    if fresh:
+        folder.resume(planned, names)  # clears the directory, now that every picture is known to be whole
+    with stages("real"), Bar("judging real pictures", len(opened.ids(split))) as bar:
         chosen = list(range(min(len(found), len(opened.ids(split)))))
         bounds = measure_real(scoring, opened, split, target, chosen, bar.advance)
-    scored = scoring.start()
-    source = f"derived:{derived_by}" if derived_by else "generated"
-    with Bar("judging pictures", len(found)) as bar:
-        for start in range(0, len(found), BATCH):
-            samples = read_samples(found, range(start, min(start + BATCH, len(found))), opened, target, source)
-            scoring.update(scored, samples)
-            bar.advance(len(samples))
-    record = planned.model_copy(update={"ceiling": bounds.ceiling, "floor": bounds.floor})
-    record.points = [Point(scores=scoring.finish(scored))]
-    seconds = {"evaluate": round(time.perf_counter() - began, 3)}
-    record.provenance = record.provenance.model_copy(update={"seconds": seconds})
+    record = planned.model_copy(update={"ceiling": bounds.ceiling, "floor": bounds.floor, "self_check": checked})
+    with stages("score"):
+        scores = scoring.finish(scored)
+    spent = stages.rounded()
+    real: dict[str, float] = {name: spent.pop(name) for name in ("self-check", "real") if name in spent}
+    real |= {"evaluate": round(time.perf_counter() - began, 3)}
+    record.points = [Point(scores=scores, seconds=spent)]
+    record.provenance = record.provenance.model_copy(update={"seconds": real, "warnings": warnings})
     rows: dict[tuple[str, str], dict[str, float | None]] = {("", sample): {} for sample in found.ids}
     for metric in scored.values():
         for column, values in metric.per_sample().items():
             for sample, value in values.items():
                 rows[("", sample)][column] = value
-    folder.write(record, rows)
+    folder.write(record, rows, dict(zip(found.ids, found.groups, strict=True)))
     return record
 
 
 def folder_name(images: Path) -> str:
-    """What pictures are called without --name: their folder, or the one around it if that is just `images`."""
+    """What pictures are called without --name: their file or folder, or the one around it if that is just `images`."""
     path = Path(images).resolve()
+    if path.suffix.lower() in (".zip", ".npz"):
+        return path.stem
     return path.parent.name if path.name == "images" and path.parent.name else path.name
 
 
-def read_through(found: FinishedPictures, dataset: Dataset, bar: Bar) -> str:
-    """Read every file once, so that a broken one is known before the long work; the hash of all of them."""
-    hashes = []
-    for i, picture in enumerate(found.pictures):
-        found.read(i, len(dataset.classes), dataset.void)
-        hashes.append(file_hash(picture))
-        if found.layouts is not None:
-            hashes.append(file_hash(found.layouts[i]))
-        bar.advance()
-    return text_hash(*found.ids, *hashes)
+def judge_pictures(
+    scoring: Scoring,
+    found: FinishedPictures,
+    dataset: Dataset,
+    size: Size,
+    source: str,
+    label_ids: bool,
+    stages: Stages,
+) -> dict[str, Metric]:
+    """The metrics with all finished pictures in them."""
+    scored = scoring.start()
+    with Bar("judging pictures", len(found)) as bar:
+        for samples in stages.each("read", read_samples(found, dataset, size, source, label_ids)):
+            with stages("judge"):
+                scoring.update(scored, samples)
+            bar.advance(len(samples))
+    return scored
 
 
-def read_samples(found: FinishedPictures, indices: range, dataset: Dataset, size: Size, source: str) -> Samples:
-    """A batch of finished pictures at `size`."""
-    read = [found.read(i, len(dataset.classes), dataset.void, size) for i in indices]
-    drawn = [layout for _, layout in read if layout is not None]
-    return Samples(
-        torch.from_numpy(np.stack([picture for picture, _ in read])).permute(0, 3, 1, 2).contiguous(),
-        torch.from_numpy(np.stack(drawn)).long() if drawn else None,
-        source if drawn else None,
-        None if found.prompts is None else tuple(found.prompts[i][0] for i in indices),
-        tuple(found.ids[i] for i in indices),
-        tuple(found.groups[i] for i in indices),
-    )
+def read_samples(
+    found: FinishedPictures, dataset: Dataset, size: Size, source: str, label_ids: bool = False
+) -> Iterator[Samples]:
+    """Batches of finished pictures at `size`. After the first damaged one the rest is only looked through.
+
+    Raises:
+        UserError: names and counts the damaged ones, at the end.
+    """
+    broken: list[Unreadable] = []
+    for start in range(0, len(found), BATCH):
+        indices = range(start, min(start + BATCH, len(found)))
+        read = []
+        for i in indices:
+            try:
+                read.append(found.read(i, dataset, size, label_ids))
+            except Unreadable as error:
+                broken.append(error)
+        if broken:
+            continue
+        drawn = [layout for _, layout in read if layout is not None]
+        yield Samples(
+            torch.from_numpy(np.stack([picture for picture, _ in read])).permute(0, 3, 1, 2).contiguous(),
+            torch.from_numpy(np.stack(drawn)).long() if drawn else None,
+            source if drawn else None,
+            None if found.prompts is None else tuple(found.prompts[i][0] for i in indices),
+            tuple(found.ids[i] for i in indices),
+            tuple(found.groups[i] for i in indices),
+        )
+    refuse(broken, len(found))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from gcbench.bench.feature_cache import ReferenceFeatures
 from gcbench.core.contracts import Dataset, Evaluator, Metric, Size, Task
 from gcbench.core.errors import UserError
 from gcbench.core.registry import registry
@@ -26,7 +27,13 @@ class Judges(NamedTuple):
     missing: dict[str, str]
 
     def features(self, samples: Samples) -> dict[str, Features]:
-        return {role: judge(samples.images) for role, judge in self.evaluators.items()}
+        """What every evaluator says of the samples: each picture and each text goes through a network once."""
+        return self.reread({role: judge(samples.images) for role, judge in self.evaluators.items()}, samples.prompts)
+
+    def reread(self, features: Mapping[str, Features], prompts: Sequence[str] | None) -> dict[str, Features]:
+        """The same pictures' features beside those of other prompts."""
+        read = {role: judge.read(prompts) if prompts else None for role, judge in self.evaluators.items()}
+        return {role: replace(one, texts=read[role]) for role, one in features.items()}
 
 
 def open_judges(dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], device: str) -> Judges:
@@ -59,7 +66,7 @@ class Scoring:
     """The metrics of a run: their references, and fresh instances for each set of samples."""
 
     def __init__(self, dataset: Dataset, names: Sequence[str], judges: Judges):
-        self.task = Task(dataset.classes, dataset.void, dataset.aliases)
+        self.task = Task(dataset.classes, dataset.void, dataset.aliases, dataset.attributes, dataset.attribute_words)
         self.judges = judges
         self.metrics: dict[str, Metric] = {}
         self.missing: dict[str, str] = {}
@@ -132,13 +139,20 @@ def held_out(groups: Sequence[str], n: int) -> tuple[list[int], list[int]]:
 
 
 def measure_real(
-    scoring: Scoring, dataset: Dataset, split: str, size: Size, chosen: Sequence[int], tick: Tick = lambda count: None
+    scoring: Scoring,
+    dataset: Dataset,
+    split: str,
+    size: Size,
+    chosen: Sequence[int],
+    tick: Tick = lambda count: None,
+    cached: bool = True,
 ) -> Bounds:
     """Fill the metrics' references with the whole split, and measure ceiling and floor, in one pass over it.
 
     Ceiling: the `chosen` pictures with their own captions and layouts. For metrics with a reference: as many pictures,
     at most half of the groups, against the pictures of the other groups, so that nothing dependent stands on both
-    sides. Floor: the chosen pictures with captions and layouts permuted among them.
+    sides. Floor: the chosen pictures with captions and layouts permuted among them. cached: whether what evaluators
+    said of the split before may be used again.
     """
     groups = dataset.groups(split)
     if len(groups) < 4:
@@ -151,26 +165,28 @@ def measure_real(
     )  # none keeps its own
     ceiling = {name: type(metric)(scoring.task) for name, metric in scoring.metrics.items()}
     floor = {name: metric.fresh() for name, metric in ceiling.items() if pairs_matter(metric)}
-    for start, places in batches(range(len(groups)), BATCH):
-        samples = real_samples(dataset, split, places, size, start)
-        features = scoring.judges.features(samples)
+    with ReferenceFeatures(dataset, split, size, scoring.judges.evaluators, cached) as kept:
+        for start, places in batches(range(len(groups)), BATCH):
+            samples = real_samples(dataset, split, places, size, start)
+            features = scoring.judges.reread(kept.features(places, samples), samples.prompts)
 
-        def part(of: Collection[int], places: Sequence[int] = places) -> list[int]:
-            return [row for row, place in enumerate(places) if place in of]
+            def part(of: Collection[int], places: Sequence[int] = places) -> list[int]:
+                return [row for row, place in enumerate(places) if place in of]
 
-        for name, metric in scoring.metrics.items():
-            if "reference" not in metric.needs:
-                _add(ceiling[name].update, samples, features, part(swap))
-                continue
-            metric.update_reference(samples, features)
-            _add(ceiling[name].update_reference, samples, features, part(rest))
-            _add(ceiling[name].update, samples, features, part(held))
-        if floor and (rows := part(swap)):
-            others = real_samples(dataset, split, [swap[places[row]] for row in rows], size)
-            mixed = replace(samples.take(rows), prompts=others.prompts, layouts=others.layouts)
-            for metric in floor.values():
-                _add(metric.update, mixed, {role: one.take(rows) for role, one in features.items()}, range(len(rows)))
-        tick(len(places))
+            for name, metric in scoring.metrics.items():
+                if "reference" not in metric.needs:
+                    _add(ceiling[name].update, samples, features, part(swap))
+                    continue
+                metric.update_reference(samples, features)
+                _add(ceiling[name].update_reference, samples, features, part(rest))
+                _add(ceiling[name].update, samples, features, part(held))
+            if floor and (rows := part(swap)):
+                others = real_samples(dataset, split, [swap[places[row]] for row in rows], size)
+                mixed = replace(samples.take(rows), prompts=others.prompts, layouts=others.layouts)
+                reread = scoring.judges.reread({role: one.take(rows) for role, one in features.items()}, mixed.prompts)
+                for metric in floor.values():
+                    _add(metric.update, mixed, reread, range(len(rows)))
+            tick(len(places))
     missing = {name: Score.skipped(reason) for name, reason in scoring.missing.items()}
     lowest = {
         name: floor[name].compute() if name in floor else Score.skipped("pairing does not enter this metric")

@@ -20,7 +20,7 @@ def show(kind: str) -> None:
         "evaluators": ("what it does",),
     }[kind]
     for head in ("name", *heads, "from"):
-        table.add_column(head)
+        table.add_column(head, no_wrap=head == "name")
     for name in found:
         table.add_row(name, *_cells(kind, name), found.origin(name))
     Console(highlight=False).print(table)

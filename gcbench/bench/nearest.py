@@ -13,7 +13,7 @@ from gcbench.bench.console import Bar
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.files import write_text
 from gcbench.data.find import open_dataset
-from gcbench.data.folder import read_pairs
+from gcbench.data.finished import read_pairs
 from gcbench.data.images import resize_picture
 
 SHRINK = 4
@@ -58,7 +58,7 @@ def report(name: str, images: Path, out: Path | None = None) -> dict[str, dict[s
     dataset = open_dataset(name)
     size, (train, held) = dataset.size, (dataset.splits[0], dataset.splits[-1])
     found = read_pairs(images)
-    made = vectors([found.read(i, len(dataset.classes), dataset.void, size)[0] for i in range(len(found))], size)
+    made = vectors([found.picture(i) for i in range(len(found))], size)
     with Bar("reading pictures", len(dataset.ids(train)) + len(dataset.ids(held))) as bar:
         shown, unshown = split_pictures(dataset, train, size, bar), split_pictures(dataset, held, size, bar)
     # a split with more pictures has nearer ones: both are compared at the smaller number, evenly spaced

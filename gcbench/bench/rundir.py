@@ -3,6 +3,7 @@
 import csv
 import io
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from gcbench.bench.curve import draw
@@ -13,8 +14,14 @@ from gcbench.core.record import Record
 
 RECORD, SCORES, SAMPLES, KEPT, PROBE = "record.json", "scores.csv", "per_sample.csv", "samples", ".probe"
 
+REGRESSION = "regression"
+"""In results/measured/, where the small runs lie that `gcbench regress` measures again: no results to be read."""
+
 Rows = dict[tuple[str, str], dict[str, float | None]]
 """(guidance, sample id) -> column -> value."""
+
+GROUP = "group"
+"""The column that names what a sample depends on."""
 
 
 class RunDirectory:
@@ -66,30 +73,42 @@ class RunDirectory:
         rows: Rows = {}
         if path.exists():
             try:
-                with open(path, newline="") as stream:
+                with open(path, newline="", encoding="utf-8") as stream:
                     for row in csv.DictReader(stream):
                         key = (row.pop("guidance"), row.pop("id"))
+                        row.pop(GROUP, None)
                         rows[key] = {name: float(value) if value else None for name, value in row.items()}
             except (OSError, KeyError, TypeError, ValueError, csv.Error):
                 raise UserError(f"{path} is damaged; put it back as it was, or add --fresh to start anew") from None
         return rows
 
-    def write(self, record: Record, rows: Rows) -> None:
-        """Everything, atomically file by file: samples, scores, curve, then the record."""
-        write_text(self.path / SAMPLES, samples_csv(rows))
+    def read_groups(self) -> dict[str, str]:
+        """Sample id -> group, from per_sample.csv; empty if it is not there or names no groups (it did not always)."""
+        path = self.path / SAMPLES
+        if not path.exists():
+            return {}
+        try:
+            with open(path, newline="", encoding="utf-8") as stream:
+                return {row["id"]: row[GROUP] for row in csv.DictReader(stream) if row.get(GROUP) is not None}
+        except (OSError, KeyError, UnicodeDecodeError, csv.Error):
+            raise UserError(f"{path} is damaged; put it back as it was, or measure again with --fresh") from None
+
+    def write(self, record: Record, rows: Rows, groups: Mapping[str, str]) -> None:
+        """Everything, atomically file by file: samples, scores, curve, then the record. groups: by sample id."""
+        write_text(self.path / SAMPLES, samples_csv(rows, groups))
         write_scores(record, self.path / SCORES)
         draw(record, self.path)
         record.write(self.path / RECORD)
 
 
-def samples_csv(rows: Rows) -> str:
+def samples_csv(rows: Rows, groups: Mapping[str, str]) -> str:
     names = list(dict.fromkeys(name for values in rows.values() for name in values))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["guidance", "id", *names])
+    writer.writerow(["guidance", "id", GROUP, *names])
     for (guidance, sample), values in sorted(rows.items(), key=lambda item: (_number(item[0][0]), item[0][1])):
         cells = (values.get(name) for name in names)
-        writer.writerow([guidance, sample, *("" if v is None else repr(v) for v in cells)])
+        writer.writerow([guidance, sample, groups[sample], *("" if v is None else repr(v) for v in cells)])
     return out.getvalue()
 
 

@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from gcbench.bench.opening import (
     open_model,
     parse_size,
 )
-from gcbench.bench.points import choose_prompts, measure_point, sample_ids
+from gcbench.bench.points import Prompts, choose_prompts, measure_point, sample_ids
 from gcbench.bench.provenance import provenance
 from gcbench.bench.rundir import KEPT, SAMPLES, Rows, RunDirectory
 from gcbench.bench.train import run_training
@@ -86,39 +86,18 @@ def sweep(
     if train and checkpoint is None:
         checkpoint = trained(model, dataset, device)
     options = ModelOptions(checkpoint, device, precision, steps, settings or {})  # type: ignore[arg-type]
-    generator = open_model(model, opened, options)
-    target = parse_size(size) or generator.size or opened.size
-    judges = open_judges(opened, names, evaluators, device)
-    scoring = Scoring(opened, names, judges)
-    prompts = choose_prompts(opened, split, n)
-    points: list[float | None] = list(scales) if generator.guided else [None]
-
-    planned = Record(
-        kind="sweep",
-        model=model_info(model, generator),
-        protocol=Protocol(
-            dataset=opened.name,
-            dataset_version=opened.version,
-            split=split,
-            n=n,
-            size=target,
-            resize=opened.resize,
-            evaluators={role: judge.id for role, judge in judges.evaluators.items()},
-            thresholds=scoring.thresholds,
-            prompts=text_hash(*prompts.texts) if generator.conditional else None,
-            seed=seed,
-            sampler=dict(generator.sampler()),
-            reference_n=len(opened.ids(split)),
-        ),
-        provenance=provenance(device),
+    generator, scoring, prompts, planned = prepare(
+        model, opened, split, names, options, n=n, seed=seed, size=parse_size(size), evaluators=evaluators
     )
+    target, judges = planned.protocol.size, scoring.judges
+    points: list[float | None] = list(scales) if generator.guided else [None]
     record = folder.resume(planned, names)
     rows = folder.read_samples() if record.points else {}
     if any((_key(point.guidance), name) not in rows for point in record.points for name in sample_ids(n)):
         raise UserError(
             f"{folder.path / SAMPLES} lacks rows that its record.json has points of; add --fresh to start anew"
         )
-    if keep_samples and any(not (folder.path / KEPT / _folder(point.guidance)).is_dir() for point in record.points):
+    if keep_samples and any(not kept_folder(folder.path, point.guidance).is_dir() for point in record.points):
         raise UserError(f"{folder.path} holds points whose samples were not kept; add --fresh to make them again")
     done = {point.guidance for point in record.points}
     todo = [scale for scale in points if scale not in done]
@@ -146,7 +125,7 @@ def sweep(
             bounds = measure_real(scoring, opened, split, target, prompts.rows, bar.advance)
         record.ceiling, record.floor = bounds.ceiling, bounds.floor
         seconds["real"] = round(time.perf_counter() - start, 3)
-    groups = dict(zip(sample_ids(n), prompts.groups, strict=True))
+    groups = dict(zip(sample_ids(n), prompts.groups if generator.conditional else sample_ids(n), strict=True))
     with Bar("generating and judging", n * len(todo)) as bar:
         for scale in todo:
             if until_saturation and saturated(record.points, rows, groups):
@@ -164,7 +143,7 @@ def sweep(
                 tick=bar.advance,
             )
             if keep_samples:
-                kept = folder.path / KEPT / _folder(scale)
+                kept = kept_folder(folder.path, scale)
                 shutil.rmtree(kept, ignore_errors=True)  # of a run that --fresh replaces, or stopped before its record
                 write_samples(kept, measured.kept, opened)
             record.points = sorted([*record.points, measured.point], key=lambda point: point.guidance or 0)
@@ -172,9 +151,82 @@ def sweep(
             pareto.mark(record)
             seconds["sweep"] = round(time.perf_counter() - began, 3)
             record.provenance = record.provenance.model_copy(update={"seconds": seconds})
-            folder.write(record, rows)
+            folder.write(record, rows, groups)
             say(_line(measured.point))
     return record
+
+
+class Prepared(NamedTuple):
+    """What a sweep works with. record: its protocol, model and provenance, without points."""
+
+    model: Model
+    scoring: Scoring
+    prompts: Prompts
+    record: Record
+
+
+def prepare(
+    model: str,
+    dataset: Dataset,
+    split: str,
+    metrics: Sequence[str],
+    options: ModelOptions,
+    *,
+    n: int,
+    seed: int,
+    size: Size | None,
+    evaluators: Sequence[str],
+) -> Prepared:
+    """Open model and evaluators and say under which protocol they will be measured.
+
+    Raises:
+        UserError: anything of these that the caller must mend.
+    """
+    generator = open_model(model, dataset, options)
+    judges = open_judges(dataset, metrics, evaluators, options.device)
+    scoring = Scoring(dataset, metrics, judges)
+    prompts = choose_prompts(dataset, split, n)
+    protocol = protocol_of(
+        dataset,
+        split,
+        scoring,
+        prompts if generator.conditional else None,
+        n=n,
+        size=size or generator.size or dataset.size,
+        seed=seed,
+        sampler=generator.sampler(),
+    )
+    info = model_info(model, generator)
+    record = Record(kind="sweep", model=info, protocol=protocol, provenance=provenance(options.device))
+    return Prepared(generator, scoring, prompts, record)
+
+
+def protocol_of(
+    dataset: Dataset,
+    split: str,
+    scoring: Scoring,
+    prompts: Prompts | None,
+    *,
+    n: int,
+    size: Size,
+    seed: int | None,
+    sampler: Mapping[str, float | str],
+) -> Protocol:
+    """The protocol of samples made from `prompts` (None: without texts) and scored by `scoring`."""
+    return Protocol(
+        dataset=dataset.name,
+        dataset_version=dataset.version,
+        split=split,
+        n=n,
+        size=size,
+        resize=dataset.resize,
+        evaluators={role: judge.id for role, judge in scoring.judges.evaluators.items()},
+        thresholds=scoring.thresholds,
+        prompts=text_hash(*prompts.texts) if prompts is not None else None,
+        seed=seed,
+        sampler=dict(sampler),
+        reference_n=len(dataset.ids(split)),
+    )
 
 
 def estimate(
@@ -225,9 +277,9 @@ def saturated(points: Sequence[Point], rows: Rows, groups: dict[str, str]) -> bo
     return True
 
 
-def _folder(scale: float | None) -> str:
-    """Where the samples of a scale are kept."""
-    return "all" if scale is None else f"guidance-{scale:g}"
+def kept_folder(run: Path, scale: float | None) -> Path:
+    """Where a run directory keeps the samples of a scale."""
+    return run / KEPT / ("all" if scale is None else f"guidance-{scale:g}")
 
 
 def _key(scale: float | None) -> str:

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gcbench.bench.rundir import REGRESSION
 from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record
@@ -167,8 +168,9 @@ def _published() -> Block:
 
 
 def _bundled() -> list[Record]:
-    folder = files("gcbench.results") / "measured"
-    return _records(Path(str(folder))) if folder.is_dir() else []
+    folder = Path(str(files("gcbench.results") / "measured"))
+    kinds = sorted(path for path in folder.glob("*") if path.is_dir() and path.name != REGRESSION)
+    return [record for kind in kinds for record in _records(kind)]
 
 
 def _records(root: Path) -> list[Record]:
@@ -196,8 +198,8 @@ def _is_record(path: Path) -> bool:
 
 
 def _comparable(protocol: Protocol) -> str:
-    """What must agree within a block: all of the protocol but sampler and seed, which belong to the model."""
-    return protocol.model_copy(update={"sampler": {}, "seed": None}).model_dump_json()
+    """What must agree within a block."""
+    return protocol.of_any_model().model_dump_json()
 
 
 def _measured(records: Sequence[Record]) -> Block:

@@ -6,13 +6,16 @@ import errno
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import Cli, Result, comparable, content
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from gcbench.core import checkpoint
@@ -297,6 +300,111 @@ def test_a_place_that_cannot_be_written(sweep: Callable[..., Result], monkeypatc
     monkeypatch.setattr("gcbench.core.files.tempfile.mkstemp", mkstemp)
     monkeypatch.setattr("gcbench.bench.sweep.measure_real", None)
     refused(sweep(), "cannot write run", "Permission denied", "choose another --out")
+
+
+# ------------------------------------------------------------------------------------------------- pictures
+
+
+def picture_files(root: Path, n: int = 16) -> list[Path]:
+    """Whole pictures, to be broken."""
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(n):
+        Image.fromarray(rng.integers(0, 256, (32, 64, 3), np.uint8)).save(root / f"p{i:02d}.png")
+    return sorted(root.iterdir())
+
+
+def sixteen_empty(root: Path) -> tuple[Path, list[str]]:
+    for path in picture_files(root / "mine"):
+        path.write_bytes(b"")
+    names = [f"p{i:02d}.png (it is empty or no picture)" for i in range(10)]
+    return root / "mine", ["cannot read 16 pictures of 16: ", *names, "and 6 more; replace these files"]
+
+
+def half_cut(root: Path) -> tuple[Path, list[str]]:
+    for path in picture_files(root / "mine")[::2]:
+        path.write_bytes(path.read_bytes()[:-100])
+    return root / "mine", ["cannot read 8 pictures of 16: ", "p00.png (", "p14.png (", "replace these files"]
+
+
+def no_pictures_at_all(root: Path) -> tuple[Path, list[str]]:
+    picture_files(root / "mine")[3].write_text("a letter")
+    return root / "mine", [f"cannot read the picture {root / 'mine/p03.png'} (it is empty or no picture)"]
+
+
+def zipped(root: Path) -> Path:
+    with zipfile.ZipFile(root / "mine.zip", "w") as archive:
+        for path in picture_files(root / "mine", 3):
+            archive.write(path, path.name)
+    return root / "mine.zip"
+
+
+def corrupt_members(root: Path) -> tuple[Path, list[str]]:
+    content = bytearray(zipped(root).read_bytes())
+    for name in (b"p00.png", b"p02.png"):
+        content[content.index(name) + 500] ^= 1
+    (root / "mine.zip").write_bytes(content)
+    return root / "mine.zip", ["cannot read 2 pictures of 3: ", "mine.zip/p00.png (Bad CRC", "mine.zip/p02.png (Bad"]
+
+
+def encrypted_members(root: Path) -> tuple[Path, list[str]]:
+    content = bytearray(zipped(root).read_bytes())
+    content[content.rindex(b"p01.png") - 46 + 8] |= 1  # the flags of its entry in the central directory
+    (root / "mine.zip").write_bytes(content)
+    return root / "mine.zip", ["1 of 3 pictures in ", "mine.zip are encrypted: p01.png; unpack it"]
+
+
+def cut_zip(root: Path) -> tuple[Path, list[str]]:
+    path = zipped(root)
+    path.write_bytes(path.read_bytes()[:-30])
+    return path, [f"cannot read {path} (File is not a zip file); make or copy the file again"]
+
+
+def real_numbers(root: Path) -> tuple[Path, list[str]]:
+    np.savez(root / "mine.npz", np.linspace(-1, 1, 2 * 4 * 8 * 3, dtype=np.float32).reshape(2, 4, 8, 3))
+    return root / "mine.npz", ["arr_0 is float32 of shape (2, 4, 8, 3) with values from -1.0 to 1.0; save pictures as"]
+
+
+def channels_first(root: Path) -> tuple[Path, list[str]]:
+    np.savez(root / "mine.npz", np.full((2, 3, 4, 8), 7, np.uint8))
+    return root / "mine.npz", ["arr_0 is uint8 of shape (2, 3, 4, 8) with values from 7 to 7; save", "[N,H,W,3]"]
+
+
+def zero_sized(root: Path) -> tuple[Path, list[str]]:
+    np.savez(root / "mine.npz", np.zeros((2, 0, 8, 3), np.uint8))
+    return root / "mine.npz", ["arr_0 is uint8 of shape (2, 0, 8, 3); save pictures as uint8 [N,H,W,3]"]
+
+
+def python_objects(root: Path) -> tuple[Path, list[str]]:
+    np.savez(root / "mine.npz", np.array([{}, {}], object))
+    return root / "mine.npz", ["arr_0 is object of shape (2,); save pictures"]
+
+
+def statistics(root: Path) -> tuple[Path, list[str]]:
+    np.savez(root / "mine.npz", mu=np.zeros(3), sigma=np.eye(3))
+    return root / "mine.npz", ["mine.npz holds mu, sigma; save the pictures", "as arr_0"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(sixteen_empty, half_cut, no_pictures_at_all, corrupt_members, encrypted_members, cut_zip),
+        *(real_numbers, channels_first, zero_sized, python_objects, statistics),
+    ],
+)
+@pytest.mark.usefixtures("oracle")
+def test_pictures(
+    cli: Cli,
+    toyland: Path,
+    tmp_path: Path,
+    make: Callable[[Path], tuple[Path, list[str]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All that cannot be read are counted and named, before anything is judged; none is left out in silence."""
+    monkeypatch.setattr("gcbench.bench.evaluate.judge_pictures", None)
+    path, fragments = make(tmp_path)
+    refused(cli("evaluate", "--images", path, "--dataset", toyland), *fragments)
+    assert not Path("runs").exists()
 
 
 # ----------------------------------------------------------------------------------------- sample and train

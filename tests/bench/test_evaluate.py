@@ -164,8 +164,33 @@ def strange_ids(root: Path) -> list[str]:
 
 def colours(root: Path) -> list[str]:
     path = root / "layouts/val01.png"
-    Image.new("RGB", SIZE[::-1], PALETTE[1]).save(path)
-    return [str(path), "8-bit class ids"]
+    coloured = Image.new("RGB", SIZE[::-1], PALETTE[1])
+    coloured.putpixel((3, 4), (1, 2, 3))
+    coloured.save(path)
+    return [str(path), "1 pixels of the colour (1, 2, 3)", "8-bit class ids"]
+
+
+def empty_files(root: Path) -> list[str]:
+    for name in ("val01", "val03"):
+        (root / f"images/{name}.png").write_bytes(b"")
+    return ["cannot read 2 pictures of 5", "val01.png", "val03.png", "replace these files"]
+
+
+def truncated_jpegs(root: Path) -> list[str]:
+    """Whole by their headers: known when they are decoded, and all named all the same."""
+    for path in sorted((root / "images").iterdir()):
+        Image.open(path).save(path.with_suffix(".jpg"), quality=95)
+        path.unlink()
+    for name in ("val00", "val04"):
+        path = root / f"images/{name}.jpg"
+        path.write_bytes(path.read_bytes()[:-40])
+    return ["cannot read 2 pictures of 5", "val00.jpg (", "val04.jpg (", "truncated"]
+
+
+def other_form(root: Path) -> list[str]:
+    shutil.rmtree(root / "images")
+    (root / "images").write_text("a letter")
+    return [str(root / "images"), "neither a folder nor a .zip nor a .npz"]
 
 
 def another_size(root: Path) -> list[str]:
@@ -201,6 +226,7 @@ def a_prompt_too_few(root: Path) -> list[str]:
     [
         *(empty, one, without_a_layout, without_a_picture, truncated, truncated_layout, strange_ids, colours),
         *(another_size, no_prompts_file, bad_json, no_text, a_prompt_too_few),
+        *(empty_files, truncated_jpegs, other_form),
     ],
 )
 def test_refused(
@@ -209,12 +235,12 @@ def test_refused(
     damage: Callable[[Path], list[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Before anything is judged, with the earlier run in the same place kept."""
+    """Before a real picture is judged; the earlier run in the same place is kept, even where it was to be replaced."""
     assert evaluate("--out", "run").code == 0
     before = content(Path("run"))
     fragments = damage(pictures)
     monkeypatch.setattr(evaluate_module, "measure_real", None)
-    result = evaluate("--out", "run")
+    result = evaluate("--out", "run", "--fresh")
     assert (result.code, result.out) == (2, "")
     assert result.complaint.startswith("gcbench: ")
     assert "Traceback" not in result.err

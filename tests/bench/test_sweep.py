@@ -225,8 +225,16 @@ def test_fresh_knows_nothing_of_the_old_rows(paint: Sweep, tmp_path: Path) -> No
 
 def test_rows_keep_every_digit(tmp_path: Path) -> None:
     rows: Rows = {("1.5", "000000"): {"a": 1 / 3, "b": None}, ("", "000001"): {"a": 1e-17, "b": 2.0}}
-    (tmp_path / "per_sample.csv").write_text(samples_csv(rows))
+    groups = {"000000": 'street, "north"', "000001": "Allee"}
+    (tmp_path / "per_sample.csv").write_text(samples_csv(rows, groups))
     assert RunDirectory(tmp_path).read_samples() == rows
+    assert RunDirectory(tmp_path).read_groups() == groups
+
+
+def test_rows_of_before_there_were_groups(tmp_path: Path) -> None:
+    (tmp_path / "per_sample.csv").write_text("guidance,id,a\n1,000000,0.5\n")
+    assert RunDirectory(tmp_path).read_samples() == {("1", "000000"): {"a": 0.5}}
+    assert RunDirectory(tmp_path).read_groups() == {}
 
 
 def test_an_edited_model_file_is_another_model(cli: Cli, toyland: Path, oracle: None, without_curve: None) -> None:

@@ -1,0 +1,28 @@
+"""What a reader of the scores should know of finished pictures: compression on one side, other sizes."""
+
+from gcbench.core.contracts import Dataset, Size
+from gcbench.data.finished import Survey
+from gcbench.data.pairs import PairFiles
+
+
+def cautions(survey: Survey, dataset: Dataset, split: str, size: Size) -> list[str]:
+    """One line for each thing that moves scores although no picture's content does."""
+    lines = []
+    n, real = survey.sizes.total(), len(dataset.ids(split))
+    theirs = jpegs(dataset, split)
+    if survey.jpeg * real != theirs * n:
+        lines.append(
+            f"{survey.jpeg} of the {n} pictures are JPEG, and {theirs} of the {real} of {dataset.name}/{split}:"
+            " compression on one side alone moves every distance"
+        )
+    if set(survey.sizes) != {size}:
+        counts = ", ".join(f"{count} of {h}×{w}" for (h, w), count in survey.sizes.most_common())
+        lines.append(f"pictures are resized to {size[0]}×{size[1]} by the {dataset.resize} filter: {counts}")
+    return lines
+
+
+def jpegs(dataset: Dataset, split: str) -> int:
+    """How many of a split's pictures are JPEG files; those of a dataset that is drawn are none."""
+    if not isinstance(dataset, PairFiles):
+        return 0
+    return sum(pair.picture.suffix.lower() in (".jpg", ".jpeg") for pair in dataset.pairs(split))

@@ -1,0 +1,158 @@
+"""What evaluators say of a dataset's real pictures, kept between runs: the same split is judged once.
+
+Kept in `$GCBENCH_CACHE`, else in the user's cache directory; `GCBENCH_CACHE=off` keeps nothing. One file for each
+evaluator and split. Its name is a hash of everything that the features depend on: the pictures (list and contents of
+their files), their size and resize filter, the evaluator's id (architecture, weights' hash, resize, precision) and the
+versions of gcbench and torch. Whatever changes, the old file is no longer found. Texts are not kept.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gcbench.bench.console import say
+from gcbench.core.contracts import Dataset, Evaluator, Size
+from gcbench.core.errors import UserError
+from gcbench.core.files import text_hash, write_atomic
+from gcbench.core.samples import Features, Samples
+
+PARTS = ("vectors", "labels", "probabilities")
+
+
+def cache_directory() -> Path | None:
+    """Where features are kept, or None for nowhere."""
+    chosen = os.environ.get("GCBENCH_CACHE")
+    if chosen == "off":
+        return None
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gcbench" / "features"
+
+
+def key_of(dataset: Dataset, split: str, size: Size, evaluator: Evaluator) -> str:
+    """The hash of all that the features of the split's pictures depend on."""
+    pictures = (dataset.name, split, dataset.fingerprint(split), *dataset.ids(split))
+    made = (
+        f"{size[0]}x{size[1]}",
+        dataset.resize,
+        evaluator.role,
+        evaluator.id,
+        version("gcbench"),
+        str(torch.__version__),
+    )
+    return text_hash(*pictures, *made, length=32)
+
+
+class ReferenceFeatures:
+    """Features of a split's real pictures by role: read from the cache where they are there, else judged and kept.
+
+    cached: off, everything is judged anew and nothing kept.
+    A context: what was judged is written when it ends without an error. Of two processes that lack the same file the
+    second waits for the first and reads what it wrote.
+    """
+
+    def __init__(self, dataset: Dataset, split: str, size: Size, evaluators: dict[str, Evaluator], cached: bool = True):
+        self.evaluators = evaluators
+        self.n = len(dataset.ids(split))
+        self._files: dict[str, Path] = {}
+        self._held: dict[str, Features] = {}
+        self._new: dict[str, list[Features]] = {}
+        root = cache_directory() if cached else None
+        if root is not None:
+            fingerprinted = {role: key_of(dataset, split, size, judge) for role, judge in evaluators.items()}
+            self._files = {role: root / f"{key}.safetensors" for role, key in fingerprinted.items()}
+        self._locks = ExitStack()
+
+    def __enter__(self) -> "ReferenceFeatures":
+        try:
+            for role, file in self._files.items():
+                held = read(file, self.n)
+                if held is None:
+                    self._locks.enter_context(_locked(file))
+                    held = read(file, self.n)  # another process may have written it meanwhile
+                if held is None:
+                    self._new[role] = []
+                else:
+                    self._held[role] = held
+        except BaseException:
+            self._locks.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._locks:
+            for role, parts in self._new.items():
+                if kind is None and sum(map(_count, parts)) == self.n:
+                    write(self._files[role], parts)
+
+    def features(self, places: Sequence[int], samples: Samples) -> dict[str, Features]:
+        """What every evaluator says of the split's pictures at `places`: rising, each once."""
+        found = {}
+        for role, judge in self.evaluators.items():
+            if role in self._held:
+                found[role] = self._held[role].take(places)
+                continue
+            found[role] = judge(samples.images)
+            if role in self._new:
+                self._new[role].append(found[role])
+        return found
+
+
+def read(file: Path, n: int) -> Features | None:
+    """The features of n pictures, or None if the file is not there. A damaged one is judged anew."""
+    if not file.exists():
+        return None
+    try:
+        parts = load_file(file)
+    except (OSError, SafetensorError) as error:
+        say(f"{file} cannot be read ({error}); the real pictures are judged again")
+        return None
+    if not parts or any(len(part) != n for part in parts.values()):
+        say(f"{file} does not hold {n} pictures; they are judged again")
+        return None
+    labels = parts.get("labels")
+    return Features(parts.get("vectors"), None if labels is None else labels.long(), parts.get("probabilities"))
+
+
+def write(file: Path, batches: Sequence[Features]) -> None:
+    """Keep features, atomically: float32, labels as bytes."""
+    parts: dict[str, Tensor] = {}
+    for name in PARTS:
+        pieces = [getattr(batch, name) for batch in batches]
+        if pieces[0] is not None:
+            whole = torch.cat(pieces)
+            parts[name] = whole.to(torch.uint8 if name == "labels" else torch.float32).contiguous()
+    if parts:
+        write_atomic(file, lambda path: save_file(parts, path))
+
+
+def _count(features: Features) -> int:
+    return next(len(part) for name in PARTS if (part := getattr(features, name)) is not None)
+
+
+def _locked(file: Path) -> FileLock:
+    """The file's lock, once it is had."""
+    lock = FileLock(f"{file}.lock")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("Another process judges the same real pictures; waiting for it.")
+        lock.acquire()
+    except OSError as error:
+        raise UserError(
+            f"the cache {file.parent} cannot be written ({error.strerror or error}); set GCBENCH_CACHE to another"
+            " folder, or to off"
+        ) from error
+    return lock

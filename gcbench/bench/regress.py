@@ -1,0 +1,293 @@
+"""`gcbench regress`: do the recorded numbers still hold?
+
+A baseline is a run directory that `gcbench sweep --keep-samples` wrote. Its protocol must be the same, the scores of
+real pictures (ceiling and floor) and of its stored samples must be the same to 1e-6, and samples made anew by the same
+model from the same seeds must score within one standard error. Nothing is taken from the cache of features.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gcbench.bench.checks import Check, Gated, Report, near_scores, same_scores
+from gcbench.bench.console import Bar, say
+from gcbench.bench.evaluate import read_samples
+from gcbench.bench.judging import Scoring, measure_real, open_judges
+from gcbench.bench.opening import check_device, evaluation_split
+from gcbench.bench.points import Prompts, choose_prompts, measure_point, sample_ids
+from gcbench.bench.provenance import provenance
+from gcbench.bench.regress_report import append_summary, write_junit
+from gcbench.bench.rundir import RECORD, REGRESSION
+from gcbench.bench.sweep import kept_folder, prepare, protocol_of
+from gcbench.core.contracts import Dataset, Model, ModelOptions
+from gcbench.core.errors import UserError
+from gcbench.core.record import Point, Record
+from gcbench.core.samples import Samples
+from gcbench.core.score import Score
+from gcbench.data.find import open_dataset
+from gcbench.data.finished import read_pairs
+
+BATCH_SIZE = 16
+
+
+class Given(NamedTuple):
+    """How to open what a record only names, where that is not found by its name."""
+
+    model: str | None
+    dataset: str | None
+    checkpoint: Path | None
+    evaluators: Sequence[str]
+    settings: Mapping[str, Any]
+    device: str
+
+
+def regress(
+    suite: str | None = None,
+    *,
+    runs: Path | None = None,
+    rescore: Path | None = None,
+    model: str | None = None,
+    dataset: str | None = None,
+    checkpoint: Path | None = None,
+    evaluators: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    junit: Path | None = None,
+    summary: Path | None = None,
+    device: str = "cpu",
+) -> Report:
+    """Measure baselines again: the bundled ones (`suite` names one of them), or the run directories in `runs`.
+
+    rescore: run directories whose stored samples are scored again, and nothing is generated. model, dataset,
+    checkpoint, evaluators, settings: as for `sweep`, where the record's own names are not found (a dataset by path, a
+    model's file, a checkpoint). junit, summary: files to write the report to, as JUnit XML and as Markdown (appended).
+
+    Raises:
+        UserError: no baseline, one without its samples, or anything that `sweep` refuses.
+    """
+    check_device(device)
+    if sum(chosen is not None for chosen in (suite, runs, rescore)) > 1:
+        raise UserError("--suite, --runs and --rescore exclude one another; give one of them")
+    folder = runs if runs is not None else rescore
+    baselines = bundled(suite) if folder is None else {str(path): path for path in below(folder)}
+    read = {name: (path, Record.read(path / RECORD)) for name, path in baselines.items()}
+    given = Given(model, dataset, checkpoint, evaluators, settings or {}, device)
+    for path, record in read.values():  # known before the long work
+        if not record.points:
+            raise UserError(f"{path} holds no finished point; let the run end, or take it out")
+        for point in record.points:
+            stored(path, record, point)
+    report = Report(runs=[gate(name, *run, given, generate=rescore is None) for name, run in read.items()])
+    if junit is not None:
+        write_junit(junit, report)
+    if summary is not None:
+        append_summary(summary, report)
+    return report
+
+
+def bundled(suite: str | None) -> dict[str, Path]:
+    """The baselines that come with gcbench by name, or the one called so."""
+    root = Path(str(files("gcbench.results") / "measured" / REGRESSION))
+    found = {path.parent.name: path.parent for path in sorted(root.glob(f"*/{RECORD}"))}
+    if suite is None and found:
+        return found
+    if suite is None or suite not in found:
+        raise UserError(
+            f"no bundled baseline is called {suite!r}; choose {' or '.join(found)}, or give --runs DIR"
+            if suite
+            else "no baseline is bundled; give --runs DIR"
+        )
+    return {suite: found[suite]}
+
+
+def below(folder: Path) -> list[Path]:
+    """The run directories in `folder`, itself included."""
+    found = sorted(path.parent for path in Path(folder).rglob(RECORD))
+    if not found:
+        raise UserError(
+            f"{folder} holds no run directory; `gcbench sweep --keep-samples --out {folder}/NAME` makes one"
+        )
+    return found
+
+
+def stored(path: Path, record: Record, point: Point) -> Path:
+    """Where the run keeps the samples of a point.
+
+    Raises:
+        UserError: it keeps none.
+    """
+    kept = kept_folder(path, point.guidance)
+    if not (kept / "images").is_dir():
+        raise UserError(f"{path} keeps no samples ({kept / 'images'}); measure it again with --keep-samples --fresh")
+    return kept
+
+
+def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool) -> Gated:
+    """Check one baseline."""
+    began = time.perf_counter()
+    protocol = record.protocol
+    opened = open_dataset(given.dataset or protocol.dataset)
+    if opened.name != protocol.dataset:
+        raise UserError(f"{path} was measured on {protocol.dataset}, not on {opened.name}; give its --dataset")
+    split = evaluation_split(opened, protocol.split)
+    metrics = list(record.points[0].scores)
+    notes: list[str] = []
+    generator: Model | None = None
+    if generate:
+        generator, scoring, prompts, planned = prepare(
+            given.model or record.model.name,
+            opened,
+            split,
+            metrics,
+            options_of(record, given),
+            n=protocol.n,
+            seed=protocol.seed or 0,
+            size=protocol.size,
+            evaluators=evaluators_of(record, given),
+        )
+        now, then = planned.model.model_dump(exclude={"name"}), record.model.model_dump(exclude={"name"})
+        notes += [f"model {key}: {then[key]!r} recorded, {now[key]!r} now" for key in now if now[key] != then[key]]
+        planned_protocol = planned.protocol
+    else:
+        scoring = Scoring(opened, metrics, open_judges(opened, metrics, evaluators_of(record, given), given.device))
+        prompts = choose_prompts(opened, split, protocol.n)
+        planned_protocol = protocol_of(
+            opened,
+            split,
+            scoring,
+            prompts if protocol.prompts is not None else None,
+            n=protocol.n,
+            size=protocol.size,
+            seed=protocol.seed,
+            sampler=protocol.sampler,
+        )
+    say(f"{name}: {protocol.n} pictures of {record.model.name} on {opened.name}/{split}, {', '.join(metrics)}")
+    checks = protocol_checks(record, planned_protocol.differences(protocol))
+    checks += measure(path, record, opened, scoring, prompts, generator)
+    notes += surroundings(record, given.device)
+    spent = round(time.perf_counter() - began, 3)
+    return Gated(run=name, checks=checks, notes=notes, command=record.provenance.command, seconds=spent)
+
+
+def options_of(record: Record, given: Given) -> ModelOptions:
+    """The record's steps and precision; other settings of its sampler are to be given again."""
+    sampler = record.protocol.sampler
+    steps, precision = sampler.get("steps"), sampler.get("precision", "fp32")
+    return ModelOptions(
+        given.checkpoint,
+        given.device,
+        "bf16" if precision == "bf16" else "fp32",
+        None if steps is None else int(steps),
+        given.settings,
+    )
+
+
+def evaluators_of(record: Record, given: Given) -> Sequence[str]:
+    """What was given; and for other roles whose recorded judge computed in double precision, that judge by its name
+    (`hrnet_w18_small@streets#<hash> ×2 fp64`), since no judge does so unasked."""
+    asked = {spec.partition("=")[0] for spec in given.evaluators}
+    double = {role: name for role, name in record.protocol.evaluators.items() if name.endswith(" fp64")}
+    named = {role: name.partition("#")[0].partition("@") for role, name in double.items() if role not in asked}
+    return [*given.evaluators, *(f"{role}={arch}:fp64@{where}" for role, (arch, _, where) in named.items())]
+
+
+def protocol_checks(record: Record, differences: Sequence[str]) -> list[Check]:
+    """One check that all fields are the same, or one failure for each that is not (`field: now against recorded`)."""
+    if not differences:
+        return [Check(stage="protocol", metric="all fields", status="pass")]
+    fields = [one.partition(": ") for one in differences]
+    return [Check(stage="protocol", metric=name, status="fail", reason=f"now {rest}") for name, _, rest in fields]
+
+
+def measure(
+    path: Path, record: Record, dataset: Dataset, scoring: Scoring, prompts: Prompts, generator: Model | None
+) -> list[Check]:
+    """Real pictures, stored samples and, where there is a generator, new ones: each against the record."""
+    protocol = record.protocol
+    with Bar("judging real pictures", protocol.reference_n) as bar:
+        try:
+            bounds = measure_real(
+                scoring, dataset, protocol.split, protocol.size, prompts.rows, bar.advance, cached=False
+            )
+        except ValueError as error:
+            return same_scores("ceiling", None, record.ceiling, nothing(record.ceiling, error))
+    checks = same_scores("ceiling", None, record.ceiling, bounds.ceiling)
+    checks += same_scores("floor", None, record.floor, bounds.floor)
+    total = protocol.n * len(record.points)
+    with Bar("judging stored samples", total) as bar:
+        for point in record.points:
+            scores = score_stored(path, record, point, dataset, scoring, prompts, bar)
+            checks += same_scores("stored samples", point.guidance, point.scores, scores)
+    if generator is None:
+        return checks
+    with Bar("generating and judging", total) as bar:
+        for point in record.points:
+            try:
+                scores = measure_point(
+                    generator,
+                    scoring,
+                    prompts,
+                    point.guidance,
+                    seed=protocol.seed or 0,
+                    size=protocol.size,
+                    batch_size=BATCH_SIZE,
+                    tick=bar.advance,
+                ).point.scores
+            except (UserError, ValueError) as error:  # samples that no longer are as the contract says
+                scores = nothing(point.scores, error)
+            checks += near_scores(point.guidance, point.scores, scores)
+    return checks
+
+
+def nothing(scores: Mapping[str, Score], error: Exception) -> dict[str, Score]:
+    """Every metric failed, for this reason."""
+    return {name: Score.failed(str(error)) for name in scores}
+
+
+def score_stored(
+    path: Path, record: Record, point: Point, dataset: Dataset, scoring: Scoring, prompts: Prompts, bar: Bar
+) -> dict[str, Score]:
+    """The scores of a point's stored samples.
+
+    Raises:
+        UserError: a sample is missing or damaged.
+    """
+    kept, names = stored(path, record, point), sample_ids(record.protocol.n)
+    layouts, texts = kept / "layouts", kept / "prompts.jsonl"
+    found = read_pairs(kept / "images", layouts if layouts.is_dir() else None, texts if texts.exists() else None)
+    if list(found.ids) != names:
+        raise UserError(f"{kept} holds {len(found)} samples where its record has {len(names)}; put them back")
+    groups = prompts.groups if record.protocol.prompts is not None else tuple(names)
+    metrics = scoring.start()
+    for samples in read_samples(found, dataset, record.protocol.size, "generated"):
+        try:
+            scoring.update(metrics, grouped(samples, dict(zip(names, groups, strict=True))))
+        except ValueError as error:
+            return nothing(point.scores, error)
+        bar.advance(len(samples))
+    return scoring.finish(metrics)
+
+
+def grouped(samples: Samples, groups: Mapping[str, str]) -> Samples:
+    """The samples with the groups that they were recorded with."""
+    return Samples(
+        samples.images,
+        samples.layouts,
+        samples.layout_source,
+        samples.prompts,
+        samples.ids,
+        tuple(groups[name] for name in samples.ids),
+    )
+
+
+def surroundings(record: Record, device: str) -> list[str]:
+    """What else is not as it was when the record was made: packages, Python, machine."""
+    then, now = record.provenance, provenance(device)
+    pairs = {
+        "gcbench": (then.gcbench, now.gcbench),
+        "python": (then.python, now.python),
+        "device": (then.device, now.device),
+        **{name: (then.packages.get(name), now.packages.get(name)) for name in {**then.packages, **now.packages}},
+    }
+    return [f"{name}: {old} recorded, {new} now" for name, (old, new) in pairs.items() if old != new]

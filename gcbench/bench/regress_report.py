@@ -1,0 +1,134 @@
+"""What `gcbench regress` found, for people and for CI: a table, JUnit XML, a Markdown summary."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from xml.etree import ElementTree
+
+from rich.console import Console
+from rich.table import Table
+
+from gcbench.bench.checks import Check, Gated, Report
+from gcbench.core.errors import UserError
+from gcbench.core.files import write_atomic
+
+HEADS = ("metric", "recorded", "now", "difference", "tolerance", "")
+
+
+def name(check: Check) -> str:
+    return check.metric if check.column is None else f"{check.metric} {check.column}"
+
+
+def number(value: float | None, sign: str = "") -> str:
+    return "–" if value is None else f"{value:{sign}.6g}"
+
+
+def cells(check: Check) -> list[str]:
+    """One check as a row under HEADS."""
+    difference = None if check.recorded is None or check.now is None else check.now - check.recorded
+    return [
+        name(check),
+        number(check.recorded),
+        number(check.now),
+        number(difference, "+"),
+        number(check.tolerance),
+        "FAIL" if check.status == "fail" else check.status,
+    ]
+
+
+def stage(check: Check) -> str:
+    """Under which heading a check stands."""
+    return check.stage if check.guidance is None else f"{check.stage}, guidance {check.guidance:g}"
+
+
+def verdict(run: Gated) -> str:
+    done = [check for check in run.checks if check.status != "skip"]
+    outcome = f"{len(run.failures)} of {len(done)} checks failed" if run.failures else f"all {len(done)} checks passed"
+    return f"{run.run}: {outcome} ({run.seconds:.0f} s)"
+
+
+def remarks(run: Gated) -> list[str]:
+    """What is to be said below the table of a baseline: reasons, what else has changed, how it was recorded."""
+    lines = list(dict.fromkeys(f"{name(check)}: {check.reason}" for check in run.checks if check.reason))
+    lines += run.notes
+    if run.failures and run.command:
+        lines.append(f"Recorded by `{run.command}`; the same command with --fresh records it anew.")
+    return lines
+
+
+def print_report(report: Report, console: Console | None = None) -> None:
+    """Every check of every baseline, on standard output."""
+    console = console or Console(highlight=False)
+    for run in report.runs:
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+        for place, head in enumerate(HEADS):
+            table.add_column(head, justify="right" if place else "left", overflow="fold")
+        for heading, checks in groupby(run.checks, key=stage):
+            table.add_row(heading, style="dim")
+            for check in checks:
+                first, *rest = cells(check)
+                table.add_row(f"  {first}", *rest, style="bold red" if check.status == "fail" else "")
+        console.print(table)
+        for line in remarks(run):
+            console.print(line, soft_wrap=True, markup=False)
+        console.print(verdict(run), soft_wrap=True, markup=False, style="bold")
+        console.print()
+
+
+def markdown(report: Report) -> str:
+    """A summary: a line for each baseline, a table of what failed."""
+    lines = [f"## gcbench regress: {'passed' if report.passed else 'FAILED'}", ""]
+    for run in report.runs:
+        lines += [f"**{escaped(verdict(run))}**", ""]
+        if run.failures:
+            lines += [row(["what", *HEADS[:-1]]), row(["---"] * 2 + ["---:"] * 4)]
+            lines += [row([escaped(cell) for cell in (stage(check), *cells(check)[:-1])]) for check in run.failures]
+            lines.append("")
+        if notes := remarks(run):
+            lines += [*(f"- {escaped(line)}" for line in notes), ""]
+    return "\n".join(lines) + "\n"
+
+
+def row(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(texts)} |"
+
+
+def escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def append_summary(path: Path, report: Report) -> None:
+    """Append the Markdown summary, as GitHub Actions wants it at $GITHUB_STEP_SUMMARY."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a", encoding="utf-8") as stream:
+            stream.write(markdown(report))
+    except OSError as error:
+        raise UserError(f"cannot write --summary {path}: {error.strerror or error}; choose another file") from error
+
+
+def junit(report: Report) -> ElementTree.ElementTree:
+    """A test suite for each baseline, a test case for each check."""
+    root = ElementTree.Element("testsuites", name="gcbench regress")
+    for run in report.runs:
+        skipped = sum(check.status == "skip" for check in run.checks)
+        counts = {"tests": len(run.checks), "failures": len(run.failures), "skipped": skipped, "errors": 0}
+        suite = ElementTree.SubElement(root, "testsuite", name=run.run, time=f"{run.seconds:.3f}")
+        suite.attrib.update({key: str(value) for key, value in counts.items()})
+        for check in run.checks:
+            case = ElementTree.SubElement(suite, "testcase", classname=f"{run.run}: {stage(check)}", name=name(check))
+            if check.status == "fail":
+                _, recorded, now, difference, tolerance, _ = cells(check)
+                text = f"recorded {recorded}, now {now}, difference {difference}, tolerance {tolerance}"
+                message = text if check.reason is None else f"{check.reason} ({text})"
+                ElementTree.SubElement(case, "failure", message=message, type="regression").text = "\n".join(run.notes)
+            elif check.status == "skip":
+                ElementTree.SubElement(case, "skipped", message=check.reason or "")
+    return ElementTree.ElementTree(root)
+
+
+def write_junit(path: Path, report: Report) -> None:
+    """Write JUnit XML, atomically."""
+    tree = junit(report)
+    ElementTree.indent(tree)
+    write_atomic(path, lambda file: tree.write(file, encoding="utf-8", xml_declaration=True))

@@ -1,0 +1,37 @@
+"""What is said of pictures before they are judged."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import write_toyland
+from PIL import Image
+
+from gcbench.bench.cautions import cautions
+from gcbench.data.find import open_dataset
+from gcbench.data.finished import Survey
+
+
+def test_like_with_like_is_not_mentioned(toyland: Path) -> None:
+    data = open_dataset(str(toyland))
+    assert cautions(Survey("", Counter({(32, 64): 5}), 0), data, "val", (32, 64)) == []
+    assert len(cautions(Survey("", Counter({(32, 64): 5}), 5), data, "val", (32, 64))) == 1
+    [line] = cautions(Survey("", Counter({(64, 64): 5}), 0), data, "val", (32, 64))
+    assert line == "pictures are resized to 32×64 by the box filter: 5 of 64×64"
+
+
+@pytest.mark.parametrize(("mine", "lines"), [(0, 1), (3, 0), (2, 1)])
+def test_jpeg_on_the_datasets_side(tmp_path: Path, mine: int, lines: int) -> None:
+    root = write_toyland(tmp_path / "data", {"val": 4})
+    for path in (root / "val/images").iterdir():
+        Image.open(path).save(path.with_suffix(".jpeg"))
+        path.unlink()
+    survey = Survey("", Counter({(32, 64): 3}), mine)
+    assert len(cautions(survey, open_dataset(str(root)), "val", (32, 64))) == lines
+
+
+def test_a_dataset_that_is_drawn_has_no_jpeg() -> None:
+    streets = open_dataset("streets")
+    survey = Survey("", Counter({streets.size: 3}), 3)
+    [line] = cautions(survey, streets, "val", streets.size)
+    assert line.startswith("3 of the 3 pictures are JPEG, and 0 of the ")

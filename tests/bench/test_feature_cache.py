@@ -1,0 +1,178 @@
+"""The cache of real pictures' features: it changes no number, and whatever the features depend on changes its key."""
+
+import multiprocessing
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Oracle, write_toyland
+from PIL import Image
+
+from gcbench.bench.feature_cache import ReferenceFeatures, cache_directory, key_of
+from gcbench.bench.judging import Judges, Scoring, measure_real
+from gcbench.core.contracts import Dataset, Evaluator
+from gcbench.core.samples import Features
+from gcbench.data.find import open_dataset
+
+METRICS = ["semantic-recall", "miou", "fsd", "fd"]
+
+
+class Counting(Oracle):
+    """Counts the pictures that it judges."""
+
+    def __init__(self, dataset: Dataset):
+        super().__init__(dataset)
+        self.judged = 0
+
+    def __call__(self, images: torch.Tensor) -> Features:
+        self.judged += len(images)
+        return super().__call__(images)
+
+
+def measured(root: Path, judge: Counting) -> object:
+    dataset = open_dataset(str(root))
+    scoring = Scoring(dataset, METRICS, Judges({"segmenter": judge}, {}))
+    return measure_real(scoring, dataset, "val", dataset.size, range(7))
+
+
+def key(root: Path, size: tuple[int, int] = (32, 64), evaluator_id: str = "oracle", resize: str | None = None) -> str:
+    dataset = open_dataset(str(root))
+    judge = Oracle(dataset)
+    judge.id = evaluator_id
+    if resize is not None:
+        dataset.resize = resize
+    return key_of(dataset, "val", size, judge)
+
+
+@pytest.fixture
+def own_toyland(tmp_path: Path) -> Path:
+    """A toyland that a test may alter."""
+    return write_toyland(tmp_path / "toyland")
+
+
+def test_the_second_run_judges_nothing_and_says_the_same(own_toyland: Path, own_cache: Path) -> None:
+    judge = Counting(open_dataset(str(own_toyland)))
+    first = measured(own_toyland, judge)
+    assert judge.judged == 14
+    assert len(list(own_cache.glob("*.safetensors"))) == 1
+    assert measured(own_toyland, judge) == first
+    assert judge.judged == 14
+
+
+def test_off_keeps_nothing(own_toyland: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GCBENCH_CACHE", "off")
+    assert cache_directory() is None
+    judge = Counting(open_dataset(str(own_toyland)))
+    assert measured(own_toyland, judge) == measured(own_toyland, judge)
+    assert judge.judged == 28
+
+
+def test_a_changed_picture_misses(own_toyland: Path) -> None:
+    before = key(own_toyland)
+    assert key(own_toyland) == before
+    file = own_toyland / "val" / "images" / "val03.png"
+    size = file.stat().st_size
+    picture = Image.open(file).convert("RGB")
+    picture.putpixel((5, 5), (1, 2, 3))
+    picture.save(file)
+    with open(file, "ab") as stream:  # not even the file's length gives it away
+        stream.write(b"\0" * max(0, size - file.stat().st_size))
+    assert key(own_toyland) != before
+
+
+def test_another_list_of_files_misses(own_toyland: Path) -> None:
+    before = key(own_toyland)
+    for part in ("images", "layouts"):
+        (own_toyland / "val" / part / "val13.png").unlink()
+    assert key(own_toyland) != before
+
+
+def test_a_renamed_picture_misses(own_toyland: Path) -> None:
+    before = key(own_toyland)
+    for part in ("images", "layouts"):
+        (own_toyland / "val" / part / "val13.png").rename(own_toyland / "val" / part / "val99.png")
+    assert key(own_toyland) != before
+
+
+def test_size_filter_and_weights_miss(own_toyland: Path) -> None:
+    keys = {
+        key(own_toyland),
+        key(own_toyland, size=(16, 32)),
+        key(own_toyland, resize="nearest"),
+        key(own_toyland, evaluator_id="oracle#other-weights"),
+    }
+    assert len(keys) == 4
+
+
+def test_other_weights_of_the_bundled_kind_of_judge_miss(toyland: Path, judge: str, tmp_path: Path) -> None:
+    """The evaluator's id carries the hash of its file: one changed weight is another id."""
+    from gcbench.core import checkpoint
+    from gcbench.evaluators.segmenter import Segmenter
+
+    dataset = open_dataset(str(toyland))
+    spec = judge.partition("=")[2]
+    loaded = checkpoint.load(Path(spec.partition("@")[2]), kind="evaluator")
+    name = next(name for name, tensor in loaded.state.items() if tensor.is_floating_point())
+    loaded.state[name].view(-1)[0] += 1
+    checkpoint.save(tmp_path / "other.safetensors", loaded.state, loaded.card)
+    one = Segmenter.open(dataset, spec=spec)
+    other = Segmenter.open(dataset, spec=f"hrnet_w18_small@{tmp_path / 'other.safetensors'}")
+    assert key_of(dataset, "val", (32, 64), one) != key_of(dataset, "val", (32, 64), other)
+
+
+def test_a_damaged_file_is_judged_again(own_toyland: Path, own_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judge = Counting(open_dataset(str(own_toyland)))
+    first = measured(own_toyland, judge)
+    (file,) = own_cache.glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:50])
+    assert measured(own_toyland, judge) == first
+    assert judge.judged == 28
+    assert "judged again" in capsys.readouterr().err
+    assert measured(own_toyland, judge) == first
+    assert judge.judged == 28
+
+
+def test_a_run_that_fails_keeps_nothing(own_toyland: Path, own_cache: Path) -> None:
+    dataset = open_dataset(str(own_toyland))
+    evaluators: dict[str, Evaluator] = {"segmenter": Oracle(dataset)}
+    with pytest.raises(ZeroDivisionError), ReferenceFeatures(dataset, "val", (32, 64), evaluators):
+        raise ZeroDivisionError
+    assert not list(own_cache.glob("*.safetensors"))
+
+
+class Slow(Oracle):
+    def __init__(self, dataset: Dataset, log: Path):
+        super().__init__(dataset)
+        self.log = log
+
+    def __call__(self, images: torch.Tensor) -> Features:
+        with open(self.log, "a") as stream:
+            stream.write("judged\n")
+        return super().__call__(images)
+
+
+def _other_process(root: str, log: str, cache: str, started: Sequence[object]) -> None:
+    import os
+
+    os.environ["GCBENCH_CACHE"] = cache
+    dataset = open_dataset(root)
+    scoring = Scoring(dataset, METRICS, Judges({"segmenter": Slow(dataset, Path(log))}, {}))
+    started[0].wait()  # type: ignore[attr-defined]
+    measure_real(scoring, dataset, "val", dataset.size, range(7))
+
+
+def test_two_processes_at_once_judge_once(own_toyland: Path, own_cache: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(2)
+    log = tmp_path / "log"
+    both = [
+        context.Process(target=_other_process, args=(str(own_toyland), str(log), str(own_cache), [barrier]))
+        for _ in range(2)
+    ]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(60)
+        assert process.exitcode == 0
+    assert log.read_text().count("judged") == 1  # 14 pictures are one batch

@@ -1,0 +1,530 @@
+"""The gate for recorded numbers: it is quiet without a fault, and names a metric for each fault that is planted."""
+
+import json
+import shutil
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from conftest import PAINTER, Cli, Oracle, Result, content
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import gcbench
+import gcbench.gcdp.sampling as sampling
+from gcbench.bench.checks import near_scores, same_scores
+from gcbench.bench.judging import Judges, Scoring
+from gcbench.bench.regress import Given, evaluators_of
+from gcbench.core import checkpoint
+from gcbench.core.contracts import Task
+from gcbench.core.recipe import TrainConfig
+from gcbench.core.record import Record
+from gcbench.core.samples import Features
+from gcbench.core.score import Score
+from gcbench.data import images
+from gcbench.data.find import open_dataset
+from gcbench.gcdp.config import GCDPConfig
+from gcbench.gcdp.model import GCDP
+from gcbench.gcdp.training import GCDPRecipe
+from gcbench.statistics import confusion
+from gcbench.training.pairs import Pairs
+from gcbench.training.trainer import train
+
+BUNDLED = Path(str(files("gcbench.results") / "measured" / "regression"))
+SIZE = "24x48"  # not the dataset's own: real pictures are resized
+Regress = Callable[..., tuple[Result, set[tuple[str, str]]]]
+
+
+def oracles(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("sweep", "regress"):
+        monkeypatch.setattr(
+            f"gcbench.bench.{module}.open_judges", lambda dataset, *rest: Judges({"segmenter": Oracle(dataset)}, {})
+        )
+
+
+def record(out: Path, toyland: Path, **settings: Any) -> Path:
+    """A baseline: a sweep that keeps its samples, judged by the oracle."""
+    with pytest.MonkeyPatch.context() as patch:
+        oracles(patch)
+        patch.setenv("GCBENCH_CACHE", "off")
+        patch.setattr("gcbench.bench.rundir.draw", lambda record, folder: None)
+        gcbench.sweep(dataset=str(toyland), keep_samples=True, size=SIZE, out=out, **settings)
+    return out
+
+
+@pytest.fixture(scope="module")
+def baseline(toyland: Path, gcdp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reference model of random weights, which draws every class, void too; scale 8 shows both heads' guidance."""
+    out = tmp_path_factory.mktemp("runs") / "noise"
+    return record(out, toyland, checkpoint=gcdp, n=16, guidance=[8], steps=3)
+
+
+@pytest.fixture(scope="module")
+def painted(toyland: Path, painter: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A quick one: the painter at two scales, 20 pictures of 14 prompts."""
+    return record(
+        tmp_path_factory.mktemp("runs") / "painted", toyland, model=f"{painter}:Painter", n=20, guidance=[1, 3]
+    )
+
+
+@pytest.fixture
+def own(painted: Path, tmp_path: Path) -> Path:
+    """A copy of the painter's baseline, to be spoilt."""
+    return shutil.copytree(painted, tmp_path / "own")
+
+
+@pytest.fixture
+def regress(
+    cli: Cli, toyland: Path, gcdp: Path, tmp_path: Path, oracle: None, monkeypatch: pytest.MonkeyPatch
+) -> Regress:
+    """Run the gate on a baseline: the result, and what failed as (stage, metric)."""
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+
+    def run(runs: Path, *more: object, how: str = "--runs") -> tuple[Result, set[tuple[str, str]]]:
+        junit = tmp_path / "junit.xml"
+        junit.unlink(missing_ok=True)
+        opening = ["--dataset", toyland, "--junit", junit]
+        if "--checkpoint" not in more:
+            opening += ["--checkpoint", gcdp]
+        result = cli("regress", how, runs, *opening, *more)
+        return result, failed(junit) if junit.exists() else set()
+
+    return run
+
+
+def failed(junit: Path) -> set[tuple[str, str]]:
+    cases = ElementTree.parse(junit).getroot().iter("testcase")
+    return {
+        (case.attrib["classname"].rpartition(": ")[2].partition(",")[0], case.attrib["name"])
+        for case in cases
+        if case.find("failure") is not None
+    }
+
+
+def edit(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    content = json.loads((run / "record.json").read_text())
+    change(content)
+    (run / "record.json").write_text(json.dumps(content))
+
+
+# ----------------------------------------------------------------------------------------------- without a fault
+
+
+def test_nothing_is_wrong(regress: Regress, baseline: Path) -> None:
+    before = content(baseline)
+    result, failures = regress(baseline)
+    assert (result.code, failures) == (0, set()), result.out
+    assert "checks passed" in result.out
+    assert "FAIL" not in result.out
+    assert content(baseline) == before  # a gate changes nothing
+
+
+def test_several_runs_at_several_scales(regress: Regress, painted: Path) -> None:
+    result, failures = regress(painted.parent)
+    assert (result.code, failures) == (0, set()), result.out
+    assert result.out.count("stored samples, guidance") == 2
+
+
+def test_python_mirrors_the_command(painted: Path, toyland: Path, oracle: None) -> None:
+    report = gcbench.regress(runs=painted, dataset=str(toyland))
+    assert report.passed
+    stages = {check.stage for run in report.runs for check in run.checks}
+    assert stages == {"protocol", "ceiling", "floor", "stored samples", "new samples"}
+
+
+def test_a_model_without_guidance_and_texts(regress: Regress, toyland: Path, painter: str, tmp_path: Path) -> None:
+    run = record(tmp_path / "plain", toyland, model=f"{painter}:Plain", n=8)
+    result, failures = regress(run)
+    assert (result.code, failures) == (0, set()), result.out
+
+
+def test_layouts_that_were_derived_stay_derived(regress: Regress, toyland: Path, tmp_path: Path) -> None:
+    """mIoU was refused when it was recorded, and is no reason to fail now."""
+    Path("derived.py").write_text(PAINTER.replace('"generated"', '"derived:somebody"'))
+    run = record(tmp_path / "derived", toyland, model="derived.py:Painter", n=8, guidance=[3])
+    assert Record.read(run / "record.json").points[0].scores["miou"].status == "skipped"
+    result, failures = regress(run)
+    assert (result.code, failures) == (0, set()), result.out
+    assert "miou" not in result.out.partition("new samples")[2]
+
+
+# ------------------------------------------------------------------------------------------------ planted faults
+
+
+def judged(monkeypatch: pytest.MonkeyPatch, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Let the judge's labels [B,H,W] go through `change`."""
+    real = Oracle.__call__
+
+    def call(self: Oracle, pictures: torch.Tensor) -> Features:
+        found = real(self, pictures)
+        assert found.labels is not None
+        return Features(vectors=found.vectors, labels=change(found.labels))
+
+    monkeypatch.setattr(Oracle, "__call__", call)
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Let the layouts [B,H,W] that the model draws go through `change`."""
+    real = sampling.sample_many
+    monkeypatch.setattr("gcbench.gcdp.model.sample_many", lambda *a, **k: (lambda x, y: (x, change(y)))(*real(*a, **k)))
+
+
+def test_label_index_off_by_one_in_the_judge(regress: Regress, painted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged(monkeypatch, lambda labels: (labels + 1) % 4)
+    result, failures = regress(painted)
+    assert result.code == 1
+    for stage in ("ceiling", "stored samples", "new samples"):
+        assert {(stage, "semantic-recall"), (stage, "miou")} <= failures
+
+
+def test_label_index_off_by_one_in_the_model(regress: Regress, baseline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn(monkeypatch, lambda layouts: (layouts + 1) % 5)
+    result, failures = regress(baseline)
+    assert result.code == 1
+    assert {stage for stage, _ in failures} == {"new samples"}
+    assert {"miou", "fsd"} <= {name for _, name in failures}
+
+
+def test_label_index_beyond_the_classes(regress: Regress, baseline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can be scored then; every metric fails with the reason, without a traceback."""
+    drawn(monkeypatch, lambda layouts: layouts + 1)
+    result, failures = regress(baseline)
+    assert result.code == 1
+    assert {(stage, name) for stage, name in failures if " " not in name} == {
+        ("new samples", name) for name in ("semantic-recall", "miou", "fsd", "fd")
+    }
+    assert "layout ids outside 0..4" in result.out
+    judged(monkeypatch, lambda labels: labels + 5)
+    result, failures = regress(baseline)
+    assert result.code == 1
+    assert ("ceiling", "semantic-recall") in failures
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("unguided", ["image", "label"])
+def test_guidance_on_one_head_only(
+    regress: Regress, baseline: Path, monkeypatch: pytest.MonkeyPatch, unguided: str
+) -> None:
+    real = sampling.guided_head
+
+    def guided_head(head: torch.Tensor, guidance: float) -> torch.Tensor:
+        is_image = head.shape[1] == 3
+        return head.float().chunk(2)[0] if is_image == (unguided == "image") else real(head, guidance)
+
+    monkeypatch.setattr(sampling, "guided_head", guided_head)
+    result, failures = regress(baseline)
+    assert result.code == 1
+    assert {stage for stage, _ in failures} == {"new samples"}
+    assert failures & {("new samples", name) for name in ("semantic-recall", "miou", "fsd", "fd")}, failures
+
+
+def test_void_rule_flipped(regress: Regress, baseline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confusion, "without_void", lambda matrix, void: matrix)
+    result, failures = regress(baseline)
+    assert result.code == 1
+    assert {("ceiling", "miou"), ("stored samples", "miou")} <= failures
+    assert all(name.startswith("miou") for _, name in failures)
+
+
+def test_resize_swapped(regress: Regress, baseline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures by the nearest pixel: the real ones are others then, and so is what samples are compared with."""
+    monkeypatch.setattr(images, "resize_picture", images.resize_layout)
+    result, failures = regress(baseline)
+    assert result.code == 1
+    assert ("ceiling", "miou") in failures
+    assert ("stored samples", "fd") in failures
+
+
+@pytest.mark.parametrize("where", ["judge", "metrics"])
+def test_shuffled_classes(regress: Regress, painted: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    if where == "judge":
+        judged(monkeypatch, lambda labels: torch.tensor([2, 0, 3, 1, 4])[labels])
+    else:
+        real = Scoring.__init__
+
+        def init(self: Scoring, *arguments: Any) -> None:
+            real(self, *arguments)
+            task = self.task
+            self.task = Task(task.classes[1:4] + task.classes[:1] + task.classes[4:], task.void, task.aliases)
+            self.metrics = {name: type(metric)(self.task) for name, metric in self.metrics.items()}
+
+        monkeypatch.setattr(Scoring, "__init__", init)
+    result, failures = regress(painted)
+    assert result.code == 1
+    assert {("ceiling", "semantic-recall"), ("stored samples", "semantic-recall")} <= failures
+
+
+def test_weights_that_are_not_the_average(
+    regress: Regress, toyland: Path, gcdp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same training exports its last weights instead of their average."""
+    averaged = trained(toyland, gcdp, tmp_path / "averaged")
+    run = record(tmp_path / "run", toyland, checkpoint=averaged, n=16, guidance=[2], steps=3)
+    monkeypatch.setattr("gcbench.training.trainer._with_average", lambda recipe, ema, act: act())
+    raw = trained(toyland, gcdp, tmp_path / "raw")
+    result, failures = regress(run, "--checkpoint", raw)
+    assert result.code == 1
+    assert {stage for stage, _ in failures} == {"new samples"}
+    assert failures & {("new samples", name) for name in ("miou", "fsd", "fd")}, failures
+    assert "model weights: " in result.out
+
+
+def trained(toyland: Path, gcdp: Path, out: Path) -> Path:
+    """A few steps of a high learning rate, so that the last weights are far from their average."""
+    dataset = open_dataset(str(toyland))
+    cfg = GCDPConfig.model_validate(checkpoint.read_card(gcdp).config)
+    recipe = GCDPRecipe("gcdp", cfg, dataset, TrainConfig(steps=16, batch_size=4, lr=0.02, ema=0.99))
+    return train(recipe, Pairs(dataset, "train", recipe.size), out, provenance={})
+
+
+# --------------------------------------------------------------------------------------------- what is recorded
+
+
+@pytest.mark.parametrize(("factor", "passes"), [(1 + 1e-8, True), (1 + 1e-4, False)])
+@pytest.mark.parametrize("place", ["value", "standard_error", "left_out"])
+def test_stored_samples_hold_to_six_digits(
+    regress: Regress, own: Path, factor: float, passes: bool, place: str
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        score = content["points"][0]["scores"]["fsd"]
+        if place == "left_out":
+            score["detail"]["left_out"][3] *= factor
+        else:
+            score[place] *= factor
+
+    edit(own, change)
+    result, failures = regress(own, how="--rescore")
+    assert (result.code == 0) == passes
+    assert failures == (set() if passes else {("stored samples", "fsd")})
+    if not passes and place != "value":
+        assert f"fsd: {'left_out 3' if place == 'left_out' else place}: " in result.out
+
+
+def test_new_samples_hold_to_a_standard_error(regress: Regress, own: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        scores = content["points"][0]["scores"]
+        scores["fsd"]["value"] += 0.9 * scores["fsd"]["standard_error"]
+        scores["fd"]["value"] += 1.1 * scores["fd"]["standard_error"]
+
+    edit(own, change)
+    _, failures = regress(own)
+    assert failures == {("stored samples", "fsd"), ("stored samples", "fd"), ("new samples", "fd")}
+
+
+def test_a_stored_picture_that_changed(regress: Regress, own: Path) -> None:
+    picture = own / "samples" / "guidance-3" / "images" / "000004.png"
+    Image.fromarray(np.zeros((24, 48, 3), np.uint8)).save(picture)
+    result, failures = regress(own)
+    assert result.code == 1
+    assert failures
+    assert {stage for stage, _ in failures} == {"stored samples"}
+
+
+def test_another_judge_is_another_protocol(regress: Regress, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Oracle, "id", "another")
+    result, failures = regress(own)
+    assert (result.code, failures) == (1, {("protocol", "evaluators")})
+    assert "now {'segmenter': 'another'} against {'segmenter': 'oracle'}" in result.out.replace("\n", " ")
+
+
+def test_a_number_that_is_gone(regress: Regress, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gcbench.metrics.fd.FD.compute", lambda self: Score.failed("out of order"))
+    result, failures = regress(own)
+    assert result.code == 1
+    assert failures == {(stage, "fd") for stage in ("ceiling", "stored samples", "new samples")}
+    assert "fd: now failed: out of order" in result.out
+
+
+def test_a_model_of_other_code_is_named_but_judged_by_its_numbers(regress: Regress, own: Path) -> None:
+    Path("mine.py").write_text(PAINTER + "\n# a comment\n")
+    result, failures = regress(own, "--model", "mine.py:Painter")
+    assert (result.code, failures) == (0, set())
+    assert "model note: " in result.out
+    Path("mine.py").write_text(PAINTER.replace("guidance / 4", "guidance / 9"))
+    result, failures = regress(own, "--model", "mine.py:Painter")
+    assert result.code == 1
+    assert ("new samples", "semantic-recall") in failures
+
+
+def test_the_cache_of_features_is_not_asked(
+    regress: Regress, cli: Cli, toyland: Path, painter: str, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the judge said of real pictures before it was broken would hide the fault."""
+    monkeypatch.setattr("gcbench.bench.rundir.draw", lambda record, folder: None)
+    asked = ["--model", f"{painter}:Painter", "--dataset", toyland, "-n", 4, "--guidance", 1, "--size", SIZE]
+    assert cli("sweep", *asked, "--out", "warm").code == 0
+    judged(monkeypatch, lambda labels: (labels + 1) % 4)
+    _, failures = regress(own, how="--rescore")
+    assert ("ceiling", "miou") in failures
+
+
+def test_rescoring_generates_nothing(regress: Regress, baseline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GCDP, "open", None)
+    result, failures = regress(baseline, how="--rescore")
+    assert (result.code, failures) == (0, set()), result.err
+    assert "new samples" not in result.out
+
+
+# ------------------------------------------------------------------------------------------------------ reports
+
+
+def test_reports(regress: Regress, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["points"][0]["scores"]["fsd"]["value"] += 1
+        content["provenance"]["command"] = "gcbench sweep --out own"
+        content["provenance"]["packages"]["torch"] = "1.0"
+
+    edit(own, change)
+    summary = tmp_path / "reports" / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    result, failures = regress(own)
+    suite = ElementTree.parse(tmp_path / "junit.xml").getroot().find("testsuite")
+    assert suite is not None
+    assert suite.attrib["name"] == str(own)
+    assert int(suite.attrib["failures"]) == len(failures) == len(list(suite.iter("failure")))
+    assert int(suite.attrib["tests"]) == len(list(suite.iter("testcase")))
+    failure = next(suite.iter("failure"))
+    assert "difference -1, tolerance " in failure.attrib["message"]
+    text = summary.read_text()
+    assert text.startswith("## gcbench regress: FAILED")
+    assert "| stored samples, guidance 1 | fsd | " in text
+    assert "torch: 1.0 recorded, " in text
+    assert "`gcbench sweep --out own`; the same command with --fresh records it anew" in text
+    assert "FAIL" in result.out
+    regress(own, "--summary", summary)
+    assert summary.read_text().count("## gcbench regress") == 2  # appended, as the steps of a job do
+
+
+def test_a_report_that_cannot_be_written(regress: Regress, own: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result, _ = regress(own, "--summary", tmp_path / "file" / "summary.md")
+    assert result.code == 2
+    assert "cannot write --summary" in result.complaint
+
+
+# ------------------------------------------------------------------------------------------------ users' mistakes
+
+
+@pytest.mark.parametrize(
+    ("fault", "fragment"),
+    [
+        ("no samples", "keeps no samples"),
+        ("a sample is missing", "19 samples where its record has 20"),
+        ("a layout is missing", "have no counterpart"),
+        ("a sample is damaged", "000003.png"),
+        ("no points", "no finished point"),
+        ("no record", "holds no run directory"),
+        ("another schema", "schema"),
+    ],
+)
+def test_what_is_no_baseline(regress: Regress, own: Path, fault: str, fragment: str) -> None:
+    kept = own / "samples" / "guidance-1"
+    if fault == "no samples":
+        shutil.rmtree(own / "samples")
+    elif fault == "a sample is missing":
+        (kept / "images" / "000003.png").unlink()
+        (kept / "layouts" / "000003.png").unlink()
+        lines = (kept / "prompts.jsonl").read_text().splitlines(keepends=True)
+        (kept / "prompts.jsonl").write_text("".join(line for line in lines if "000003" not in line))
+    elif fault == "a layout is missing":
+        (kept / "layouts" / "000003.png").unlink()
+    elif fault == "a sample is damaged":
+        (kept / "images" / "000003.png").write_bytes(b"no picture")
+    elif fault == "no points":
+        edit(own, lambda content: content.update(points=[]))
+    elif fault == "no record":
+        (own / "record.json").unlink()
+    else:
+        edit(own, lambda content: content.update(schema_version=2))
+    result, failures = regress(own)
+    assert (result.code, failures) == (2, set())
+    assert fragment in result.complaint
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragment"),
+    [
+        (["--suite", "avenues"], "no bundled baseline is called 'avenues'; choose streets"),
+        (["--suite", "streets", "--runs", "x"], "exclude one another"),
+        (["--runs", "nowhere"], "nowhere holds no run directory"),
+        (["--device", "abacus"], "--device 'abacus'"),
+    ],
+)
+def test_options(cli: Cli, arguments: list[str], fragment: str) -> None:
+    result = cli("regress", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert fragment in result.complaint
+
+
+def test_another_dataset(cli: Cli, own: Path) -> None:
+    result = cli("regress", "--runs", own, "--dataset", "streets")
+    assert result.code == 2
+    assert "was measured on toyland, not on streets" in result.complaint
+
+
+# ------------------------------------------------------------------------------------------------- the arithmetic
+
+
+@given(st.floats(-100, 100), st.floats(1e-2, 1e6), st.floats(-3, 3))
+def test_within_one_standard_error(value: float, error: float, off: float) -> None:
+    before = {"m": Score(value=value, standard_error=error)}
+    (check,) = near_scores(None, before, {"m": Score(value=value + off * error)})
+    if abs(abs(off) - 1) > 1e-2:
+        assert (check.status == "pass") == (abs(off) < 1)
+
+
+def test_without_a_standard_error_there_is_no_gate() -> None:
+    (check,) = near_scores(None, {"m": Score(value=1.0)}, {"m": Score(value=2.0)})
+    assert (check.status, check.reason) == ("skip", "recorded without a standard error")
+
+
+def test_further_columns_are_checked_and_new_ones_are_not() -> None:
+    before = {"m": Score(value=1.0, also={"c": Score(value=2.0), "none": Score.skipped("no")})}
+    after = {"m": Score(value=1.0, also={"c": Score(value=2.1), "d": Score(value=3.0)}), "n": Score(value=1.0)}
+    checks = same_scores("stored samples", None, before, after)
+    assert [(check.metric, check.column, check.status) for check in checks] == [("m", None, "pass"), ("m", "c", "fail")]
+    (gone,) = same_scores("stored samples", None, {"m": Score(value=1.0)}, {})
+    assert (gone.status, gone.reason) == ("fail", "no longer measured")
+
+
+def test_a_detail_that_became_missing_fails() -> None:
+    before = {"m": Score(value=1.0, detail={"per_class": {"car": 0.5, "bus": None}})}
+    after = {"m": Score(value=1.0, detail={"per_class": {"car": None, "bus": None}})}
+    (check,) = same_scores("stored samples", None, before, after)
+    assert (check.status, check.reason) == ("fail", "per_class car: 0.5 recorded, None now")
+
+
+# -------------------------------------------------------------------------------------------- the bundled baseline
+
+
+def test_the_bundled_baseline_is_whole_and_of_the_bundled_weights() -> None:
+    """Measured by `gcbench regress` in .ci/run; here only that it can be."""
+    run = BUNDLED / "streets"
+    held = Record.read(run / "record.json")
+    weights = files("gcbench.weights")
+    assert held.model.weights == checkpoint.read_card(Path(str(weights / "gcdp/streets/model.safetensors"))).sha256
+    judge = checkpoint.read_card(Path(str(weights / "segmenter/streets/model.safetensors"))).sha256
+    assert judge in held.protocol.evaluators["segmenter"]
+    (point,) = held.points
+    kept = run / "samples" / f"guidance-{point.guidance:g}"
+    for part in ("images", "layouts"):
+        assert len(list((kept / part).glob("*.png"))) == held.protocol.n
+    assert len((kept / "prompts.jsonl").read_text().splitlines()) == held.protocol.n
+    assert sum(path.stat().st_size for path in kept.rglob("*.png") if path.name != "grid.png") < 400_000
+
+
+def test_a_judge_in_double_precision_is_opened_by_its_recorded_name() -> None:
+    held = Record.read(BUNDLED / "streets" / "record.json")
+    assert held.protocol.evaluators["segmenter"].endswith(" fp64")
+    assert evaluators_of(held, Given(None, None, None, (), {}, "cpu")) == ["segmenter=hrnet_w18_small:fp64@streets"]
+    asked = ["segmenter=hrnet_w18_small@streets"]
+    assert evaluators_of(held, Given(None, None, None, asked, {}, "cpu")) == asked
+    single = held.protocol.model_copy(update={"evaluators": {"segmenter": "hrnet_w18_small@streets#abc ×2 fp32"}})
+    assert evaluators_of(held.model_copy(update={"protocol": single}), Given(None, None, None, (), {}, "cpu")) == []
