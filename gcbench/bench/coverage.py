@@ -1,6 +1,6 @@
 """How often the 95 % intervals hold what they promise: the expectation of the metric at this n, the reference fixed.
 
-    python -m gcbench.bench.coverage [--draws 400] [--n 500] [--metrics fid,miou]
+    python -m gcbench.bench.coverage [--draws 300] [--n 500] [--metrics fid,miou]
 
 From a population that is known whole, n samples are drawn again and again; each draw is scored by the metric itself, as
 in a run. The mean of the values over all draws is the expectation at n; the share of intervals that hold it should be
@@ -208,7 +208,7 @@ def held(intervals: np.ndarray, expectation: float) -> float:
 
 def main(arguments: list[str] | None = None) -> list[Coverage]:
     parser = argparse.ArgumentParser(prog="python -m gcbench.bench.coverage", description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=400)
+    parser.add_argument("--draws", type=int, default=300)
     parser.add_argument("--n", type=int, default=500)
     parser.add_argument("--metrics", default=",".join(POPULATIONS))
     given = parser.parse_args(arguments)
