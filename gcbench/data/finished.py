@@ -116,7 +116,15 @@ def read_pairs(pictures: Path, layouts: Path | None = None, prompts: Path | None
         UserError: no pictures, or a picture, a layout or a text without its counterpart.
     """
     found = open_source(pictures, "picture")
-    drawn = inner_layouts(found) if layouts is None else open_source(layouts, "layout")
+    return pair_up(found, inner_layouts(found) if layouts is None else open_source(layouts, "layout"), prompts)
+
+
+def pair_up(found: Source, drawn: Source | None = None, prompts: Path | None = None) -> FinishedPictures:
+    """Pictures, in the order of their ids, with their layouts and with the texts of a file of JSON lines.
+
+    Raises:
+        UserError: a picture, a layout or a text without its counterpart.
+    """
     names: dict[str, str] = {}
     lines: dict[str, Line] | None = None
     if drawn is not None:
