@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gcbench.bench.opening import guidance_scales
-from gcbench.bench.rundir import RECORD, Rows, RunDirectory
+from gcbench.bench.rundir import RECORD, SAMPLES, Rows, RunDirectory
 from gcbench.bench.tables import digits, heading, pick, titles
 from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
@@ -77,6 +77,10 @@ class Run(NamedTuple):
     rows: Rows
     groups: dict[str, str]
 
+    def beside(self, name: str) -> Path:
+        """The file `name` of the run's directory."""
+        return (self.path if self.path.is_dir() else self.path.parent) / name
+
 
 def compare(run_a: Path, run_b: Path, *, guidance: str | float | None = None) -> Comparison:
     """The difference run_a - run_b of every metric that both runs measured, at every guidance scale of both.
@@ -97,6 +101,9 @@ def compare(run_a: Path, run_b: Path, *, guidance: str | float | None = None) ->
             " under one"
         )
     groups, notes = common_groups(a, b)
+    notes += [
+        f"{one.beside(SAMPLES)} is not there: nothing can be paired by picture." for one in (a, b) if not one.rows
+    ]
     rows: list[Row] = []
     for metrics, point_a, point_b in matched(a, b, guidance):
         for name in metrics:

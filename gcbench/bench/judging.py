@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from gcbench.bench.console import say
 from gcbench.bench.feature_cache import ReferenceFeatures
 from gcbench.core.contracts import Dataset, Evaluator, Metric, Size, Task
 from gcbench.core.errors import UserError
@@ -47,9 +48,14 @@ def open_judges(dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], 
         if not equals:
             raise UserError(f"--evaluator {spec!r} lacks '='; write --evaluator ROLE=ID[@FILE]")
         known[role]  # an unknown role is an error with near names
+        if role in asked:
+            raise UserError(f"--evaluator {spec}: {role} is given twice; give one evaluator a role")
         asked[role] = rest
     evaluators, missing = {}, {}
-    for role in dict.fromkeys(role for name in metrics for role in registry("metrics")[name].roles):
+    wanted = dict.fromkeys(role for name in metrics for role in registry("metrics")[name].roles)
+    for role in asked.keys() - wanted.keys():
+        say(f"--evaluator {role}={asked[role]} is not used: no metric of this run asks for {role}.")
+    for role in wanted:
         if role not in known:
             missing[role] = f"no evaluator is registered for the role {role!r}"
             continue

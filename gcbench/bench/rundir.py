@@ -74,7 +74,10 @@ class RunDirectory:
         if path.exists():
             try:
                 with open(path, newline="", encoding="utf-8") as stream:
-                    for row in csv.DictReader(stream):
+                    reader = csv.DictReader(stream)
+                    if not {"guidance", "id"} <= set(reader.fieldnames or ()):
+                        raise KeyError("guidance, id")
+                    for row in reader:
                         key = (row.pop("guidance"), row.pop("id"))
                         row.pop(GROUP, None)
                         rows[key] = {name: float(value) if value else None for name, value in row.items()}

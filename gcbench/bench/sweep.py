@@ -105,9 +105,9 @@ def sweep(
         record.provenance = planned.provenance.model_copy(
             update={"before": [*record.provenance.before, record.provenance.model_copy(update={"before": []})]}
         )
-    where = "at guidance " + ", ".join(f"{s:g}" for s in points if s is not None) if generator.guided else ""
+    where = " at guidance " + ", ".join(f"{s:g}" for s in points if s is not None) if generator.guided else ""
     say(
-        f"{model} on {opened.name}/{split}: {n} pictures of {target[0]}×{target[1]} {where}, then"
+        f"{model} on {opened.name}/{split}: {n} pictures of {target[0]}×{target[1]}{where}, then"
         f" {', '.join(names)}. Run: {folder.path}"
     )
     say(estimate(generator, judges, opened, split, target, n, todo))

@@ -104,8 +104,8 @@ def footnotes(record: Record) -> list[str]:
     lines = [
         f"{', '.join(about)}; {protocol.dataset}/{protocol.split} ({protocol.dataset_version}), {n} of"
         f" {protocol.size[0]}×{protocol.size[1]}, reference of {protocol.reference_n}.",
-        "± is half the 95 % interval for the metric at this n, the reference fixed. * is on the Pareto front of"
-        " realism and recall.",
+        "± is half the 95 % interval for the metric at this n, the reference fixed."
+        + (" * is on the Pareto front of realism and recall." if any(point.pareto for point in record.points) else ""),
         "ceiling: real pictures with their own captions; floor: captions and layouts permuted among them.",
     ]
     if record.self_check:

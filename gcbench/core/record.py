@@ -110,7 +110,10 @@ class Record(BaseModel):
             raise UserError(f"{path} cannot be read ({error}); put it back as it was") from None
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "JSON"
-            raise UserError(f"{path} is not a record of schema {SCHEMA_VERSION} (first fault at {where})") from None
+            raise UserError(
+                f"{path} is not a record of schema {SCHEMA_VERSION} (first fault at {where}); put it back as it was, or"
+                " measure the run again"
+            ) from None
 
 
 def schema_text() -> str:

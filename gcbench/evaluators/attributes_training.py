@@ -19,7 +19,7 @@ from gcbench.evaluators.attributes import AttributesConfig
 from gcbench.evaluators.classifier import Classifier
 from gcbench.evaluators.segmenter_training import vary
 
-TRAINING = TrainConfig(steps=800, batch_size=32, lr=2e-3, weight_decay=1e-2, warmup=50, decay=0.7, ema=0.99, clip=5.0)
+TRAINING = TrainConfig(steps=2000, batch_size=32, lr=5e-3, weight_decay=1e-2, warmup=50, decay=0.7, ema=0.99, clip=5.0)
 
 
 class AttributesRecipe(Recipe):

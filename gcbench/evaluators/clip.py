@@ -24,7 +24,9 @@ OPENAI_ENTRIES = ("input_resolution", "context_length", "vocab_size")
 
 
 class CLIP(Evaluator):
-    """`vectors`: projected embeddings of pictures; `read(...).vectors`: of texts. float32 [B,d], not normalised.
+    """Places pictures and texts in one space: OpenAI's CLIP, or another of open_clip's models.
+
+    `vectors`: projected embeddings of pictures; `read(...).vectors`: of texts. float32 [B,d], not normalised.
 
     Pictures: PIL's bicubic resize of the shorter side to the network's size, the central square of it (the rest is not
     seen), OpenAI's mean and standard deviation. Texts: open_clip's tokenizer. A text longer than the network's 77
@@ -104,7 +106,7 @@ def _config(name: str) -> dict[str, Any]:
         near = get_close_matches(name, open_clip.list_models(), n=3, cutoff=0.4)
         raise UserError(
             f"--evaluator clip={name}: open_clip has no such model;"
-            f" {'did you mean ' + ' or '.join(near) if near else 'choose one of open_clip.list_models()'}?"
+            f" {'did you mean ' + ' or '.join(near) + '?' if near else 'choose one of open_clip.list_models()'}"
         )
     config: dict[str, Any] = open_clip.get_model_config(name)
     text = config["text_cfg"]

@@ -20,7 +20,9 @@ RESIZES: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {"tf1": tf1_bi
 
 
 class Inception(Evaluator):
-    """`vectors`: the 2048 pooled features of each picture, float32 [B,2048].
+    """Gives the features that FID, KID and PRDC compare: InceptionV3 of 2015-12-05.
+
+    `vectors`: its 2048 pooled features of each picture, float32 [B,2048].
 
     `--evaluator inception=RESIZE[@FILE]`: RESIZE is `tf1`, TensorFlow 1's bilinear resize to 299×299 as in the first
     FID (the default), or `clean`, clean-fid's antialiased bicubic; numbers of the two are not comparable. FILE has the

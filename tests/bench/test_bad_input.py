@@ -105,6 +105,18 @@ def test_evaluators(cli: Cli, toyland: Path, painter: str, spec: str, fragments:
     assert not Path("run/record.json").exists()
 
 
+@pytest.mark.usefixtures("without_curve")
+def test_an_evaluator_given_twice_or_for_nothing(cli: Cli, toyland: Path, painter: str) -> None:
+    base = ["sweep", "--model", f"{painter}:Painter", "--dataset", toyland, "-n", 4, "--guidance", 1, "--out", "run"]
+    twice = ["--evaluator", "clip=ViT-B-32@a.pt", "--evaluator", "clip=ViT-B-16@b.pt"]
+    refused(
+        cli(*base, "--metrics", "fsd", *twice), "clip=ViT-B-16@b.pt: clip is given twice; give one evaluator a role"
+    )
+    result = cli(*base, "--metrics", "fsd", *twice[:2])
+    assert result.code == 0, result.err
+    assert "--evaluator clip=ViT-B-32@a.pt is not used: no metric of this run asks for clip." in result.err
+
+
 def test_cityscapes_without_data(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused(cli("sweep", "--dataset", "cityscapes"), "GCBENCH_DATA", "leftImg8bit and gtFine", "--dataset streets")
     monkeypatch.setenv("GCBENCH_DATA", str(tmp_path))

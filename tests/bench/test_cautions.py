@@ -35,3 +35,9 @@ def test_a_dataset_that_is_drawn_has_no_jpeg() -> None:
     survey = Survey("", Counter({streets.size: 3}), 3)
     [line] = cautions(survey, streets, "val", streets.size)
     assert line.startswith("3 of the 3 pictures are JPEG, and 0 of the ")
+
+
+def test_pictures_are_resized_by_the_box_filter_also_beside_a_dataset_that_is_drawn() -> None:
+    streets = open_dataset("streets")
+    [line] = cautions(Survey("", Counter({(16, 32): 3}), 0), streets, "val", streets.size)
+    assert line == "pictures are resized to 64×128 by the box filter: 3 of 16×32"

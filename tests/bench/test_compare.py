@@ -14,6 +14,7 @@ from scipy import stats
 import gcbench
 from gcbench.bench.compare import Comparison, Row, print_comparison
 from gcbench.bench.rundir import samples_csv
+from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Provenance, Record
 from gcbench.core.score import Score
@@ -368,3 +369,17 @@ def test_the_table_names_what_is_missing(pair: tuple[Path, Path], capsys: pytest
     out = capsys.readouterr().out
     assert "fsd: A: skipped, the samples have no layouts." in out
     assert "< 0.001" in out
+
+
+def test_a_lost_or_damaged_file_of_pictures_is_named(pair: tuple[Path, Path]) -> None:
+    file = pair[1] / "per_sample.csv"
+    whole = file.read_text()
+    file.unlink()
+    found = gcbench.compare(*pair)
+    assert f"{file} is not there: nothing can be paired by picture." in found.notes
+    assert only(found, "semantic-recall").interval is None
+    assert only(found, "fsd").interval is not None
+    for damaged in (whole[:9], "", "name,value\n1,2\n"):
+        file.write_text(damaged)
+        with pytest.raises(UserError, match=r"per_sample\.csv is damaged"):
+            gcbench.compare(*pair)

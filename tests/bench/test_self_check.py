@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from conftest import Cli, Oracle
 from rich.console import Console
 
 from gcbench.bench.judging import Judges
-from gcbench.bench.self_check import checked_metrics, self_check
+from gcbench.bench.self_check import attribute_accuracy, checked_metrics, self_check
 from gcbench.bench.tables import print_record
 from gcbench.core.contracts import Dataset
 from gcbench.core.record import Record
@@ -73,3 +75,29 @@ def test_the_command_writes_and_prints_it(
     capsys.readouterr()
     print_record(plain, Console(width=120))
     assert "self-check" not in capsys.readouterr().out
+
+
+class Weather(Oracle):
+    """Three attributes of toyland; the judge knows two of them, one of these it always takes for present."""
+
+    role = "attributes"
+    id = "weather"
+
+    def __call__(self, images: torch.Tensor) -> Features:
+        sure = torch.tensor([0.9, 0.2, torch.nan])
+        return Features(probabilities=sure.expand(len(images), 3))
+
+
+def test_the_accuracy_of_an_attribute_classifier(toyland: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = open_dataset(str(toyland))
+    monkeypatch.setattr(dataset, "attributes", ("Sunny", "Windy", "Wet"), raising=False)
+    # 3 of 14 pictures are sunny, 1 is windy
+    monkeypatch.setattr(dataset, "attribute_labels", lambda split, i: np.array([i < 3, i == 5, True]), raising=False)
+    judges = Judges({"attributes": Weather(dataset)}, {})
+    score = attribute_accuracy(dataset, "val", dataset.size, judges)
+    assert score.value == pytest.approx((3 / 14 + 13 / 14) / 2)
+    assert score.detail["per_attribute"] == pytest.approx({"Sunny": 3 / 14, "Windy": 13 / 14})
+    assert score.detail["share"] == pytest.approx({"Sunny": 3 / 14, "Windy": 1 / 14})
+    assert score.n == 14
+    checked = self_check(dataset, "val", dataset.size, judges)
+    assert checked.real["attribute-accuracy"] == score

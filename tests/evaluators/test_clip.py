@@ -290,7 +290,7 @@ def test_other_forms_of_the_same_weights(
     [
         ("ViT-L-14-336@{file}", "all weights of ViT-L-14-336 were trained with QuickGELU.*ViT-L-14-336-quickgelu@FILE"),
         ("ViT-B-32-quickgel@{file}", "no such model; did you mean ViT-B-32-quickgelu"),
-        ("qqqqqq@{file}", "no such model; choose one"),
+        ("qqqqqq@{file}", r"no such model; choose one of open_clip\.list_models\(\)$"),
         ("hf-hub:timm/some@{file}", "no such model"),
         ("ViT-B-32-quickgelu", "needs the file of its weights; write clip=ViT-B-32-quickgelu@FILE"),
         ("ViT-B-16-SigLIP@{file}", "only models with CLIP's own tokenizer"),

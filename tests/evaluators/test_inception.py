@@ -11,13 +11,16 @@ from PIL import Image
 from torch import Tensor
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from gcbench.core.contracts import Dataset
+from gcbench.core.contracts import Dataset, Task
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
+from gcbench.core.samples import Samples
 from gcbench.data.find import open_dataset
 from gcbench.evaluators import inception
 from gcbench.evaluators.inception import Inception
 from gcbench.evaluators.inception_v3 import inception_v3, random_weights
+from gcbench.metrics.fid import FID
+from gcbench.metrics.kid import KID
 from gcbench.weights.manifest import MANIFEST, find_entry, place
 
 
@@ -193,3 +196,41 @@ def test_missing_weights_name_the_command(dataset: Dataset, tmp_path: Path, monk
     where.write_bytes(b"cut short")
     with pytest.raises(UserError, match="is not the published file"):
         Inception.open(dataset, spec="clean")
+
+
+def test_the_whole_way_from_pictures_to_fid_and_kid(
+    file: Path, judge: Inception, dataset: Dataset, tmp_path: Path
+) -> None:
+    """torch-fidelity reads the same two folders with the same weights. n is below d, where its own eigenvalues err."""
+    torch_fidelity = pytest.importorskip("torch_fidelity", reason="torch-fidelity is not installed")
+    task = Task(dataset.classes, dataset.void, dataset.aliases)
+    metrics = {"fid": FID(task), "kid": KID(task)}
+    n = 24
+    for side, split in (("real", "train"), ("made", "val")):
+        (tmp_path / side).mkdir()
+        pictures = np.stack([dataset.pair(split, i, (64, 128))[0] for i in range(n)])
+        if side == "made":
+            pictures = 255 - pictures
+        for i, picture in enumerate(pictures):
+            Image.fromarray(picture).save(tmp_path / side / f"{i:03d}.png")
+        batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
+        samples = Samples(batch, None, None, None, tuple(f"{i:06d}" for i in range(n)))
+        for metric in metrics.values():
+            add = metric.update_reference if side == "real" else metric.update
+            add(samples, {"inception": judge(batch)})
+    theirs = torch_fidelity.calculate_metrics(
+        input1=str(tmp_path / "made"),
+        input2=str(tmp_path / "real"),
+        fid=True,
+        kid=True,
+        kid_subsets=1,
+        kid_subset_size=n,
+        cuda=False,
+        batch_size=n,
+        feature_extractor_weights_path=str(file),
+        cache=False,
+        verbose=False,
+        save_cpu_ram=True,  # no worker processes
+    )
+    assert metrics["fid"].compute().value == pytest.approx(theirs["frechet_inception_distance"], rel=1e-5)
+    assert metrics["kid"].compute().value == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-5)
