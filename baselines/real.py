@@ -10,8 +10,10 @@ from gcbench.core.samples import Samples
 
 
 class Real(Model):
-    """The pair number `seed` (modulo their count) of the dataset's last split. It reads no prompt: pictures are what
-    they are, so a record has one point; the prompts of its samples are the pairs' own captions."""
+    """Held-out real pairs, the ceiling row: seed i takes pair i of the dataset's last split (modulo their count).
+
+    It reads no prompt, pictures are what they are: a record has one point. Its samples' prompts are the pairs' own.
+    """
 
     conditional = False
     guided = False

@@ -28,7 +28,9 @@ class AttributesConfig(BaseModel):
 
 
 class Attributes(Evaluator):
-    """`probabilities` [B,A]: of each of the dataset's attributes, in its order; NaN where the classifier lacks one.
+    """Says how likely a picture has each of the dataset's attributes: glasses, a beard, a smile.
+
+    `probabilities` [B,A], in the dataset's order; NaN where the classifier lacks one.
 
     `--evaluator attributes=ARCH[:SIZE]@WHERE`. WHERE is one of
     - a checkpoint of `gcbench train --evaluator attributes`, or a dataset whose classifier is bundled;
