@@ -163,7 +163,7 @@ def _other_process(root: str, log: str, cache: str, started: Sequence[object]) -
 
 
 def test_two_processes_at_once_judge_once(own_toyland: Path, own_cache: Path, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     barrier = context.Barrier(2)
     log = tmp_path / "log"
     both = [
@@ -173,6 +173,6 @@ def test_two_processes_at_once_judge_once(own_toyland: Path, own_cache: Path, tm
     for process in both:
         process.start()
     for process in both:
-        process.join(60)
+        process.join(120)
         assert process.exitcode == 0
     assert log.read_text().count("judged") == 1  # 14 pictures are one batch
