@@ -103,6 +103,8 @@ def bundled(suite: str | None) -> dict[str, Path]:
 
 def below(folder: Path) -> list[Path]:
     """The run directories in `folder`, itself included."""
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder} is no folder; give the one that holds the run directories")
     found = sorted(path.parent for path in Path(folder).rglob(RECORD))
     if not found:
         raise UserError(

@@ -453,7 +453,7 @@ def test_what_is_no_baseline(regress: Regress, own: Path, fault: str, fragment: 
     [
         (["--suite", "avenues"], "no bundled baseline is called 'avenues'; choose streets"),
         (["--suite", "streets", "--runs", "x"], "exclude one another"),
-        (["--runs", "nowhere"], "nowhere holds no run directory"),
+        (["--runs", "nowhere"], "nowhere is no folder"),
         (["--device", "abacus"], "--device 'abacus'"),
     ],
 )
