@@ -18,7 +18,7 @@ from PIL import Image
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, Evaluator
 from gcbench.core.recipe import TrainConfig
-from gcbench.core.samples import Features
+from gcbench.core.samples import Features, Samples
 from gcbench.data.find import open_dataset
 from gcbench.evaluators.segmenter_training import SegmenterRecipe
 from gcbench.evaluators.trained_segmenter import SegmenterConfig
@@ -301,6 +301,16 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in ("sweep", "evaluate", "regress"):
         monkeypatch.setattr(f"gcbench.bench.{module}.open_judges", open_judges)
+
+
+def pooled_features(
+    vectors: np.ndarray, name: str, groups: tuple[str, ...] | None = None
+) -> tuple[Samples, dict[str, Features]]:
+    """Blank pictures `name0000`, ... of which Inception says `vectors` [n,d]."""
+    n = len(vectors)
+    ids = tuple(f"{name}{i:04}" for i in range(n))
+    samples = Samples(torch.zeros(n, 3, 1, 1, dtype=torch.uint8), None, None, None, ids, groups)
+    return samples, {"inception": Features(vectors=torch.from_numpy(vectors.astype(np.float32, copy=False)))}
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -1,6 +1,7 @@
 """`gcbench data`: which datasets are here, whether they are whole, and copies of them in other forms."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -27,13 +28,11 @@ def check(name: str, sample: int) -> bool:
     dataset = open_dataset(name)
     say(f"{dataset.name}, version {dataset.version}, {len(dataset.classes)} classes, default size {dataset.size}")
     summaries = describe(dataset, sample)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("class")
-    for summary in summaries:
-        table.add_column(f"{summary.split}, % of area", justify="right")
-    for label in dataset.classes:
-        table.add_row(label, *(f"{100 * summary.shares[label]:.2f}" for summary in summaries))
-    Console(highlight=False).print(table)
+    splits = [summary.split for summary in summaries]
+    _percents("class", "% of area", splits, dataset.classes, [summary.shares for summary in summaries])
+    if dataset.attributes:
+        shares = [summary.attributes for summary in summaries]
+        _percents("attribute", "% of pairs", splits, dataset.attributes, shares)
     whole = True
     for summary in summaries:
         say(f"{summary.split}: {summary.pairs} pairs in {summary.groups} groups; {summary.sampled} read")
@@ -41,6 +40,19 @@ def check(name: str, sample: int) -> bool:
             whole = False
             say(f"  {problem}")
     return whole
+
+
+def _percents(
+    what: str, unit: str, splits: Sequence[str], names: Sequence[str], shares: Sequence[Mapping[str, float]]
+) -> None:
+    """A table of shares in per cent, a row a name and a column a split."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(what)
+    for split in splits:
+        table.add_column(f"{split}, {unit}", justify="right")
+    for name in names:
+        table.add_row(name, *(f"{100 * share[name]:.2f}" for share in shares))
+    Console(highlight=False).print(table)
 
 
 def write_copy(name: str, out: Path, form: str, size: str | None, limit: int | None) -> None:

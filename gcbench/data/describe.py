@@ -14,7 +14,8 @@ from gcbench.data.pairs import PairFiles
 class SplitSummary:
     """One split.
 
-    shares: class -> part of the area (0..1) over the sampled pairs. problems: what is wrong with them.
+    shares: class -> part of the area (0..1) over the sampled pairs. attributes: attribute -> part of these pairs that
+    have it. problems: what is wrong with them.
     """
 
     split: str
@@ -23,6 +24,7 @@ class SplitSummary:
     missing: tuple[str, ...]
     sampled: int
     shares: Mapping[str, float]
+    attributes: Mapping[str, float]
     problems: tuple[str, ...]
 
 
@@ -37,7 +39,7 @@ def _split(dataset: Dataset, split: str, sample: int) -> SplitSummary:
         missing = tuple(dataset.missing.get(split, ()))
     else:
         groups, missing = list(dataset.groups(split)), ()
-    counts = np.zeros(len(dataset.classes))
+    counts, having = np.zeros(len(dataset.classes)), np.zeros(len(dataset.attributes))
     problems = []
     chosen = np.unique(np.linspace(0, len(groups) - 1, min(sample, len(groups))).round().astype(int))
     for index in chosen.tolist():
@@ -45,7 +47,7 @@ def _split(dataset: Dataset, split: str, sample: int) -> SplitSummary:
             _, layout = dataset.pair(split, index, dataset.size)
             counts += np.bincount(layout.ravel(), minlength=len(counts))
             dataset.captions(split, index)
-            dataset.attribute_labels(split, index)
+            having += 0 if (labels := dataset.attribute_labels(split, index)) is None else labels
         except UserError as error:
             problems.append(str(error))
     shares = counts / max(counts.sum(), 1)
@@ -56,5 +58,6 @@ def _split(dataset: Dataset, split: str, sample: int) -> SplitSummary:
         missing,
         len(chosen),
         dict(zip(dataset.classes, shares.tolist(), strict=True)),
+        dict(zip(dataset.attributes, (having / max(len(chosen), 1)).tolist(), strict=True)),
         tuple(problems),
     )

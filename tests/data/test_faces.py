@@ -12,6 +12,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.naming import named_classes
 from gcbench.data.celeba_attributes import ATTRIBUTES
 from gcbench.data.celeba_parts import CLASSES
+from gcbench.data.describe import describe
 from gcbench.data.faces import CAPTIONS, COUNTS, Faces, labels
 from gcbench.data.faces import captions as wording
 from gcbench.training.pairs import Pairs
@@ -293,3 +294,12 @@ def test_an_unknown_split_is_the_users_to_mend(faces: Faces) -> None:
             call("test")
     with pytest.raises(IndexError):
         faces.pair("val", 600, SIZE)
+
+
+def test_a_check_counts_attributes() -> None:
+    faces = Faces.open()
+    train, val = describe(faces, sample=20)
+    chosen = np.unique(np.linspace(0, 599, 20).round().astype(int))
+    labels = np.array([faces.attribute_labels("val", i) for i in chosen.tolist()])
+    assert val.attributes == pytest.approx(dict(zip(faces.attributes, labels.mean(axis=0), strict=True)))
+    assert train.attributes.keys() == val.attributes.keys()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from conftest import pooled_features
 from pytorch_fid.fid_score import calculate_frechet_distance
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
@@ -26,18 +27,10 @@ def pooled(n: int, d: int, seed: int, shift: float = 0.0) -> np.ndarray:
     return np.maximum(rng.standard_normal((n, d)) @ mixing + shift, 0).astype(np.float32)
 
 
-def give(vectors: np.ndarray, name: str) -> tuple[Samples, dict[str, Features]]:
-    n = len(vectors)
-    samples = Samples(
-        torch.zeros(n, 3, 1, 1, dtype=torch.uint8), None, None, None, tuple(f"{name}{i:04}" for i in range(n))
-    )
-    return samples, {"inception": Features(vectors=torch.from_numpy(vectors))}
-
-
 def score(real: np.ndarray, made: np.ndarray) -> Score:
     metric = FID(TASK)
-    metric.update_reference(*give(real, "r"))
-    metric.update(*give(made, "s"))
+    metric.update_reference(*pooled_features(real, "r"))
+    metric.update(*pooled_features(made, "s"))
     return metric.compute()
 
 
@@ -103,7 +96,7 @@ def test_many_pictures_are_held_once_and_real_ones_not_at_all(monkeypatch: pytes
     """Peak memory while the sets are filled and measured, against the size of the rows of one."""
     monkeypatch.setattr("gcbench.statistics.moments.CHUNK", 128)
     n, d = 8000, 256
-    real, made = give(pooled(n, d, 0), "r"), give(pooled(n, d, 1), "s")
+    real, made = pooled_features(pooled(n, d, 0), "r"), pooled_features(pooled(n, d, 1), "s")
     size = n * d * 4
     metric = FID(TASK)
 

@@ -3,29 +3,21 @@
 import numpy as np
 import pytest
 import torch
+from conftest import pooled_features
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from gcbench.core.contracts import Task
 from gcbench.core.errors import UserError
-from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.metrics.kid import KID
 
 TASK = Task(("road",), None, {})
 
 
-def give(vectors: np.ndarray, name: str) -> tuple[Samples, dict[str, Features]]:
-    n = len(vectors)
-    samples = Samples(
-        torch.zeros(n, 3, 1, 1, dtype=torch.uint8), None, None, None, tuple(f"{name}{i:04}" for i in range(n))
-    )
-    return samples, {"inception": Features(vectors=torch.from_numpy(vectors))}
-
-
 def score(real: np.ndarray, made: np.ndarray) -> Score:
     metric = KID(TASK)
-    metric.update_reference(*give(real, "r"))
-    metric.update(*give(made, "s"))
+    metric.update_reference(*pooled_features(real, "r"))
+    metric.update(*pooled_features(made, "s"))
     return metric.compute()
 
 
@@ -70,5 +62,5 @@ def test_what_is_missing_or_broken() -> None:
     assert score(x, x[:2]).interval is None
     x[3] = np.inf
     with pytest.raises(UserError, match="inception gave features that are not finite for s0003 of the samples"):
-        KID(TASK).update(*give(x, "s"))
+        KID(TASK).update(*pooled_features(x, "s"))
     assert KID.thresholds == {"subsets": 100, "subset_size": 1000}

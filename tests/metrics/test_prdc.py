@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
+from conftest import pooled_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gcbench.core.contracts import Task
 from gcbench.core.errors import UserError
-from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.metrics.prdc import PRDC
 from gcbench.statistics.intervals import cluster_bootstrap_mean
@@ -17,17 +16,10 @@ from gcbench.statistics.neighbours import neighbourhoods
 TASK = Task(("road",), None, {})
 
 
-def give(vectors: np.ndarray, name: str, groups: tuple[str, ...] | None = None) -> tuple[Samples, dict[str, Features]]:
-    n = len(vectors)
-    ids = tuple(f"{name}{i:04}" for i in range(n))
-    samples = Samples(torch.zeros(n, 3, 1, 1, dtype=torch.uint8), None, None, None, ids, groups)
-    return samples, {"inception": Features(vectors=torch.from_numpy(vectors.astype(np.float32)))}
-
-
 def filled(real: np.ndarray, made: np.ndarray, groups: tuple[str, ...] | None = None) -> PRDC:
     metric = PRDC(TASK)
-    metric.update_reference(*give(real, "r"))
-    metric.update(*give(made, "s", groups))
+    metric.update_reference(*pooled_features(real, "r"))
+    metric.update(*pooled_features(made, "s", groups))
     return metric
 
 
@@ -103,7 +95,7 @@ def test_more_samples_are_measured_anew() -> None:
     metric = filled(real, made[:20])
     before = metric.compute()
     rest = PRDC(TASK)
-    samples, seen = give(made, "s")
+    samples, seen = pooled_features(made, "s")
     rest.update(samples.take(range(20, 30)), {"inception": seen["inception"].take(range(20, 30))})
     metric.merge(rest)
     assert metric.compute() == filled(real, made).compute() != before
@@ -121,4 +113,4 @@ def test_what_is_missing_or_broken() -> None:
     assert few.also["coverage"].interval is not None
     x[7] = np.nan
     with pytest.raises(UserError, match="inception gave features that are not finite for r0007 of the real pictures"):
-        PRDC(TASK).update_reference(*give(x, "r"))
+        PRDC(TASK).update_reference(*pooled_features(x, "r"))
