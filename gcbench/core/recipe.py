@@ -1,8 +1,9 @@
 """What the trainer trains: a module whose forward is its loss, and how to show and save what it learnt."""
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset
+from gcbench.core.errors import UserError
+from gcbench.core.settings import apply
 
 
 class Batch(NamedTuple):
@@ -26,6 +29,7 @@ class TrainConfig(BaseModel):
 
     batch_size: pictures a step, over all processes; micro_batch: pictures at a time (0: all at once).
     warmup: steps of linear rise of lr; decay: fraction of the run, at its end, over which lr falls to 0.
+    compile: let torch.compile fuse the network's small operations: some minutes at the start, then faster steps.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -42,16 +46,65 @@ class TrainConfig(BaseModel):
     ema: float = 0.9999
     flip: bool = True
     precision: str = "fp32"
+    compile: bool = False
     seed: int = 0
     log_every: int = 20
     save_every: int = 500
     preview_every: int = 1000
 
 
-class Recipe(nn.Module):
-    """A trainable thing. `forward(batch, generator)` gives {"loss": scalar, ...}: `loss` is minimised, all are logged.
+Config = TypeVar("Config", bound=BaseModel)
 
-    train_config: how to train it. dataset: what it learns from. size: (H, W) of the pictures it wants.
+
+def choose(
+    presets: Mapping[str, tuple[Config, TrainConfig]], settings: Mapping[str, Any], size: tuple[int, int]
+) -> tuple[Config, TrainConfig]:
+    """The model's config and how to train it: the preset that `settings` names (default `tiny`), the rest laid over.
+
+    presets: name -> (model, training). settings: `preset`, `model.*`, `train.*`. size: of the dataset's pictures,
+    which a config with a field `size` takes on in the preset `tiny`.
+
+    Raises:
+        UserError: an unknown preset or setting, or a value of the wrong type.
+    """
+    settings = dict(settings)
+    preset = settings.pop("preset", "tiny")
+    if preset not in presets:
+        raise UserError(f"unknown preset {preset!r}; known: {', '.join(presets)}")
+    model, training = presets[preset]
+    if preset == "tiny" and "size" in type(model).model_fields:
+        model = model.model_copy(update={"size": size})
+    model, training = apply({"model": model, "train": training}, settings)
+    return model, training
+
+
+class Player(NamedTuple):
+    """Parameters that one optimiser moves. rate: its share of `train.lr`; betas: its own, None for `train.betas`."""
+
+    parameters: list[nn.Parameter]
+    rate: float = 1.0
+    betas: tuple[float, float] | None = None
+
+
+class Turn(NamedTuple):
+    """One move in a step: `forward` is told `name`, and its loss moves `players`.
+
+    every: it comes each `every`-th step (lazy regularisation). start, stop: between which shares of the run it comes;
+    where one starts a stage begins: the recipe takes on its averaged weights, the average and the rate start anew.
+    """
+
+    name: str = ""
+    players: tuple[str, ...] = ("",)
+    every: int = 1
+    start: float = 0.0
+    stop: float = 1.0
+
+
+class Recipe(nn.Module):
+    """A trainable thing. `forward(batch, generator, turn)` gives {"loss": scalar, ...}: `loss` is minimised.
+
+    train_config: how to train it. dataset: what it learns from. size: (H, W) of the pictures it wants. A recipe whose
+    parts are trained against each other, or one after the other, says so by `players` and `turns`.
     """
 
     train_config: TrainConfig
@@ -59,7 +112,15 @@ class Recipe(nn.Module):
     size: tuple[int, int]
 
     @abstractmethod
-    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]: ...
+    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]: ...
+
+    def players(self) -> Mapping[str, Player]:
+        """Whose parameters are trained; by default one player, all that wants a gradient."""
+        return {"": Player([p for p in self.parameters() if p.requires_grad])}
+
+    def turns(self) -> Sequence[Turn]:
+        """The moves of a step, in order; by default one."""
+        return (Turn(),)
 
     @abstractmethod
     def card(self, provenance: dict[str, Any]) -> Card:

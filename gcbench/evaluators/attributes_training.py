@@ -50,7 +50,7 @@ class AttributesRecipe(Recipe):
         network, training = apply({"network": base, "train": TRAINING}, settings)
         return cls(network, dataset, training)
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
         assert batch.attributes is not None
         device = self.classifier.mean.device
         target = batch.attributes.to(device)

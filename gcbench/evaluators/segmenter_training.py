@@ -61,7 +61,7 @@ class SegmenterRecipe(Recipe):
         network, training = apply({"network": base, "train": TRAINING}, settings)
         return cls(network, dataset, training)
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
         target = self.output[fill_void(batch.layouts, self.dataset.void).to(self.output.device)]
         pictures = vary(batch.images.float() / 255, generator).to(self.output.device)
         logits = self.network(pictures).logits.float()

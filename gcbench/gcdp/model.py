@@ -9,20 +9,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from pydantic import ValidationError
 
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
 from gcbench.core.errors import UserError
-from gcbench.core.recipe import Recipe
+from gcbench.core.recipe import Recipe, choose
 from gcbench.core.samples import Samples
 from gcbench.core.settings import apply
 from gcbench.diffusion.joint import JointProcess
-from gcbench.gcdp.config import PAPER_TRAINING, PRESETS, TINY_TRAINING, GCDPConfig
+from gcbench.gcdp.config import PRESETS, GCDPConfig
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import sample_many
 from gcbench.networks.unet import parameter_count
-from gcbench.weights.find import find_weights
+from gcbench.weights.find import open_weights
 
 SAMPLING = ("image_sampler", "last_label", "posterior", "threshold")
 """Settings of the process that a sample run may choose anew; the others belong to what was trained."""
@@ -50,20 +49,7 @@ class GCDP(Model):
 
     @classmethod
     def open(cls, dataset: Dataset, options: ModelOptions) -> "GCDP":
-        path = find_weights(cls.name, dataset.name, options.checkpoint)
-        if path is None:
-            raise UserError(
-                f"no weights of {cls.name} for {dataset.name}: run `gcbench train --model {cls.name} --dataset"
-                f" {dataset.argument}` and give its file as --checkpoint, or add --train"
-            )
-        found = checkpoint.load(path, kind="model", name=cls.name, classes=dataset.classes)
-        try:
-            cfg = GCDPConfig.model_validate(found.card.config)
-        except ValidationError as error:
-            where = ".".join(map(str, error.errors()[0]["loc"]))
-            raise UserError(
-                f"checkpoint {found.path} has a config that this version does not know (at {where}); train it again"
-            ) from None
+        cfg, found = open_weights(cls.name, dataset, options.checkpoint, GCDPConfig)
         cfg = _choose(cfg, options.settings)
         network = TextToPair(cfg)
         frozen = {k: v for k, v in network.state_dict().items() if k not in network.trained()}
@@ -134,15 +120,7 @@ class GCDP(Model):
         """What `gcbench train` trains. `settings`: `preset` (tiny, paper), `model.*` and `train.*`."""
         from gcbench.gcdp.training import GCDPRecipe
 
-        settings = dict(settings)
-        preset = settings.pop("preset", "tiny")
-        if preset not in PRESETS:
-            raise UserError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
-        base = PRESETS[preset]
-        if preset == "tiny":
-            base = base.model_copy(update={"size": dataset.size})
-        training = TINY_TRAINING if preset == "tiny" else PAPER_TRAINING
-        cfg, training = apply({"model": base, "train": training}, settings)
+        cfg, training = choose(PRESETS, settings, dataset.size)
         return GCDPRecipe(cls.name, cfg, dataset, training, layouts=cls.layouts)
 
 

@@ -43,19 +43,21 @@ class GCDPRecipe(Recipe):
             )
         torch.manual_seed(train_config.seed)
         self.network = TextToPair(self.cfg)
+        if train_config.compile:
+            self.network.unet.compile()
         self.process = JointProcess(process)
         shown = min(8, len(dataset.ids(dataset.splits[-1])))
         self.shown = [dataset.captions(dataset.splits[-1], i)[0] for i in range(shown)]
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
         device = self.network.device
         b, _, h, w = batch.images.shape
         x0 = batch.images.to(device).float() / 127.5 - 1
         y0 = batch.layouts.to(device) if self.process.cfg.classes else None
         steps = self.process.cfg.steps
-        # one time in each of B equal parts of 1..T, in random order: uniform, with less variance between batches
+        # one u in each of B equal parts of [0,1), in random order: uniform, with less variance between batches
         u = (torch.randperm(b, generator=generator) + torch.rand(b, generator=generator)) / b
-        t = (u * steps).long().clamp(max=steps - 1) + 1
+        t = (u**self.cfg.time_power * steps).long().clamp(max=steps - 1) + 1
         eps = torch.randn(b, 3, h, w, generator=generator).to(device)
         uniform = torch.rand(b, h, w, generator=generator).to(device)
         keep = (torch.rand(b, generator=generator) >= self.cfg.cond_drop).to(device)
@@ -82,15 +84,16 @@ class GCDPRecipe(Recipe):
     def preview(self, path: Path) -> None:
         """Eight validation captions at guidance 2: pictures above, layouts below."""
         prompts = self.shown if self.cfg.text else None
-        images, layouts = sample_many(
-            self.network,
-            self.process,
-            prompts,
-            range(len(self.shown)),
-            size=self.size,
-            guidance=2.0,
-            steps=self.cfg.sample_steps,
-            block=self.cfg.block,
-            precision=self.train_config.precision,
-        )
+        with torch.compiler.set_stance("force_eager"):  # compiling anew for a few pictures takes longer than they do
+            images, layouts = sample_many(
+                self.network,
+                self.process,
+                prompts,
+                range(len(self.shown)),
+                size=self.size,
+                guidance=2.0,
+                steps=self.cfg.sample_steps,
+                block=self.cfg.block,
+                precision=self.train_config.precision,
+            )
         save_png(path, grid(images, layouts, self.dataset.palette, columns=4))

@@ -17,21 +17,13 @@ from accelerate.utils import set_seed
 from gcbench.core import checkpoint
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_atomic, write_text
-from gcbench.core.recipe import Batch, Recipe, TrainConfig
+from gcbench.core.recipe import Batch, Recipe, TrainConfig, Turn
 from gcbench.training.ema import EMA
 from gcbench.training.pairs import Pairs
+from gcbench.training.turns import Players, due, stages
 
 Tick = Callable[[int, float, float], object]
-"""(step, loss, images a second), called after every step."""
-
-
-def learning_rate(step: int, cfg: TrainConfig) -> float:
-    """Linear warm-up, constant, and over the last `decay` of the run a half cosine down to 0."""
-    rate = cfg.lr * min(1.0, (step + 1) / cfg.warmup) if cfg.warmup else cfg.lr
-    start = cfg.steps * (1 - cfg.decay)
-    if step > start:
-        rate *= 0.5 * (1 + math.cos(math.pi * (step - start) / (cfg.steps - start)))
-    return rate
+"""(step, loss of the step's first turn, images a second), called after every step."""
 
 
 def train(
@@ -47,7 +39,8 @@ def train(
     """Train and return the checkpoint's path, `out/model.safetensors` (the averaged weights).
 
     Beside it `out` holds log.csv, previews/, config.json and state.pt, from which `resume` goes on to the same losses
-    as a run never stopped. A resumed run may have another number of steps; all other settings must be the same.
+    as a run never stopped. A resumed run may have another number of steps, unless it has stages, which it would move;
+    all other settings must be the same.
 
     Raises:
         UserError: `out` holds a run and resume is off, or another configuration; the loss became NaN.
@@ -56,6 +49,7 @@ def train(
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
     accelerator = Accelerator(mixed_precision="bf16" if cfg.precision == "bf16" else "no", cpu=device == "cpu")
     set_seed(cfg.seed)
+    begins = stages(recipe.turns(), cfg.steps)
     out = Path(out)
     state_file, config_file = out / "state.pt", out / "config.json"
     settings = json.dumps({"train": cfg.model_dump(), "card": recipe.card({}).model_dump(mode="json")}, indent=1)
@@ -64,49 +58,59 @@ def train(
             raise UserError(
                 f"{out} already holds a training run; add --resume to go on with it or choose another --out"
             )
-        if _but_steps(config_file.read_text()) != _but_steps(settings):
+        held, given = json.loads(config_file.read_text()), json.loads(settings)
+        if len(begins) == 1:
+            given["train"]["steps"] = held["train"]["steps"]
+        if held != given:
             raise UserError(f"{out} holds a run with other settings; choose another --out or give the same settings")
     accelerator.wait_for_everyone()  # all have looked before one writes
     if accelerator.is_main_process:
         write_text(config_file, settings + "\n")
 
     recipe.to(accelerator.device)
-    parameters = [p for p in recipe.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=cfg.lr, betas=cfg.betas, weight_decay=cfg.weight_decay, fused=True)
+    players = Players(recipe, cfg)
     ema = EMA(recipe, cfg.ema)
     start, seconds = 0, 0.0
-    running: dict[str, float] = {}  # sums of what is logged, since the last row of the log
+    running: dict[str, list[float]] = {}  # sum and count of what is logged, since the last row of the log
     if resume and state_file.exists():
         state = torch.load(state_file, map_location=accelerator.device, weights_only=True)
         recipe.load_state_dict(state["module"])
-        optimizer.load_state_dict(state["optimizer"])
+        players.load(state["optimizers"])
         ema.shadow = state["ema"]
-        start, seconds, running = state["step"], state["seconds"], state.get("running", {})
-    wrapped, optimizer = accelerator.prepare(recipe, optimizer)
+        start, seconds, running = state["step"], state["seconds"], state["running"]
+    wrapped = accelerator.prepare(recipe)
+    players.optimizers = {name: accelerator.prepare(optimizer) for name, optimizer in players.optimizers.items()}
     wrapped.train()
 
     log_file = out / "log.csv"
     rows = _rows_before(log_file, start)
     began = last = time.perf_counter()
     for step in range(start, cfg.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, cfg)
-        logged = _step(wrapped, optimizer, accelerator, pairs, step, cfg)
-        ema.update(recipe, step)
-        if not math.isfinite(logged["loss"]):
-            raise UserError(
-                f"the loss became {logged['loss']} at step {step}; lower train.lr or set train.precision=fp32"
-            )
-        for key, value in logged.items():
-            running[key] = running.get(key, 0.0) + value
+        if step in begins[1:]:
+            recipe.load_state_dict(ema.shadow)
+        batch = pairs.batch(step, cfg.batch_size, seed=cfg.seed, flip=cfg.flip)
+        rate, loss = 0.0, math.nan
+        for number, turn in enumerate(due(recipe.turns(), step, cfg.steps)):
+            turn_rate = players.begin(turn, step)
+            logged = _move(wrapped, players, turn, number, accelerator, batch, step, cfg)
+            if not math.isfinite(logged["loss"]):
+                raise UserError(
+                    f"the loss became {logged['loss']} at step {step}; lower train.lr or set train.precision=fp32"
+                )
+            if number == 0:
+                rate, loss = turn_rate, logged["loss"]
+            for key, value in logged.items():
+                sums = running.setdefault(turn.name if turn.name and key == "loss" else key, [0.0, 0.0])
+                sums[0] += value
+                sums[1] += 1
+        ema.update(recipe, step - max(begin for begin in begins if begin <= step))
         now = time.perf_counter()
         speed, last = cfg.batch_size / (now - last), now
-        tick(step + 1, logged["loss"], speed)
+        tick(step + 1, loss, speed)
         done = step + 1
         if done % cfg.log_every == 0 or done == cfg.steps:
-            count = done % cfg.log_every or cfg.log_every
-            rows.append({"step": done, **{k: v / count for k, v in running.items()}, "lr": learning_rate(step, cfg)})
-            rows[-1]["images_per_second"] = speed
+            means = {key: total / count for key, (total, count) in running.items()}
+            rows.append({"step": done, **means, "lr": rate, "images_per_second": speed})
             running = {}
         if accelerator.is_main_process and (done % cfg.save_every == 0 or done == cfg.steps):
             spent = seconds + now - began
@@ -120,7 +124,7 @@ def train(
                 "step": done,
                 "module": recipe.state_dict(),
                 "ema": ema.shadow,
-                "optimizer": optimizer.state_dict(),
+                "optimizers": players.state(),
                 "seconds": spent,
                 "running": running,
             }
@@ -133,20 +137,20 @@ def train(
     return out / "model.safetensors"
 
 
-def _but_steps(settings: str) -> Any:
-    held = json.loads(settings)
-    del held["train"]["steps"]
-    return held
-
-
-def _step(
-    wrapped: Any, optimizer: Any, accelerator: Accelerator, pairs: Pairs, step: int, cfg: TrainConfig
+def _move(
+    wrapped: Any,
+    players: Players,
+    turn: Turn,
+    number: int,
+    accelerator: Accelerator,
+    batch: Batch,
+    step: int,
+    cfg: TrainConfig,
 ) -> dict[str, float]:
-    """One optimiser step over the batch's micro-batches; returns the logged means."""
+    """One turn, the step's `number`-th, over the batch's micro-batches; returns the logged means."""
     ranks, rank = accelerator.num_processes, accelerator.process_index
-    batch = pairs.batch(step, cfg.batch_size, seed=cfg.seed, flip=cfg.flip)
     rows = torch.arange(cfg.batch_size)[rank::ranks]
-    generator = torch.Generator().manual_seed((cfg.seed * 1_000_003 + step) * 64 + rank)
+    generator = torch.Generator().manual_seed((cfg.seed * 1_000_003 + step) * 64 + rank + (number << 48))
     totals: dict[str, float] = {}
     chunks = rows.split(cfg.micro_batch or len(rows))
     for i, chunk in enumerate(chunks):
@@ -159,17 +163,16 @@ def _step(
         share = len(chunk) / len(rows)
         if i + 1 < len(chunks):
             with accelerator.no_sync(wrapped):
-                values = wrapped(part, generator)
+                values = wrapped(part, generator, turn.name)
                 accelerator.backward(values["loss"] * share)
         else:
-            values = wrapped(part, generator)
+            values = wrapped(part, generator, turn.name)
             accelerator.backward(values["loss"] * share)
         for key, value in values.items():
             totals[key] = totals.get(key, 0.0) + float(value.detach()) * share
     if cfg.clip:
-        accelerator.clip_grad_norm_(wrapped.parameters(), cfg.clip)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+        accelerator.clip_grad_norm_(players.parameters(turn), cfg.clip)
+    players.move(turn)
     return totals
 
 
@@ -206,7 +209,8 @@ def _rows_before(log_file: Path, step: int) -> list[dict[str, Any]]:
 def _write_log(log_file: Path, rows: list[dict[str, Any]]) -> None:
     def write(path: Path) -> None:
         with open(path, "w", newline="") as stream:
-            writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+            fields = dict.fromkeys(key for row in rows for key in row)  # a later stage may log more
+            writer = csv.DictWriter(stream, fieldnames=list(fields))
             writer.writeheader()
             writer.writerows(rows)
 

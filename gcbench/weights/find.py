@@ -2,8 +2,17 @@
 
 import os
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from gcbench.core.checkpoint import Checkpoint, load
+from gcbench.core.contracts import Dataset
+from gcbench.core.errors import UserError
 
 BUNDLED = Path(__file__).parent
+
+Config = TypeVar("Config", bound=BaseModel)
 
 
 def find_weights(name: str, dataset: str, given: Path | None = None) -> Path | None:
@@ -16,3 +25,26 @@ def find_weights(name: str, dataset: str, given: Path | None = None) -> Path | N
             if found:
                 return found[0]
     return None
+
+
+def open_weights(name: str, dataset: Dataset, given: Path | None, config: type[Config]) -> tuple[Config, Checkpoint]:
+    """The checkpoint of model `name` for the dataset's classes, and the config that its card holds.
+
+    Raises:
+        UserError: there is none (names the command that trains one); it is another model's, or of other classes; its
+            config is not one of this version.
+    """
+    path = find_weights(name, dataset.name, given)
+    if path is None:
+        raise UserError(
+            f"no weights of {name} for {dataset.name}: run `gcbench train --model {name} --dataset"
+            f" {dataset.argument}` and give its file as --checkpoint, or add --train"
+        )
+    found = load(path, kind="model", name=name, classes=dataset.classes)
+    try:
+        return config.model_validate(found.card.config), found
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UserError(
+            f"checkpoint {found.path} has a config that this version does not know (at {where}); train it again"
+        ) from None
