@@ -11,28 +11,29 @@ from typing import Any, ClassVar
 import torch
 
 from gcbench.core import checkpoint
-from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
+from gcbench.core.contracts import Dataset, ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.core.recipe import Recipe, choose
 from gcbench.core.samples import Samples
 from gcbench.core.settings import apply
+from gcbench.core.trained import TrainedModel
 from gcbench.diffusion.joint import JointProcess
 from gcbench.gcdp.config import PRESETS, GCDPConfig
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import sample_many
-from gcbench.networks.unet import parameter_count
 from gcbench.weights.find import open_weights
 
 SAMPLING = ("image_sampler", "last_label", "posterior", "threshold")
 """Settings of the process that a sample run may choose anew; the others belong to what was trained."""
 
 
-class GCDP(Model):
+class GCDP(TrainedModel):
     """Draws picture and layout from a text, with guidance on both heads."""
 
     name: ClassVar[str] = "gcdp"
     guided = True
     layouts: bool = True
+    network: TextToPair
 
     def __init__(self, network: TextToPair, cfg: GCDPConfig, card: checkpoint.Card, options: ModelOptions):
         self.network = network.eval().to(options.device)
@@ -59,7 +60,7 @@ class GCDP(Model):
     def generate(
         self, prompts: Sequence[str] | None, *, n: int, size: Size, guidance: float, seeds: Sequence[int]
     ) -> Samples:
-        self._check_size(size)
+        self.check_size(size)
         images, layouts = sample_many(
             self.network,
             self.process,
@@ -71,15 +72,9 @@ class GCDP(Model):
             block=self.cfg.block,
             precision=self.precision,
         )
-        return Samples(
-            images,
-            layouts,
-            "generated" if layouts is not None else None,
-            tuple(prompts) if prompts is not None else None,
-            tuple(f"{seed:06d}" for seed in seeds),
-        )
+        return self.samples(images, layouts, prompts, seeds)
 
-    def _check_size(self, size: Size) -> None:
+    def check_size(self, size: Size) -> None:
         stride = self.cfg.unet.stride
         if size[0] % stride or size[1] % stride:
             raise UserError(f"size {size[0]}x{size[1]} does not suit this model; take multiples of {stride}")
@@ -87,7 +82,7 @@ class GCDP(Model):
     @torch.inference_mode()
     def seconds_a_picture(self, size: Size, guidance: float) -> float:
         """From one pass of the network over one block, timed after one that is not counted."""
-        self._check_size(size)
+        self.check_size(size)
         b, device = self.cfg.block, self.network.device
         image = torch.zeros(b, 3, *size, device=device)
         layout = torch.zeros(b, *size, dtype=torch.int64, device=device) if self.process.cfg.classes else None
@@ -99,13 +94,6 @@ class GCDP(Model):
                 self.network.unet(image, layout, torch.zeros(b, device=device), text).noise.sum().item()
             took = time.perf_counter() - began
         return took / b * self.steps * (2 if self.guided and guidance != 1 else 1)
-
-    def describe(self) -> Mapping[str, str | int | None]:
-        return {
-            "weights": self.card.sha256,
-            "trained_on": self.card.dataset,
-            "parameters": parameter_count(self.network),
-        }
 
     def sampler(self) -> Mapping[str, float | str]:
         process = self.cfg.process

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gcbench.core.filling import in_blocks
 from gcbench.diffusion.guidance import guide
 from gcbench.diffusion.joint import JointProcess
 from gcbench.diffusion.noise import SeededNoise
@@ -34,27 +35,22 @@ def sample_block(
     size: tuple[int, int],
     guidance: float,
     steps: int,
-    block: int,
     precision: str = "fp32",
-) -> tuple[Tensor, Tensor | None]:
-    """At most `block` samples: images uint8 [B,3,H,W], layouts int64 [B,H,W] or None.
+) -> tuple[Tensor, ...]:
+    """One block of samples: images uint8 [B,3,H,W] and, unless the process has none, layouts int64 [B,H,W].
 
-    A shorter batch is filled up to `block` and the filling thrown away (see GCDPConfig.block). The texts are read
-    once; the conditional and the null pass go through the network as one batch.
+    The texts are read once; the conditional and the null pass go through the network as one batch.
     """
     n, device = len(seeds), network.device
-    assert 1 <= n <= block
-    seeds = [*seeds, *[seeds[-1]] * (block - n)]
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         text = None
         guided = False
         if network.text is not None:
-            null = network.read(None, torch.zeros(block, dtype=torch.bool, device=device))
+            null = network.read(None, torch.zeros(n, dtype=torch.bool, device=device))
             assert null is not None
             text = null
             if prompts is not None:
-                texts = [*prompts, *[prompts[-1]] * (block - n)]
-                text = network.read(texts, torch.ones(block, dtype=torch.bool, device=device))
+                text = network.read(prompts, torch.ones(n, dtype=torch.bool, device=device))
                 assert text is not None
                 guided = guidance != 1
                 text = both(text, null) if guided else text
@@ -69,8 +65,8 @@ def sample_block(
             return eps, logits
 
         (state,) = deque(process.sample(predict, SeededNoise(seeds, device), size, steps, device), maxlen=1)
-    images = (state.image[:n].clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8)
-    return images.cpu(), None if state.layout is None else state.layout[:n].cpu()
+    images = (state.image.clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8)
+    return (images.cpu(),) if state.layout is None else (images.cpu(), state.layout.cpu())
 
 
 def sample_many(
@@ -83,16 +79,7 @@ def sample_many(
     **settings: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Any number of samples, block by block: images uint8 [N,3,H,W], layouts int64 [N,H,W] or None."""
-    parts = [
-        sample_block(
-            network,
-            process,
-            None if prompts is None else prompts[start : start + block],
-            seeds[start : start + block],
-            block=block,
-            **settings,
-        )
-        for start in range(0, len(seeds), block)
-    ]
-    layouts = [layout for _, layout in parts if layout is not None]
-    return torch.cat([images for images, _ in parts]), torch.cat(layouts) if layouts else None
+    drawn = in_blocks(
+        lambda seeds, prompts: sample_block(network, process, prompts, seeds, **settings), seeds, prompts, block
+    )
+    return drawn[0], drawn[1] if len(drawn) > 1 else None

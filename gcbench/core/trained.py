@@ -1,0 +1,45 @@
+"""What all models have in common whose weights a checkpoint of ours holds."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from gcbench.core.checkpoint import Card
+from gcbench.core.contracts import Model, Size
+from gcbench.core.errors import UserError
+from gcbench.core.samples import Samples
+
+
+class TrainedModel(Model):
+    """name: its entry point, by which its weights are found. network: all that was trained. card: of the checkpoint."""
+
+    name: ClassVar[str]
+    network: nn.Module
+    card: Card
+    size: Size
+
+    def describe(self) -> Mapping[str, str | int | None]:
+        return {
+            "weights": self.card.sha256,
+            "trained_on": self.card.dataset,
+            "parameters": sum(p.numel() for p in self.network.parameters()),
+        }
+
+    def check_size(self, size: Size) -> None:
+        """Refuse any size but the one that it was trained at; a model that can draw others has a check of its own."""
+        if tuple(size) != tuple(self.size):
+            h, w = self.size
+            raise UserError(f"{self.name} draws pictures of {h}x{w} only; leave out --size or train it at another")
+
+    def samples(
+        self, images: Tensor, layouts: Tensor | None, prompts: Sequence[str] | None, seeds: Sequence[int]
+    ) -> Samples:
+        """Samples named by their seeds; `layouts` are the model's own."""
+        return Samples(
+            images,
+            layouts,
+            "generated" if layouts is not None else None,
+            tuple(prompts) if prompts is not None else None,
+            tuple(f"{seed:06d}" for seed in seeds),
+        )
