@@ -18,6 +18,15 @@ from gcbench.gcdp.sampling import sample_many
 from gcbench.networks.text import vocabulary_of
 
 
+def training_times(n: int, steps: int, power: float, generator: torch.Generator) -> Tensor:
+    """n times in 1..T, distributed as T u^power with uniform u: int64 [n].
+
+    One u in each of n equal parts of [0,1), in random order: uniform, with less variance between batches.
+    """
+    u = (torch.randperm(n, generator=generator) + torch.rand(n, generator=generator)) / n
+    return (u**power * steps).long().clamp(max=steps - 1) + 1
+
+
 class GCDPRecipe(Recipe):
     """Joint image and label losses at random times, texts dropped for guidance."""
 
@@ -54,10 +63,7 @@ class GCDPRecipe(Recipe):
         b, _, h, w = batch.images.shape
         x0 = batch.images.to(device).float() / 127.5 - 1
         y0 = batch.layouts.to(device) if self.process.cfg.classes else None
-        steps = self.process.cfg.steps
-        # one u in each of B equal parts of [0,1), in random order: uniform, with less variance between batches
-        u = (torch.randperm(b, generator=generator) + torch.rand(b, generator=generator)) / b
-        t = (u**self.cfg.time_power * steps).long().clamp(max=steps - 1) + 1
+        t = training_times(b, self.process.cfg.steps, self.cfg.time_power, generator)
         eps = torch.randn(b, 3, h, w, generator=generator).to(device)
         uniform = torch.rand(b, h, w, generator=generator).to(device)
         keep = (torch.rand(b, generator=generator) >= self.cfg.cond_drop).to(device)
