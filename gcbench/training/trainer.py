@@ -43,7 +43,8 @@ def train(
     all other settings must be the same.
 
     Raises:
-        UserError: `out` holds a run and resume is off, or another configuration; the loss became NaN.
+        UserError: `out` holds a run and resume is off, or another configuration; the loss became NaN; several
+            processes for a recipe of several players.
     """
     cfg = recipe.train_config
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
@@ -69,6 +70,10 @@ def train(
 
     recipe.to(accelerator.device)
     players = Players(recipe, cfg)
+    if len(players.players) > 1 and accelerator.num_processes > 1:
+        raise UserError(
+            "what has several players, as adversarial models have, trains in one process; leave out the others"
+        )
     ema = EMA(recipe, cfg.ema)
     start, seconds = 0, 0.0
     running: dict[str, list[float]] = {}  # sum and count of what is logged, since the last row of the log
