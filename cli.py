@@ -20,6 +20,8 @@ data_app = typer.Typer(help="Datasets: what is here, whether it is whole, copies
 app.add_typer(data_app, name="data")
 weights_app = typer.Typer(help="Official weights of the evaluators: what is here, getting it.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
+suite_app = typer.Typer(help="Suites: trainings and sweeps that make a table or a figure.", no_args_is_help=True)
+app.add_typer(suite_app, name="suite")
 
 Data = Annotated[str, typer.Option("--dataset", help="A dataset's name, or a folder with a dataset.toml.")]
 ModelName = Annotated[str, typer.Option("--model", help="A model's name, or file.py:Class.")]
@@ -301,6 +303,57 @@ def table1(
     from gcbench.bench.table1 import render
 
     typer.echo(render(format, dataset, measured))
+
+
+@app.command()
+def figure(
+    number: Annotated[int, typer.Argument(help="6: realism against obedience, recall of rare classes, class shares.")],
+    dataset: Data = "streets",
+    runs: Annotated[
+        Path | None, typer.Option(help="A folder with a run directory a model, instead of the bundled records.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the files; ./runs/figure-N-<dataset> by default.")] = None,
+) -> None:
+    """A figure of the paper, made from records: PNG, SVG and CSV."""
+    from gcbench.bench.figures import draw_figure
+
+    draw_figure(number, dataset, runs=runs, out=out)
+
+
+@suite_app.command("list")
+def suite_list() -> None:
+    """The suites that come with gcbench: their rows and their budget."""
+    from gcbench.bench.suites.run import list_suites
+
+    list_suites()
+
+
+@suite_app.command("run")
+def suite_run(
+    name: Annotated[str, typer.Argument(help="A name of `gcbench suite list`, or a file that ends in .toml.")],
+    dataset: Data = "streets",
+    out: Out = None,
+    pictures: Annotated[int | None, typer.Option(help="Pictures that each training sees; the suite's own.")] = None,
+    n: Annotated[int | None, typer.Option("-n", help="Pictures that each row is measured on; the suite's own.")] = None,
+    only: Annotated[str | None, typer.Option(help="These rows, by name or model, with commas.")] = None,
+    evaluator: Judges = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Throw away what --out holds of these rows.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Train and measure every row of a suite under one budget. Stopped, the same command goes on."""
+    from gcbench.bench.suites.run import run_suite
+
+    run_suite(
+        name,
+        dataset,
+        out=out,
+        pictures=pictures,
+        n=n,
+        only=only,
+        evaluators=evaluator or (),
+        fresh=fresh,
+        device=settle(device),
+    )
 
 
 @app.command("list")

@@ -296,7 +296,9 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every command be judged by the oracle."""
     from gcbench.bench.judging import Judges
 
-    def open_judges(dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], device: str) -> Judges:
+    def open_judges(
+        dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], device: str, derives: bool = False
+    ) -> Judges:
         return Judges({"segmenter": Oracle(dataset)}, {})
 
     for module in ("sweep", "evaluate", "regress"):

@@ -20,6 +20,9 @@ Tick = Callable[[int], object]
 BATCH = 16
 """Real pictures judged together."""
 
+SEGMENTER = "segmenter"
+"""The role that reads layouts from pictures."""
+
 
 class Judges(NamedTuple):
     """evaluators: by role. missing: role -> why it is not here and how to get it."""
@@ -37,8 +40,16 @@ class Judges(NamedTuple):
         return {role: replace(one, texts=read[role]) for role, one in features.items()}
 
 
-def open_judges(dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], device: str) -> Judges:
-    """The evaluators that `metrics` need. `specs`: `ROLE=ID[@FILE]`, as `--evaluator` takes them.
+def roles_of(metric: type[Metric], derives: bool) -> tuple[str, ...]:
+    """The evaluators that a metric needs; for a model that derives its layouts, also the one that reads them."""
+    return (*metric.roles, SEGMENTER) if derives and "layouts" in metric.needs else metric.roles
+
+
+def open_judges(
+    dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], device: str, derives: bool = False
+) -> Judges:
+    """The evaluators that `metrics` need. `specs`: `ROLE=ID[@FILE]`, as `--evaluator` takes them. derives: whether the
+    segmenter reads the layouts, too.
 
     A role whose evaluator cannot be had is missing, unless it was asked for by name: then its error stands.
     """
@@ -52,7 +63,7 @@ def open_judges(dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], 
             raise UserError(f"--evaluator {spec}: {role} is given twice; give one evaluator a role")
         asked[role] = rest
     evaluators, missing = {}, {}
-    wanted = dict.fromkeys(role for name in metrics for role in registry("metrics")[name].roles)
+    wanted = dict.fromkeys(role for name in metrics for role in roles_of(registry("metrics")[name], derives))
     for role in asked.keys() - wanted.keys():
         say(f"--evaluator {role}={asked[role]} is not used: no metric of this run asks for {role}.")
     for role in wanted:
@@ -69,16 +80,21 @@ def open_judges(dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], 
 
 
 class Scoring:
-    """The metrics of a run: their references, and fresh instances for each set of samples."""
+    """The metrics of a run: their references, and fresh instances for each set of samples.
 
-    def __init__(self, dataset: Dataset, names: Sequence[str], judges: Judges):
+    derives: the samples' layouts are what the segmenter reads in them.
+    """
+
+    def __init__(self, dataset: Dataset, names: Sequence[str], judges: Judges, derives: bool = False):
         self.task = Task(dataset.classes, dataset.void, dataset.aliases, dataset.attributes, dataset.attribute_words)
         self.judges = judges
+        reader = judges.evaluators.get(SEGMENTER) if derives else None
+        self.derived = None if reader is None else f"derived:{reader.id}"
         self.metrics: dict[str, Metric] = {}
         self.missing: dict[str, str] = {}
         for name in names:
             metric = registry("metrics")[name]
-            lacking = [judges.missing[role] for role in metric.roles if role in judges.missing]
+            lacking = [judges.missing[role] for role in roles_of(metric, derives) if role in judges.missing]
             if lacking:
                 self.missing[name] = lacking[0]
             else:
@@ -101,6 +117,8 @@ class Scoring:
 
     def update(self, metrics: Mapping[str, Metric], samples: Samples) -> None:
         features = self.judges.features(samples)
+        if self.derived is not None:
+            samples = replace(samples, layouts=features[SEGMENTER].labels, layout_source=self.derived)
         for metric in metrics.values():
             metric.update(samples, features)
 

@@ -9,11 +9,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
-from gcbench.core.record import ModelInfo
+from gcbench.core.record import ModelInfo, Training
 from gcbench.core.registry import registry
+from gcbench.core.trained import TrainedModel
 
 DEFAULT_METRICS = ("semantic-recall", "miou", "fsd", "fd")
 DEFAULT_GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0)
@@ -54,6 +56,8 @@ def open_model(name: str, dataset: Dataset, options: ModelOptions) -> Model:
     for attribute in ("conditional", "guided", "layouts"):
         if not isinstance(getattr(model, attribute, None), bool):
             raise UserError(f"model {name} does not say whether it is {attribute}; set {attribute} to True or False")
+    if model.layouts and model.derives:
+        raise UserError(f"model {name} draws layouts and derives them too; set layouts or derives to False")
     return model
 
 
@@ -74,8 +78,26 @@ def model_info(name: str, model: Model) -> ModelInfo:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise UserError(
             f"describe() of model {name} gives a {where!r} that records do not take; it may give"
-            f" {', '.join(key for key in ModelInfo.model_fields if key != 'name')}"
+            f" {', '.join(key for key in ModelInfo.model_fields if key not in ('name', 'layouts'))}"
         ) from None
+
+
+def training_of(model: Model) -> Training | None:
+    """What the card of the model's weights says of its training; None for a model without a card."""
+    if not isinstance(model, TrainedModel):
+        return None
+    said = model.card.provenance
+    return Training(
+        pictures=pictures_seen(model.card), seconds=said.get("seconds"), device=str(said.get("device") or "")
+    )
+
+
+def pictures_seen(card: Card) -> int | None:
+    """Steps x batch size, and what the weights had seen that the training started from; None where that is unknown."""
+    said = card.provenance
+    before = said.get("init", {}).get("pictures") if "--init" in said.get("command", "") or "init" in said else 0
+    steps, batch = said.get("steps"), said.get("train", {}).get("batch_size")
+    return None if before is None or steps is None or batch is None else before + steps * batch
 
 
 def metric_names(text: str | Sequence[str] | None) -> list[str]:

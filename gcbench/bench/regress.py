@@ -152,7 +152,9 @@ def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool)
         notes += [f"model {key}: {then[key]!r} recorded, {now[key]!r} now" for key in now if now[key] != then[key]]
         planned_protocol = planned.protocol
     else:
-        scoring = Scoring(opened, metrics, open_judges(opened, metrics, evaluators_of(record, given), given.device))
+        derives = record.model.layouts is not None
+        judges = open_judges(opened, metrics, evaluators_of(record, given), given.device, derives)
+        scoring = Scoring(opened, metrics, judges, derives)
         prompts = choose_prompts(opened, split, protocol.n)
         planned_protocol = protocol_of(
             opened,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gcbench.bench import pareto
-from gcbench.bench.console import Bar, say
+from gcbench.bench.console import Bar, Bars, say
 from gcbench.bench.folders import write_samples
 from gcbench.bench.judging import BATCH, Judges, Scoring, measure_real, open_judges, real_samples
 from gcbench.bench.opening import (
@@ -22,11 +22,12 @@ from gcbench.bench.opening import (
     model_info,
     open_model,
     parse_size,
+    training_of,
 )
 from gcbench.bench.points import Prompts, choose_prompts, measure_point, sample_ids
 from gcbench.bench.provenance import provenance
 from gcbench.bench.rundir import KEPT, SAMPLES, Rows, RunDirectory
-from gcbench.bench.train import run_training
+from gcbench.bench.train import CONFIG, run_training
 from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
@@ -37,6 +38,9 @@ from gcbench.statistics.intervals import paired_difference
 
 GAIN = 0.005
 """A gain in Semantic Recall that counts. The sweep is saturated when the interval's upper end was below it twice."""
+
+GENERATING = "generating and judging"
+"""Label of the bar that counts pictures."""
 
 
 def sweep(
@@ -61,11 +65,12 @@ def sweep(
     batch_size: int = 16,
     precision: str = "fp32",
     device: str = "cpu",
+    bars: Bars = Bar,
 ) -> Record:
     """Measure `model` on `dataset` at each guidance scale; write and return the record.
 
     The arguments are those of `gcbench sweep`. The run directory is written after every point; called again with the
-    same arguments, a stopped sweep goes on where it was, to the same digits.
+    same arguments, a stopped sweep goes on where it was, to the same digits. bars: what makes the progress bars.
 
     Raises:
         UserError: anything that is the caller's to mend, before the long work where it can be known.
@@ -121,12 +126,12 @@ def sweep(
     seconds: dict[str, float] = {}
     if todo:
         start = time.perf_counter()
-        with Bar("judging real pictures", len(opened.ids(split))) as bar:
+        with bars("judging real pictures", len(opened.ids(split))) as bar:
             bounds = measure_real(scoring, opened, split, target, prompts.rows, bar.advance)
         record.ceiling, record.floor = bounds.ceiling, bounds.floor
         seconds["real"] = round(time.perf_counter() - start, 3)
     groups = dict(zip(sample_ids(n), prompts.groups if generator.conditional else sample_ids(n), strict=True))
-    with Bar("generating and judging", n * len(todo)) as bar:
+    with bars(GENERATING, n * len(todo)) as bar:
         for scale in todo:
             if until_saturation and saturated(record.points, rows, groups):
                 say(f"Semantic Recall is saturated: twice no gain of {GAIN} was within the interval. The sweep stops.")
@@ -183,8 +188,8 @@ def prepare(
         UserError: anything of these that the caller must mend.
     """
     generator = open_model(model, dataset, options)
-    judges = open_judges(dataset, metrics, evaluators, options.device)
-    scoring = Scoring(dataset, metrics, judges)
+    judges = open_judges(dataset, metrics, evaluators, options.device, generator.derives)
+    scoring = Scoring(dataset, metrics, judges, generator.derives)
     prompts = choose_prompts(dataset, split, n)
     protocol = protocol_of(
         dataset,
@@ -196,8 +201,14 @@ def prepare(
         seed=seed,
         sampler=generator.sampler(),
     )
-    info = model_info(model, generator)
-    record = Record(kind="sweep", model=info, protocol=protocol, provenance=provenance(options.device))
+    info = model_info(model, generator).model_copy(update={"layouts": scoring.derived})
+    record = Record(
+        kind="sweep",
+        model=info,
+        training=training_of(generator),
+        protocol=protocol,
+        provenance=provenance(options.device),
+    )
     return Prepared(generator, scoring, prompts, record)
 
 
@@ -252,7 +263,7 @@ def estimate(
 def trained(model: str, dataset: str, device: str) -> Path:
     """The checkpoint that `--train` makes first, or went on with if an earlier try was stopped."""
     out = Path("runs") / f"train-{model}-{Path(dataset).name}"
-    return run_training(model=model, dataset=dataset, out=out, resume=(out / "config.json").exists(), device=device)
+    return run_training(model=model, dataset=dataset, out=out, resume=(out / CONFIG).exists(), device=device)
 
 
 def saturated(points: Sequence[Point], rows: Rows, groups: dict[str, str]) -> bool:

@@ -7,6 +7,7 @@ protocols; nothing is ranked across blocks. Knows records and the published file
 import csv
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -23,11 +24,13 @@ from rich.text import Text
 from gcbench.bench.rundir import REGRESSION
 from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
-from gcbench.core.record import Record
+from gcbench.core.record import Record, Training
 from gcbench.core.score import Score
 
 MISSING = "–"
 CAPTIONED = "with captions"
+ABOUT = ("parameters", "pictures seen")
+"""Columns about a measured model: its size, and its budget in training."""
 
 
 class Column(NamedTuple):
@@ -78,7 +81,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """kind: `published`, `model`, `ceiling` or `floor`. text: what the model was told."""
+    """kind: `published`, `model`, `ceiling` or `floor`. text: what the model was told.
+
+    parameters: of the model. training: how its weights came to be, as far as the record says.
+    """
 
     name: str
     kind: str
@@ -86,6 +92,14 @@ class Row:
     cells: dict[str, Cell]
     guidance: float | None = None
     note: str | None = None
+    parameters: int | None = None
+    training: Training | None = None
+
+    def about(self) -> list[str]:
+        """Its size and its budget, for the table."""
+        millions = MISSING if self.parameters is None else f"{self.parameters / 1e6:.2f} M"
+        seen = None if self.training is None else self.training.pictures
+        return [millions, MISSING if seen is None else f"{seen:,}".replace(",", " ")]
 
 
 @dataclass(frozen=True)
@@ -107,9 +121,16 @@ class Block:
         return column.title
 
     def grid(self) -> list[list[str]]:
-        """Headings, then one list of texts a row."""
-        head = ["model", "text", *(self.heading(column) for column in self.columns)]
-        return [head, *([row.name, row.text, *(row.cells[c.name].text() for c in self.columns)] for row in self.rows)]
+        """Headings, then one list of texts a row. Of the published models neither size nor budget is stated."""
+        ours = self.status == "measured"
+        head = ["model", "text", *(ABOUT if ours else ()), *(self.heading(column) for column in self.columns)]
+        return [
+            head,
+            *(
+                [row.name, row.text, *(row.about() if ours else ()), *(row.cells[c.name].text() for c in self.columns)]
+                for row in self.rows
+            ),
+        ]
 
 
 def rows(dataset: str = "cityscapes", measured_root: Path | None = None) -> list[Block]:
@@ -122,10 +143,10 @@ def rows(dataset: str = "cityscapes", measured_root: Path | None = None) -> list
         UserError: `measured_root` is not there, or a record in it cannot be read.
     """
     records = _bundled() if measured_root is None else _records(Path(measured_root))
-    grouped: dict[str, list[Record]] = {}
-    for record in records:
-        grouped.setdefault(_comparable(record.protocol), []).append(record)
-    measured = sorted(map(_measured, grouped.values()), key=lambda block: (block.dataset != dataset, block.dataset))
+    grouped: dict[str, dict[str, Record]] = {}
+    for place, record in records.items():
+        grouped.setdefault(_comparable(record.protocol), {})[place] = record
+    measured = sorted(map(_measured, grouped.values()), key=lambda block: _order(block, dataset))
     if not any(block.dataset == dataset for block in measured):
         nothing = f"no measured record of {dataset}; `gcbench sweep --dataset {dataset}` makes one"
         measured.insert(0, Block(f"measured on {dataset}", "measured", dataset, MEASURED, notes=[nothing]))
@@ -167,24 +188,32 @@ def _published() -> Block:
     )
 
 
-def _bundled() -> list[Record]:
+def _order(block: Block, dataset: str) -> tuple[bool, str, bool]:
+    """The asked dataset first, and of each the models that read no text, as in the paper's table."""
+    captioned = block.protocol is not None and block.protocol.prompts is not None
+    return block.dataset != dataset, block.dataset, captioned
+
+
+def _bundled() -> dict[str, Record]:
     folder = Path(str(files("gcbench.results") / "measured"))
     kinds = sorted(path for path in folder.glob("*") if path.is_dir() and path.name != REGRESSION)
-    return [record for kind in kinds for record in _records(kind)]
+    return {f"{kind.name}/{place}": record for kind in kinds for place, record in _records(kind).items()}
 
 
-def _records(root: Path) -> list[Record]:
-    """Every record below `root`, in the order of their paths. Of a run directory only its record.json."""
+def _records(root: Path) -> dict[str, Record]:
+    """Every record below `root` by its place there, in order. Of a run directory only its record.json."""
     if not root.is_dir():
         raise UserError(f"{root} is not a directory; give one that holds records or run directories")
     if (root / "record.json").is_file():
-        return [Record.read(root / "record.json")]
-    found: list[Record] = []
+        return {root.name: Record.read(root / "record.json")}
+    found: dict[str, Record] = {}
     for path in sorted(root.iterdir()):
-        if path.is_dir():
-            found.extend(_records(path))
+        if (path / "record.json").is_file():
+            found |= _records(path)
+        elif path.is_dir():
+            found |= {f"{path.name}/{place}": record for place, record in _records(path).items()}
         elif path.suffix == ".json" and _is_record(path):
-            found.append(Record.read(path))
+            found[path.stem] = Record.read(path)
     return found
 
 
@@ -202,23 +231,28 @@ def _comparable(protocol: Protocol) -> str:
     return protocol.of_any_model().model_dump_json()
 
 
-def _measured(records: Sequence[Record]) -> Block:
+def _measured(records: Mapping[str, Record]) -> Block:
     """One block of records under one protocol: models by name and guidance, then ceiling and floor."""
-    protocol = records[0].protocol
+    protocol = next(iter(records.values())).protocol
     lines: list[Row] = []
     notes: list[str] = []
-    for record in sorted(records, key=lambda record: record.model.name):
+    for name, record in sorted(_named(records).items()):
+        model, training = record.model, record.training
         for point in record.points:
             text = _told(record.protocol, point.guidance)
-            note = record.model.note
-            lines.append(Row(record.model.name, "model", text, _cells(point.scores), point.guidance, note))
-        if record.model.note:
-            notes.append(f"{record.model.name}: {record.model.note}")
+            cells = _cells(point.scores)
+            lines.append(Row(name, "model", text, cells, point.guidance, model.note, model.parameters, training))
+        if model.note:
+            notes.append(f"{name}: {model.note}")
+        if model.layouts:
+            notes.append(f"{name}: layouts {model.layouts}")
+        if training and training.seconds is not None:
+            notes.append(f"{name}: trained in {training.seconds:.0f} s on {training.device}")
         if record.protocol.sampler:
             settings = ", ".join(f"{key} {_plain(value)}" for key, value in record.protocol.sampler.items())
-            notes.append(f"{record.model.name}: sampler {settings}")
-    lines += _bounds("ceiling", "ceiling (real pairs)", (record.ceiling for record in records))
-    lines += _bounds("floor", "floor (real pairs, permuted)", (record.floor for record in records))
+            notes.append(f"{name}: sampler {settings}")
+    lines += _bounds("ceiling", "ceiling (real pairs)", (record.ceiling for record in records.values()))
+    lines += _bounds("floor", "floor (real pairs, permuted)", (record.floor for record in records.values()))
     if any(row.text.startswith(CAPTIONED) for row in lines):
         notes.append("with captions: not to be set beside the paper's Table 1, which is unconditional")
     for row in lines:
@@ -235,6 +269,19 @@ def _measured(records: Sequence[Record]) -> Block:
         list(dict.fromkeys(notes)),
         protocol,
     )
+
+
+def _named(records: Mapping[str, Record]) -> dict[str, Record]:
+    """The records by model, each once; where several are of one model, its name is followed by the record's place."""
+    kept: dict[str, Record] = {}
+    for place, record in records.items():
+        if not any(record.model == other.model and record.points == other.points for other in kept.values()):
+            kept[place] = record
+    count = Counter(record.model.name for record in kept.values())
+    return {
+        record.model.name if count[record.model.name] == 1 else f"{record.model.name} [{place}]": record
+        for place, record in kept.items()
+    }
 
 
 def _told(protocol: Protocol, guidance: float | None) -> str:
@@ -301,11 +348,13 @@ def _rich(blocks: Sequence[Block]) -> str:
         console.print(Text(block.title, style="bold"))
         head, *body = block.grid()
         if body:
+            kept = [place for place in range(len(head)) if place < 2 or any(row[place] != MISSING for row in body)]
+            head, *body = ([row[place] for place in kept] for row in (head, *body))  # no columns of dashes
             table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
             for place, name in enumerate(head):
                 number = place >= 2
                 heading = Text(name.replace(" ", "\n", 1) if number else name)
-                table.add_column(heading, justify="right" if number else "left", no_wrap=number)
+                table.add_column(heading, justify="right" if number else "left", overflow="fold")  # loses no digit
             for row in body:
                 table.add_row(*map(Text, row))
             console.print(table)
@@ -371,7 +420,7 @@ def _latex(blocks: Sequence[Block]) -> str:
 
 CSV = (
     *("block", "status", "dataset", "kind", "model", "text", "guidance", "metric", "value", "low", "high", "n"),
-    *("n_protocol", "size", "evaluators", "reason"),
+    *("n_protocol", "size", "evaluators", "parameters", "pictures_seen", "reason"),
 )
 
 
@@ -393,8 +442,10 @@ def _csv(blocks: Sequence[Block]) -> str:
                 value = "" if cell.value is None else cell.value
                 count = "" if cell.n is None else cell.n
                 guidance = "" if row.guidance is None else row.guidance
+                seen = None if row.training is None else row.training.pictures
+                about = ["" if fact is None else fact for fact in (row.parameters, seen)]
                 who = [number, block.status, block.dataset, row.kind, row.name, row.text, guidance]
-                writer.writerow([*who, column.name, value, low, high, count, *setting, cell.reason or ""])
+                writer.writerow([*who, column.name, value, low, high, count, *setting, *about, cell.reason or ""])
     return out.getvalue()
 
 
@@ -415,6 +466,8 @@ def _json(blocks: Sequence[Block]) -> str:
                     "text": row.text,
                     "guidance": row.guidance,
                     "note": row.note,
+                    "parameters": row.parameters,
+                    "training": None if row.training is None else row.training.model_dump(mode="json"),
                     "scores": {
                         name: {
                             "value": number(cell.value),

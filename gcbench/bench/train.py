@@ -1,20 +1,27 @@
 """`gcbench train`: a model or an evaluator of a dataset, by its own recipe, with the one trainer."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 
-from gcbench.bench.console import Bar, say
-from gcbench.bench.opening import check_device
+from gcbench.bench.console import Bar, Bars, say
+from gcbench.bench.opening import check_device, pictures_seen
 from gcbench.bench.provenance import provenance
-from gcbench.core.checkpoint import load, start_from
+from gcbench.core.checkpoint import load, read_card, start_from
 from gcbench.core.errors import UserError
 from gcbench.core.recipe import Recipe, TrainConfig
 from gcbench.core.registry import registry
 from gcbench.data.find import open_dataset
 from gcbench.training.pairs import Pairs
 from gcbench.training.trainer import train
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+"""Of a training's directory: what is trained and how, and what came of it."""
+
+TRAINING = "training"
+"""Label of the bar that counts steps."""
 
 
 def recipe_of(model: str | None, evaluator: str | None, dataset_name: str, settings: dict[str, Any]) -> Recipe:
@@ -38,6 +45,17 @@ def recipe_of(model: str | None, evaluator: str | None, dataset_name: str, setti
         return found.recipe(dataset, settings)
     except (ValueError, RuntimeError, AssertionError) as error:  # a network that these settings cannot build
         raise UserError(f"these settings build no network ({error}); change what --set or --config gives") from error
+
+
+def finished(recipe: Recipe, out: Path, pairs: int) -> bool:
+    """Whether `out` holds the training of `recipe` on so many pairs, come to its end."""
+    files = (out / CONFIG, out / WEIGHTS, (out / WEIGHTS).with_suffix(".json"))
+    if not all(file.is_file() for file in files):
+        return False
+    cfg, said = recipe.train_config, read_card(out / WEIGHTS).provenance
+    planned = {"train": cfg.model_dump(), "card": recipe.card({}).model_dump(mode="json")}
+    ended = {"steps": cfg.steps, "pairs": pairs, "dataset_version": recipe.dataset.version}
+    return json.loads((out / CONFIG).read_text()) == json.loads(json.dumps(planned)) and ended.items() <= said.items()
 
 
 def check_training(cfg: TrainConfig, limit: int | None) -> None:
@@ -64,13 +82,19 @@ def run_training(
     device: str = "cpu",
     limit: int | None = None,
     init: Path | None = None,
+    bars: Bars = Bar,
 ) -> Path:
-    """Train and return the checkpoint's path. init: a checkpoint whose weights the training starts from."""
+    """Train and return the checkpoint's path; with `resume`, a finished training is left as it is.
+
+    init: a checkpoint whose weights the training starts from. bars: what makes the progress bars.
+    """
     recipe = recipe_of(model, evaluator, dataset, settings or {})
+    before = None
     if init is not None:
         card = recipe.card({})
         loaded = load(init, kind=card.kind, name=card.name, classes=card.classes)
         new = start_from(recipe.weights(), loaded)
+        before = {"weights": loaded.card.sha256, "pictures": pictures_seen(loaded.card)}
         if new:
             say(f"{init} lacks {len(new)} tensors of this network ({new[0]}, ...); they start fresh")
     opened = recipe.dataset
@@ -81,18 +105,21 @@ def run_training(
     check_device(device)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")
-    if (out / "config.json").exists() and not resume:
+    if (out / CONFIG).exists() and not resume:
         raise UserError(f"{out} already holds a training run; add --resume to go on with it or choose another --out")
+    n = min(limit or len(opened.ids(split)), len(opened.ids(split)))
+    if resume and init is None and finished(recipe, out, n):
+        say(f"{out} holds the finished training of {model or evaluator}.")
+        return out / WEIGHTS
     PartialState(cpu=device == "cpu").wait_for_everyone()  # no process writes there before all have looked
     count = sum(p.numel() for p in recipe.parameters() if p.requires_grad)
-    n = min(limit or len(opened.ids(split)), len(opened.ids(split)))
     say(
         f"Training {model or evaluator} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{split}"
         f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} pictures. Run: {out}"
     )
-    with Bar("reading pairs", n) as bar:
+    with bars("reading pairs", n) as bar:
         pairs = Pairs(opened, split, recipe.size, limit=limit, tick=bar.advance)
-    with Bar("training", cfg.steps) as bar:
+    with bars(TRAINING, cfg.steps) as bar:
 
         def tick(step: int, loss: float, speed: float) -> None:
             bar.set(step, f"loss {loss:.3f}, {speed:.0f} pictures/s")
@@ -110,6 +137,7 @@ def run_training(
                 "split": split,
                 "pairs": n,
                 "train": cfg.model_dump(),
+                **({} if before is None else {"init": before}),
             },
             resume=resume,
             device=device,

@@ -103,11 +103,14 @@ class Model(ABC):
 
     conditional: it reads prompts. guided: guidance changes its samples. layouts: it draws layouts too.
     size: the (H, W) it was trained at, which a run takes unless told another; None for the dataset's own.
+    derives: it draws no layouts; those that it is measured by are read from its pictures by the segmenter that judges,
+    and marked so.
     """
 
     conditional: bool
     guided: bool
     layouts: bool
+    derives: bool = False
     size: Size | None = None
 
     @classmethod

@@ -15,7 +15,10 @@ SCHEMA_VERSION: Final = 1
 
 
 class ModelInfo(BaseModel):
-    """Which model was measured: its name, the hash of its weights, where they come from."""
+    """Which model was measured: its name, the hash of its weights, where they come from.
+
+    layouts: `derived:<evaluator id>` if the segmenter that judged read them from its pictures.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -24,6 +27,21 @@ class ModelInfo(BaseModel):
     trained_on: str | None = None
     parameters: int | None = None
     note: str | None = None
+    layouts: str | None = None
+
+
+class Training(BaseModel):
+    """How the measured weights came to be.
+
+    pictures: seen in training, steps x batch size, earlier trainings that it started from included. seconds, device:
+    of the last training.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    pictures: int | None = None
+    seconds: float | None = None
+    device: str = ""
 
 
 class Point(BaseModel):
@@ -76,7 +94,8 @@ class Record(BaseModel):
     """One run: a list of points under one protocol, with the ceiling and the floor of each metric.
 
     ceiling: real pictures with their own captions; floor: the same with captions permuted among pictures.
-    self_check: the evaluators on all real pairs of the split, if it was asked for.
+    self_check: the evaluators on all real pairs of the split, if it was asked for. training: None for a model that
+    has none, and in records of before it was written down.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -84,6 +103,7 @@ class Record(BaseModel):
     schema_version: Literal[1] = SCHEMA_VERSION
     kind: str
     model: ModelInfo
+    training: Training | None = None
     protocol: Protocol
     ceiling: dict[str, Score] = Field(default_factory=dict)
     floor: dict[str, Score] = Field(default_factory=dict)

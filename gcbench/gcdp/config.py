@@ -50,7 +50,7 @@ TINY = GCDPConfig(
     process=ProcessConfig(image_schedule="linear", image_head="v", label_weight=0.2),
     text=TextConfig(dim=64),
     time_power=2.0,
-    sample_steps=25,
+    sample_steps=20,
     block=8,
 )
 """For 64×128 on two cores: what ships. The picture's schedule is noisier than the layout's at every time, so that the

@@ -11,7 +11,7 @@ import pytest
 from gcbench.bench.table1 import FORMATS, Block, render, rows
 from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
-from gcbench.core.record import ModelInfo, Point, Provenance, Record
+from gcbench.core.record import ModelInfo, Point, Provenance, Record, Training
 from gcbench.core.score import Score
 
 PAPER = {
@@ -138,6 +138,56 @@ def test_the_sampler_alone_splits_no_block(tmp_path: Path) -> None:
     assert "m25: sampler steps 25" in measured.notes
 
 
+def trained(name: str, pictures: int, protocol: Protocol, weights: str = "0123456789ab") -> Record:
+    made = record(protocol, name=name)
+    training = Training(pictures=pictures, seconds=2411, device="cpu X, 2 threads")
+    model = ModelInfo(name=name, weights=weights, parameters=4_346_656)
+    return made.model_copy(update={"model": model, "training": training})
+
+
+def test_size_and_budget_of_a_measured_model(tmp_path: Path) -> None:
+    published, measured = blocks_of(tmp_path, trained("mine", 48_000, protocol()), record(protocol(), name="real"))
+    assert "pictures seen" not in published.grid()[0]
+    table = table_of(measured)
+    assert (table["mine"]["parameters"], table["mine"]["pictures seen"]) == ("4.35 M", "48 000")
+    assert (table["real"]["parameters"], table["real"]["pictures seen"]) == ("–", "–")
+    assert "mine: trained in 2411 s on cpu X, 2 threads" in measured.notes
+    lines = list(csv.DictReader(StringIO(render("csv", "cityscapes", tmp_path))))
+    assert {(line["parameters"], line["pictures_seen"]) for line in lines if line["model"] == "mine"} == {
+        ("4346656", "48000")
+    }
+    rows_read = json.loads(render("json", "cityscapes", tmp_path))["blocks"][1]["rows"]
+    assert rows_read[0]["training"] == {"pictures": 48_000, "seconds": 2411.0, "device": "cpu X, 2 threads"}
+
+
+def test_several_records_of_one_model(tmp_path: Path) -> None:
+    """A suite's unconditional model has its own block; two trainings of one protocol are told apart; a copy is not."""
+    captioned = protocol(prompts="0123456789ab")
+    for place, each in {
+        "gcdp": trained("gcdp", 24_000, captioned, "aaaaaaaaaaaa"),
+        "figure6/gcdp": trained("gcdp", 48_000, captioned, "bbbbbbbbbbbb"),
+        "figure6/imagen": trained("imagen", 48_000, captioned, "cccccccccccc"),
+        "table1/gcdp-unconditional": trained("gcdp", 48_000, protocol(), "dddddddddddd"),
+        "table1/copy": trained("gcdp", 48_000, protocol(), "dddddddddddd"),
+    }.items():
+        each.write(tmp_path / place / "record.json")
+    (tmp_path / "table1" / "suite.json").write_text('{"suite": "table1", "stages": []}')
+    _, plain, told = rows("cityscapes", tmp_path)
+    assert [(row.name, row.text) for row in plain.rows if row.kind == "model"] == [("gcdp", "unconditional")]
+    assert [row.name for row in told.rows if row.kind == "model"] == ["gcdp [figure6/gcdp]", "gcdp [gcdp]", "imagen"]
+    assert all(row.text == "with captions" for row in told.rows if row.kind == "model")
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_no_digit_is_cut_from_a_narrow_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = text_of(tmp_path, trained("mine", 48_000, protocol()), "rich")
+    assert "…" not in text
+    for number in ("43.21", "1.23", "77.25", "99.50", "48 000"):
+        assert number in text
+    assert "FID@64" not in text  # a column without a number is left out
+
+
 def test_a_folder_of_runs_is_read_and_other_json_is_not(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "first"
     record(protocol()).write(run / "record.json")
@@ -196,13 +246,13 @@ def test_json_has_numbers_and_null(tmp_path: Path) -> None:
 def test_markdown_tables_are_rectangular(tmp_path: Path) -> None:
     text = text_of(tmp_path, record(protocol()), "md")
     lines = [line for line in text.splitlines() if line.startswith("|")]
-    assert {len(line.split("|")) for line in lines} == {5 + 2, 8 + 2}
+    assert {len(line.split("|")) for line in lines} == {5 + 2, 10 + 2}
 
 
 def test_latex_is_escaped_and_rectangular(tmp_path: Path) -> None:
     text = text_of(tmp_path, record(protocol(), guidance=2.0), "latex")
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {5 - 1, 8 - 1}
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {5 - 1, 10 - 1}
     assert not re.search(r"(?<!\\)[%_#]", text)
     assert r"mIoU (\%)" in text
     assert r"hrnet\_w48@cityscapes\#0123" in text

@@ -1,0 +1,9 @@
+"""DatasetDDPM: pictures by an unconditional diffusion network, layouts by pixel classifiers that read its features.
+
+`features` takes a U-Net's decoder features of finished pictures, `ensemble` is the classifiers and their vote,
+`annotator` puts both together, `training` is the recipe, `model` the baseline.
+"""
+
+from gcbench.baselines.dataset_ddpm.model import DatasetDDPM
+
+__all__ = ["DatasetDDPM"]

@@ -1,0 +1,79 @@
+"""Labels for finished pictures: decoder features of the diffusion network, read by the ensemble."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gcbench.baselines.dataset_ddpm import ensemble
+from gcbench.baselines.dataset_ddpm.config import DatasetDDPMConfig
+from gcbench.baselines.dataset_ddpm.features import at_pixels, by_size, channels, choose_blocks, equal_times, recorded
+from gcbench.diffusion import gaussian
+from gcbench.diffusion.schedules import Schedule
+from gcbench.networks.unet import UNet
+
+
+class Annotator(nn.Module):
+    """All that is stored beside the U-Net, which it is handed.
+
+    noise: [3,H,W], put on every picture. uncertainties: [calibration], of samples; until they are measured log M, which
+    none can exceed.
+    """
+
+    noise: Tensor
+    uncertainties: Tensor
+
+    def __init__(self, cfg: DatasetDDPMConfig, unet: UNet, classes: int, seed: int = 0):
+        super().__init__()
+        self.cfg = cfg
+        self.schedule = Schedule(cfg.process.image_schedule, cfg.process.steps)
+        width = channels(unet, cfg.decoder_blocks, len(cfg.times))
+        self.members = nn.ModuleList(ensemble.PixelClassifier(width, classes) for _ in range(cfg.members))
+        noise = torch.randn(3, *cfg.size, generator=torch.Generator().manual_seed(seed), device="cpu")
+        self.register_buffer("noise", noise.half().float())  # as the checkpoint stores it
+        self.register_buffer("uncertainties", torch.full((cfg.calibration,), math.log(cfg.members)))
+
+    def maps(self, unet: UNet, images: Tensor) -> list[Tensor]:
+        """Features of pictures uint8 [B,3,H,W] at the sizes of the network's levels: one [B,C,h,w] a size.
+
+        The picture is brought to each of `times` with the one fixed noise and goes through the network once.
+        """
+        x0 = images.to(self.noise.device).float() / 127.5 - 1
+        maps: list[Tensor] = []
+        # hooks set after a network was compiled are not seen by it
+        with torch.compiler.set_stance("force_eager"), recorded(choose_blocks(unet, self.cfg.decoder_blocks)) as seen:
+            for t in equal_times(self.schedule, self.cfg.times):
+                x_t = gaussian.diffuse(x0, self.noise, self.schedule.alpha_bar[t].to(x0))
+                unet(x_t, None, self.schedule.log_snr(torch.full((len(x0),), t, device=x0.device)))
+                maps += seen.values()
+        return by_size(maps)
+
+    @torch.no_grad()
+    def features(self, unet: UNet, images: Tensor, pixels: Sequence[Tensor]) -> list[Tensor]:
+        """Of each picture, the features [P,d] of its own `pixels` [P]."""
+        maps = self.maps(unet, images)
+        h, w = images.shape[2:]
+        return [at_pixels(maps, row, chosen, (h, w)) for row, chosen in enumerate(pixels)]
+
+    @torch.no_grad()
+    def label(self, unet: UNet, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Layouts int64 [B,H,W] and uncertainties [B] of pictures uint8 [B,3,H,W], on the CPU.
+
+        One picture after the other: what is read off a picture depends on nothing else to the last digit, and one
+        picture's features are all that is held.
+        """
+        h, w = images.shape[2:]
+        layouts, doubts = [], []
+        for image in images.split(1):
+            maps = self.maps(unet, image)
+            voted = ensemble.vote(member.on_maps(maps, (h, w)) for member in self.members)  # type: ignore[operator]
+            layouts.append(voted.labels.cpu())
+            doubts.append(ensemble.uncertainty(voted.divergence).cpu())
+        return torch.cat(layouts), torch.cat(doubts)
+
+    def threshold(self, keep: float) -> float:
+        """The uncertainty that a share `keep` of the calibration samples does not exceed; 1: none is too high."""
+        if keep == 1:
+            return math.inf
+        return float(self.uncertainties.sort().values[math.ceil(keep * len(self.uncertainties)) - 1])

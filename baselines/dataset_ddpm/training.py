@@ -1,0 +1,135 @@
+"""How a DatasetDDPM is trained: the diffusion first, then, on its frozen average, the pixel classifiers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gcbench.baselines.dataset_ddpm.annotator import Annotator
+from gcbench.baselines.dataset_ddpm.config import DatasetDDPMConfig
+from gcbench.baselines.dataset_ddpm.seeds import CALIBRATION, derived
+from gcbench.core.contracts import Dataset
+from gcbench.core.pictures import grid, save_png
+from gcbench.core.recipe import Batch, Player, TrainConfig, Turn
+from gcbench.gcdp.sampling import sample_many
+from gcbench.gcdp.training import GCDPRecipe
+
+DDPM, CLASSIFIERS = "ddpm", "classifiers"
+"""The two players, each with a turn and a stage of its own."""
+
+
+class Learnt(NamedTuple):
+    """What the second stage works on, made anew from the frozen network whenever a run starts or goes on.
+
+    features: float32 [N,d] and classes int64 [N] of labelled pixels; samples: uint8 [calibration,3,H,W] drawn by the
+    network, on which the classifiers' uncertainty is measured.
+    """
+
+    features: Tensor
+    classes: Tensor
+    samples: Tensor
+
+
+class DatasetDDPMRecipe(GCDPRecipe):
+    """GCDP's image loss; then the cross-entropy of each classifier on pixels of its own draw.
+
+    Pixels are drawn uniformly, as in the original: rare classes are rare in training too. The layouts are real ones,
+    where the original's annotators labelled pictures that the network drew.
+    """
+
+    cfg: DatasetDDPMConfig
+
+    def __init__(self, name: str, cfg: DatasetDDPMConfig, dataset: Dataset, train_config: TrainConfig):
+        super().__init__(name, cfg, dataset, train_config, layouts=False)
+        self.annotator = Annotator(self.cfg, self.network.unet, len(dataset.classes), train_config.seed)
+        self.learnt: Learnt | None = None
+
+    def players(self) -> Mapping[str, Player]:
+        rate = self.cfg.classifier_lr / self.train_config.lr
+        return {
+            DDPM: Player(list(self.network.parameters())),
+            CLASSIFIERS: Player(list(self.annotator.parameters()), rate=rate),
+        }
+
+    def turns(self) -> Sequence[Turn]:
+        share = self.cfg.ddpm_share
+        return (Turn(DDPM, (DDPM,), stop=share), Turn(CLASSIFIERS, (CLASSIFIERS,), start=share))
+
+    def forward(self, batch: Batch, generator: torch.Generator, turn: str = DDPM) -> dict[str, Tensor]:
+        if turn == DDPM:
+            return super().forward(batch, generator)
+        if self.learnt is None:
+            self.learnt = self.learn_from()
+        features, classes = self.learnt.features, self.learnt.classes
+        losses = []
+        for member in self.annotator.members:
+            rows = torch.randint(len(classes), (self.cfg.batch_pixels,), generator=generator).to(classes.device)
+            losses.append(F.cross_entropy(member(features[rows]).float(), classes[rows]))
+        return {"loss": torch.stack(losses).mean()}
+
+    def learn_from(self) -> Learnt:
+        """Features of the labelled pixels, a block of pictures at a time, into the one place that keeps them."""
+        unet, device = self.network.unet, self.network.device
+        chosen = list(self.labelled())
+        count = sum(len(pixels) for _, _, pixels in chosen)
+        width = self.annotator.members[0].read.in_features  # type: ignore[union-attr]
+        features = torch.empty(count, width, device=device)  # type: ignore[arg-type]
+        classes = torch.cat([layout.flatten()[pixels] for _, layout, pixels in chosen]).to(device)
+        filled = 0
+        for start in range(0, len(chosen), self.cfg.block):
+            images, _, pixels = zip(*chosen[start : start + self.cfg.block], strict=True)
+            for part in self.annotator.features(unet, torch.stack(images), pixels):
+                features[filled : filled + len(part)] = part
+                filled += len(part)
+        seeds = [derived(self.train_config.seed, CALIBRATION, i) for i in range(self.cfg.calibration)]
+        return Learnt(features, classes, self.draw(seeds))
+
+    def labelled(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Labelled pairs: picture uint8 [3,H,W], layout int64 [H,W], and the pixels [P] that are learnt from."""
+        split = self.dataset.splits[0]
+        total = len(self.dataset.ids(split))
+        count = min(self.cfg.labelled, total)
+        generator = torch.Generator().manual_seed(self.train_config.seed)
+        for i in range(count):
+            image, layout = self.dataset.pair(split, i * total // count, self.size)
+            ids = torch.from_numpy(np.ascontiguousarray(layout)).long()  # [H,W]
+            area = torch.bincount(ids.flatten(), minlength=len(self.dataset.classes))  # [K]
+            large = area >= self.cfg.ignored_share * ids.numel()
+            usable = large[ids.flatten()].nonzero()[:, 0]
+            pixels = usable[torch.randperm(len(usable), generator=generator)[: self.cfg.kept_pixels]]
+            yield torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1), ids, pixels
+
+    def draw(self, seeds: Sequence[int]) -> Tensor:
+        """Pictures uint8 [N,3,H,W] as the model will draw them."""
+        with torch.compiler.set_stance("force_eager"):
+            images, _ = sample_many(
+                self.network,
+                self.process,
+                None,
+                seeds,
+                size=self.size,
+                guidance=1.0,
+                steps=self.cfg.sample_steps,
+                block=self.cfg.block,
+                precision=self.train_config.precision,
+            )
+        return images
+
+    def weights(self) -> dict[str, Tensor]:
+        """The network, the classifiers and, from the second stage on, how uncertain these are of samples."""
+        if self.learnt is not None:
+            _, doubts = self.annotator.label(self.network.unet, self.learnt.samples)
+            self.annotator.uncertainties.copy_(doubts)
+        return self.state_dict()
+
+    def preview(self, path: Path) -> None:
+        """Eight samples, with their layouts below them once there are classifiers to draw these."""
+        if self.learnt is None:
+            return super().preview(path)
+        images = self.learnt.samples[:8]
+        layouts, _ = self.annotator.label(self.network.unet, images)
+        save_png(path, grid(images, layouts, self.dataset.palette, columns=4))

@@ -1,0 +1,94 @@
+"""How a GANformer is trained: the recipe that the trainer runs. Text and layouts are not looked at."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gcbench.baselines.ganformer.config import GANformerConfig
+from gcbench.baselines.ganformer.network import Generator
+from gcbench.baselines.ganformer.sampling import sample_many
+from gcbench.core.checkpoint import Card
+from gcbench.core.contracts import Dataset
+from gcbench.core.pictures import grid, save_png
+from gcbench.core.recipe import Batch, Player, Recipe, TrainConfig, Turn
+from gcbench.networks.adversarial import logistic_discriminator, logistic_generator, r1
+from gcbench.networks.stylegan2 import Discriminator, mixed
+
+LAZY = 16
+"""R1 comes at every LAZY-th step, so many times as strong (Karras et al. 2020)."""
+
+
+class GANformerRecipe(Recipe):
+    """Non-saturating logistic losses and lazy R1, γ/2 E‖∇D‖². No path length: the authors leave it out.
+
+    A checkpoint holds the generator alone: a training that starts from one begins with a new discriminator.
+    """
+
+    def __init__(self, name: str, cfg: GANformerConfig, dataset: Dataset, train_config: TrainConfig):
+        super().__init__()
+        self.name = name
+        self.cfg = cfg
+        self.dataset = dataset
+        self.train_config = train_config
+        self.size = cfg.size
+        torch.manual_seed(train_config.seed)
+        self.generator = Generator(cfg)
+        self.discriminator = Discriminator(cfg)
+
+    def players(self) -> Mapping[str, Player]:
+        share = LAZY / (LAZY + 1)  # its optimiser moves once more in LAZY steps: one step's worth must stay the same
+        low, high = self.train_config.betas
+        return {
+            "generator": Player(list(self.generator.parameters())),
+            "discriminator": Player(list(self.discriminator.parameters()), share, (low**share, high**share)),
+        }
+
+    def turns(self) -> Sequence[Turn]:
+        return (
+            Turn("generator", ("generator",)),
+            Turn("discriminator", ("discriminator",)),
+            Turn("r1", ("discriminator",), every=LAZY),
+        )
+
+    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
+        device = self.generator.synthesis.seed.device
+        if turn == "generator":
+            fake = self.fake(len(batch.images), generator)
+            return {"loss": logistic_generator(self.discriminator(fake)[0])}
+        real = batch.images.to(device).float() / 127.5 - 1  # [B,3,H,W]
+        if turn == "r1":
+            with torch.autocast(device.type, enabled=False):  # a gradient of a gradient wants all digits
+                real.requires_grad_()
+                return {"loss": self.cfg.gamma / 2 * LAZY * r1(self.discriminator(real)[0], real)}
+        with torch.no_grad():
+            fake = self.fake(len(real), generator)
+        return {"loss": logistic_discriminator(self.discriminator(real)[0], self.discriminator(fake)[0])}
+
+    def fake(self, b: int, generator: torch.Generator) -> Tensor:
+        """b pictures of random latents, for some of them two, the second from a random layer on."""
+        cfg, device = self.cfg, self.generator.synthesis.seed.device
+        z = torch.randn(2 * b, cfg.components + 1, cfg.z_dim, generator=generator).to(device)
+        w = self.generator.map(z)[:, None].expand(-1, cfg.layers, -1, -1).flatten(2)  # [2B,L,(k+1)·w_dim]
+        w = mixed(w[:b], w[b:], cfg.mixing, generator).unflatten(2, (cfg.components + 1, cfg.w_dim))
+        return self.generator.draw(w, lambda h, w: torch.randn(b, 1, h, w, generator=generator).to(device), generator)
+
+    def card(self, provenance: dict[str, Any]) -> Card:
+        return Card(
+            kind="model",
+            name=self.name,
+            classes=self.dataset.classes,
+            dataset=self.dataset.name,
+            config=self.cfg.model_dump(mode="json"),
+            provenance=provenance,
+        )
+
+    def weights(self) -> dict[str, Tensor]:
+        return self.generator.state_dict()
+
+    def preview(self, path: Path) -> None:
+        """Eight pictures of fixed seeds."""
+        images = sample_many(self.generator, range(8), precision=self.train_config.precision)
+        save_png(path, grid(images, None, self.dataset.palette, columns=4))

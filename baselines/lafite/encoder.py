@@ -1,0 +1,158 @@
+"""Places pictures and texts in one space: two halves that give unit vectors [B,D], pictures [-1,1] [B,3,H,W] in one.
+
+`dual`: a small convolutional network and a word table, trained with the model before its generator, then frozen. It is
+part of the model and judges nothing. `open_clip`: a CLIP of open_clip's, frozen, its weights in a file; no part of the
+checkpoint, which holds their hash.
+"""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gcbench.baselines.lafite.config import EncoderConfig
+from gcbench.core.errors import UserError
+from gcbench.core.files import file_hash
+from gcbench.networks.text import TextConfig, WordEncoder
+from gcbench.weights.official import load_official
+
+
+class Encoder(NamedTuple):
+    """pictures: [B,3,H,W] in [-1,1] -> unit [B,D]. texts: B strings -> unit [B,D]."""
+
+    pictures: nn.Module
+    texts: nn.Module
+
+
+class Pictures(nn.Module):
+    """Halves the picture once a width; mean and maximum over what is left, since a small thing counts too."""
+
+    def __init__(self, cfg: EncoderConfig):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for a, b in zip((3, *cfg.widths), cfg.widths, strict=False):
+            layers += [nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(4, b), nn.LeakyReLU(0.2)]
+        self.body = nn.Sequential(*layers)
+        self.out = nn.Linear(2 * cfg.widths[-1], cfg.dim)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        x = self.body(pictures)  # [B,C,h,w]
+        return F.normalize(self.out(torch.cat((x.mean((2, 3)), x.amax((2, 3))), 1)))  # [B,D]
+
+
+class Words(nn.Module):
+    """The mean of a text's word vectors, and two layers: the order of words does not count."""
+
+    def __init__(self, cfg: EncoderConfig):
+        super().__init__()
+        self.words = WordEncoder(TextConfig(dim=cfg.dim, vocabulary=cfg.vocabulary))
+        self.out = nn.Sequential(nn.Linear(cfg.dim, 2 * cfg.dim), nn.LeakyReLU(0.2), nn.Linear(2 * cfg.dim, cfg.dim))
+
+    def forward(self, texts: Sequence[str]) -> Tensor:
+        embeddings, mask = self.words(texts)  # [B,L,D], [B,L]
+        mean = embeddings.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)  # [B,D]
+        return F.normalize(self.out(mean))
+
+
+class Frozen(nn.Module):
+    """Never trained, always in evaluation mode, whatever the network around it does."""
+
+    def train(self, mode: bool = True) -> "Frozen":
+        return super().train(False)
+
+
+class ClipPictures(Frozen):
+    """Differentiable in the pictures. They are resized whole to the network's square: bicubic, antialiased, squeezed.
+
+    The released code takes random crops instead, which would hide half of a wide scene.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, visual: Any):
+        super().__init__()
+        import open_clip
+
+        self.visual = visual
+        size = visual.image_size
+        self.size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
+        mean, std = (
+            torch.tensor(values).view(1, 3, 1, 1)
+            for values in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
+        )
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        resized = F.interpolate(pictures.float() / 2 + 0.5, self.size, mode="bicubic", antialias=True)  # [B,3,S,S]
+        return F.normalize(self.visual((resized - self.mean) / self.std).float())  # [B,D]
+
+
+class ClipTexts(Frozen):
+    """A CLIP without its picture half. Texts are cut at its context length, the end token kept."""
+
+    def __init__(self, network: Any, tokenizer: Any):
+        super().__init__()
+        self.network, self.tokenizer = network, tokenizer
+
+    @torch.no_grad()
+    def forward(self, texts: Sequence[str]) -> Tensor:
+        tokens = self.tokenizer(list(texts)).to(next(self.network.parameters()).device)  # [B,77]
+        return F.normalize(self.network.encode_text(tokens).float())  # [B,D]
+
+
+def build_encoder(cfg: EncoderConfig) -> Encoder:
+    """The encoder that the config names: a dual one untrained, a CLIP with the weights of its file.
+
+    Raises:
+        UserError: open_clip has no such model; the file is missing, another than in training, or of another network.
+    """
+    if cfg.kind == "dual":
+        return Encoder(Pictures(cfg), Words(cfg))
+    network, tokenizer = _clip(cfg)
+    visual, network.visual = network.visual, nn.Identity()
+    return Encoder(ClipPictures(visual), ClipTexts(network, tokenizer))
+
+
+def settle(cfg: EncoderConfig) -> EncoderConfig:
+    """The config with the hash of its weights' file, when training begins."""
+    return cfg if cfg.kind == "dual" else cfg.model_copy(update={"sha256": file_hash(_file(cfg))})
+
+
+def _clip(cfg: EncoderConfig) -> tuple[Any, Any]:
+    import open_clip
+
+    if cfg.name not in open_clip.list_models():
+        near = get_close_matches(cfg.name, open_clip.list_models(), n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else "choose one of open_clip.list_models()"
+        raise UserError(f"setting model.encoder.name={cfg.name}: open_clip has no such model; {hint}")
+    path = _file(cfg)
+    if cfg.sha256 and file_hash(path) != cfg.sha256:
+        raise UserError(
+            f"encoder.path {path} holds other weights than those that lafite was trained with (SHA-256 {cfg.sha256})"
+        )
+    content = load_official(path)
+    state = {key.removeprefix("module."): value for key, value in content.get("state_dict", content).items()}
+    config = open_clip.get_model_config(cfg.name)
+    custom = config.pop("custom_text", False)
+    network = open_clip.CustomTextCLIP(**config) if custom else open_clip.CLIP(**config)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError:
+        raise UserError(
+            f"{path} does not hold the weights of open_clip's {cfg.name}; choose the name that goes with it"
+        ) from None
+    return network.eval().requires_grad_(False), open_clip.get_tokenizer(cfg.name)
+
+
+def _file(cfg: EncoderConfig) -> Path:
+    if not cfg.path:
+        raise UserError(f"the encoder {cfg.name} needs the file of its weights; give it as encoder.path")
+    if not Path(cfg.path).is_file():
+        raise UserError(f"the encoder's weights {cfg.path} are not there; give their file as encoder.path")
+    return Path(cfg.path)

@@ -1,0 +1,201 @@
+"""How a Lafite is trained: first what places pictures and texts in one space, then the two networks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gcbench.baselines.lafite.config import LafiteConfig
+from gcbench.baselines.lafite.contrastive import contrastive, cosines, matching, paired_logits
+from gcbench.baselines.lafite.encoder import build_encoder, settle
+from gcbench.baselines.lafite.network import TextToPicture
+from gcbench.baselines.lafite.pseudo import Pseudo, fixed
+from gcbench.baselines.lafite.sampling import sample_many
+from gcbench.core.checkpoint import Card
+from gcbench.core.contracts import Dataset
+from gcbench.core.errors import UserError
+from gcbench.core.pictures import grid, save_png
+from gcbench.core.recipe import Batch, Player, Recipe, TrainConfig, Turn
+from gcbench.networks.adversarial import logistic_discriminator, logistic_generator, path_lengths, r1
+from gcbench.networks.stylegan2 import Discriminator, Noise, mixed
+from gcbench.networks.text import vocabulary_of
+
+PLAIN_RATE = 0.4
+"""Of the networks without equalised learning rate, beside those that have it."""
+
+
+class LafiteRecipe(Recipe):
+    """The turns encoder and pseudo in the preparation, if there is one to train; then generator, discriminator, r1
+    and path. Path lengths are compared with their running mean, `path_mean`."""
+
+    path_mean: Tensor
+
+    def __init__(self, name: str, cfg: LafiteConfig, dataset: Dataset, train_config: TrainConfig):
+        super().__init__()
+        if train_config.compile:
+            raise UserError(
+                f"setting train.compile: {name} takes second derivatives, which torch.compile does not give"
+            )
+        self.name = name
+        self.dataset = dataset
+        self.train_config = train_config
+        encoder = settle(cfg.encoder)
+        if encoder.kind == "dual" and not encoder.vocabulary:
+            split = dataset.splits[0]
+            captions = (c for i in range(len(dataset.ids(split))) for c in dataset.captions(split, i))
+            encoder = encoder.model_copy(update={"vocabulary": vocabulary_of(captions)})
+        self.cfg = cfg.model_copy(update={"encoder": encoder})
+        self.size = cfg.size
+        torch.manual_seed(train_config.seed)
+        self.pictures, texts = build_encoder(encoder)
+        self.network = TextToPicture(self.cfg, texts)
+        self.pseudo = Pseudo(cfg.pseudo, encoder.dim)
+        self.discriminator = Discriminator(cfg.stylegan, encoder.dim)
+        self.register_buffer("path_mean", torch.zeros(()))
+        shown = min(8, len(dataset.ids(dataset.splits[-1])))
+        self.shown = [dataset.captions(dataset.splits[-1], i)[0] for i in range(shown)]
+
+    # ------------------------------------------------------------------------------------------ who moves, and when
+
+    def players(self) -> Mapping[str, Player]:
+        out = {
+            "generator": Player(list(self.network.generator.parameters())),
+            "discriminator": Player(list(self.discriminator.parameters())),
+        }
+        if self.cfg.encoder.kind == "dual":
+            both = [*self.pictures.parameters(), *self.network.texts.parameters()]
+            out["encoder"] = Player(both, PLAIN_RATE, (0.9, 0.99))
+        if self.cfg.pseudo.kind == "learned":
+            out["pseudo"] = Player(list(self.pseudo.parameters()), PLAIN_RATE, (0.9, 0.99))
+        return out
+
+    def turns(self) -> Sequence[Turn]:
+        prepared = [name for name in ("encoder", "pseudo") if name in self.players()]
+        start = self.cfg.preparation if prepared else 0.0
+        loss = self.cfg.loss
+        out = [Turn(name, (name,), stop=start) for name in prepared]
+        out += [Turn(name, (name,), start=start) for name in ("generator", "discriminator")]
+        out.append(Turn("r1", ("discriminator",), every=loss.r1_every, start=start))
+        if loss.path:
+            out.append(Turn("path", ("generator",), every=loss.path_every, start=start))
+        return out
+
+    # ------------------------------------------------------------------------------------------------------- losses
+
+    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
+        real = batch.images.to(self.path_mean.device).float() / 127.5 - 1  # [B,3,H,W]
+        if turn == "encoder":
+            return self._encoder(real, batch.texts)
+        if turn == "pseudo":
+            return self._pseudo(real, batch.texts, generator)
+        h = self.conditions(real, batch.texts, generator)  # [B,D]
+        if turn == "generator":
+            return self._generator(h, generator)
+        if turn == "discriminator":
+            return self._discriminator(real, h, generator)
+        return self._r1(real, h) if turn == "r1" else self._path(h, generator)
+
+    @torch.no_grad()
+    def conditions(self, real: Tensor, texts: Sequence[str], generator: torch.Generator) -> Tensor:
+        """What each picture is given with [B,D]: its text's feature, or with chance `mixing_prob` a pseudo feature."""
+        b = len(real)
+        use = torch.rand(b, generator=generator) < self.cfg.mixing_prob
+        eps = torch.randn(b, self.cfg.encoder.dim, generator=generator)
+        h = torch.empty_like(eps, device=real.device)
+        if use.any():
+            h[use] = self.pseudo(self.pictures(real[use]), eps[use].to(real.device)).float()
+        if not use.all():
+            read = self.network.texts([text for text, other in zip(texts, use, strict=True) if not other])
+            h[~use] = fixed(read, eps[~use].to(real.device), self.cfg.text_xi).float()
+        return h
+
+    def _encoder(self, real: Tensor, texts: Sequence[str]) -> dict[str, Tensor]:
+        """Pictures and texts find each other; `matched`: share of the texts that find their own."""
+        cos = cosines(self.pictures(real), self.network.texts(texts))  # [B,B]
+        matched = (cos.argmax(0).cpu() == torch.arange(len(cos))).float().mean()
+        return {"loss": matching(cos / self.cfg.encoder.temperature, 0.5), "matched": matched}
+
+    def _pseudo(self, real: Tensor, texts: Sequence[str], generator: torch.Generator) -> dict[str, Tensor]:
+        with torch.no_grad():
+            pictures, read = self.pictures(real), self.network.texts(texts)  # [B,D]
+        eps = torch.randn(pictures.shape, generator=generator).to(real.device)
+        return {"loss": self._contrastive(self.pseudo(pictures, eps), read)}
+
+    def _generator(self, h: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        fake = self._draw(h, generator)
+        judged = self.discriminator(fake)
+        seen, encoded = self._contrastive(judged[1], h), self._contrastive(self.pictures(fake), h)
+        loss = logistic_generator(self._paired(judged, h))
+        return {"loss": loss + self.cfg.loss.itd * seen + self.cfg.loss.itc * encoded, "itd": seen, "itc": encoded}
+
+    def _discriminator(self, real: Tensor, h: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        with torch.no_grad():
+            fake = self._draw(h, generator)
+        judged = self.discriminator(real)
+        of_real, of_fake = self._paired(judged, h), self._paired(self.discriminator(fake), h)
+        seen = self._contrastive(judged[1], h)
+        return {
+            "loss": logistic_discriminator(of_real, of_fake) + self.cfg.loss.itd * seen,
+            "itd_real": seen,
+            "logit_real": of_real.mean(),
+            "logit_fake": of_fake.mean(),
+        }
+
+    def _r1(self, real: Tensor, h: Tensor) -> dict[str, Tensor]:
+        real.requires_grad_()
+        penalty = r1(self._paired(self.discriminator(real), h), real)
+        return {"loss": self.cfg.loss.gamma / 2 * self.cfg.loss.r1_every * penalty}
+
+    def _path(self, h: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        w = self.network.generator.latents(self._latent(len(h), generator))  # [B,L,w_dim]
+        images = self.network.generator(w, h, self._noise(len(h), generator))
+        lengths = path_lengths(images, w, torch.randn(images.shape, generator=generator).to(images.device))  # [B]
+        self.path_mean.lerp_(lengths.detach().mean(), 0.01)
+        penalty = (lengths - self.path_mean).square().mean()
+        return {"loss": self.cfg.loss.path * self.cfg.loss.path_every * penalty}
+
+    def _draw(self, h: Tensor, generator: torch.Generator) -> Tensor:
+        network, mixing = self.network.generator, self.cfg.stylegan.mixing
+        w = network.latents(self._latent(len(h), generator))  # [B,L,w_dim]
+        if mixing:
+            w = mixed(w, network.latents(self._latent(len(h), generator)), mixing, generator)
+        return network(w, h, self._noise(len(h), generator))
+
+    def _latent(self, b: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(b, self.cfg.stylegan.z_dim, generator=generator).to(self.path_mean.device)
+
+    def _noise(self, b: int, generator: torch.Generator) -> Noise:
+        return lambda h, w: torch.randn(b, 1, h, w, generator=generator).to(self.path_mean.device)
+
+    def _contrastive(self, pictures: Tensor, texts: Tensor) -> Tensor:
+        loss = self.cfg.loss
+        return contrastive(pictures, texts, tau=loss.tau, lam=loss.lam, legacy_exp=loss.legacy_exp)
+
+    def _paired(self, judged: tuple[Tensor, Tensor], h: Tensor) -> Tensor:
+        return paired_logits(*judged, h, legacy_batch_sum=self.cfg.loss.legacy_batch_sum)
+
+    # ------------------------------------------------------------------------------------------------ what is left
+
+    def card(self, provenance: dict[str, Any]) -> Card:
+        return Card(
+            kind="model",
+            name=self.name,
+            classes=self.dataset.classes,
+            dataset=self.dataset.name,
+            config=self.cfg.model_dump(mode="json"),
+            provenance=provenance,
+        )
+
+    def weights(self) -> dict[str, Tensor]:
+        """All but a CLIP: the discriminator and the encoder's other half too, without which --init could not go on."""
+        frozen = () if self.cfg.encoder.kind == "dual" else ("pictures.", "network.texts.")
+        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith(frozen)}
+
+    def preview(self, path: Path) -> None:
+        """Eight validation captions."""
+        seeds = range(len(self.shown))
+        precision = self.train_config.precision
+        images = sample_many(self.network, self.shown, seeds, block=self.cfg.block, precision=precision)
+        save_png(path, grid(images, None, self.dataset.palette, columns=4))

@@ -1,0 +1,139 @@
+"""What a suite is: its rows and their budget, read from a TOML file."""
+
+import re
+import tomllib
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gcbench.bench.opening import LONG_GUIDANCE
+from gcbench.core.errors import UserError
+from gcbench.core.registry import registry
+
+BUDGET = "train.steps"
+"""The setting that a row may not make: the suite's `pictures` does."""
+
+
+class Row(BaseModel):
+    """A model, how it is trained and how it is measured.
+
+    model: a name, or file.py:Class. name: of its folder and in tables, if it is not the model's. train, sample:
+    settings as `--set` of `gcbench train` and `gcbench sweep` takes them. weights: the earlier row whose training it
+    uses, instead of one of its own. guidance: the scales of a guided model; until_saturation: as in `gcbench sweep`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    name: str = ""
+    train: list[str] = Field(default_factory=list)
+    sample: list[str] = Field(default_factory=list)
+    weights: str | None = None
+    guidance: list[float] | None = None
+    until_saturation: bool = False
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        self.name = self.name or self.model.rpartition(":")[2]
+        if not re.fullmatch(r"[\w.-]*\w[\w.-]*", self.name):
+            raise ValueError(f"the name {self.name!r} must do as a folder's: letters, digits, '.', '_' and '-'")
+        if any(setting.partition("=")[0] == BUDGET for setting in self.train):
+            raise ValueError(f"{BUDGET} of {self.name} follows from the suite's `pictures`; leave it out")
+        return self
+
+    @property
+    def trainable(self) -> bool:
+        """Whether it has a training of its own. UserError for an unknown model."""
+        return self.weights is None and ".py" not in self.model and hasattr(registry("models")[self.model], "recipe")
+
+    @property
+    def scales(self) -> list[float]:
+        """The guidance scales that are measured at most; plain conditional if none are asked for."""
+        return self.guidance or (list(LONG_GUIDANCE) if self.until_saturation else [1.0])
+
+
+class Suite(BaseModel):
+    """Rows under one budget.
+
+    pictures: that each training sees, steps x batch size, rounded up to a whole step. n: that each row is measured on.
+    show: what is made of the records at the end.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    title: str = ""
+    pictures: int = Field(default=48_000, ge=1)
+    n: int = Field(default=500, ge=2)
+    show: Literal["table1", "figure6"] | None = None
+    row: list[Row] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        known: set[str] = set()
+        for row in self.row:
+            if row.name in known:
+                raise ValueError(f"two rows are called {row.name!r}; give one another `name`")
+            if row.weights is not None and row.weights not in known:
+                raise ValueError(f"{row.name} takes the weights of {row.weights!r}, which is no earlier row")
+            known.add(row.name)
+        return self
+
+    def chosen(self, only: str | None) -> list[Row]:
+        """The rows that `only` names, with commas, by name or model; all without it.
+
+        Raises:
+            UserError: a name that no row has.
+        """
+        if only is None:
+            return self.row
+        asked = [part.strip() for part in only.split(",") if part.strip()]
+        for part in asked:
+            if not any(part in (row.name, row.model) for row in self.row):
+                known = ", ".join(row.name for row in self.row)
+                raise UserError(f"--only {part}: the suite {self.name} has no such row; choose among {known}")
+        return [row for row in self.row if {row.name, row.model} & set(asked)]
+
+    def trained_by(self, row: Row) -> Row | None:
+        """The row whose training gives this one's weights; None for a model without a training."""
+        owner = row if row.weights is None else next(other for other in self.row if other.name == row.weights)
+        return owner if owner.trainable else None
+
+
+def bundled() -> dict[str, Suite]:
+    """The suites that come with gcbench."""
+    folder = Path(str(files("gcbench.bench.suites")))
+    return {path.stem: read(path) for path in sorted(folder.glob("*.toml"))}
+
+
+def find(name: str) -> Suite:
+    """A bundled suite, or the one in the file `name`.toml.
+
+    Raises:
+        UserError: neither; or a file that is no suite.
+    """
+    if name.endswith(".toml"):
+        return read(Path(name))
+    known = bundled()
+    if name not in known:
+        near = get_close_matches(name, known, n=1) or [", ".join(known)]
+        raise UserError(f"no suite is called {name!r}; choose {near[0]}, or give a file that ends in .toml")
+    return known[name]
+
+
+def read(path: Path) -> Suite:
+    try:
+        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Suite.model_validate({**content, "name": path.stem})
+    except OSError as error:
+        raise UserError(f"suite {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"suite {path} is not valid TOML: {error}") from None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        message = fault["msg"].removeprefix("Value error, ")
+        raise UserError(f"suite {path} is none: {where}{': ' * bool(where)}{message}") from None

@@ -1,0 +1,332 @@
+"""`gcbench suite`: train and measure every row of a suite, one after the other, so that a stopped run goes on."""
+
+import math
+import shutil
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from gcbench.bench.console import Bar, Part, say
+from gcbench.bench.opening import check_device, check_n, pictures_seen
+from gcbench.bench.suites.plan import BUDGET, Row, Suite, bundled, find
+from gcbench.bench.sweep import GENERATING, sweep
+from gcbench.bench.train import CONFIG, TRAINING, recipe_of, run_training
+from gcbench.core.checkpoint import read_card
+from gcbench.core.contracts import Dataset
+from gcbench.core.errors import UserError
+from gcbench.core.files import write_text
+from gcbench.core.record import Provenance
+from gcbench.core.settings import read_settings
+from gcbench.data.find import open_dataset
+
+LEDGER = "suite.json"
+TRAIN = "train-"
+"""Before a row's name: the directory of its training."""
+
+COST = 12
+"""What a generated picture takes, in pictures trained on: tens of passes through a network, against three."""
+
+
+class Stage(BaseModel):
+    """What a stage took, or why it was not made. pictures: seen in training, or measured. seconds: of all its tries."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["train", "sweep"]
+    row: str
+    model: str
+    status: Literal["ok", "failed"] = "ok"
+    reason: str | None = None
+    pictures: int | None = None
+    parameters: int | None = None
+    seconds: float | None = None
+    device: str = ""
+
+
+class Ledger(BaseModel):
+    """What a suite's directory holds: the budget that all its rows share, and what its stages took."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    suite: str
+    dataset: str
+    dataset_version: str
+    pictures: int
+    n: int
+    evaluators: list[str] = Field(default_factory=list)
+    stages: list[Stage] = Field(default_factory=list)
+
+    def differences(self, other: "Ledger") -> list[str]:
+        mine, theirs = self.model_dump(exclude={"stages"}), other.model_dump(exclude={"stages"})
+        return [f"{key}: {mine[key]!r} against {theirs[key]!r}" for key in mine if mine[key] != theirs[key]]
+
+    def put(self, stage: Stage) -> None:
+        """In place of an earlier try of the same stage."""
+        self.stages = [old for old in self.stages if (old.kind, old.row) != (stage.kind, stage.row)] + [stage]
+
+    def write(self, folder: Path) -> None:
+        write_text(folder / LEDGER, self.model_dump_json(indent=1) + "\n")
+
+
+class Task(NamedTuple):
+    """A stage to come. length: of its stretch of the bar, in pictures trained on; of a sweep, at most."""
+
+    kind: Literal["train", "sweep"]
+    row: Row
+    length: int
+
+
+def tasks(suite: Suite, rows: Sequence[Row]) -> list[Task]:
+    """Each row's training, unless an earlier row's is taken, then its sweep; trainings that `rows` need included."""
+    needed = [owner.name for row in rows if (owner := suite.trained_by(row))]
+    out = []
+    for row in suite.row:
+        if row.name in needed:
+            out.append(Task("train", row, suite.pictures))
+        if row in rows:
+            out.append(Task("sweep", row, COST * suite.n * len(row.scales)))
+    return out
+
+
+def run_suite(
+    name: str,
+    dataset: str = "streets",
+    *,
+    out: Path | None = None,
+    pictures: int | None = None,
+    n: int | None = None,
+    only: str | None = None,
+    evaluators: Sequence[str] = (),
+    fresh: bool = False,
+    device: str = "cpu",
+) -> Path:
+    """Make every row of the suite `name` on `dataset`, and what it shows; returns its directory.
+
+    pictures, n: in place of the suite's own. only: rows by name or model, with commas. A stage that cannot be made does
+    not lose the others.
+
+    Raises:
+        UserError: what the caller must mend before the start; at the end, that stages were not made.
+    """
+    suite = find(name)
+    given = {key: value for key, value in (("pictures", pictures), ("n", n)) if value is not None}
+    suite = suite.model_copy(update=given)
+    if suite.pictures < 1:
+        raise UserError(f"--pictures {suite.pictures}: a training sees at least 1")
+    check_n(suite.n)
+    check_device(device)
+    opened = open_dataset(dataset)
+    rows = suite.chosen(only)
+    todo = tasks(suite, rows)
+    out = out or Path("runs") / f"suite-{suite.name}-{opened.name}"
+    planned = Ledger(
+        suite=suite.name,
+        dataset=opened.name,
+        dataset_version=opened.version,
+        pictures=suite.pictures,
+        n=suite.n,
+        evaluators=list(evaluators),
+    )
+    ledger = _resume(out, planned, todo if fresh else [], everything=len(rows) == len(suite.row))
+    ledger.write(out)
+    say(f"{suite.title or suite.name} on {opened.name}: {len(todo)} stages. Run: {out}")
+    for task in todo:
+        say("  " + _described(task, suite))
+    if known := _estimate(suite, opened, todo):
+        say(known)
+
+    made: dict[str, Path | None] = {}  # row -> weights; None where the training failed
+    with Bar(suite.name, sum(task.length for task in todo)) as whole:
+        for number, task in enumerate(todo, 1):
+            row, end = task.row, whole.done + task.length
+            say(f"Stage {number} of {len(todo)}: {_described(task, suite)}")
+            bars = _Bars(whole, task, f"{number}/{len(todo)} {row.name},")
+            try:
+                owner = suite.trained_by(row)
+                weights = None if owner is None or task.kind == "train" else made[owner.name]
+                if task.kind == "train":
+                    stage, made[row.name] = _train(suite, row, dataset, out, device, bars)
+                elif owner is not None and weights is None:
+                    raise UserError(f"the training of {owner.name} was not made")
+                else:
+                    stage = _sweep(suite, row, dataset, out, weights, evaluators, device, bars)
+            except UserError as error:
+                say(f"{row.name}: {error}")
+                stage = Stage(kind=task.kind, row=row.name, model=row.model, status="failed", reason=str(error))
+                if task.kind == "train":
+                    made[row.name] = None
+            ledger.put(stage)
+            ledger.write(out)
+            whole.skip(end - whole.done)  # a stage that was there, failed, or was saturated early
+    _show(suite, dataset, opened, out)
+    failed = [stage for stage in ledger.stages if stage.status == "failed" and stage.row in {t.row.name for t in todo}]
+    if failed:
+        reasons = "; ".join(f"{stage.kind} {stage.row}: {stage.reason}" for stage in failed)
+        raise UserError(f"{len(failed)} of {len(todo)} stages were not made ({reasons}); the others are in {out}")
+    return out
+
+
+def list_suites() -> None:
+    """Print the suites that come with gcbench: their rows and budget."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in ("name", "what", "rows", "pictures a training", "pictures measured"):
+        table.add_column(head, no_wrap=head in ("name", "rows"))
+    for name, suite in bundled().items():
+        rows = "\n".join(row.name for row in suite.row)
+        table.add_row(name, suite.title, rows, str(suite.pictures), str(suite.n))
+    Console(highlight=False).print(table)
+
+
+class _Bars:
+    """Hands a stage the parts of the suite's bar: its long work fills the stage's stretch, the rest is named only."""
+
+    def __init__(self, whole: Bar, task: Task, label: str):
+        self.whole, self.task, self.label = whole, task, label
+
+    def __call__(self, label: str, total: int) -> Part:
+        length = 0
+        if label == TRAINING:
+            length = self.task.length
+        elif label == GENERATING:
+            length = min(COST * total, self.task.length)
+            self.whole.skip(self.task.length - length)  # points that are there already
+        return Part(self.whole, f"{self.label} {label}", total, length)
+
+
+def _described(task: Task, suite: Suite) -> str:
+    row = task.row
+    settings = f" ({', '.join(row.train if task.kind == 'train' else row.sample)})"
+    what = f"{task.kind} {row.name}{settings if len(settings) > 3 else ''}"
+    if task.kind == "train":
+        return f"{what}: {suite.pictures} pictures seen"
+    if row.until_saturation:
+        return f"{what}: {suite.n} pictures a guidance scale, up to {len(row.scales)} scales, until saturation"
+    return f"{what}: {suite.n} pictures" + (f", {len(row.scales)} guidance scales" if len(row.scales) > 1 else "")
+
+
+def _train(suite: Suite, row: Row, dataset: str, out: Path, device: str, bars: _Bars) -> tuple[Stage, Path]:
+    settings = read_settings(None, row.train)
+    batch = recipe_of(row.model, None, dataset, settings).train_config.batch_size
+    if batch < 1:
+        raise UserError(f"setting train.batch_size={batch}: give at least 1")
+    settings[BUDGET] = math.ceil(suite.pictures / batch)
+    folder = out / f"{TRAIN}{row.name}"
+    weights = run_training(
+        model=row.model, dataset=dataset, settings=settings, out=folder, resume=True, device=device, bars=bars
+    )
+    card = read_card(weights)
+    said = card.provenance
+    return (
+        Stage(
+            kind="train",
+            row=row.name,
+            model=row.model,
+            pictures=pictures_seen(card),
+            seconds=said.get("seconds"),
+            device=said.get("device") or "",
+        ),
+        weights,
+    )
+
+
+def _sweep(
+    suite: Suite,
+    row: Row,
+    dataset: str,
+    out: Path,
+    weights: Path | None,
+    evaluators: Sequence[str],
+    device: str,
+    bars: _Bars,
+) -> Stage:
+    record = sweep(
+        row.model,
+        dataset,
+        guidance=row.scales,
+        until_saturation=row.until_saturation,
+        n=suite.n,
+        settings=read_settings(None, row.sample),
+        checkpoint=weights,
+        evaluators=evaluators,
+        out=out / row.name,
+        device=device,
+        bars=bars,
+    )
+    tries: list[Provenance] = [record.provenance, *record.provenance.before]
+    return Stage(
+        kind="sweep",
+        row=row.name,
+        model=row.model,
+        pictures=suite.n * len(record.points),
+        parameters=record.model.parameters,
+        seconds=round(sum(one.seconds.get("sweep", 0.0) for one in tries), 3),
+        device=record.provenance.device,
+    )
+
+
+def _resume(out: Path, planned: Ledger, fresh: Sequence[Task], everything: bool) -> Ledger:
+    """The ledger to go on with. fresh: tasks whose earlier results are thrown away.
+
+    Raises:
+        UserError: `out` holds another suite or budget, or is no directory.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; choose a directory")
+    held = read_ledger(out / LEDGER) if (out / LEDGER).exists() and not (fresh and everything) else planned
+    if differences := held.differences(planned):
+        raise UserError(
+            f"{out} holds another suite ({'; '.join(differences)}); choose another --out, or add --fresh to start anew"
+            " with all rows"
+        )
+    for task in fresh:
+        folder = out / (f"{TRAIN}{task.row.name}" if task.kind == "train" else task.row.name)
+        if any((folder / mark).exists() for mark in (CONFIG, "record.json")):  # ours, and no folder of another kind
+            shutil.rmtree(folder)
+    gone = {(task.kind, task.row.name) for task in fresh}
+    held.stages = [stage for stage in held.stages if (stage.kind, stage.row) not in gone]
+    return held
+
+
+def read_ledger(path: Path) -> Ledger:
+    try:
+        return Ledger.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError):
+        raise UserError(f"{path} is damaged; put it back as it was, or choose another --out") from None
+
+
+def _estimate(suite: Suite, dataset: Dataset, todo: Sequence[Task]) -> str | None:
+    """From what the same stages took in the run that comes with gcbench, if there is one."""
+    path = Path(str(files("gcbench.results"))) / "measured" / dataset.name / suite.name / LEDGER
+    if not path.is_file():
+        return None
+    ledger = read_ledger(path)
+    known = {(stage.kind, stage.row): stage for stage in ledger.stages}
+    share = {"train": suite.pictures / ledger.pictures, "sweep": suite.n / ledger.n}
+    seconds, devices = 0.0, []
+    for task in todo:
+        stage = known.get((task.kind, task.row.name))
+        if stage is None or stage.seconds is None:
+            return None
+        seconds += stage.seconds * share[task.kind]
+        devices.append(stage.device)
+    machines = " and ".join(dict.fromkeys(devices))
+    return f"By the run that comes with gcbench this takes {seconds / 60:.0f} min on {machines}."
+
+
+def _show(suite: Suite, dataset: str, opened: Dataset, out: Path) -> None:
+    """The table or figure of what is there."""
+    if suite.show is None or not any((out / row.name / "record.json").is_file() for row in suite.row):
+        return
+    if suite.show == "table1":
+        from gcbench.bench.table1 import render
+
+        print(render("rich", opened.name, out), end="")
+    else:
+        from gcbench.bench.figures import draw_figure
+
+        draw_figure(6, dataset, runs=out, out=out)

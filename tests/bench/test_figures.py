@@ -1,0 +1,185 @@
+"""Figure 6 from records: its files, its numbers by hand, what is left out and why."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CLASSES, Cli
+from PIL import Image
+
+from gcbench.bench.figures import class_shares, draw_figure, gather
+from gcbench.bench.points import choose_prompts
+from gcbench.core.errors import UserError
+from gcbench.core.files import text_hash
+from gcbench.core.naming import named_classes
+from gcbench.core.protocol import Protocol
+from gcbench.core.record import ModelInfo, Point, Provenance, Record
+from gcbench.core.score import Score
+from gcbench.data.find import open_dataset
+
+N = 14
+RECALLS: dict[str, float | None] = {"road": 1.0, "car": 0.5, "sky": 0.25, "tree": None}
+
+
+@pytest.fixture
+def rare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In toyland all but the road are rare."""
+    monkeypatch.setattr("gcbench.bench.figures.RARE", 0.5)
+
+
+def score(value: float, half: float = 0.05) -> Score:
+    return Score(value=value, interval=(value - half, value + half), n=N)
+
+
+def recall(value: float) -> Score:
+    return score(value).model_copy(update={"detail": {"per_class": RECALLS}})
+
+
+def write(toyland: Path, run: Path, points: list[Point], **protocol: object) -> None:
+    dataset = open_dataset(str(toyland))
+    facts = {
+        "dataset": "toyland",
+        "dataset_version": dataset.version,
+        "split": "val",
+        "n": N,
+        "size": (32, 64),
+        "resize": dataset.resize,
+        "prompts": text_hash(*choose_prompts(dataset, "val", N).texts),
+        "sampler": {"steps": float(len(points))},
+    }
+    Record(
+        kind="sweep",
+        model=ModelInfo(name=run.name),
+        protocol=Protocol.model_validate(facts | protocol),
+        ceiling={"fd": score(2.0), "semantic-recall": recall(0.99)},
+        floor={"fd": Score.skipped("no pairs"), "semantic-recall": recall(0.6)},
+        points=points,
+        provenance=Provenance(gcbench="0"),
+    ).write(run / "record.json")
+
+
+def point(guidance: float | None, fd: float, gain: float) -> Point:
+    return Point(guidance=guidance, scores={"fd": score(fd), "semantic-recall": recall(gain)})
+
+
+@pytest.fixture
+def runs(toyland: Path, tmp_path: Path) -> Path:
+    """A guided model, one of one point, the autoencoder that reads no text, and records that do not fit."""
+    folder = tmp_path / "runs"
+    write(toyland, folder / "gcdp", [point(3, 40, 0.9), point(1, 30, 0.8), point(4, 60, 0.85)])
+    write(toyland, folder / "lafite", [point(None, 50, 0.7)])
+    write(toyland, folder / "ldm-reconstruction", [point(None, 20, 0.95)], prompts=None)
+    write(toyland, folder / "mine", [point(1, 45, 0.75)])
+    write(toyland, folder / "imagen", [point(1, 45, 0.75)], n=99)
+    write(toyland, folder / "other", [point(1, 45, 0.75)], dataset="streets")
+    write(
+        toyland, folder / "blind", [Point(guidance=1, scores={"fd": score(3), "semantic-recall": Score.skipped("x")})]
+    )
+    (folder / "train-gcdp").mkdir()
+    (folder / "suite.json").write_text("{}")
+    return folder
+
+
+@pytest.mark.usefixtures("rare")
+def test_files(cli: Cli, toyland: Path, runs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "figure"
+    result = cli("figure", 6, "--dataset", toyland, "--runs", runs, "--out", out)
+    assert result.code == 0, result.err
+    assert sorted(path.name for path in out.iterdir()) == ["figure6.csv", "figure6.png", "figure6.svg"]
+    assert Image.open(out / "figure6.png").size[0] > 1000
+    assert "<svg" in (out / "figure6.svg").read_text()
+    with open(out / "figure6.csv", newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    assert list(lines[0]) == ["panel", "model", "guidance", "class", "metric", "value", "low", "high"]
+    assert {line["panel"] for line in lines} == {"trade-off", "recall", "shares"}
+    curve = [
+        (line["guidance"], line["metric"], float(line["value"]))
+        for line in lines
+        if (line["panel"], line["model"]) == ("trade-off", "gcdp")
+    ]
+    assert curve == [
+        *(("1.0", "fd", 30), ("1.0", "semantic-recall", 0.8), ("3.0", "fd", 40), ("3.0", "semantic-recall", 0.9)),
+        *(("4.0", "fd", 60), ("4.0", "semantic-recall", 0.85)),
+    ]
+    for left_out in (
+        "ldm: no record of it",
+        "imagen: another protocol (n: 14 against 99)",
+        "other: it was measured on streets",
+        "blind: semantic-recall skipped, x",
+    ):
+        assert f"Not drawn: {left_out}" in result.err
+
+
+@pytest.mark.usefixtures("rare")
+def test_the_numbers_of_each_panel(toyland: Path, runs: Path) -> None:
+    dataset = open_dataset(str(toyland))
+    figure = gather(dataset, runs)
+    assert figure.models == [
+        "gcdp",
+        "lafite",
+        "ldm-reconstruction",
+        "mine",
+    ]  # the suite's order, then what else lies there
+
+    floor = figure.panel("trade-off", "floor")
+    assert [(one.metric, one.value) for one in floor] == [("semantic-recall", 0.6)]
+    assert [one.value for one in figure.panel("trade-off", "ceiling")] == [2.0, 0.99]
+
+    recalls = {one.class_: one for one in figure.panel("recall", "gcdp")}
+    assert set(recalls) == {"car", "sky"}  # the road is not rare, void is never named, of trees no prompt speaks
+    assert {one.guidance for one in recalls.values()} == {3.0}  # where Semantic Recall is best
+    texts = choose_prompts(dataset, "val", N).texts
+    asked = sum("car" in named_classes(text, dataset.aliases) for text in texts)
+    low, high = wilson(round(0.5 * asked), asked)
+    assert (recalls["car"].low, recalls["car"].high) == (pytest.approx(low), pytest.approx(high))
+    assert {one.low for one in figure.panel("recall", "ldm-reconstruction")} == {None}  # its prompts are not known
+    assert {one.class_ for one in figure.panel("recall", "ceiling")} == {"car", "sky"}
+
+    shares = {one.class_: one.value for one in figure.panel("shares")}
+    assert sum(shares.values()) == pytest.approx(1)
+    assert next(iter(shares)) == "road"
+    assert set(shares) == set(CLASSES)
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """Wilson (1927): the p for which |hits/n - p| = z sqrt(p (1 - p) / n)."""
+    z, share = 1.959963984540054, hits / n
+    centre, width = share + z * z / (2 * n), z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
+    return (centre - width) / (1 + z * z / n), (centre + width) / (1 + z * z / n)
+
+
+def test_class_shares_are_those_of_the_training_layouts(toyland: Path) -> None:
+    layouts = [np.array(Image.open(path)) for path in sorted((toyland / "train/layouts").glob("*.png"))]
+    shares = class_shares(open_dataset(str(toyland)))
+    for k, name in enumerate(CLASSES):
+        assert shares[name] == pytest.approx(np.mean(np.stack(layouts) == k))
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+
+
+def test_one_model_of_one_point_and_no_rare_class(
+    toyland: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gcbench.bench.figures.RARE", 0.0)
+    write(toyland, tmp_path / "runs/lafite", [point(None, 50, 0.7)])
+    figure = draw_figure(6, str(toyland), runs=tmp_path / "runs", out=tmp_path / "out")
+    assert not figure.panel("recall")
+    assert (tmp_path / "out/figure6.png").is_file()
+
+
+def test_an_unknown_figure(cli: Cli) -> None:
+    result = cli("figure", 3)
+    assert (result.code, result.out) == (2, "")
+    assert result.complaint == ("gcbench: there is no figure 3 here; known: 6 (realism against obedience to the text)")
+
+
+def test_without_records(cli: Cli, toyland: Path, tmp_path: Path) -> None:
+    result = cli("figure", 6, "--dataset", toyland)
+    assert result.code == 2
+    assert "no record to draw for toyland; run `gcbench suite run figure6 --dataset" in result.complaint
+    write(toyland, tmp_path / "runs/gcdp", [])
+    with pytest.raises(UserError, match="gcdp: it has no finished point"):
+        gather(open_dataset(str(toyland)), tmp_path / "runs")
+    assert json.loads((tmp_path / "runs/gcdp/record.json").read_text())["points"] == []
+    assert not Path("runs").exists()
