@@ -34,6 +34,11 @@ class Annotator(nn.Module):
         self.register_buffer("noise", noise.half().float())  # as the checkpoint stores it
         self.register_buffer("uncertainties", torch.full((cfg.calibration,), math.log(cfg.members)))
 
+    @property
+    def trained(self) -> bool:
+        """Whether the classifiers have learnt anything yet."""
+        return any(int(seen) for name, seen in self.named_buffers() if name.endswith("num_batches_tracked"))
+
     def maps(self, unet: UNet, images: Tensor) -> list[Tensor]:
         """Features of pictures uint8 [B,3,H,W] at the sizes of the network's levels: one [B,C,h,w] a size.
 

@@ -67,6 +67,11 @@ class DatasetDDPM(GCDP):
         network = TextToPair(cfg)
         annotator = Annotator(cfg, network.unet, len(dataset.classes))
         checkpoint.fill(nn.ModuleDict({"network": network, "annotator": annotator}), found)
+        if not annotator.trained:
+            raise UserError(
+                f"checkpoint {found.path} was saved before its pixel classifiers were trained; go on with its training,"
+                " by --resume, or choose another"
+            )
         return cls(network, annotator, cfg, found.card, options)
 
     def generate(

@@ -74,6 +74,8 @@ def shaken(annotator: Annotator) -> None:
             for tensor in (module.weight.data, module.bias.data, module.running_mean, module.running_var):
                 assert tensor is not None
                 tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.1)
+            assert module.num_batches_tracked is not None
+            module.num_batches_tracked += 1
         if isinstance(module, torch.nn.Linear):
             module.weight.data.mul_(20)
             module.bias.data.normal_(std=0.1, generator=generator)
@@ -318,6 +320,13 @@ def test_a_sample_depends_on_its_own_seed(dataset: Dataset, weights: Path) -> No
             assert torch.equal(together.images[i], other.images[row])
             assert torch.equal(together.layouts[i], other.layouts[row])
     assert not torch.equal(together.images[0], together.images[1])
+
+
+def test_a_checkpoint_without_trained_classifiers_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    recipe = recipe_of(dataset)
+    checkpoint.save(tmp_path / "early.safetensors", recipe.weights(), recipe.card({}))
+    with pytest.raises(UserError, match=r"early.safetensors was saved before its pixel classifiers were trained"):
+        DatasetDDPM.open(dataset, ModelOptions(checkpoint=tmp_path / "early.safetensors"))
 
 
 def test_the_filter_takes_the_first_that_passes_else_the_least_doubtful(dataset: Dataset, weights: Path) -> None:

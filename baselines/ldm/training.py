@@ -1,0 +1,148 @@
+"""How an LDM is trained: the autoencoder first, then the U-Net on its latents; with a finished autoencoder, the U-Net.
+
+Between the stages the trainer puts the averaged weights in place, so that the U-Net learns the latents of the
+autoencoder that will decode it.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gcbench.baselines.ldm.config import LDMConfig
+from gcbench.baselines.ldm.foreign import weights_hash
+from gcbench.baselines.ldm.network import LatentDiffusion
+from gcbench.baselines.ldm.process import LatentProcess
+from gcbench.baselines.ldm.sampling import reconstruct, sample_block, to_float
+from gcbench.core.checkpoint import Card
+from gcbench.core.contracts import Dataset
+from gcbench.core.errors import UserError
+from gcbench.core.filling import in_blocks
+from gcbench.core.pictures import grid, save_png
+from gcbench.core.recipe import Batch, Player, Recipe, TrainConfig, Turn
+from gcbench.networks.text import vocabulary_of
+
+
+class LDMRecipe(Recipe):
+    """Turn `vae`: L1 + kl · KL. Turn `unet`: the head's squared error on scaled latents, texts dropped for guidance.
+
+    measured: whether the latents' std belongs to the autoencoder as it is now; the U-Net's first batch measures it.
+    """
+
+    def __init__(self, name: str, cfg: LDMConfig, dataset: Dataset, train_config: TrainConfig):
+        super().__init__()
+        self.name = name
+        self.dataset = dataset
+        self.train_config = train_config
+        split, held_out = dataset.splits[0], dataset.splits[-1]
+        if cfg.text.kind == "words" and not cfg.text.vocabulary:
+            captions = (c for i in range(len(dataset.ids(split))) for c in dataset.captions(split, i))
+            text = cfg.text.model_copy(update={"vocabulary": vocabulary_of(captions)})
+            cfg = cfg.model_copy(update={"text": text})
+        torch.manual_seed(train_config.seed)
+        self.network = LatentDiffusion(cfg)
+        self.own_vae = cfg.vae.kind == "tiny"
+        if not self.own_vae:
+            vae = cfg.vae.model_copy(update={"sha256": weights_hash(self.network.vae.kl)})
+            cfg = cfg.model_copy(update={"vae": vae})
+        self.cfg = cfg
+        self.size = cfg.size
+        stride = self.network.stride
+        if self.size[0] % stride or self.size[1] % stride:
+            raise UserError(
+                f"setting model.size={list(self.size)} does not suit the networks; take multiples of {stride}"
+            )
+        if train_config.compile:
+            self.network.unet.compile()
+        self.process = LatentProcess(cfg.process)
+        self.measured: Tensor
+        self.register_buffer("measured", torch.tensor(not self.own_vae))
+        shown = range(min(8, len(dataset.ids(held_out))))
+        self.captions = [dataset.captions(held_out, i)[0] for i in shown]
+        self.real = torch.stack([torch.from_numpy(dataset.pair(held_out, i, self.size)[0]) for i in shown])
+        self.real = self.real.permute(0, 3, 1, 2).contiguous()  # [8,3,H,W]
+
+    def players(self) -> dict[str, Player]:
+        vae = list(self.network.vae.parameters())
+        theirs = set(map(id, vae))
+        rest = [p for p in self.network.parameters() if p.requires_grad and id(p) not in theirs]
+        return {"vae": Player(vae), "unet": Player(rest)} if self.own_vae else {"unet": Player(rest)}
+
+    def turns(self) -> tuple[Turn, ...]:
+        if not self.own_vae:
+            return (Turn("unet", ("unet",)),)
+        share = self.cfg.vae.share
+        return Turn("vae", ("vae",), stop=share), Turn("unet", ("unet",), start=share)
+
+    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
+        images = to_float(batch.images.to(self.network.device))  # [B,3,H,W]
+        noise = torch.randn(len(images), *self.network.latent_shape(self.size), generator=generator).to(images.device)
+        if turn == "vae":
+            return self._autoencode(images, noise)
+        return self._denoise(images, batch.texts, noise, generator)
+
+    def _autoencode(self, images: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        self.measured.fill_(False)
+        posterior = self.network.vae.encode(images)
+        reconstruction = (self.network.vae.decode(posterior.mean + posterior.std * noise) - images).abs().mean()
+        kl = posterior.kl.sum() / images.numel()
+        return {"loss": reconstruction + self.cfg.vae.kl * kl, "reconstruction": reconstruction, "kl": kl}
+
+    def _denoise(
+        self, images: Tensor, texts: list[str], noise: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        b, steps, device = len(images), self.cfg.process.steps, images.device
+        with torch.no_grad():
+            posterior = self.network.vae.encode(images)
+            z0 = posterior.mean + posterior.std * noise  # [B,C,h,w]
+            if not self.measured:
+                self.network.std.copy_(z0.std())
+                self.measured.fill_(True)
+            z0 = z0 / self.network.std
+        eps = torch.randn(z0.shape, generator=generator).to(device)
+        # one u in each of B equal parts of [0,1), in random order: uniform, with less variance between batches
+        u = (torch.randperm(b, generator=generator) + torch.rand(b, generator=generator)) / b
+        t = (u * steps).long().clamp(max=steps - 1) + 1
+        keep = torch.rand(b, generator=generator) >= self.cfg.cond_drop
+        context = self.network.read(texts, keep.to(device))
+        return {
+            "loss": self.process.loss(lambda z, t: self.network.predict(z, t, context), z0, t.to(device), eps),
+        }
+
+    def card(self, provenance: dict[str, Any]) -> Card:
+        return Card(
+            kind="model",
+            name=self.name,
+            classes=self.dataset.classes,
+            dataset=self.dataset.name,
+            config=self.cfg.model_dump(mode="json"),
+            provenance=provenance,
+        )
+
+    def weights(self) -> dict[str, Tensor]:
+        return self.network.trained()
+
+    def preview(self, path: Path) -> None:
+        """Held-out pictures, below them their reconstructions and, in the second stage, what the model draws from their
+        captions at guidance 2."""
+        precision = self.train_config.precision
+        rows = [self.real, reconstruct(self.network.vae, self.real, precision)]
+        if self.measured:
+            draw = partial(
+                sample_block,
+                self.network,
+                self.process,
+                size=self.size,
+                guidance=2.0,
+                steps=self.cfg.sample_steps,
+                precision=precision,
+            )
+            with torch.compiler.set_stance(
+                "force_eager"
+            ):  # compiling anew for a few pictures takes longer than they do
+                rows.extend(
+                    in_blocks(lambda s, p: draw(p, s), range(len(self.captions)), self.captions, self.cfg.block)
+                )
+        save_png(path, grid(torch.cat(rows), None, self.dataset.palette, columns=len(self.captions)))

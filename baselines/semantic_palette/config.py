@@ -1,0 +1,83 @@
+"""What makes a Semantic Palette: prior, layout GAN, SPADE, stages. Stored whole in every checkpoint."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gcbench.baselines.semantic_palette.layout_gan import LayoutGANConfig
+from gcbench.core.recipe import TrainConfig
+from gcbench.networks.patch_discriminator import PatchConfig
+from gcbench.networks.spade import SPADEConfig
+
+
+class LossConfig(BaseModel):
+    """Weights. gradient_penalty: of the layout critic (WGAN-GP). spread, entropy: of assisted layouts at every scale.
+    feature_matching, perceptual: of pictures of real layouts. unpaired: of the judge of pictures of drawn layouts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    gradient_penalty: float = 10.0
+    spread: float = 1.0
+    entropy: float = 1.0
+    feature_matching: float = 10.0
+    perceptual: float = 10.0
+    unpaired: float = 0.01
+
+
+class RateConfig(BaseModel):
+    """Shares of `train.lr`, which is the layout GAN's: of SPADE, of its judges, of the layout GAN end to end."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: float = 0.1
+    judges: float = 0.4
+    end_to_end_layout: float = 0.1
+
+
+class SemanticPaletteConfig(BaseModel):
+    """palette: off makes it SB-GAN: no prior, softmax over classes and Gumbel straight-through, no assisted activation.
+
+    size: (H, W) it is trained at. components: at most so many of the palette prior's Gaussians. image_from, both_from:
+    the shares of the run at which SPADE's stage begins, on real layouts, and the one of both end to end.
+    vgg: `off`, or the file of VGG-19's weights for the perceptual loss (see `gcbench.networks.perceptual`); a card says
+    `off`, or the file's hash. block: pictures that go through the network together when sampling, always.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    palette: bool = True
+    size: tuple[int, int] = (64, 128)
+    components: int = Field(default=30, ge=1)
+    layout: LayoutGANConfig = Field(default_factory=LayoutGANConfig)
+    image: SPADEConfig = Field(default_factory=SPADEConfig)
+    judge: PatchConfig = Field(default_factory=PatchConfig)
+    losses: LossConfig = Field(default_factory=LossConfig)
+    rates: RateConfig = Field(default_factory=RateConfig)
+    image_from: float = Field(default=0.4, gt=0, lt=1)
+    both_from: float = Field(default=0.8, gt=0, lt=1)
+    vgg: str = "off"
+    block: int = Field(default=1, ge=1)
+
+
+TINY = SemanticPaletteConfig(
+    components=16,
+    layout=LayoutGANConfig(latent=64, width=16, widest=128, critic_width=12, patch=2),
+    image=SPADEConfig(width=12, multiples=(8, 8, 4, 2, 1), hidden=16, patch=2),
+    judge=PatchConfig(width=16),
+    losses=LossConfig(entropy=3.0),
+    rates=RateConfig(image=0.2, judges=0.2),
+    image_from=0.45,
+    both_from=0.85,
+    block=8,
+)
+"""For 64×128 on two cores."""
+
+PAPER = SemanticPaletteConfig(size=(128, 256))
+"""The paper's for Cityscapes at 128×256: with 35 classes a layout generator of 28.5 M parameters, with 20 a SPADE
+generator of 92.6 M."""
+
+TINY_TRAINING = TrainConfig(steps=4000, batch_size=16, lr=2e-3, betas=(0.0, 0.99), warmup=20, decay=0.4, ema=0.995)
+PAPER_TRAINING = TrainConfig(steps=250_000, batch_size=8, lr=1e-3, betas=(0.0, 0.99), ema=0.999)
+"""One batch size and one rule for all stages. The paper's own schedule differs: the layout GAN grows from 4 to 256
+pixels, 150 epochs a resolution times 4 to 1 with batches of 1024 to 8; SPADE learns for 200 epochs with batches of 8;
+end to end for 200 more with batches of 4."""
+
+PRESETS = {"tiny": (TINY, TINY_TRAINING), "paper": (PAPER, PAPER_TRAINING)}

@@ -1,0 +1,209 @@
+"""How a Semantic Palette is trained: the layout GAN, then SPADE on real layouts, then both end to end, in one run.
+
+Layout GAN: WGAN-GP on the finest layout, spread and entropy at every scale; palettes come from the prior, as they will.
+SPADE: hinge judges of a layout and its picture together, feature matching, and VGG-19's perceptual loss if wanted.
+End to end: both go on, and a judge that sees pictures alone also compares real ones with those of drawn layouts; its
+gradient reaches the layout generator through the soft layout.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gcbench.baselines.semantic_palette.assisted import entropy, probabilities, soften, spread, straight_through
+from gcbench.baselines.semantic_palette.config import SemanticPaletteConfig
+from gcbench.baselines.semantic_palette.layout_gan import LayoutCritic
+from gcbench.baselines.semantic_palette.network import Latent, PaletteToPair, sample_many
+from gcbench.baselines.semantic_palette.prior import class_shares
+from gcbench.core.checkpoint import Card
+from gcbench.core.contracts import Dataset
+from gcbench.core.errors import UserError
+from gcbench.core.files import file_hash
+from gcbench.core.pictures import grid, save_png
+from gcbench.core.recipe import Batch, Player, Recipe, TrainConfig, Turn
+from gcbench.networks.adversarial import gradient_penalty
+from gcbench.networks.patch_discriminator import (
+    PatchDiscriminator,
+    critic_loss,
+    feature_matching,
+    generator_loss,
+)
+from gcbench.networks.perceptual import perceptual_loss
+
+Losses = dict[str, Tensor]
+IMAGE_BETAS = (0.0, 0.9)
+
+
+class PaletteRecipe(Recipe):
+    """Three stages of adversarial training; one card, one checkpoint."""
+
+    def __init__(self, name: str, cfg: SemanticPaletteConfig, dataset: Dataset, train_config: TrainConfig):
+        super().__init__()
+        self.name, self.dataset, self.train_config = name, dataset, train_config
+        k = len(dataset.classes)
+        self.perceptual = None if cfg.vgg == "off" else perceptual_loss(Path(cfg.vgg))
+        self.cfg = cfg.model_copy(
+            update={
+                "layout": cfg.layout.model_copy(update={"classes": k}),
+                "image": cfg.image.model_copy(update={"classes": k}),
+                "vgg": cfg.vgg if cfg.vgg == "off" else file_hash(Path(cfg.vgg)),
+            }
+        )
+        self.size = cfg.size
+        stride = cfg.image.stride
+        if self.size[0] % stride or self.size[1] % stride:
+            raise UserError(f"setting model.size={list(self.size)} does not suit SPADE; take multiples of {stride}")
+        if cfg.image_from > cfg.both_from:
+            raise UserError(f"setting model.both_from={cfg.both_from}: give at least model.image_from={cfg.image_from}")
+        torch.manual_seed(train_config.seed)
+        self.network = PaletteToPair(self.cfg)
+        self.layout_critic = LayoutCritic(self.cfg.layout, self.size)
+        self.pair_judge = PatchDiscriminator(k + 3, cfg.judge)
+        self.picture_judge = PatchDiscriminator(3, cfg.judge)
+        if self.network.prior is not None:
+            self.network.prior.fit(class_shares(dataset, dataset.splits[0], self.size))
+
+    def players(self) -> dict[str, Player]:
+        rates = self.cfg.rates
+        layout = list(self.network.layout.parameters())
+        return {
+            "layout": Player(layout),
+            "layout-critic": Player(list(self.layout_critic.parameters())),
+            "image": Player(list(self.network.image.parameters()), rates.image, IMAGE_BETAS),
+            "pair-judge": Player(list(self.pair_judge.parameters()), rates.judges, IMAGE_BETAS),
+            "picture-judge": Player(list(self.picture_judge.parameters()), rates.judges, IMAGE_BETAS),
+            "layout-end-to-end": Player(layout, rates.end_to_end_layout),
+        }
+
+    def turns(self) -> tuple[Turn, ...]:
+        image, both = self.cfg.image_from, self.cfg.both_from
+        return (
+            Turn("layout-critic", ("layout-critic",), stop=image),
+            Turn("layout", ("layout",), stop=image),
+            Turn("pair-judge", ("pair-judge",), start=image, stop=both),
+            Turn("image", ("image",), start=image, stop=both),
+            Turn("judges", ("layout-critic", "pair-judge", "picture-judge"), start=both),
+            Turn("generators", ("layout-end-to-end", "image"), start=both),
+        )
+
+    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> Losses:
+        device = self.network.device
+        image = batch.images.to(device).float() / 127.5 - 1
+        layout = F.one_hot(batch.layouts.to(device), len(self.dataset.classes)).movedim(-1, 1).float()  # [B,K,H,W]
+        match turn:
+            case "layout-critic":
+                with torch.no_grad():
+                    _, drawn = self._draw(len(image), generator)
+                return self._judge_layouts(layout, drawn, generator)
+            case "layout":
+                # two players hold these parameters, and the trainer has just stilled them as the other's
+                self.network.layout.requires_grad_(True)
+                return self._layout_losses(*self._draw(len(image), generator))
+            case "pair-judge":
+                return self._judge_pairs(layout, image)
+            case "image":
+                return self._image_losses(layout, image)
+            case "judges":
+                return self._judge_all(layout, image, generator)
+            case _:
+                return self._end_to_end(layout, image, generator)
+
+    def _draw(self, n: int, generator: torch.Generator) -> tuple[list[Tensor], Tensor]:
+        """The layout generator's output at every scale, and n layouts for other networks to read [B,K,H,W]."""
+        device, cfg = self.network.device, self.cfg.layout
+        z = torch.randn(n, cfg.latent, generator=generator).to(device)
+        u = torch.rand(n, generator=generator).to(device)
+        normal = torch.randn(n, cfg.classes, generator=generator).to(device)
+        latent: Latent = self.network.latent(z, u, normal)
+        scales = self.network.layout(*latent)
+        if latent.palette is not None:
+            return scales, probabilities(scales[-1])
+        return scales, straight_through(scales[-1], torch.rand(scales[-1].shape, generator=generator).to(device))
+
+    def _judge_layouts(self, real: Tensor, drawn: Tensor, generator: torch.Generator) -> Losses:
+        real = soften(real) if self.cfg.palette else real
+        distance = self.layout_critic(real).mean() - self.layout_critic(drawn).mean()
+        u = torch.rand(len(real), generator=generator).to(real.device)
+        penalty = gradient_penalty(self.layout_critic, real, drawn, u)
+        loss = self.cfg.losses.gradient_penalty * penalty - distance
+        return {"loss": loss, "distance": distance, "gradient-penalty": penalty}
+
+    def _layout_losses(self, scales: list[Tensor], drawn: Tensor) -> Losses:
+        loss = -self.layout_critic(drawn).mean()
+        if not self.cfg.palette:
+            return {"loss": loss}
+        parts = {"spread": spread(scales), "entropy": entropy(scales)}
+        weights = self.cfg.losses
+        return {"loss": loss + weights.spread * parts["spread"] + weights.entropy * parts["entropy"], **parts}
+
+    def _judge_pairs(self, layout: Tensor, image: Tensor) -> Losses:
+        with torch.no_grad():
+            drawn = self.network.image(layout)
+        return {"loss": critic_loss(self._see(layout, image), self._see(layout, drawn))}
+
+    def _image_losses(self, layout: Tensor, image: Tensor) -> Losses:
+        weights = self.cfg.losses
+        drawn = self.network.image(layout)
+        with torch.no_grad():
+            real = self._see(layout, image)
+        fake = self._see(layout, drawn)
+        matching = feature_matching(real, fake)
+        out = {"feature-matching": matching}
+        loss = generator_loss(fake) + weights.feature_matching * matching
+        if self.perceptual is not None:
+            out["perceptual"] = self.perceptual(drawn, image)
+            loss = loss + weights.perceptual * out["perceptual"]
+        return {"loss": loss, **out}
+
+    def _judge_all(self, layout: Tensor, image: Tensor, generator: torch.Generator) -> Losses:
+        with torch.no_grad():
+            _, drawn = self._draw(len(image), generator)
+            picture = self.network.image(drawn)
+        layouts = self._judge_layouts(layout, drawn, generator)
+        pairs = self._judge_pairs(layout, image)
+        pictures = critic_loss(self.picture_judge(image), self.picture_judge(picture))
+        return {
+            **layouts,
+            "loss": layouts["loss"] + pairs["loss"] + pictures,
+            "layout-critic": layouts["loss"],
+            "pair-judge": pairs["loss"],
+            "picture-judge": pictures,
+        }
+
+    def _end_to_end(self, layout: Tensor, image: Tensor, generator: torch.Generator) -> Losses:
+        scales, drawn = self._draw(len(image), generator)
+        layouts = self._layout_losses(scales, drawn)
+        images = self._image_losses(layout, image)
+        unpaired = generator_loss(self.picture_judge(self.network.image(drawn)))
+        return {
+            **layouts,
+            **images,
+            "loss": layouts["loss"] + images["loss"] + self.cfg.losses.unpaired * unpaired,
+            "layout": layouts["loss"],
+            "image": images["loss"],
+            "unpaired": unpaired,
+        }
+
+    def _see(self, layout: Tensor, image: Tensor) -> list[Any]:
+        return self.pair_judge(torch.cat((layout, image), dim=1))
+
+    def card(self, provenance: dict[str, Any]) -> Card:
+        return Card(
+            kind="model",
+            name=self.name,
+            classes=self.dataset.classes,
+            dataset=self.dataset.name,
+            config=self.cfg.model_dump(mode="json"),
+            provenance=provenance,
+        )
+
+    def weights(self) -> dict[str, Tensor]:
+        return self.network.state_dict()
+
+    def preview(self, path: Path) -> None:
+        """Sixteen drawn pictures above their layouts."""
+        images, layouts = sample_many(self.network, list(range(16)), self.train_config.precision)
+        save_png(path, grid(images, layouts, self.dataset.palette, columns=4))
