@@ -143,11 +143,15 @@ def _radii(near: np.ndarray, k: int) -> np.ndarray:
 
 
 def _squared(left: _Tile, right: _Tile, slack: bool = False) -> np.ndarray:
-    """Squared distances [t,u], or with `slack` the least that they can be within rounding."""
+    """Squared distances [t,u], or with `slack` the least that they can be within rounding.
+
+    The slack bears the rounding of a radius as well: if |l - r| is the radius of r, the neighbour z that gave it has
+    |z|² ≤ (|l| + 2|r|)² ≤ 2|l|² + 8|r|², so that its error is at most nine times that of the pair itself.
+    """
     distance = left.x @ right.x.T
     distance *= -2.0
     if slack:
-        kept = 1.0 - 4 * left.x.shape[1] * np.finfo(np.float64).eps
+        kept = 1.0 - 40 * left.x.shape[1] * np.finfo(np.float64).eps
         distance += kept * left.square[:, None]
         distance += kept * right.square
     else:

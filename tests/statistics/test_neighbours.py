@@ -57,6 +57,13 @@ def test_the_definition(n: int, m: int, d: int, k: int, k_density: int, data: st
     same(neighbourhoods(real, made, k, k_density), by_definition(real, made, k, k_density))
 
 
+@pytest.mark.parametrize("seed", [811, 818, 969])
+def test_ties_with_a_radius_that_rounds_more(seed: int) -> None:
+    """Whole numbers on a line, where a radius comes from a pair farther from the centre than the pair it is held to."""
+    made, real = np.round(features(6, 1, seed)), np.round(features(19, 1, seed + 1, 0.5))
+    same(neighbourhoods(real, made, 1, 2), by_definition(real, made, 1, 2))
+
+
 @pytest.mark.parametrize(("n", "m", "d"), [(120, 150, 64), (300, 200, 10)])
 def test_precision_and_recall_are_those_of_torch_fidelity(n: int, m: int, d: int) -> None:
     made, real = features(n, d, 0, 0.1, 0.9), features(m, d, 1)
