@@ -4,7 +4,6 @@ It draws pictures from noise alone and no layouts. Its layouts are those that th
 pictures, as in Table 1 of the GCDP paper; mIoU is refused for them.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -15,11 +14,10 @@ from gcbench.baselines.ganformer.network import Generator
 from gcbench.baselines.ganformer.sampling import sample_many
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions, Size
-from gcbench.core.errors import UserError
 from gcbench.core.recipe import Recipe, choose
 from gcbench.core.samples import Samples
 from gcbench.core.settings import apply
-from gcbench.core.trained import TrainedModel
+from gcbench.core.trained import TrainedModel, seconds
 from gcbench.weights.find import open_weights
 
 
@@ -42,8 +40,7 @@ class GANformer(TrainedModel):
     network: Generator
 
     def __init__(self, network: Generator, card: checkpoint.Card, options: ModelOptions):
-        if options.steps is not None:
-            raise UserError(f"--steps {options.steps}: {self.name} draws a picture in one pass; leave it out")
+        self.refuse_steps(options)
         [self.chosen] = apply({"sampler": SamplerConfig()}, options.settings)
         self.network = network.eval().to(options.device)
         self.card = card
@@ -66,12 +63,8 @@ class GANformer(TrainedModel):
 
     def seconds_a_picture(self, size: Size, guidance: float) -> float:
         """From one block, timed after one that is not counted."""
-        took = 0.0
-        for _ in range(2):
-            began = time.perf_counter()
-            sample_many(self.network, [0], precision=self.precision)
-            took = time.perf_counter() - began
-        return took / self.network.cfg.block
+        self.check_size(size)
+        return seconds(lambda: sample_many(self.network, [0], precision=self.precision)) / self.network.cfg.block
 
     def sampler(self) -> Mapping[str, float | str]:
         return {"psi": self.chosen.psi, "precision": self.precision}

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +9,6 @@ from torch import Tensor
 from gcbench.baselines.ganformer.config import GANformerConfig
 from gcbench.baselines.ganformer.network import Generator
 from gcbench.baselines.ganformer.sampling import sample_many
-from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset
 from gcbench.core.pictures import grid, save_png
 from gcbench.core.recipe import Batch, Player, Recipe, TrainConfig, Turn
@@ -74,16 +72,6 @@ class GANformerRecipe(Recipe):
         w = self.generator.map(z)[:, None].expand(-1, cfg.layers, -1, -1).flatten(2)  # [2B,L,(k+1)·w_dim]
         w = mixed(w[:b], w[b:], cfg.mixing, generator).unflatten(2, (cfg.components + 1, cfg.w_dim))
         return self.generator.draw(w, lambda h, w: torch.randn(b, 1, h, w, generator=generator).to(device), generator)
-
-    def card(self, provenance: dict[str, Any]) -> Card:
-        return Card(
-            kind="model",
-            name=self.name,
-            classes=self.dataset.classes,
-            dataset=self.dataset.name,
-            config=self.cfg.model_dump(mode="json"),
-            provenance=provenance,
-        )
 
     def weights(self) -> dict[str, Tensor]:
         return self.generator.state_dict()

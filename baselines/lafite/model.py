@@ -3,7 +3,6 @@
 Source: Zhou et al. 2022, "Towards Language-Free Training for Text-to-Image Generation".
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -16,7 +15,7 @@ from gcbench.core.contracts import Dataset, ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.core.recipe import Recipe, choose
 from gcbench.core.samples import Samples
-from gcbench.core.trained import TrainedModel
+from gcbench.core.trained import TrainedModel, seconds
 from gcbench.weights.find import open_weights
 
 
@@ -38,8 +37,7 @@ class Lafite(TrainedModel):
 
     @classmethod
     def open(cls, dataset: Dataset, options: ModelOptions) -> "Lafite":
-        if options.steps is not None:
-            raise UserError(f"{cls.name} draws in one pass and has no sampling steps; leave out --steps")
+        cls.refuse_steps(options)
         cfg, found = open_weights(cls.name, dataset, options.checkpoint, LafiteConfig)
         cfg = _choose(cfg, options.settings)
         texts = build_encoder(cfg.encoder).texts
@@ -71,12 +69,8 @@ class Lafite(TrainedModel):
     def seconds_a_picture(self, size: Size, guidance: float) -> float:
         """From one block, timed after one that is not counted."""
         self.check_size(size)
-        block, took = self.cfg.block, 0.0
-        for _ in range(2):
-            began = time.perf_counter()
-            sample_many(self.network, [""] * block, range(block), block=block, precision=self.precision)
-            took = time.perf_counter() - began
-        return took / block
+        block = self.cfg.block
+        return seconds(lambda: sample_many(self.network, [""], [0], block=block, precision=self.precision)) / block
 
     def sampler(self) -> Mapping[str, float | str]:
         return {"precision": self.precision}

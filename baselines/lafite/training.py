@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +12,6 @@ from gcbench.baselines.lafite.encoder import build_encoder, settle
 from gcbench.baselines.lafite.network import TextToPicture
 from gcbench.baselines.lafite.pseudo import Pseudo, fixed
 from gcbench.baselines.lafite.sampling import sample_many
-from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.pictures import grid, save_png
@@ -177,16 +175,6 @@ class LafiteRecipe(Recipe):
         return paired_logits(*judged, h, legacy_batch_sum=self.cfg.loss.legacy_batch_sum)
 
     # ------------------------------------------------------------------------------------------------ what is left
-
-    def card(self, provenance: dict[str, Any]) -> Card:
-        return Card(
-            kind="model",
-            name=self.name,
-            classes=self.dataset.classes,
-            dataset=self.dataset.name,
-            config=self.cfg.model_dump(mode="json"),
-            provenance=provenance,
-        )
 
     def weights(self) -> dict[str, Tensor]:
         """All but a CLIP: the discriminator and the encoder's other half too, without which --init could not go on."""

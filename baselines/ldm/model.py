@@ -3,8 +3,7 @@
 Source: "High-Resolution Image Synthesis with Latent Diffusion Models" (Rombach et al., CVPR 2022). It draws no layouts.
 """
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -16,7 +15,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.filling import in_blocks
 from gcbench.core.recipe import Recipe, choose
 from gcbench.core.samples import Samples
-from gcbench.core.trained import TrainedModel
+from gcbench.core.trained import TrainedModel, seconds
 from gcbench.weights.find import open_weights
 
 if TYPE_CHECKING:
@@ -103,8 +102,8 @@ class LDM(TrainedModel):
         context = self.network.read(None, torch.zeros(b, dtype=torch.bool, device=device))
         times = torch.ones(b, dtype=torch.int64, device=device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            step = _timed(lambda: self.network.predict(latents, times, context))
-            decoding = _timed(lambda: self.network.decode(latents[: self.cfg.block]))
+            step = seconds(lambda: self.network.predict(latents, times, context).sum().item())
+            decoding = seconds(lambda: self.network.decode(latents[: self.cfg.block]).sum().item())
         return (step * self.steps + decoding) / self.cfg.block
 
     def describe(self) -> Mapping[str, str | int | None]:
@@ -122,13 +121,3 @@ class LDM(TrainedModel):
 
         cfg, training = choose(PRESETS, settings, dataset.size)
         return LDMRecipe(cls.name, cfg, dataset, training)
-
-
-def _timed(work: Callable[[], torch.Tensor]) -> float:
-    """Seconds of the second of two calls."""
-    took = 0.0
-    for _ in range(2):
-        began = time.perf_counter()
-        work().sum().item()
-        took = time.perf_counter() - began
-    return took

@@ -6,7 +6,6 @@ autoencoder that will decode it.
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,12 +15,12 @@ from gcbench.baselines.ldm.foreign import weights_hash
 from gcbench.baselines.ldm.network import LatentDiffusion
 from gcbench.baselines.ldm.process import LatentProcess
 from gcbench.baselines.ldm.sampling import reconstruct, sample_block, to_float
-from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.filling import in_blocks
 from gcbench.core.pictures import grid, save_png
 from gcbench.core.recipe import Batch, Player, Recipe, TrainConfig, Turn
+from gcbench.diffusion.schedules import training_times
 from gcbench.networks.text import vocabulary_of
 
 
@@ -102,24 +101,12 @@ class LDMRecipe(Recipe):
                 self.measured.fill_(True)
             z0 = z0 / self.network.std
         eps = torch.randn(z0.shape, generator=generator).to(device)
-        # one u in each of B equal parts of [0,1), in random order: uniform, with less variance between batches
-        u = (torch.randperm(b, generator=generator) + torch.rand(b, generator=generator)) / b
-        t = (u * steps).long().clamp(max=steps - 1) + 1
+        t = training_times(b, steps, 1.0, generator)
         keep = torch.rand(b, generator=generator) >= self.cfg.cond_drop
         context = self.network.read(texts, keep.to(device))
         return {
             "loss": self.process.loss(lambda z, t: self.network.predict(z, t, context), z0, t.to(device), eps),
         }
-
-    def card(self, provenance: dict[str, Any]) -> Card:
-        return Card(
-            kind="model",
-            name=self.name,
-            classes=self.dataset.classes,
-            dataset=self.dataset.name,
-            config=self.cfg.model_dump(mode="json"),
-            provenance=provenance,
-        )
 
     def weights(self) -> dict[str, Tensor]:
         return self.network.trained()

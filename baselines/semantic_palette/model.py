@@ -4,7 +4,6 @@ Sources: Le Moing et al. 2021, "Semantic Palette: Guiding Scene Generation with 
 "Semantic Bottleneck Scene Generation".
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -15,7 +14,7 @@ from gcbench.core.contracts import Dataset, ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.core.recipe import Recipe, choose
 from gcbench.core.samples import Samples
-from gcbench.core.trained import TrainedModel
+from gcbench.core.trained import TrainedModel, seconds
 from gcbench.weights.find import open_weights
 
 
@@ -29,8 +28,7 @@ class SemanticPalette(TrainedModel):
     network: PaletteToPair
 
     def __init__(self, network: PaletteToPair, card: checkpoint.Card, options: ModelOptions):
-        if options.steps is not None:
-            raise UserError(f"{self.name} draws in one pass and has no sampling steps; leave out --steps")
+        self.refuse_steps(options)
         for key in options.settings:
             raise UserError(f"--set {key}: {self.name} has nothing to choose when it samples")
         self.network = network.eval().to(options.device)
@@ -58,12 +56,7 @@ class SemanticPalette(TrainedModel):
     def seconds_a_picture(self, size: Size, guidance: float) -> float:
         """From one block, timed after one that is not counted."""
         self.check_size(size)
-        took = 0.0
-        for _ in range(2):
-            began = time.perf_counter()
-            sample_many(self.network, list(range(self.network.cfg.block)), self.precision)
-            took = time.perf_counter() - began
-        return took / self.network.cfg.block
+        return seconds(lambda: sample_many(self.network, [0], self.precision)) / self.network.cfg.block
 
     def sampler(self) -> Mapping[str, float | str]:
         return {"precision": self.precision}

@@ -18,7 +18,6 @@ from gcbench.baselines.semantic_palette.config import SemanticPaletteConfig
 from gcbench.baselines.semantic_palette.layout_gan import LayoutCritic
 from gcbench.baselines.semantic_palette.network import Latent, PaletteToPair, sample_many
 from gcbench.baselines.semantic_palette.prior import class_shares
-from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
@@ -189,16 +188,6 @@ class PaletteRecipe(Recipe):
 
     def _see(self, layout: Tensor, image: Tensor) -> list[Any]:
         return self.pair_judge(torch.cat((layout, image), dim=1))
-
-    def card(self, provenance: dict[str, Any]) -> Card:
-        return Card(
-            kind="model",
-            name=self.name,
-            classes=self.dataset.classes,
-            dataset=self.dataset.name,
-            config=self.cfg.model_dump(mode="json"),
-            provenance=provenance,
-        )
 
     def weights(self) -> dict[str, Tensor]:
         return self.network.state_dict()

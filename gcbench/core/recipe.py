@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -103,10 +103,14 @@ class Turn(NamedTuple):
 class Recipe(nn.Module):
     """A trainable thing. `forward(batch, generator, turn)` gives {"loss": scalar, ...}: `loss` is minimised.
 
+    name: the entry point of what it trains, a model or, by `kind`, an evaluator. cfg: all that rebuilds the network.
     train_config: how to train it. dataset: what it learns from. size: (H, W) of the pictures it wants. A recipe whose
     parts are trained against each other, or one after the other, says so by `players` and `turns`.
     """
 
+    kind: ClassVar[str] = "model"
+    name: str
+    cfg: Any
     train_config: TrainConfig
     dataset: Dataset
     size: tuple[int, int]
@@ -122,9 +126,21 @@ class Recipe(nn.Module):
         """The moves of a step, in order; by default one."""
         return (Turn(),)
 
-    @abstractmethod
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the network was trained to tell apart."""
+        return self.dataset.classes
+
     def card(self, provenance: dict[str, Any]) -> Card:
         """What the checkpoint says of itself."""
+        return Card(
+            kind=self.kind,
+            name=self.name,
+            classes=self.classes,
+            dataset=self.dataset.name,
+            config=self.cfg.model_dump(mode="json"),
+            provenance=provenance,
+        )
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:

@@ -1,12 +1,13 @@
 """What all models have in common whose weights a checkpoint of ours holds."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
 
 from gcbench.core.checkpoint import Card
-from gcbench.core.contracts import Model, Size
+from gcbench.core.contracts import Model, ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.core.samples import Samples
 
@@ -43,3 +44,21 @@ class TrainedModel(Model):
             tuple(prompts) if prompts is not None else None,
             tuple(f"{seed:06d}" for seed in seeds),
         )
+
+    @classmethod
+    def refuse_steps(cls, options: ModelOptions) -> None:
+        """For models without sampling steps."""
+        if options.steps is not None:
+            raise UserError(
+                f"--steps {options.steps}: {cls.name} draws in one pass and has no sampling steps; leave it out"
+            )
+
+
+def seconds(act: Callable[[], object]) -> float:
+    """What `act` takes, the second of two times: the first also fills caches."""
+    took = 0.0
+    for _ in range(2):
+        began = time.perf_counter()
+        act()
+        took = time.perf_counter() - began
+    return took

@@ -52,3 +52,12 @@ def spaced_times(total: int, steps: int) -> list[int]:
     if not 1 <= steps <= total:
         raise ValueError(f"steps must lie in 1..{total}, not {steps}")
     return [total - (i * total) // steps for i in range(steps + 1)]
+
+
+def training_times(n: int, steps: int, power: float, generator: torch.Generator) -> Tensor:
+    """n times in 1..T, distributed as T u^power with uniform u: int64 [n].
+
+    One u in each of n equal parts of [0,1), in random order: uniform, with less variance between batches.
+    """
+    u = (torch.randperm(n, generator=generator) + torch.rand(n, generator=generator)) / n
+    return (u**power * steps).long().clamp(max=steps - 1) + 1

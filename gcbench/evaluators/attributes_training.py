@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.pictures import grid, save_png
@@ -28,6 +27,9 @@ class AttributesRecipe(Recipe):
     `accuracy`: the share of all (picture, attribute) pairs that are right at 0.5. `recall`: of those that the picture
     has; it starts near 0, since most attributes are rare.
     """
+
+    kind = "evaluator"
+    name = "attributes"
 
     def __init__(self, cfg: AttributesConfig, dataset: Dataset, train_config: TrainConfig):
         super().__init__()
@@ -62,15 +64,9 @@ class AttributesRecipe(Recipe):
             "recall": (found & target).sum() / target.sum().clamp_min(1),
         }
 
-    def card(self, provenance: dict[str, Any]) -> Card:
-        return Card(
-            kind="evaluator",
-            name="attributes",
-            classes=self.dataset.attributes,
-            dataset=self.dataset.name,
-            config=self.cfg.model_dump(mode="json"),
-            provenance=provenance,
-        )
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.dataset.attributes
 
     def weights(self) -> dict[str, Tensor]:
         return self.classifier.network.state_dict()

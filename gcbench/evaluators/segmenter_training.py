@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset
 from gcbench.core.pictures import grid, save_png
 from gcbench.core.recipe import Batch, Recipe, TrainConfig
@@ -39,6 +38,9 @@ def fill_void(layouts: Tensor, void: int | None) -> Tensor:
 class SegmenterRecipe(Recipe):
     """Cross-entropy a pixel, on pictures whose brightness, colour, sharpness and noise vary a little."""
 
+    kind = "evaluator"
+    name = "segmenter"
+
     output: Tensor
 
     def __init__(self, cfg: SegmenterConfig, dataset: Dataset, train_config: TrainConfig):
@@ -68,16 +70,6 @@ class SegmenterRecipe(Recipe):
         loss = F.cross_entropy(logits, target, ignore_index=-100)
         accuracy = (logits.argmax(1) == target).float().mean()
         return {"loss": loss, "accuracy": accuracy}
-
-    def card(self, provenance: dict[str, Any]) -> Card:
-        return Card(
-            kind="evaluator",
-            name="segmenter",
-            classes=self.dataset.classes,
-            dataset=self.dataset.name,
-            config=self.cfg.model_dump(mode="json"),
-            provenance=provenance,
-        )
 
     def weights(self) -> dict[str, Tensor]:
         return self.network.state_dict()

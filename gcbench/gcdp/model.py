@@ -4,7 +4,6 @@ Source: "Learning to Generate Semantic Layouts for Higher Text-Image Corresponde
 (ICCV 2023).
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -16,7 +15,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.recipe import Recipe, choose
 from gcbench.core.samples import Samples
 from gcbench.core.settings import apply
-from gcbench.core.trained import TrainedModel
+from gcbench.core.trained import TrainedModel, seconds
 from gcbench.diffusion.joint import JointProcess
 from gcbench.gcdp.config import PRESETS, GCDPConfig
 from gcbench.gcdp.network import TextToPair
@@ -87,12 +86,10 @@ class GCDP(TrainedModel):
         image = torch.zeros(b, 3, *size, device=device)
         layout = torch.zeros(b, *size, dtype=torch.int64, device=device) if self.process.cfg.classes else None
         text = self.network.read(None, torch.zeros(b, dtype=torch.bool, device=device))
-        took = 0.0
-        for _ in range(2):
-            began = time.perf_counter()
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-                self.network.unet(image, layout, torch.zeros(b, device=device), text).noise.sum().item()
-            took = time.perf_counter() - began
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            took = seconds(
+                lambda: self.network.unet(image, layout, torch.zeros(b, device=device), text).noise.sum().item()
+            )
         return took / b * self.steps * (2 if self.guided and guidance != 1 else 1)
 
     def sampler(self) -> Mapping[str, float | str]:

@@ -1,30 +1,20 @@
 """How a GCDP is trained: the recipe that the trainer runs."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.pictures import grid, save_png
 from gcbench.core.recipe import Batch, Recipe, TrainConfig
 from gcbench.diffusion.joint import JointProcess
+from gcbench.diffusion.schedules import training_times
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import sample_many
 from gcbench.networks.text import vocabulary_of
-
-
-def training_times(n: int, steps: int, power: float, generator: torch.Generator) -> Tensor:
-    """n times in 1..T, distributed as T u^power with uniform u: int64 [n].
-
-    One u in each of n equal parts of [0,1), in random order: uniform, with less variance between batches.
-    """
-    u = (torch.randperm(n, generator=generator) + torch.rand(n, generator=generator)) / n
-    return (u**power * steps).long().clamp(max=steps - 1) + 1
 
 
 class GCDPRecipe(Recipe):
@@ -73,16 +63,6 @@ class GCDPRecipe(Recipe):
         )
         out = {"loss": losses.total, "image": losses.image}
         return out if losses.label is None else {**out, "label": losses.label}
-
-    def card(self, provenance: dict[str, Any]) -> Card:
-        return Card(
-            kind="model",
-            name=self.name,
-            classes=self.dataset.classes,
-            dataset=self.dataset.name,
-            config=self.cfg.model_dump(mode="json"),
-            provenance=provenance,
-        )
 
     def weights(self) -> dict[str, Tensor]:
         return self.network.trained()

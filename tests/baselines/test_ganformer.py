@@ -246,7 +246,7 @@ def test_train_sample_sweep(toyland: Path, tmp_path: Path, cli: Cli, oracle: Non
     ("more", "says"),
     [
         (("sweep", "--size", "64x64"), "ganformer draws pictures of 32x64 only"),
-        (("sweep", "--steps", "5"), "--steps 5: ganformer draws a picture in one pass"),
+        (("sweep", "--steps", "5"), "--steps 5: ganformer draws in one pass"),
         (("sweep", "--set", "sampler.phi=1"), "unknown setting 'sampler.phi'; did you mean sampler.psi?"),
         (("sweep", "--set", "sampler.psi=-1"), "setting sampler.psi=-1 is not valid"),
         (("sample", "--prompt", "a car", "--out", "x"), "model ganformer reads no prompts"),

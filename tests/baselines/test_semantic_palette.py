@@ -251,7 +251,7 @@ def test_bad_input_is_one_sentence(toyland: Path, weights: Path, tmp_path: Path,
     common = ("--model", "semantic-palette", "--dataset", toyland, "--checkpoint", weights, "-n", 4)
     for arguments, complaint in (
         (("--size", "64x64"), "draws pictures of 32x64 only"),
-        (("--steps", 5), "draws in one pass and has no sampling steps; leave out --steps"),
+        (("--steps", 5), "draws in one pass and has no sampling steps; leave it out"),
         (("--set", "truncation=0.7"), "--set truncation: semantic-palette has nothing to choose when it samples"),
     ):
         refused = cli("sample", *common, *arguments, "--out", tmp_path / "no")

@@ -1,9 +1,9 @@
-"""The times at which GCDP trains."""
+"""The times at which diffusion models train."""
 
 import pytest
 import torch
 
-from gcbench.gcdp.training import training_times
+from gcbench.diffusion.schedules import training_times
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0, 0.5])
