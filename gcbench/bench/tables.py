@@ -104,6 +104,7 @@ def footnotes(record: Record) -> list[str]:
     lines = [
         f"{', '.join(about)}; {protocol.dataset}/{protocol.split} ({protocol.dataset_version}), {n} of"
         f" {protocol.size[0]}×{protocol.size[1]}, reference of {protocol.reference_n}.",
+        *units(record),
         "± is half the 95 % interval for the metric at this n, the reference fixed."
         + (" * is on the Pareto front of realism and recall." if any(point.pareto for point in record.points) else ""),
         "ceiling: real pictures with their own captions; floor: captions and layouts permuted among them.",
@@ -135,6 +136,14 @@ def footnotes(record: Record) -> list[str]:
         lines.append(f"{name}: n = {sizes['n']:.0f} is not above d = {sizes['d']:.0f}, so its bias is strong.")
     lines += [f"Warning: {line}." for line in record.provenance.warnings]
     return [*lines, *stage_seconds(record)]
+
+
+def units(record: Record) -> list[str]:
+    """One line: the metrics of the table, each with its unit; none where no metric of the record is known here."""
+    known = set(registry("metrics"))
+    names = [name for name, other in columns(record) if other is None and name in known]
+    found = [registry("metrics")[name] for name in names]
+    return ["Units: " + "; ".join(f"{m.title.removesuffix('@n')} in {m.unit}" for m in found) + "."] if found else []
 
 
 def stage_seconds(record: Record) -> list[str]:

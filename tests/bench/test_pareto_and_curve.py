@@ -104,3 +104,10 @@ def test_a_curve_is_drawn_the_same_way_twice(tmp_path: Path) -> None:
     for name in ("a", "b"):
         draw(WHOLE, tmp_path / name)
     assert (tmp_path / "a/curve.svg").read_bytes() == (tmp_path / "b/curve.svg").read_bytes()
+
+
+def test_the_table_says_the_unit_of_each_metric_that_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    print_record(WHOLE)
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("Units: "))
+    assert "Semantic Recall in share of named classes" in line
+    assert line.count(" in ") == len(WHOLE.points[0].scores)
