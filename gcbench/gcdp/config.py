@@ -46,6 +46,7 @@ TINY = GCDPConfig(
         patch=2,
         init_to_final=True,
         drawing_blocks=4,
+        pooled_text=True,
     ),
     process=ProcessConfig(image_schedule="linear", image_head="v", label_weight=0.2),
     text=TextConfig(dim=64),

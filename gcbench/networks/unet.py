@@ -6,7 +6,7 @@ the layout channels of the ICCV 2023 paper.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,9 @@ from gcbench.networks.attention import (
 )
 
 
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
+
+
 class UNetConfig(BaseModel):
     """All that shapes the network. The defaults are the paper's base model, unconditional on layout and text.
 
@@ -34,6 +37,9 @@ class UNetConfig(BaseModel):
     drawing_blocks: residual blocks, after the last, that draw the picture from what the layout head answered: they read
     its class probabilities beside the features (0 at paper size: both heads read the same features). A small network
     knows the layout long before it knows how to follow it; told so, its picture keeps to the layout's outlines.
+    pooled_text: the sum of a text's vectors over the root of their number is added to the time embedding too, through a
+    linear layer that starts at 0 (not at paper size; Saharia et al. 2022 add a pooled vector). A small network needs
+    it: the mean of its few resampled tokens tells but a handful of classes apart.
     mults, blocks, self_attention, cross_attention: one entry a level.
     """
 
@@ -62,6 +68,7 @@ class UNetConfig(BaseModel):
     patch: int = 1
     init_to_final: bool = False
     drawing_blocks: int = Field(default=0, ge=0)
+    pooled_text: bool = False
 
     @property
     def stride(self) -> int:
@@ -255,6 +262,8 @@ class UNet(nn.Module):
                 nn.SiLU(),
                 nn.Linear(time_dim, time_dim),
             )
+            if cfg.pooled_text:
+                self.pooled_text_to_hidden = zero_init(nn.Linear(cfg.text_dim, time_dim))
         self.attn_pool = PerceiverResampler(
             cond_dim,
             heads=cfg.heads,
@@ -312,16 +321,22 @@ class UNet(nn.Module):
         """
         length = self.cfg.text_length
         null = self.null_text_embed.expand(len(keep), -1, -1)  # [B,text_length,cond_dim]
-        tokens = null
+        tokens, pooled = null, None
         if embeddings is not None:
             assert mask is not None
             embeddings = embeddings[:, :length]
             # padded first: the sums then run in one order whatever the longest text of the batch
-            words = self.text_to_cond(F.pad(embeddings, (0, 0, 0, length - embeddings.shape[1])))
+            embeddings = F.pad(embeddings, (0, 0, 0, length - embeddings.shape[1]))
             present = F.pad(mask[:, :length], (0, length - min(length, mask.shape[1]))) & keep[:, None]
+            words = self.text_to_cond(embeddings)
             tokens = torch.where(present[:, :, None], words, null.to(words.dtype))
+            if self.cfg.pooled_text:
+                total = torch.where(present[:, :, None], embeddings, 0).sum(dim=1)
+                pooled = total / present.sum(dim=1, keepdim=True).clamp_min(1).sqrt()
         tokens = self.attn_pool(tokens)
         hidden = self.to_text_non_attn_cond(tokens.mean(dim=1))
+        if pooled is not None:
+            hidden = hidden + self.pooled_text_to_hidden(pooled)
         hidden = torch.where(keep[:, None], hidden, self.null_text_hidden.to(hidden.dtype))
         return Text(tokens, hidden)
 
@@ -412,11 +427,11 @@ class UNet(nn.Module):
         return x
 
 
-def zero_init(conv: nn.Conv2d) -> nn.Conv2d:
-    nn.init.zeros_(conv.weight)
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
-    return conv
+def zero_init(layer: Layer) -> Layer:
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
 
 
 def parameter_count(module: nn.Module) -> int:
