@@ -22,7 +22,6 @@ from gcbench.networks.attention import (
     TransformerBlock,
 )
 
-
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 

@@ -187,6 +187,7 @@ def test_an_unconditional_network_lacks_only_what_reads_words() -> None:
         ({"classes": None, "lowres": True}, (8, 12)),
         ({"classes": 5, "text_dim": 6, "patch": 2}, (16, 8)),
         ({"classes": 5, "text_dim": 6, "patch": 2, "lowres": True}, (16, 8)),
+        ({"classes": 5, "text_dim": 6, "pooled_text": True}, (8, 12)),
         ({"classes": 5, "text_dim": 6, "patch": 2, "init_to_final": True, "drawing_blocks": 2}, (16, 8)),
         ({"classes": None, "text_dim": 6, "patch": 2, "init_to_final": True, "drawing_blocks": 1}, (16, 8)),
     ],
@@ -340,9 +341,10 @@ def test_dropping_is_by_sample() -> None:
         torch.testing.assert_close(mixed.hidden[i], source.hidden[i])
 
 
-def test_padding_does_not_matter() -> None:
+@pytest.mark.parametrize("pooled", [False, True])
+def test_padding_does_not_matter(pooled: bool) -> None:
     """Neither how long it is nor what stands in it: padded places hold the learned null."""
-    net = tiny(classes=5, text_dim=6)
+    net = tiny(classes=5, text_dim=6, pooled_text=pooled)
     embeddings, mask = words(net, 4)
     longer = torch.cat((embeddings, torch.randn(2, 3, 6) * 100), dim=1)
     longer_mask = torch.cat((mask, torch.zeros(2, 3, dtype=torch.bool)), dim=1)
@@ -367,3 +369,20 @@ def test_an_empty_text_is_not_the_null() -> None:
     null = net.encode_text(None, None, NONE)
     torch.testing.assert_close(empty.tokens, null.tokens)
     assert (empty.hidden - null.hidden).abs().max() > 1e-3
+
+
+def test_pooled_text_is_a_linear_map_of_the_words_sum_over_the_root_of_their_number() -> None:
+    """Nothing of it at the start, nor for the null; padding and what lies beyond `text_length` do not count."""
+    plain, net = tiny(classes=5, text_dim=6), tiny(classes=5, text_dim=6, pooled_text=True)
+    net.load_state_dict({**net.state_dict(), **plain.state_dict()})
+    embeddings, mask = words(net, 14)
+    mask[0, 3:] = False
+    torch.testing.assert_close(net.encode_text(embeddings, mask, ALL), plain.encode_text(embeddings, mask, ALL))
+    layer = net.pooled_text_to_hidden
+    with torch.no_grad():
+        layer.weight.normal_(generator=torch.Generator().manual_seed(5))
+        layer.bias.normal_(generator=torch.Generator().manual_seed(6))
+    added = net.encode_text(embeddings, mask, ALL).hidden - plain.encode_text(embeddings, mask, ALL).hidden
+    for found, vectors in zip(added, (embeddings[0, :3], embeddings[1, :10]), strict=True):
+        torch.testing.assert_close(found, layer.weight @ vectors.sum(0) / len(vectors) ** 0.5 + layer.bias)
+    torch.testing.assert_close(net.encode_text(embeddings, mask, NONE), plain.encode_text(embeddings, mask, NONE))
