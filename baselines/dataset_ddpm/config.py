@@ -34,7 +34,7 @@ class DatasetDDPMConfig(GCDPConfig):
     decoder_blocks: whose features the classifiers read (names: `features.decoder_blocks`). times: at which noise the
     features are taken, in 0..999 of DDPM's own linear schedule (`features.equal_times`). members: classifiers.
     labelled: pairs of the training split whose layouts the classifiers see, or as many as there are, evenly spaced in
-    all of it, also where --limit shortens what the diffusion learns from. kept_pixels: pixels of each of them, drawn
+    it. kept_pixels: pixels of each of them, drawn
     uniformly, whose features are kept for training: labelled · kept_pixels · d floats are all the memory that this
     takes. batch_pixels: pixels a step that each classifier learns from. ignored_share: a class with a smaller share
     of a labelled picture's area is not learnt from there; by default the original's 20 pixels of 256×256, and 0 learns

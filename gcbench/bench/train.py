@@ -14,6 +14,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.recipe import Recipe, TrainConfig
 from gcbench.core.registry import registry
 from gcbench.data.find import open_dataset
+from gcbench.data.limited import Limited
 from gcbench.training.pairs import Pairs
 from gcbench.training.trainer import train
 
@@ -24,12 +25,16 @@ TRAINING = "training"
 """Label of the bar that counts steps."""
 
 
-def recipe_of(model: str | None, evaluator: str | None, dataset_name: str, settings: dict[str, Any]) -> Recipe:
-    """The recipe of a registered model or evaluator.
+def recipe_of(
+    model: str | None, evaluator: str | None, dataset_name: str, settings: dict[str, Any], limit: int | None = None
+) -> Recipe:
+    """The recipe of a registered model or evaluator, on the first `limit` training pairs of the dataset.
 
     Raises:
-        UserError: neither or both are named, or what is named cannot be trained.
+        UserError: neither or both are named, what is named cannot be trained, or no pair is left.
     """
+    if limit is not None and limit < 1:
+        raise UserError(f"--limit {limit}: at least 1 pair is needed to train")
     if (model is None) == (evaluator is None):
         raise UserError("name one thing to train: --model NAME or --evaluator ROLE")
     found = registry("models")[model] if model else registry("evaluators")[str(evaluator)]
@@ -41,6 +46,8 @@ def recipe_of(model: str | None, evaluator: str | None, dataset_name: str, setti
             f"{dataset_name} has the one split {dataset.splits[0]!r}: what is trained on it could only be measured on"
             " what it has seen; add a split to train on, train/images and train/layouts"
         )
+    if limit is not None:
+        dataset = Limited(dataset, limit)
     try:
         return found.recipe(dataset, settings)
     except (ValueError, RuntimeError, AssertionError) as error:  # a network that these settings cannot build
@@ -58,7 +65,7 @@ def finished(recipe: Recipe, out: Path, pairs: int) -> bool:
     return json.loads((out / CONFIG).read_text()) == json.loads(json.dumps(planned)) and ended.items() <= said.items()
 
 
-def check_training(cfg: TrainConfig, limit: int | None) -> None:
+def check_training(cfg: TrainConfig) -> None:
     """Refuse what a run cannot do, before pairs are read."""
     if cfg.micro_batch < 0:
         raise UserError(f"setting train.micro_batch={cfg.micro_batch}: give 0 (all at once) or more")
@@ -67,8 +74,6 @@ def check_training(cfg: TrainConfig, limit: int | None) -> None:
             raise UserError(f"setting train.{key}={getattr(cfg, key)}: give at least 1")
     if cfg.precision not in ("fp32", "bf16"):
         raise UserError(f"setting train.precision={cfg.precision!r}: choose fp32 or bf16")
-    if limit is not None and limit < 1:
-        raise UserError(f"--limit {limit}: at least 1 pair is needed to train")
 
 
 def run_training(
@@ -88,7 +93,7 @@ def run_training(
 
     init: a checkpoint whose weights the training starts from. bars: what makes the progress bars.
     """
-    recipe = recipe_of(model, evaluator, dataset, settings or {})
+    recipe = recipe_of(model, evaluator, dataset, settings or {}, limit)
     before = None
     if init is not None:
         card = recipe.card({})
@@ -101,13 +106,13 @@ def run_training(
     split = opened.splits[0]
     cfg = recipe.train_config
     out = out or Path("runs") / f"train-{model or evaluator}-{opened.name}"
-    check_training(cfg, limit)
+    check_training(cfg)
     check_device(device)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")
     if (out / CONFIG).exists() and not resume:
         raise UserError(f"{out} already holds a training run; add --resume to go on with it or choose another --out")
-    n = min(limit or len(opened.ids(split)), len(opened.ids(split)))
+    n = len(opened.ids(split))
     if resume and init is None and finished(recipe, out, n):
         say(f"{out} holds the finished training of {model or evaluator}.")
         return out / WEIGHTS
@@ -118,7 +123,7 @@ def run_training(
         f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} pictures. Run: {out}"
     )
     with bars("reading pairs", n) as bar:
-        pairs = Pairs(opened, split, recipe.size, limit=limit, tick=bar.advance)
+        pairs = Pairs(opened, split, recipe.size, tick=bar.advance)
     with bars(TRAINING, cfg.steps) as bar:
 
         def tick(step: int, loss: float, speed: float) -> None:

@@ -21,10 +21,9 @@ class Pairs:
         split: str,
         size: Size,
         *,
-        limit: int | None = None,
         tick: Callable[[], object] = lambda: None,
     ):
-        n = min(limit or len(dataset.ids(split)), len(dataset.ids(split)))
+        n = len(dataset.ids(split))
         self.images = np.empty((n, *size, 3), np.uint8)
         self.layouts = np.empty((n, *size), np.uint8)
         self.captions: list[tuple[str, ...]] = []

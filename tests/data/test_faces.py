@@ -15,6 +15,7 @@ from gcbench.data.celeba_parts import CLASSES
 from gcbench.data.describe import describe
 from gcbench.data.faces import CAPTIONS, COUNTS, Faces, labels
 from gcbench.data.faces import captions as wording
+from gcbench.data.limited import Limited
 from gcbench.training.pairs import Pairs
 
 SIZE = (64, 64)
@@ -198,7 +199,7 @@ def test_the_mirror_is_an_involution_and_swaps_three_pairs(faces: Faces) -> None
 
 
 def test_left_parts_stand_left_also_in_a_mirror(faces: Faces) -> None:
-    pairs = Pairs(faces, "val", SIZE, limit=20)
+    pairs = Pairs(Limited(faces, 20), "train", SIZE)
     flipped = 0
     for step in range(4):
         batch = pairs.batch(step, 20, seed=1, flip=True)

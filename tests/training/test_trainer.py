@@ -398,11 +398,3 @@ def test_flips_turn_picture_and_layout_together(pairs: Pairs) -> None:
     assert 50 < flipped < 110  # of 140; the full picture of index 7 does not occur
     still = pairs.batch(0, 7, seed=0, flip=False)
     assert all(layout[0, 0] == 1 for layout in still.layouts)
-
-
-def test_a_limit_takes_the_first_pairs() -> None:
-    ticks: list[None] = []
-    few = Pairs(Toy(), "train", (8, 8), limit=3, tick=lambda: ticks.append(None))
-    assert len(few) == len(ticks) == 3
-    assert sorted(index_of(few.batch(0, 3, seed=0, flip=False))) == [0, 1, 2]
-    assert len(Pairs(Toy(), "train", (8, 8), limit=99)) == 7

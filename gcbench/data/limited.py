@@ -1,0 +1,52 @@
+"""The first pairs of a dataset: what a training with `--limit` sees, in every part of it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gcbench.core.contracts import Dataset, Size
+
+
+class Limited(Dataset):
+    """Another dataset whose training split ends after `limit` pairs; all else is that dataset's."""
+
+    def __init__(self, whole: Dataset, limit: int):
+        self.whole = whole
+        self.limit = limit
+        self.name, self.size, self.resize = whole.name, whole.size, whole.resize
+        self.classes, self.palette, self.void = whole.classes, whole.palette, whole.void
+        self.splits, self.aliases, self.mirror = whole.splits, whole.aliases, whole.mirror
+        self.attributes, self.attribute_words = whole.attributes, whole.attribute_words
+
+    @classmethod
+    def open(cls) -> "Limited":
+        raise TypeError("Limited is made of a dataset that is open")
+
+    @property
+    def version(self) -> str:
+        return self.whole.version
+
+    @property
+    def argument(self) -> str:
+        return self.whole.argument
+
+    def ids(self, split: str) -> Sequence[str]:
+        return self._cut(split, self.whole.ids(split))
+
+    def groups(self, split: str) -> Sequence[str]:
+        return self._cut(split, self.whole.groups(split))
+
+    def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
+        return self.whole.pair(split, index, size)
+
+    def captions(self, split: str, index: int) -> Sequence[str]:
+        return self.whole.captions(split, index)
+
+    def attribute_labels(self, split: str, index: int) -> np.ndarray | None:
+        return self.whole.attribute_labels(split, index)
+
+    def fingerprint(self, split: str) -> str:
+        return self.whole.fingerprint(split)
+
+    def _cut(self, split: str, names: Sequence[str]) -> Sequence[str]:
+        return names[: self.limit] if split == self.splits[0] else names
