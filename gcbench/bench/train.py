@@ -16,7 +16,7 @@ from gcbench.core.registry import registry
 from gcbench.data.find import open_dataset
 from gcbench.data.limited import Limited
 from gcbench.training.pairs import Pairs
-from gcbench.training.trainer import train
+from gcbench.training.trainer import planned, train
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """Of a training's directory: what is trained and how, and what came of it."""
@@ -60,9 +60,8 @@ def finished(recipe: Recipe, out: Path, pairs: int) -> bool:
     if not all(file.is_file() for file in files):
         return False
     cfg, said = recipe.train_config, read_card(out / WEIGHTS).provenance
-    planned = {"train": cfg.model_dump(), "card": recipe.card({}).model_dump(mode="json")}
     ended = {"steps": cfg.steps, "pairs": pairs, "dataset_version": recipe.dataset.version}
-    return json.loads((out / CONFIG).read_text()) == json.loads(json.dumps(planned)) and ended.items() <= said.items()
+    return json.loads((out / CONFIG).read_text()) == planned(recipe) and ended.items() <= said.items()
 
 
 def check_training(cfg: TrainConfig) -> None:

@@ -26,6 +26,14 @@ Tick = Callable[[int, float, float], object]
 """(step, loss of the step's first turn, images a second), called after every step."""
 
 
+def planned(recipe: Recipe) -> dict[str, Any]:
+    """What a run's config.json holds: how it trains, and the card of what it trains."""
+    return {
+        "train": recipe.train_config.model_dump(mode="json"),
+        "card": recipe.card({}).model_dump(mode="json"),
+    }
+
+
 def train(
     recipe: Recipe,
     pairs: Pairs,
@@ -53,13 +61,14 @@ def train(
     begins = stages(recipe.turns(), cfg.steps)
     out = Path(out)
     state_file, config_file = out / "state.pt", out / "config.json"
-    settings = json.dumps({"train": cfg.model_dump(), "card": recipe.card({}).model_dump(mode="json")}, indent=1)
+    given = planned(recipe)
+    settings = json.dumps(given, indent=1)
     if config_file.exists():
         if not resume:
             raise UserError(
                 f"{out} already holds a training run; add --resume to go on with it or choose another --out"
             )
-        held, given = json.loads(config_file.read_text()), json.loads(settings)
+        held = json.loads(config_file.read_text())
         if len(begins) == 1:
             given["train"]["steps"] = held["train"]["steps"]
         if held != given:
