@@ -295,7 +295,7 @@ def regress(
 
 @app.command()
 def table1(
-    dataset: Annotated[str, typer.Option(help="Our measured rows are those of this dataset.")] = "cityscapes",
+    dataset: Annotated[str, typer.Option(help="Whose measured rows; if it has none, all.")] = "cityscapes",
     format: Annotated[str, typer.Option(help="rich, md, latex, csv or json.")] = "rich",
     measured: Annotated[Path | None, typer.Option(help="A folder of records, instead of the bundled ones.")] = None,
 ) -> None:

@@ -134,7 +134,7 @@ class Block:
 
 
 def rows(dataset: str = "cityscapes", measured_root: Path | None = None) -> list[Block]:
-    """The published block, the measured blocks of `dataset` (or one line that there are none), those of other datasets.
+    """The published block and the measured blocks of `dataset`; if there are none, a line that says so, and all others.
 
     measured_root: a folder that holds `<dataset>/*.json` records, run directories, or both; None for the records
     that come with gcbench.
@@ -146,11 +146,11 @@ def rows(dataset: str = "cityscapes", measured_root: Path | None = None) -> list
     grouped: dict[str, dict[str, Record]] = {}
     for place, record in records.items():
         grouped.setdefault(_comparable(record.protocol), {})[place] = record
-    measured = sorted(map(_measured, grouped.values()), key=lambda block: _order(block, dataset))
-    if not any(block.dataset == dataset for block in measured):
-        nothing = f"no measured record of {dataset}; `gcbench sweep --dataset {dataset}` makes one"
-        measured.insert(0, Block(f"measured on {dataset}", "measured", dataset, MEASURED, notes=[nothing]))
-    return [_published(), *measured]
+    measured = sorted(map(_measured, grouped.values()), key=_order)
+    if asked := [block for block in measured if block.dataset == dataset]:
+        return [_published(), *asked]
+    nothing = f"no measured record of {dataset}; `gcbench sweep --dataset {dataset}` makes one"
+    return [_published(), Block(f"measured on {dataset}", "measured", dataset, MEASURED, notes=[nothing]), *measured]
 
 
 def render(format: str = "rich", dataset: str = "cityscapes", measured_root: Path | None = None) -> str:
@@ -188,10 +188,9 @@ def _published() -> Block:
     )
 
 
-def _order(block: Block, dataset: str) -> tuple[bool, str, bool]:
-    """The asked dataset first, and of each the models that read no text, as in the paper's table."""
-    captioned = block.protocol is not None and block.protocol.prompts is not None
-    return block.dataset != dataset, block.dataset, captioned
+def _order(block: Block) -> tuple[str, bool]:
+    """Of each dataset first the models that read no text, as in the paper's table."""
+    return block.dataset, block.protocol is not None and block.protocol.prompts is not None
 
 
 def _bundled() -> dict[str, Record]:

@@ -115,19 +115,21 @@ def test_a_model_without_guidance_that_reads_prompts_is_marked(tmp_path: Path) -
 
 
 def test_other_datasets_and_protocols_have_their_own_blocks(tmp_path: Path) -> None:
-    records = [record(protocol(name), name=f"on-{name}") for name in ("streets", "cityscapes")]
-    blocks = blocks_of(tmp_path, *records, record(protocol(n=128), name="more"))
-    assert [(block.status, block.dataset) for block in blocks] == [
-        ("published", "cityscapes"),
-        ("measured", "cityscapes"),
-        ("measured", "cityscapes"),
-        ("measured", "streets"),
-    ]
-    models = [{row.name for row in block.rows if row.kind == "model"} for block in blocks[1:]]
-    assert sorted(map(sorted, models[:2])) == [["more"], ["on-cityscapes"]]
-    assert models[2] == {"on-streets"}
-    streets_first = rows("streets", tmp_path)
-    assert [block.dataset for block in streets_first[:2]] == ["cityscapes", "streets"]
+    for place, each in {
+        "a": record(protocol("streets"), name="on-streets"),
+        "b": record(protocol("cityscapes"), name="on-cityscapes"),
+        "c": record(protocol("cityscapes", n=128), name="more"),
+    }.items():
+        each.write(tmp_path / place / "record.json")
+    published, *blocks = rows("cityscapes", tmp_path)
+    assert (published.status, published.dataset) == ("published", "cityscapes")
+    assert [(block.status, block.dataset) for block in blocks] == [("measured", "cityscapes")] * 2
+    models = [{row.name for row in block.rows if row.kind == "model"} for block in blocks]
+    assert sorted(map(sorted, models)) == [["more"], ["on-cityscapes"]]
+    assert [block.dataset for block in rows("streets", tmp_path)] == ["cityscapes", "streets"]
+    faces, *others = rows("faces", tmp_path)[1:]
+    assert (faces.dataset, faces.rows) == ("faces", [])
+    assert [block.dataset for block in others] == ["cityscapes", "cityscapes", "streets"]
 
 
 def test_the_sampler_alone_splits_no_block(tmp_path: Path) -> None:
