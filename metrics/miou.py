@@ -30,7 +30,7 @@ class MeanIoU(Metric):
     needs = frozenset({"images", "layouts"})
     roles = ("segmenter",)
     direction = "higher"
-    unit = "share of union"
+    unit = "share of union (its void share in %)"
     title = "mIoU"
     summary = "Agreement between the generated layout and a segmenter's view of the generated picture"
 
