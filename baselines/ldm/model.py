@@ -55,9 +55,7 @@ class LDM(TrainedModel):
         self.card = card
         self.size = cfg.size
         self.precision = options.precision
-        self.steps = cfg.sample_steps if options.steps is None else options.steps
-        if not 1 <= self.steps <= cfg.process.steps:
-            raise UserError(f"--steps {self.steps} is outside 1..{cfg.process.steps}, the process that was trained")
+        self.steps = self.choose_steps(options, cfg.sample_steps, cfg.process.steps)
 
     @classmethod
     def open(cls, dataset: Dataset, options: ModelOptions) -> "LDM":

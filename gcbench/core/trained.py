@@ -53,6 +53,14 @@ class TrainedModel(Model):
                 f"--steps {options.steps}: {cls.name} draws in one pass and has no sampling steps; leave it out"
             )
 
+    @staticmethod
+    def choose_steps(options: ModelOptions, default: int, trained: int) -> int:
+        """The sampling steps asked for, else `default`: at most as many as the process that was trained has."""
+        steps = default if options.steps is None else options.steps
+        if not 1 <= steps <= trained:
+            raise UserError(f"--steps {steps} is outside 1..{trained}, the process that was trained")
+        return steps
+
 
 def seconds(act: Callable[[], object]) -> float:
     """What `act` takes, the second of two times: the first also fills caches."""

@@ -41,9 +41,7 @@ class GCDP(TrainedModel):
         self.card = card
         self.size = cfg.size
         self.precision = options.precision
-        self.steps = cfg.sample_steps if options.steps is None else options.steps
-        if not 1 <= self.steps <= cfg.process.steps:
-            raise UserError(f"--steps {self.steps} is outside 1..{cfg.process.steps}, the process that was trained")
+        self.steps = self.choose_steps(options, cfg.sample_steps, cfg.process.steps)
         self.conditional = cfg.text is not None
         self.guided = self.conditional
 
