@@ -4,6 +4,7 @@
 """
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -199,6 +200,19 @@ def write_toyland(root: Path, counts: dict[str, int] = COUNTS) -> Path:
 @pytest.fixture(scope="session")
 def toyland(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_toyland(tmp_path_factory.mktemp("data") / "toyland")
+
+
+@pytest.fixture
+def pictures(toyland: Path, tmp_path: Path) -> Path:
+    """Five finished pictures with layouts and prompts, `val00` to `val04`, that no reference holds; to be damaged."""
+    root = tmp_path / "mine"
+    for part in ("images", "layouts"):
+        (root / part).mkdir(parents=True)
+        for i in range(5):
+            shutil.copy(toyland / "train" / part / f"train{i:02d}.png", root / part / f"val{i:02d}.png")
+    lines = (toyland / "train/prompts.jsonl").read_text().splitlines()[:5]
+    (root / "prompts.jsonl").write_text("".join(line.replace("train", "val") + "\n" for line in lines))
+    return root
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """One pass for all metrics: a batch of pictures goes once through each evaluator, its features to each metric."""
 
+import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -82,7 +83,8 @@ def open_judges(
 class Scoring:
     """The metrics of a run: their references, and fresh instances for each set of samples.
 
-    derives: the samples' layouts are what the segmenter reads in them.
+    derives: the samples' layouts are what the segmenter reads in them. real: digests of the reference's pictures;
+    shown: of the samples since `start`. A picture on both sides makes every distance too small, down to 0.
     """
 
     def __init__(self, dataset: Dataset, names: Sequence[str], judges: Judges, derives: bool = False):
@@ -99,6 +101,8 @@ class Scoring:
                 self.missing[name] = lacking[0]
             else:
                 self.metrics[name] = metric(self.task)
+        self.real: set[bytes] = set()
+        self.shown: list[bytes] = []
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -108,19 +112,33 @@ class Scoring:
 
     def start(self) -> dict[str, Metric]:
         """Metrics without samples, on this run's references."""
+        self.shown = []
         return {name: metric.fresh() for name, metric in self.metrics.items()}
 
     def finish(self, metrics: Mapping[str, Metric]) -> dict[str, Score]:
         """Every asked metric's score, those that cannot be measured with their reason."""
-        scores = {name: metric.compute() for name, metric in metrics.items()}
+        own = sum(digest in self.real for digest in self.shown)
+        both = Score.skipped(
+            f"of the {len(self.shown)} pictures {own} are the reference's own; the ceiling is what real ones reach",
+            len(self.shown),
+        )
+        scores = {
+            name: both if own and "reference" in metric.needs else metric.compute() for name, metric in metrics.items()
+        }
         return {**scores, **{name: Score.skipped(reason) for name, reason in self.missing.items()}}
 
     def update(self, metrics: Mapping[str, Metric], samples: Samples) -> None:
+        self.shown += digests(samples)
         features = self.judges.features(samples)
         if self.derived is not None:
             samples = replace(samples, layouts=features[SEGMENTER].labels, layout_source=self.derived)
         for metric in metrics.values():
             metric.update(samples, features)
+
+
+def digests(samples: Samples) -> list[bytes]:
+    """What tells each picture from every other."""
+    return [hashlib.sha256(image.cpu().numpy().tobytes()).digest() for image in samples.images]
 
 
 def real_samples(dataset: Dataset, split: str, indices: Sequence[int], size: Size, start: int = 0) -> Samples:
@@ -171,7 +189,7 @@ def measure_real(
     tick: Tick = lambda count: None,
     cached: bool = True,
 ) -> Bounds:
-    """Fill the metrics' references with the whole split, and measure ceiling and floor, in one pass over it.
+    """Fill the references of `scoring` with the whole split, and measure ceiling and floor, in one pass over it.
 
     Ceiling: the `chosen` pictures with their own captions and layouts. For metrics with a reference: as many pictures,
     at most half of the groups, against the pictures of the other groups, so that nothing dependent stands on both
@@ -192,6 +210,7 @@ def measure_real(
     with ReferenceFeatures(dataset, split, size, scoring.judges.evaluators, cached) as kept:
         for start, places in batches(range(len(groups)), BATCH):
             samples = real_samples(dataset, split, places, size, start)
+            scoring.real |= set(digests(samples))
             features = scoring.judges.reread(kept.features(places, samples), samples.prompts)
 
             def part(of: Collection[int], places: Sequence[int] = places) -> list[int]:

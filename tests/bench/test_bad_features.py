@@ -28,16 +28,16 @@ class Eye(Oracle):
 
 @pytest.fixture
 def evaluate(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, toyland: Path, without_curve: None
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, toyland: Path, without_curve: None, pictures: Path
 ) -> Callable[[str, Sight], Result]:
-    """Judge toyland's own pictures against themselves, with eyes that see what is given."""
+    """Judge five finished pictures, with eyes that see what is given."""
 
     def run(metric: str, spoil: Sight, dataset: Path = toyland) -> Result:
         def open_judges(dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], device: str) -> Judges:
             return Judges({role: Eye(dataset, role, spoil) for role in ("segmenter", "inception")}, {})
 
         monkeypatch.setattr("gcbench.bench.evaluate.open_judges", open_judges)
-        return cli("evaluate", "--images", toyland / "val/images", "--dataset", dataset, "--metrics", metric)
+        return cli("evaluate", "--images", pictures / "images", "--dataset", dataset, "--metrics", metric)
 
     return run
 
@@ -80,7 +80,7 @@ def test_names_and_warnings_in_the_table(evaluate: Callable[..., Result]) -> Non
     result = evaluate("fid,kid,prdc", nothing)
     assert result.code == 0, result.err
     head = " ".join(result.out.split())
-    for name in ("FID@14 ↓", "KID ↓", "PRDC:", "PRDC density", "PRDC coverage"):
+    for name in ("FID@5 ↓", "KID ↓", "PRDC:", "PRDC density", "PRDC coverage"):
         assert name in head
     assert "bias is strong" not in head
 
@@ -88,4 +88,4 @@ def test_names_and_warnings_in_the_table(evaluate: Callable[..., Result]) -> Non
 def test_n_not_above_d_is_said(evaluate: Callable[..., Result]) -> None:
     result = evaluate("fid", lambda seen: torch.cat([seen**power / 255**power for power in range(1, 6)], dim=1))
     assert result.code == 0, result.err
-    assert "fid: n = 14 is not above d = 15, so its bias is strong." in result.out
+    assert "fid: n = 5 is not above d = 15, so its bias is strong." in result.out

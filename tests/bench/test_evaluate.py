@@ -17,19 +17,6 @@ from gcbench.core.record import Record
 
 
 @pytest.fixture
-def pictures(toyland: Path, tmp_path: Path) -> Path:
-    """Five pictures of toyland with layouts and prompts, to be damaged."""
-    root = tmp_path / "mine"
-    for part in ("images", "layouts"):
-        (root / part).mkdir(parents=True)
-        for i in range(5):
-            shutil.copy(toyland / "val" / part / f"val{i:02d}.png", root / part)
-    lines = (toyland / "val/prompts.jsonl").read_text().splitlines()[:5]
-    (root / "prompts.jsonl").write_text("\n".join(lines) + "\n")
-    return root
-
-
-@pytest.fixture
 def evaluate(cli: Cli, pictures: Path, toyland: Path, oracle: None, without_curve: None) -> Callable[..., Result]:
     def run(*more: object) -> Result:
         parts = ["--images", pictures / "images", "--layouts", pictures / "layouts"]
@@ -58,6 +45,21 @@ def test_real_pictures_score_perfectly(evaluate: Callable[..., Result], tmp_path
     assert {score.status for score in point.scores.values()} == {"ok"}
     rows = (tmp_path / "run/per_sample.csv").read_text().splitlines()
     assert [row.split(",")[1] for row in rows] == ["id", *(f"val{i:02d}" for i in range(5))]
+
+
+def test_the_references_own_pictures_have_no_distance(cli: Cli, pictures: Path, toyland: Path, oracle: None) -> None:
+    """One of the reference's pictures among five is enough; what needs no reference is measured all the same."""
+    shutil.copy(toyland / "val/images/val03.png", pictures / "images/val03.png")
+    asked = ["--images", pictures / "images", "--layouts", pictures / "layouts", "--dataset", toyland, "--json"]
+    record = record_of(cli("evaluate", *asked))
+    scores = record.points[0].scores
+    for name in ("fd", "fsd"):
+        assert (
+            scores[name].reason
+            == "1 of the 5 pictures are the reference's own; what real pictures reach, the ceiling says"
+        )
+        assert record.ceiling[name].value is not None
+    assert scores["miou"].status == "ok"
 
 
 def test_python_mirrors_the_command(evaluate: Callable[..., Result], pictures: Path, toyland: Path) -> None:

@@ -18,19 +18,6 @@ from gcbench.data import urban
 N = 5
 
 
-@pytest.fixture
-def pictures(toyland: Path, tmp_path: Path) -> Path:
-    """Five pictures of toyland with layouts and prompts."""
-    root = tmp_path / "mine"
-    for part in ("images", "layouts"):
-        (root / part).mkdir(parents=True)
-        for i in range(N):
-            shutil.copy(toyland / "val" / part / f"val{i:02d}.png", root / part)
-    lines = (toyland / "val/prompts.jsonl").read_text().splitlines()[:N]
-    (root / "prompts.jsonl").write_text("\n".join(lines) + "\n")
-    return root
-
-
 Evaluate = Callable[..., Result]
 
 
