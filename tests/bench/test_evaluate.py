@@ -54,10 +54,7 @@ def test_the_references_own_pictures_have_no_distance(cli: Cli, pictures: Path, 
     record = record_of(cli("evaluate", *asked))
     scores = record.points[0].scores
     for name in ("fd", "fsd"):
-        assert (
-            scores[name].reason
-            == "1 of the 5 pictures are the reference's own; what real pictures reach, the ceiling says"
-        )
+        assert str(scores[name].reason).startswith("of the 5 pictures 1 are the reference's own")
         assert record.ceiling[name].value is not None
     assert scores["miou"].status == "ok"
 
