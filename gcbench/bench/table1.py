@@ -348,19 +348,44 @@ def _rich(blocks: Sequence[Block]) -> str:
         head, *body = block.grid()
         if body:
             kept = [place for place in range(len(head)) if place < 2 or any(row[place] != MISSING for row in body)]
-            head, *body = ([row[place] for place in kept] for row in (head, *body))  # no columns of dashes
-            table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-            for place, name in enumerate(head):
-                number = place >= 2
-                heading = Text(name.replace(" ", "\n", 1) if number else name)
-                table.add_column(heading, justify="right" if number else "left", overflow="fold")  # loses no digit
-            for row in body:
-                table.add_row(*map(Text, row))
-            console.print(table)
+            columns = [[row[place] for row in (head, *body)] for place in kept]  # no columns of dashes
+            for part in _fitting(columns, console.width):
+                console.print(_rich_table(part))
         for note in block.notes:
             console.print(Text(note, style="dim"))
         console.print()
     return out.getvalue().rstrip() + "\n"
+
+
+def _fitting(columns: Sequence[list[str]], width: int) -> list[list[list[str]]]:
+    """The columns in as many parts as lines of `width` need, each with the first two, who is spoken of."""
+
+    def wide(column: list[str]) -> int:
+        head, *body = column
+        return max(map(len, (*head.split(" ", 1), *body))) + 1
+
+    who, numbers = columns[:2], columns[2:]
+    free = width - sum(map(wide, who))
+    parts: list[list[list[str]]] = [[]]
+    left = free
+    for column in numbers:
+        if parts[-1] and wide(column) > left:
+            parts.append([])
+            left = free
+        parts[-1].append(column)
+        left -= wide(column)
+    return [[*who, *part] for part in parts]
+
+
+def _rich_table(columns: Sequence[list[str]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for place, (head, *_) in enumerate(columns):
+        number = place >= 2
+        heading = Text(head.replace(" ", "\n", 1) if number else head)
+        table.add_column(heading, justify="right" if number else "left", overflow="fold")  # loses no digit
+    for row in zip(*(body for _, *body in columns), strict=True):
+        table.add_row(*map(Text, row))
+    return table
 
 
 def _markdown(blocks: Sequence[Block]) -> str:

@@ -185,8 +185,8 @@ def test_no_digit_is_cut_from_a_narrow_terminal(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("COLUMNS", str(columns))
     text = text_of(tmp_path, trained("mine", 48_000, protocol()), "rich")
     assert "…" not in text
-    for number in ("43.21", "1.23", "77.25", "99.50", "48 000"):
-        assert number in text
+    for whole in ("43.21 ± 1.23", "77.25 ± 1.50", "99.50 ± 9.50", "48 000", "unconditional", "ceiling (real pairs)"):
+        assert whole in text
     assert "FID@64" not in text  # a column without a number is left out
 
 

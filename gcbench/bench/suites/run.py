@@ -70,7 +70,7 @@ class Ledger(BaseModel):
         self.stages = [old for old in self.stages if (old.kind, old.row) != (stage.kind, stage.row)] + [stage]
 
     def write(self, folder: Path) -> None:
-        write_text(folder / LEDGER, self.model_dump_json(indent=1) + "\n")
+        write_text(folder / LEDGER, self.model_dump_json(indent=1, exclude_none=True) + "\n")
 
 
 class Task(NamedTuple):
