@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gcbench.baselines.folder.colours import Recoloured, fitting_table, palette_table, voc_table
-from gcbench.baselines.folder.grids import is_sheet, read_sheets, sheets
+from gcbench.baselines.folder.grids import first_named, is_sheet, read_sheets
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.data.npz import Array, array_names
@@ -108,8 +108,7 @@ def _first(folders: Iterable[Path], test: Callable[[Path], object]) -> Path | No
 
 
 def _gcdp_fits(place: Path) -> bool:
-    first = next(iter(sheets(place).values()), None) if place.is_dir() and not _visualised(place) else None
-    return first is not None and is_sheet(first)
+    return place.is_dir() and not _visualised(place) and (first := first_named(place)) is not None and is_sheet(first)
 
 
 def _gcdp(place: Path, dataset: Dataset) -> Found:

@@ -71,6 +71,11 @@ def sheets(folder: Path) -> dict[int, Path]:
     return dict(sorted((int(match["last"]), path) for match, path in found))
 
 
+def first_named(folder: Path) -> Path | None:
+    """The first file that is called as a sheet is."""
+    return next((path for stem, path in by_stem(folder, (".png",)).items() if NAME.fullmatch(stem)), None)
+
+
 def is_sheet(path: Path) -> bool:
     """Whether a file is laid out as GCDP's sampler does."""
     return _layout(path) is not None

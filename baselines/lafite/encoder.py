@@ -114,7 +114,9 @@ def build_encoder(cfg: EncoderConfig) -> Encoder:
     """
     if cfg.kind == "dual":
         return Encoder(Pictures(cfg), Words(cfg))
-    network, tokenizer = _clip(cfg)
+    network, tokenizer, dim = _clip(cfg)
+    if dim != cfg.dim:
+        raise UserError(f"setting model.encoder.dim={cfg.dim}: a feature of {cfg.name} has {dim} numbers; give {dim}")
     visual, network.visual = network.visual, nn.Identity()
     return Encoder(ClipPictures(visual), ClipTexts(network, tokenizer))
 
@@ -124,7 +126,8 @@ def settle(cfg: EncoderConfig) -> EncoderConfig:
     return cfg if cfg.kind == "dual" else cfg.model_copy(update={"sha256": file_hash(_file(cfg))})
 
 
-def _clip(cfg: EncoderConfig) -> tuple[Any, Any]:
+def _clip(cfg: EncoderConfig) -> tuple[Any, Any, int]:
+    """The network, its tokenizer, and how many numbers its features have."""
     import open_clip
 
     if cfg.name not in open_clip.list_models():
@@ -147,12 +150,14 @@ def _clip(cfg: EncoderConfig) -> tuple[Any, Any]:
         raise UserError(
             f"{path} does not hold the weights of open_clip's {cfg.name}; choose the name that goes with it"
         ) from None
-    return network.eval().requires_grad_(False), open_clip.get_tokenizer(cfg.name)
+    return network.eval().requires_grad_(False), open_clip.get_tokenizer(cfg.name), config["embed_dim"]
 
 
 def _file(cfg: EncoderConfig) -> Path:
     if not cfg.path:
-        raise UserError(f"the encoder {cfg.name} needs the file of its weights; give it as encoder.path")
+        raise UserError(
+            f"the encoder {cfg.name} needs the file of its weights; give it as encoder.path (model.encoder.path)"
+        )
     if not Path(cfg.path).is_file():
         raise UserError(f"the encoder's weights {cfg.path} are not there; give their file as encoder.path")
     return Path(cfg.path)

@@ -19,7 +19,7 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.filling import in_blocks
 from gcbench.core.pictures import grid, save_png
-from gcbench.core.recipe import Batch, Player, Recipe, TrainConfig, Turn
+from gcbench.core.recipe import Batch, Player, Recipe, TrainConfig, Turn, check_sample_steps
 from gcbench.diffusion.schedules import training_times
 from gcbench.networks.text import vocabulary_of
 
@@ -40,6 +40,7 @@ class LDMRecipe(Recipe):
             captions = (c for i in range(len(dataset.ids(split))) for c in dataset.captions(split, i))
             text = cfg.text.model_copy(update={"vocabulary": vocabulary_of(captions)})
             cfg = cfg.model_copy(update={"text": text})
+        check_sample_steps(cfg.sample_steps, cfg.process.steps)
         torch.manual_seed(train_config.seed)
         self.network = LatentDiffusion(cfg)
         self.own_vae = cfg.vae.kind == "tiny"

@@ -53,8 +53,10 @@ class PaletteRecipe(Recipe):
         )
         self.size = cfg.size
         stride = cfg.image.stride
-        if self.size[0] % stride or self.size[1] % stride:
-            raise UserError(f"setting model.size={list(self.size)} does not suit SPADE; take multiples of {stride}")
+        for part, multiple in (("SPADE", stride), ("the layout GAN's patches", cfg.layout.patch)):
+            if self.size[0] % multiple or self.size[1] % multiple:
+                size = list(self.size)
+                raise UserError(f"setting model.size={size} does not suit {part}; take multiples of {multiple}")
         if cfg.image_from > cfg.both_from:
             raise UserError(f"setting model.both_from={cfg.both_from}: give at least model.image_from={cfg.image_from}")
         torch.manual_seed(train_config.seed)

@@ -84,7 +84,8 @@ class Scoring:
     """The metrics of a run: their references, and fresh instances for each set of samples.
 
     derives: the samples' layouts are what the segmenter reads in them. real: digests of the reference's pictures;
-    shown: of the samples since `start`. A picture on both sides makes every distance too small, down to 0.
+    shown: of the samples since `start`; given: whether their layouts are real ones. What stands on both sides makes a
+    distance too small, down to 0.
     """
 
     def __init__(self, dataset: Dataset, names: Sequence[str], judges: Judges, derives: bool = False):
@@ -103,6 +104,7 @@ class Scoring:
                 self.metrics[name] = metric(self.task)
         self.real: set[bytes] = set()
         self.shown: list[bytes] = []
+        self.given = False
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -112,23 +114,30 @@ class Scoring:
 
     def start(self) -> dict[str, Metric]:
         """Metrics without samples, on this run's references."""
-        self.shown = []
+        self.shown, self.given = [], False
         return {name: metric.fresh() for name, metric in self.metrics.items()}
 
     def finish(self, metrics: Mapping[str, Metric]) -> dict[str, Score]:
         """Every asked metric's score, those that cannot be measured with their reason."""
-        own = sum(digest in self.real for digest in self.shown)
-        both = Score.skipped(
-            f"of the {len(self.shown)} pictures {own} are the reference's own; the ceiling is what real ones reach",
-            len(self.shown),
-        )
-        scores = {
-            name: both if own and "reference" in metric.needs else metric.compute() for name, metric in metrics.items()
-        }
+        scores = {name: self._on_both_sides(metric) or metric.compute() for name, metric in metrics.items()}
         return {**scores, **{name: Score.skipped(reason) for name, reason in self.missing.items()}}
+
+    def _on_both_sides(self, metric: Metric) -> Score | None:
+        """Why a distance is not one: its samples are the reference's own."""
+        if "reference" not in metric.needs:
+            return None
+        n, own = len(self.shown), sum(digest in self.real for digest in self.shown)
+        if own:
+            return Score.skipped(
+                f"of the {n} pictures {own} are the reference's own; the ceiling is what real ones reach", n
+            )
+        if self.given and "layouts" in metric.needs:
+            return Score.skipped("the layouts are real ones; the ceiling is what these reach", n)
+        return None
 
     def update(self, metrics: Mapping[str, Metric], samples: Samples) -> None:
         self.shown += digests(samples)
+        self.given |= samples.layout_source == "real"
         features = self.judges.features(samples)
         if self.derived is not None:
             samples = replace(samples, layouts=features[SEGMENTER].labels, layout_source=self.derived)

@@ -25,6 +25,10 @@ TRAINING = "training"
 """Label of the bar that counts steps."""
 
 
+BUILDING = (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueError)
+"""What building a network raises for sizes that do not go together."""
+
+
 def recipe_of(
     model: str | None, evaluator: str | None, dataset_name: str, settings: dict[str, Any], limit: int | None = None
 ) -> Recipe:
@@ -50,7 +54,7 @@ def recipe_of(
         dataset = Limited(dataset, limit)
     try:
         return found.recipe(dataset, settings)
-    except (ValueError, RuntimeError, AssertionError) as error:  # a network that these settings cannot build
+    except BUILDING as error:
         raise UserError(f"these settings build no network ({error}); change what --set or --config gives") from error
 
 

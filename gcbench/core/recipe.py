@@ -24,6 +24,12 @@ class Batch(NamedTuple):
     attributes: Tensor | None = None
 
 
+def check_sample_steps(sampling: int, trained: int) -> None:
+    """Refuse, before a training begins, previews of more sampling steps than its process has."""
+    if not 1 <= sampling <= trained:
+        raise UserError(f"setting model.sample_steps={sampling}: give 1 to {trained}, as the process has steps")
+
+
 class TrainConfig(BaseModel):
     """How to train. seed fixes initial weights, order of data and noise. ema: decay of the averaged weights.
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.pictures import grid, save_png
-from gcbench.core.recipe import Batch, Recipe, TrainConfig
+from gcbench.core.recipe import Batch, Recipe, TrainConfig, check_sample_steps
 from gcbench.diffusion.joint import JointProcess
 from gcbench.diffusion.schedules import training_times
 from gcbench.gcdp.config import GCDPConfig
@@ -40,6 +40,7 @@ class GCDPRecipe(Recipe):
             raise UserError(
                 f"setting model.size={list(self.size)} does not suit the network; take multiples of {stride}"
             )
+        check_sample_steps(cfg.sample_steps, process.steps)
         torch.manual_seed(train_config.seed)
         self.network = TextToPair(self.cfg)
         if train_config.compile:

@@ -35,7 +35,7 @@ def perceptual_loss(path: Path) -> Callable[[Tensor, Tensor], Tensor]:
         vgg.load_state_dict({name: state[f"features.{name}"] for name in wanted})
     except OSError as error:
         raise UserError(f"the weights of VGG-19 in {path} cannot be read: {error.strerror or error}") from None
-    except (KeyError, RuntimeError, TypeError, SafetensorError, pickle.UnpicklingError) as error:
+    except (EOFError, KeyError, RuntimeError, TypeError, SafetensorError, pickle.UnpicklingError) as error:
         raise UserError(f"{path} does not hold the weights of torchvision's VGG-19 ({type(error).__name__})") from None
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
 

@@ -328,6 +328,8 @@ def test_an_encoder_that_is_not_there(toyland: Path, tmp_path: Path, cli: Cli, c
         ({"model.encoder.path": str(tmp_path / "no.pt")}, "are not there"),
         ({"model.encoder.path": str(empty)}, "does not hold the weights of open_clip's toy-clip"),
         ({"model.encoder.name": "toy-clap"}, "did you mean toy-clip"),
+        ({"model.encoder.dim": 24}, "model.encoder.dim=24: a feature of toy-clip has"),
+        ({"model.stylegan.channel_base": 16}, "these settings build no network"),
         ({"train.compile": True}, "takes second derivatives"),
     ):
         given = settings(**{**clip_settings, **change})

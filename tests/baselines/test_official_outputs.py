@@ -342,8 +342,8 @@ def test_label_ids_shown_by_a_later_layout_hold_for_all(tmp_path: Path) -> None:
 
 def test_cityscapes_names_are_no_sheets(tmp_path: Path) -> None:
     pictures, _ = draw(2)
-    for i in range(2):
-        save(tmp_path / f"frankfurt_000000_{i:06d}.png", pictures[i])
+    for i, city in enumerate(("lindau", "munster")):
+        save(tmp_path / f"{city}_000001_{i:06d}.png", pictures[i])
     assert opened(tmp_path).form == "folder"
 
 

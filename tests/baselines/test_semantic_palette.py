@@ -258,6 +258,8 @@ def test_bad_input_is_one_sentence(toyland: Path, weights: Path, tmp_path: Path,
         assert (refused.code, complaint in refused.complaint) == (2, True), refused.err
     for setting, complaint in (
         ("model.size=[30,60]", "take multiples of 16"),
+        ("model.layout.patch=3", "the layout GAN's patches; take multiples of 3"),
+        ("model.image.patch=0", "these settings build no network"),
         ("model.both_from=0.1", "give at least model.image_from=0.45"),
         ("model.vgg=nowhere.pth", "nowhere.pth"),
         ("model.layuot.latent=3", "did you mean model.layout.latent"),

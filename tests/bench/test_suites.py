@@ -203,6 +203,12 @@ def test_a_failing_stage_does_not_lose_the_others(suite: Run, tmp_path: Path, pa
     again = suite(out, [*rows[:2], {"model": f"{painter}:Plain", "name": "too-few"}, REAL], "--only", "too-few")
     assert again.code == 0, again.err  # mended
     assert {(stage.row, stage.status) for stage in ledger(out).stages} >= {("too-few", "ok"), ("broken", "failed")}
+    mended = [{**rows[0], "train": SMALL}, {**rows[1], "name": "heir"}, *rows[2:]]
+    heir = suite(
+        out, mended, "--only", "heir"
+    )  # its training is mended; the sweep of "broken" failed, and is not asked for
+    assert heir.code == 0, heir.err
+    assert ("sweep", "broken", "failed") in {(stage.kind, stage.row, stage.status) for stage in ledger(out).stages}
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,8 @@ def run_suite(
             ledger.write(out)
             whole.skip(end - whole.done)  # a stage that was there, failed, or was saturated early
     _show(suite, dataset, opened, out)
-    failed = [stage for stage in ledger.stages if stage.status == "failed" and stage.row in {t.row.name for t in todo}]
+    asked = {(task.kind, task.row.name) for task in todo}
+    failed = [stage for stage in ledger.stages if stage.status == "failed" and (stage.kind, stage.row) in asked]
     if failed:
         reasons = "; ".join(f"{stage.kind} {stage.row}: {stage.reason}" for stage in failed)
         raise UserError(f"{len(failed)} of {len(todo)} stages were not made ({reasons}); the others are in {out}")
