@@ -33,7 +33,9 @@ class RateConfig(BaseModel):
 
 
 class SemanticPaletteConfig(BaseModel):
-    """palette: off makes it SB-GAN: no prior, softmax over classes and Gumbel straight-through, no assisted activation.
+    """palette: off makes it SB-GAN (Azadi et al. 2019): no prior, softmax over classes and Gumbel straight-through, no
+    assisted activation. Its weights and rates stay Semantic Palette's; SB-GAN's own are losses.unpaired=0.1, and end to
+    end a rate of 1e-5 for layouts under ten times the adversarial loss.
 
     size: (H, W) it is trained at. components: at most so many of the palette prior's Gaussians. image_from, both_from:
     the shares of the run at which SPADE's stage begins, on real layouts, and the one of both end to end.

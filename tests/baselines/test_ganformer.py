@@ -19,6 +19,7 @@ from gcbench.core.contracts import ModelOptions
 from gcbench.core.record import Record
 from gcbench.data.find import open_dataset
 from gcbench.networks.stylegan2 import Discriminator, Linear, StyleGAN2Config, Synthesis
+from gcbench.training.pairs import Pairs
 
 SMALL = {
     "model.channel_base": 128,
@@ -327,3 +328,19 @@ def test_paper_size() -> None:
 
 def test_tiny_size() -> None:
     assert count(Generator(TINY)) + count(Discriminator(TINY)) < 2.5e6
+
+
+def test_r1_counts_for_the_steps_between_it(toyland: Path) -> None:
+    """Of D(x) = a·x it is |a|², times γ/2, times its interval; its optimiser moves as far as without it."""
+    recipe = GANformer.recipe(open_dataset(str(toyland)), SMALL | {"model.gamma": 3.0, "model.size": [32, 64]})
+    a = torch.randn(3, 32, 64, generator=torch.Generator().manual_seed(0))
+
+    class Plane(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, None]:
+            return (x * a).sum((1, 2, 3)), None
+
+    batch = Pairs(recipe.dataset, "train", (32, 64)).batch(0, 2, seed=0, flip=False)
+    recipe.discriminator = Plane()
+    [every] = [turn.every for turn in recipe.turns() if turn.name == "r1"]
+    loss = recipe(batch, torch.Generator().manual_seed(0), "r1")["loss"]
+    assert loss.item() == pytest.approx(3.0 / 2 * every * a.square().sum().item(), rel=1e-5)

@@ -273,6 +273,40 @@ def clip_settings(tmp_path: Path) -> dict[str, Any]:
     return {f"model.encoder.{key}": value for key, value in encoder.items()}
 
 
+class Plane(torch.nn.Module):
+    """D(x) = a·x, and no feature."""
+
+    def __init__(self, a: torch.Tensor, dim: int):
+        super().__init__()
+        self.a, self.dim = a, dim
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return (x * self.a).sum((1, 2, 3)), torch.zeros(len(x), self.dim)
+
+
+def test_penalties_count_for_the_steps_between_them(toyland: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R1 of a plane is |a|², times γ/2, times its interval; path lengths are set against their running mean."""
+    recipe = recipe_of(
+        toyland,
+        **{"model.loss.r1_every": 8, "model.loss.gamma": 3.0},
+        **{"model.loss.path": 2.0, "model.loss.path_every": 5},
+    )
+    assert {turn.name: turn.every for turn in recipe.turns() if turn.name in ("r1", "path")} == {"r1": 8, "path": 5}
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randn(3, 32, 64, generator=generator)
+    recipe.discriminator = Plane(a, recipe.cfg.encoder.dim)  # type: ignore[assignment]
+    batch = Pairs(recipe.dataset, "train", (32, 64)).batch(0, 2, seed=0, flip=False)
+    loss = recipe(batch, generator, "r1")["loss"]
+    assert loss.item() == pytest.approx(3.0 / 2 * 8 * a.square().sum().item(), rel=1e-5)
+
+    lengths = torch.tensor([3.0, 5.0])
+    monkeypatch.setattr("gcbench.baselines.lafite.training.path_lengths", lambda images, styles, noise: lengths)
+    loss = recipe(batch, generator, "path")["loss"]
+    mean = 0.01 * 4.0  # of the first two lengths, from 0
+    assert recipe.path_mean.item() == pytest.approx(mean)
+    assert loss.item() == pytest.approx(2.0 * 5 * ((3 - mean) ** 2 + (5 - mean) ** 2) / 2, rel=1e-5)
+
+
 def test_a_clip_from_its_file(toyland: Path, tmp_path: Path, clip_settings: dict[str, Any]) -> None:
     more = {**clip_settings, "train.steps": 2, "train.batch_size": 2}
     recipe = recipe_of(toyland, **more)

@@ -1,4 +1,7 @@
-"""The tiny preset of each model learns in a few steps: its network whole, only batch, steps and previews made short."""
+"""The tiny preset of each model learns in a few steps, and what it draws is evaluated.
+
+The network is whole; batch, steps and previews are made short.
+"""
 
 import csv
 from pathlib import Path
@@ -7,25 +10,43 @@ from typing import Any
 import pytest
 from conftest import Cli
 
+from gcbench.core.record import Record
+
+FD, RECALL, MIOU, FSD = "fd", "semantic-recall", "miou", "fsd"
 QUICK = {"train.batch_size": 4, "train.warmup": 0, "train.log_every": 4}
 DIFFUSION: dict[str, Any] = {"model.sample_steps": 1}
-FEW = {"model.labelled": 2, "model.calibration": 8, "model.kept_pixels": 200, "model.batch_pixels": 16}
+FEW = {
+    "model.labelled": 2,
+    "model.calibration": 8,
+    "model.kept_pixels": 200,
+    "model.batch_pixels": 16,
+    "model.classifier_lr": 0.01,
+}
 
 
+@pytest.mark.usefixtures("oracle", "without_curve")
 @pytest.mark.parametrize(
-    ("model", "settings", "losses"),
+    ("model", "settings", "losses", "measurable"),
     [
-        ("gcdp", DIFFUSION, ["loss", "label"]),
-        ("imagen", DIFFUSION, ["loss"]),
-        ("ldm", DIFFUSION, ["reconstruction"]),
-        ("dataset-ddpm", {**DIFFUSION, **FEW}, ["image", "classifiers"]),
-        ("ganformer", {}, ["discriminator"]),
-        ("lafite", {}, ["encoder"]),
-        ("semantic-palette", {}, ["layout-critic"]),
+        ("gcdp", DIFFUSION, ["loss", "label"], {FD, RECALL, MIOU, FSD}),
+        ("imagen", DIFFUSION, ["loss"], {FD, RECALL}),
+        ("ldm", DIFFUSION, ["reconstruction"], {FD, RECALL}),
+        ("dataset-ddpm", {**DIFFUSION, **FEW}, ["image", "classifiers"], {FD, MIOU, FSD}),
+        ("ganformer", {}, ["discriminator"], {FD}),
+        ("lafite", {}, ["encoder"], {FD, RECALL}),
+        ("semantic-palette", {}, ["layout-critic"], {FD, MIOU, FSD}),
     ],
 )
 def test_it_learns(
-    toyland: Path, tmp_path: Path, cli: Cli, model: str, settings: dict[str, Any], losses: list[str]
+    toyland: Path,
+    tmp_path: Path,
+    cli: Cli,
+    oracle: None,
+    without_curve: None,
+    model: str,
+    settings: dict[str, Any],
+    losses: list[str],
+    measurable: set[str],
 ) -> None:
     chosen = [part for key, value in {**QUICK, **settings}.items() for part in ("--set", f"{key}={value}")]
     trained = cli("train", "--model", model, "--dataset", toyland, *chosen, "--steps", 40, "--out", tmp_path / "run")
@@ -37,3 +58,13 @@ def test_it_learns(
         values = [float(row[loss]) for row in rows if row[loss]]
         assert len(values) > 1
         assert values[-1] < 0.9 * values[0], (loss, values)
+
+    drawn, weights = tmp_path / "drawn", tmp_path / "run" / "model.safetensors"
+    made = cli("sample", "--model", model, "--dataset", toyland, "--checkpoint", weights, "-n", 2, "--out", drawn)
+    assert made.code == 0, made.err
+    parts = [("--layouts", drawn / "layouts"), ("--prompts", drawn / "prompts.jsonl")]
+    given = [part for pair in parts if pair[1].exists() for part in pair]
+    measured = cli("evaluate", "--images", drawn / "images", *given, "--dataset", toyland, "--size", "64x128", "--json")
+    assert measured.code == 0, measured.err
+    scores = Record.model_validate_json(measured.out).points[0].scores
+    assert {name for name, score in scores.items() if score.status == "ok"} == measurable
