@@ -21,6 +21,7 @@ FEW = {
     "model.kept_pixels": 200,
     "model.batch_pixels": 16,
     "model.classifier_lr": 0.01,
+    "model.ddpm_share": 0.5,
 }
 
 
