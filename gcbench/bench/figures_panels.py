@@ -76,15 +76,16 @@ def _trade_off(figure: Figure, panel: Axes) -> None:
             elinewidth=0.7,
             capsize=1.5,
             color=colour,
-            label=model,
+            label=model if len(xs) < 2 else f"{model}, w = {xs[0].guidance:g} to {xs[-1].guidance:g}",
         )
-        ends = [(x, y) for x, y in zip(xs, ys, strict=True) if x.guidance is not None][:: max(len(xs) - 1, 1)]
-        for (cost, gain), offset in zip(ends, ((6, -11), (6, 5)), strict=False):
+        if xs and xs[-1].guidance is not None:  # the end of the curve that is away from its beginning
+            right = xs[-1].value >= xs[0].value
             panel.annotate(
-                f"w = {cost.guidance:g}",
-                (cost.value, gain.value),
-                xytext=offset,
+                f"w = {xs[-1].guidance:g}",
+                (xs[-1].value, ys[-1].value),
+                xytext=(6 if right else -6, 5),
                 textcoords="offset points",
+                ha="left" if right else "right",
                 color=colour,
                 fontsize=8,
             )
