@@ -1,6 +1,8 @@
 """`gcbench train`: a model or an evaluator of a dataset, by its own recipe, with the one trainer."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,8 @@ def check_training(cfg: TrainConfig) -> None:
             raise UserError(f"setting train.{key}={getattr(cfg, key)}: give at least 1")
     if cfg.precision not in ("fp32", "bf16"):
         raise UserError(f"setting train.precision={cfg.precision!r}: choose fp32 or bf16")
+    if cfg.compile and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+        raise UserError("setting train.compile=true: there is no C++ compiler here; install g++, or leave it out")
 
 
 def run_training(

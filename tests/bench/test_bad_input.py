@@ -506,3 +506,11 @@ def test_train_into_a_training_run(cli: Cli, toyland: Path, monkeypatch: pytest.
     monkeypatch.setattr("gcbench.bench.train.Pairs", None)
     refused(cli(*base), "run already holds a training run", "--resume")
     assert content(Path("run")) == before
+
+
+def test_compiling_without_a_compiler(cli: Cli, toyland: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gcbench.bench.train.shutil.which", lambda name: None)
+    result = cli("train", "--model", "gcdp", "--dataset", toyland, "--set", "train.compile=true", "--out", "run")
+    assert (result.code, result.out) == (2, "")
+    assert "train.compile=true: there is no C++ compiler here; install g++" in result.complaint
+    assert not Path("run").exists()
