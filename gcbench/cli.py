@@ -1,1 +1,484 @@
-../cli.py
+"""The command line: commands and their help, no logic. torch is imported by the commands that use it."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from gcbench.core.errors import UserError
+
+app = typer.Typer(
+    name="gcbench",
+    help="Measure text-to-image generators that must obey what a text says about a scene: which classes, and where.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Datasets: what is here, whether it is whole, copies in other forms.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+weights_app = typer.Typer(help="Official weights of the evaluators: what is here, getting it.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
+suite_app = typer.Typer(help="Suites: trainings and sweeps that make a table or a figure.", no_args_is_help=True)
+app.add_typer(suite_app, name="suite")
+
+Data = Annotated[str, typer.Option("--dataset", help="A dataset's name, or a folder with a dataset.toml.")]
+ModelName = Annotated[str, typer.Option("--model", help="A model's name, or file.py:Class.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the record as JSON on standard output, and nothing else.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew, even if --out holds another run.")]
+Metrics = Annotated[str | None, typer.Option(help="Names with commas; see `gcbench list metrics`.")]
+Judges = Annotated[list[str] | None, typer.Option("--evaluator", help="ROLE=ID[@FILE], such as segmenter=@streets.")]
+Size = Annotated[str | None, typer.Option(help="HxW in pixels; by default the model's, else the dataset's.")]
+Split = Annotated[str | None, typer.Option(help="Split of prompts and references; the dataset's last by default.")]
+Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that `gcbench train` wrote.")]
+Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
+Choices = Annotated[list[str] | None, typer.Option("--set", help="The sampler's: process.image_sampler=ddim.")]
+Out = Annotated[Path | None, typer.Option(help="Run directory; ./runs/<name> by default.")]
+
+
+def settle(device: str) -> str:
+    """`auto` is the GPU if there is one."""
+    if device != "auto":
+        return device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def show(record: Any, json: bool) -> None:
+    if json:
+        typer.echo(record.model_dump_json(indent=1))
+    else:
+        from gcbench.bench.tables import print_record
+
+        print_record(record)
+
+
+@app.command()
+def sweep(
+    model: ModelName = "gcdp",
+    dataset: Data = "streets",
+    guidance: Annotated[
+        str | None, typer.Option(help="Scales; 1 is plain conditional. 1,1.5,2,3,4 by default.")
+    ] = None,
+    until_saturation: Annotated[bool, typer.Option(help="Stop when Semantic Recall no longer gains.")] = False,
+    n: Annotated[int, typer.Option("-n", help="Pictures a scale.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seed of the first picture; the next has seed + 1.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
+    set_: Choices = None,
+    size: Size = None,
+    split: Split = None,
+    metrics: Metrics = None,
+    checkpoint: Checkpoint = None,
+    train: Annotated[bool, typer.Option("--train", help="Train the model on the dataset first.")] = False,
+    evaluator: Judges = None,
+    out: Out = None,
+    fresh: Fresh = False,
+    keep_samples: Annotated[bool, typer.Option(help="Keep pictures and layouts in the run directory.")] = False,
+    batch_size: Annotated[int, typer.Option(help="Pictures at a time; changes no number.")] = 16,
+    precision: Precision = "fp32",
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Measure a model at several guidance scales: a curve of realism against obedience to the text.
+
+    Without options: the bundled model on the bundled dataset, in minutes. Stopped, the same command goes on.
+    """
+    from gcbench.bench.sweep import sweep as run
+    from gcbench.core.settings import read_settings
+
+    record = run(
+        model,
+        dataset,
+        guidance=guidance,
+        until_saturation=until_saturation,
+        n=n,
+        seed=seed,
+        steps=steps,
+        settings=read_settings(None, set_ or ()),
+        size=size,
+        split=split,
+        metrics=metrics,
+        checkpoint=checkpoint,
+        train=train,
+        evaluators=evaluator or (),
+        out=out,
+        fresh=fresh,
+        keep_samples=keep_samples,
+        batch_size=batch_size,
+        precision=precision,
+        device=settle(device),
+    )
+    show(record, json)
+
+
+@app.command()
+def evaluate(
+    images: Annotated[Path, typer.Option(help="A folder or .zip of PNG or JPEG pictures, or an .npz.")],
+    dataset: Data = "streets",
+    layouts: Annotated[
+        Path | None, typer.Option(help="Folder, .zip or .npz of layouts: class ids, or the dataset's colours.")
+    ] = None,
+    prompts: Annotated[Path | None, typer.Option(help='JSON lines {"file_name": …, "text": [ … ]}.')] = None,
+    derived_by: Annotated[str | None, typer.Option(help="The segmenter that made the layouts, if one did.")] = None,
+    split: Split = None,
+    metrics: Metrics = None,
+    evaluator: Judges = None,
+    size: Size = None,
+    name: Annotated[str | None, typer.Option(help="What to call the pictures; the folder's name by default.")] = None,
+    self_check: Annotated[
+        bool, typer.Option("--self-check", help="Measure the evaluators on all real pairs of the split first.")
+    ] = False,
+    out: Out = None,
+    fresh: Fresh = False,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Measure finished pictures, from whatever model, against a split of a dataset."""
+    from gcbench.bench.evaluate import evaluate as run
+
+    record = run(
+        images,
+        dataset,
+        layouts=layouts,
+        prompts=prompts,
+        derived_by=derived_by,
+        split=split,
+        metrics=metrics,
+        evaluators=evaluator or (),
+        size=size,
+        name=name,
+        out=out,
+        fresh=fresh,
+        check=self_check,
+        device=settle(device),
+    )
+    show(record, json)
+
+
+@app.command()
+def sample(
+    out: Annotated[Path, typer.Option(help="Folder for pictures, layouts, prompts and a contact sheet.")],
+    model: ModelName = "gcdp",
+    dataset: Data = "streets",
+    prompt: Annotated[list[str] | None, typer.Option(help="A text; without any, the split's captions.")] = None,
+    n: Annotated[int, typer.Option("-n", help="Pictures.")] = 8,
+    guidance: Annotated[float, typer.Option(help="Guidance scale.")] = 3.0,
+    seed: Annotated[int, typer.Option(help="Seed of the first picture.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
+    set_: Choices = None,
+    size: Size = None,
+    checkpoint: Checkpoint = None,
+    precision: Precision = "fp32",
+    device: Device = "auto",
+) -> None:
+    """Draw pictures and layouts from texts."""
+    from gcbench.bench.sample import sample as run
+    from gcbench.core.settings import read_settings
+
+    run(
+        out,
+        model,
+        dataset,
+        prompts=prompt or (),
+        n=n,
+        guidance=guidance,
+        seed=seed,
+        steps=steps,
+        settings=read_settings(None, set_ or ()),
+        size=size,
+        checkpoint=checkpoint,
+        precision=precision,
+        device=settle(device),
+    )
+
+
+@app.command()
+def train(
+    model: Annotated[str | None, typer.Option(help="Train this model.")] = None,
+    evaluator: Annotated[str | None, typer.Option(help="Train the evaluator of this role: segmenter.")] = None,
+    dataset: Data = "streets",
+    config: Annotated[Path | None, typer.Option(help="Settings as a TOML file.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="One setting, KEY=VALUE: train.lr=1e-4.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
+    out: Out = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    limit: Annotated[int | None, typer.Option(help="Use only the first pairs of the training split.")] = None,
+    init: Annotated[Path | None, typer.Option(help="Start from the weights of this checkpoint.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Train a model or an evaluator; resumable, with a log, previews and averaged weights."""
+    from gcbench.bench.train import run_training
+    from gcbench.core.settings import read_settings
+
+    settings = read_settings(config, set_ or ())
+    if steps is not None:
+        settings["train.steps"] = steps
+    run_training(
+        model=model,
+        evaluator=evaluator,
+        dataset=dataset,
+        settings=settings,
+        out=out,
+        resume=resume,
+        limit=limit,
+        init=init,
+        device=settle(device),
+    )
+
+
+@app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="A run directory, or its record.json.")],
+    run_b: Annotated[Path, typer.Argument(help="Another.")],
+    guidance: Annotated[
+        str | None, typer.Option(help="One scale, or `best`: each run's own; by default every scale of both.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON, and nothing else.")] = False,
+) -> None:
+    """The difference of two runs, number by number, with interval and p-value; runs of one protocol only."""
+    from gcbench.bench.compare import compare as run
+    from gcbench.bench.compare import print_comparison
+
+    found = run(run_a, run_b, guidance=guidance)
+    if json:
+        typer.echo(found.model_dump_json(indent=1))
+    else:
+        print_comparison(found)
+
+
+@app.command()
+def regress(
+    suite: Annotated[str | None, typer.Option(help="One of the bundled baselines; all by default.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="Your own: runs of `sweep --keep-samples`, or a folder.")] = None,
+    rescore: Annotated[
+        Path | None, typer.Option(help="As --runs, but only score the stored samples; generate nothing.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Where the record's model is now: file.py:Class.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Where the record's dataset is now.")] = None,
+    checkpoint: Checkpoint = None,
+    evaluator: Judges = None,
+    set_: Choices = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
+    summary: Annotated[
+        Path | None, typer.Option(envvar="GITHUB_STEP_SUMMARY", help="Append a Markdown summary here.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Measure recorded runs again; exit code 1 if a number no longer holds.
+
+    Stored samples must score the same to 1e-6, samples made anew within one standard error.
+    """
+    from gcbench.bench.regress import regress as run
+    from gcbench.bench.regress_report import print_report
+    from gcbench.core.settings import read_settings
+
+    report = run(
+        suite,
+        runs=runs,
+        rescore=rescore,
+        model=model,
+        dataset=dataset,
+        checkpoint=checkpoint,
+        evaluators=evaluator or (),
+        settings=read_settings(None, set_ or ()),
+        junit=junit,
+        summary=summary,
+        device=settle(device),
+    )
+    print_report(report)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def table1(
+    dataset: Annotated[str, typer.Option(help="Whose measured rows; if it has none, all.")] = "cityscapes",
+    format: Annotated[str, typer.Option(help="rich, md, latex, csv or json.")] = "rich",
+    measured: Annotated[Path | None, typer.Option(help="A folder of records, instead of the bundled ones.")] = None,
+) -> None:
+    """The paper's Table 1 as published, and below it what was measured with gcbench."""
+    from gcbench.bench.table1 import render
+
+    typer.echo(render(format, dataset, measured))
+
+
+@app.command()
+def figure(
+    number: Annotated[int, typer.Argument(help="6: realism against obedience, recall of rare classes, class shares.")],
+    dataset: Data = "streets",
+    runs: Annotated[
+        Path | None, typer.Option(help="A folder with a run directory a model, instead of the bundled records.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the files; ./runs/figure-N-<dataset> by default.")] = None,
+) -> None:
+    """A figure of the paper, made from records: PNG, SVG and CSV."""
+    from gcbench.bench.figures import draw_figure
+
+    draw_figure(number, dataset, runs=runs, out=out)
+
+
+@suite_app.command("list")
+def suite_list() -> None:
+    """The suites that come with gcbench: their rows and their budget."""
+    from gcbench.bench.suites.run import list_suites
+
+    list_suites()
+
+
+@suite_app.command("run")
+def suite_run(
+    name: Annotated[str, typer.Argument(help="A name of `gcbench suite list`, or a file that ends in .toml.")],
+    dataset: Data = "streets",
+    out: Out = None,
+    pictures: Annotated[int | None, typer.Option(help="Pictures that each training sees; the suite's own.")] = None,
+    n: Annotated[int | None, typer.Option("-n", help="Pictures that each row is measured on; the suite's own.")] = None,
+    only: Annotated[str | None, typer.Option(help="These rows, by name or model, with commas.")] = None,
+    evaluator: Judges = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Throw away what --out holds of these rows.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Train and measure every row of a suite under one budget. Stopped, the same command goes on."""
+    from gcbench.bench.suites.run import run_suite
+
+    run_suite(
+        name,
+        dataset,
+        out=out,
+        pictures=pictures,
+        n=n,
+        only=only,
+        evaluators=evaluator or (),
+        fresh=fresh,
+        device=settle(device),
+    )
+
+
+@app.command("list")
+def list_(what: Annotated[str, typer.Argument(help="models, metrics, datasets or evaluators.")]) -> None:
+    """What can be named: ours and what installed plug-ins registered."""
+    from gcbench.bench.listing import show as show_list
+
+    show_list(what)
+
+
+@app.command()
+def bench(
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Also time the default sweep, in minutes.")] = False,
+    judges: Annotated[bool, typer.Option("--judges", help="Also time the evaluators and distances.")] = False,
+) -> None:
+    """Time the parts whose speed is promised, each beside the way it is compared with, in one run."""
+    from gcbench.bench.timing import run
+
+    run(json, sweep, judges)
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """The datasets, and which of them are here."""
+    from gcbench.bench.data_commands import list_datasets
+
+    list_datasets()
+
+
+@data_app.command("check")
+def data_check(
+    dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
+    sample: Annotated[int, typer.Option(min=1, help="Pairs to read of each split.")] = 50,
+) -> None:
+    """Count a dataset's pairs and read some; exit code 2 if anything is missing or unreadable."""
+    from gcbench.bench.data_commands import check
+
+    if not check(dataset, sample):
+        raise UserError(f"{dataset} is not whole; see above")
+
+
+@data_app.command("prepare")
+def data_prepare(
+    dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
+    out: Annotated[Path, typer.Option(help="Where the copy goes.")],
+    size: Annotated[str, typer.Option(help="HxW of the copy.")],
+    limit: Annotated[int | None, typer.Option(help="Pairs a split.")] = None,
+) -> None:
+    """A resized copy as a plain folder, which `--dataset PATH` reads faster than the original."""
+    from gcbench.bench.data_commands import write_copy
+
+    write_copy(dataset, out, "folder", size, limit)
+
+
+@data_app.command("export")
+def data_export(
+    dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
+    out: Annotated[Path, typer.Option(help="Where the tree goes.")],
+    as_: Annotated[str, typer.Option("--as", help="cityscapes or folder.")] = "folder",
+    size: Size = None,
+    limit: Annotated[int | None, typer.Option(help="Pairs a split.")] = None,
+) -> None:
+    """Write a dataset as a Cityscapes tree or as a plain folder with a dataset.toml."""
+    from gcbench.bench.data_commands import write_copy
+
+    write_copy(dataset, out, as_, size, limit)
+
+
+@data_app.command("nearest")
+def data_nearest(
+    dataset: Annotated[str, typer.Argument(help="The dataset that a model was trained on.")],
+    images: Annotated[Path, typer.Option(help="A folder of the model's pictures.")],
+    out: Annotated[Path | None, typer.Option(help="Write the distances here, as JSON.")] = None,
+) -> None:
+    """Whether pictures are copies: their distance to the nearest training and the nearest held-out picture."""
+    from gcbench.bench.nearest import report
+
+    report(dataset, images, out)
+
+
+@weights_app.command("list")
+def weights_list() -> None:
+    """The files that can be had, their licences, and which of them are here."""
+    from gcbench.bench.weights_commands import list_weights
+
+    list_weights()
+
+
+@weights_app.command("fetch")
+def weights_fetch(
+    name: Annotated[str, typer.Argument(help="A name of `gcbench weights list`.")],
+    from_: Annotated[
+        Path | None, typer.Option("--from", help="Take this copy of the file, instead of a download.")
+    ] = None,
+) -> None:
+    """Download a file, verify it and put it into its place; a cut download goes on where it stopped."""
+    from gcbench.bench.weights_commands import fetch
+
+    fetch(name, from_)
+
+
+@weights_app.command("check")
+def weights_check(
+    names: Annotated[list[str] | None, typer.Argument(help="Names; by default, all that are here.")] = None,
+) -> None:
+    """Verify files and load them, without running what they hold; exit code 2 if one is broken."""
+    from gcbench.bench.weights_commands import check
+
+    if not check(names or ()):
+        raise UserError("not all of these weights can be used; see above, and `gcbench weights fetch NAME`")
+
+
+def fail(message: object) -> NoReturn:
+    sys.stdout.flush()
+    typer.echo(f"gcbench: {message}", err=True)
+    raise SystemExit(2)
+
+
+def main() -> None:
+    """Entry point of `gcbench`: a user's mistake gets one sentence and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        fail(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise SystemExit(1) from None

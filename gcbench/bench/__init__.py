@@ -1,1 +1,0 @@
-"""The engine: one-pass evaluation, sweeps, tables, figures."""

@@ -1,0 +1,1 @@
+"""What `gcbench` calls: one file a command."""

@@ -1,0 +1,1 @@
+"""Records in; tables, curves, figures and comparisons out."""

@@ -1,0 +1,1 @@
+"""What a text says: classes named, attributes affirmed, captions."""
