@@ -4,9 +4,9 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["compare", "evaluate", "regress", "sweep"]
+__all__ = ["evaluate", "regress", "sweep"]
 
-_API = {name: f"gcbench.bench.{name}" for name in __all__}
+_API = {name: f"gcbench.commands.{name}" for name in __all__}
 
 
 def __getattr__(name: str) -> Any:

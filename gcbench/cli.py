@@ -51,7 +51,7 @@ def show(record: Any, json: bool) -> None:
     if json:
         typer.echo(record.model_dump_json(indent=1))
     else:
-        from gcbench.bench.tables import print_record
+        from gcbench.reports.record_table import print_record
 
         print_record(record)
 
@@ -86,7 +86,7 @@ def sweep(
 
     Without options: the bundled model on the bundled dataset, in minutes. Stopped, the same command goes on.
     """
-    from gcbench.bench.sweep import sweep as run
+    from gcbench.commands.sweep import sweep as run
     from gcbench.core.settings import read_settings
 
     record = run(
@@ -137,7 +137,7 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure finished pictures, from whatever model, against a split of a dataset."""
-    from gcbench.bench.evaluate import evaluate as run
+    from gcbench.commands.evaluate import evaluate as run
 
     record = run(
         images,
@@ -175,7 +175,7 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Draw pictures and layouts from texts."""
-    from gcbench.bench.sample import sample as run
+    from gcbench.commands.sample import sample as run
     from gcbench.core.settings import read_settings
 
     run(
@@ -210,7 +210,7 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Train a model or an evaluator; resumable, with a log, previews and averaged weights."""
-    from gcbench.bench.train import run_training
+    from gcbench.commands.train import run_training
     from gcbench.core.settings import read_settings
 
     settings = read_settings(config, set_ or ())
@@ -239,8 +239,8 @@ def compare(
     json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON, and nothing else.")] = False,
 ) -> None:
     """The difference of two runs, number by number, with interval and p-value; runs of one protocol only."""
-    from gcbench.bench.compare import compare as run
-    from gcbench.bench.compare import print_comparison
+    from gcbench.reports.comparison import compare as run
+    from gcbench.reports.comparison import print_comparison
 
     found = run(run_a, run_b, guidance=guidance)
     if json:
@@ -271,8 +271,8 @@ def regress(
 
     Stored samples must score the same to 1e-6, samples made anew within one standard error.
     """
-    from gcbench.bench.regress import regress as run
-    from gcbench.bench.regress_report import print_report
+    from gcbench.commands.regress import regress as run
+    from gcbench.reports.regression_report import print_report
     from gcbench.core.settings import read_settings
 
     report = run(
@@ -300,7 +300,7 @@ def table1(
     measured: Annotated[Path | None, typer.Option(help="A folder of records, instead of the bundled ones.")] = None,
 ) -> None:
     """The paper's Table 1 as published, and below it what was measured with gcbench."""
-    from gcbench.bench.table1 import render
+    from gcbench.reports.table1 import render
 
     typer.echo(render(format, dataset, measured))
 
@@ -315,7 +315,7 @@ def figure(
     out: Annotated[Path | None, typer.Option(help="Folder of the files; ./runs/figure-N-<dataset> by default.")] = None,
 ) -> None:
     """A figure of the paper, made from records: PNG, SVG and CSV."""
-    from gcbench.bench.figures import draw_figure
+    from gcbench.reports.figure6 import draw_figure
 
     draw_figure(number, dataset, runs=runs, out=out)
 
@@ -323,7 +323,7 @@ def figure(
 @suite_app.command("list")
 def suite_list() -> None:
     """The suites that come with gcbench: their rows and their budget."""
-    from gcbench.bench.suites.run import list_suites
+    from gcbench.commands.suite import list_suites
 
     list_suites()
 
@@ -341,7 +341,7 @@ def suite_run(
     device: Device = "auto",
 ) -> None:
     """Train and measure every row of a suite under one budget. Stopped, the same command goes on."""
-    from gcbench.bench.suites.run import run_suite
+    from gcbench.commands.suite import run_suite
 
     run_suite(
         name,
@@ -359,7 +359,7 @@ def suite_run(
 @app.command("list")
 def list_(what: Annotated[str, typer.Argument(help="models, metrics, datasets or evaluators.")]) -> None:
     """What can be named: ours and what installed plug-ins registered."""
-    from gcbench.bench.listing import show as show_list
+    from gcbench.commands.list import show as show_list
 
     show_list(what)
 
@@ -371,7 +371,7 @@ def bench(
     judges: Annotated[bool, typer.Option("--judges", help="Also time the evaluators and distances.")] = False,
 ) -> None:
     """Time the parts whose speed is promised, each beside the way it is compared with, in one run."""
-    from gcbench.bench.timing import run
+    from gcbench.commands.speed import run
 
     run(json, sweep, judges)
 
@@ -379,7 +379,7 @@ def bench(
 @data_app.command("list")
 def data_list() -> None:
     """The datasets, and which of them are here."""
-    from gcbench.bench.data_commands import list_datasets
+    from gcbench.commands.data import list_datasets
 
     list_datasets()
 
@@ -390,7 +390,7 @@ def data_check(
     sample: Annotated[int, typer.Option(min=1, help="Pairs to read of each split.")] = 50,
 ) -> None:
     """Count a dataset's pairs and read some; exit code 2 if anything is missing or unreadable."""
-    from gcbench.bench.data_commands import check
+    from gcbench.commands.data import check
 
     if not check(dataset, sample):
         raise UserError(f"{dataset} is not whole; see above")
@@ -404,7 +404,7 @@ def data_prepare(
     limit: Annotated[int | None, typer.Option(help="Pairs a split.")] = None,
 ) -> None:
     """A resized copy as a plain folder, which `--dataset PATH` reads faster than the original."""
-    from gcbench.bench.data_commands import write_copy
+    from gcbench.commands.data import write_copy
 
     write_copy(dataset, out, "folder", size, limit)
 
@@ -418,7 +418,7 @@ def data_export(
     limit: Annotated[int | None, typer.Option(help="Pairs a split.")] = None,
 ) -> None:
     """Write a dataset as a Cityscapes tree or as a plain folder with a dataset.toml."""
-    from gcbench.bench.data_commands import write_copy
+    from gcbench.commands.data import write_copy
 
     write_copy(dataset, out, as_, size, limit)
 
@@ -430,7 +430,7 @@ def data_nearest(
     out: Annotated[Path | None, typer.Option(help="Write the distances here, as JSON.")] = None,
 ) -> None:
     """Whether pictures are copies: their distance to the nearest training and the nearest held-out picture."""
-    from gcbench.bench.nearest import report
+    from gcbench.commands.data_nearest import report
 
     report(dataset, images, out)
 
@@ -438,7 +438,7 @@ def data_nearest(
 @weights_app.command("list")
 def weights_list() -> None:
     """The files that can be had, their licences, and which of them are here."""
-    from gcbench.bench.weights_commands import list_weights
+    from gcbench.commands.weights import list_weights
 
     list_weights()
 
@@ -451,7 +451,7 @@ def weights_fetch(
     ] = None,
 ) -> None:
     """Download a file, verify it and put it into its place; a cut download goes on where it stopped."""
-    from gcbench.bench.weights_commands import fetch
+    from gcbench.commands.weights import fetch
 
     fetch(name, from_)
 
@@ -461,7 +461,7 @@ def weights_check(
     names: Annotated[list[str] | None, typer.Argument(help="Names; by default, all that are here.")] = None,
 ) -> None:
     """Verify files and load them, without running what they hold; exit code 2 if one is broken."""
-    from gcbench.bench.weights_commands import check
+    from gcbench.commands.weights import check
 
     if not check(names or ()):
         raise UserError("not all of these weights can be used; see above, and `gcbench weights fetch NAME`")

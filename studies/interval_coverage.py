@@ -1,6 +1,6 @@
 """How often the 95 % intervals hold what they promise: the expectation of the metric at this n, the reference fixed.
 
-    python -m gcbench.bench.coverage [--draws 300] [--n 500] [--metrics fid,miou]
+    python -m studies.interval_coverage [--draws 300] [--n 500] [--metrics fid,miou]
 
 From a population that is known whole, n samples are drawn again and again; each draw is scored by the metric itself, as
 in a run. The mean of the values over all draws is the expectation at n; the share of intervals that hold it should be
@@ -19,13 +19,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from gcbench.bench.console import Bar
-from gcbench.bench.judging import open_judges
+from gcbench.runs.progress import Bar
+from gcbench.evaluation.scoring import open_judges
 from gcbench.core.contracts import Metric, Task
 from gcbench.core.registry import registry
 from gcbench.core.samples import Features, Samples, Texts
 from gcbench.core.score import Score
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 
 SCENES = 1500
 DIM = 2048
@@ -207,7 +207,7 @@ def held(intervals: np.ndarray, expectation: float) -> float:
 
 
 def main(arguments: list[str] | None = None) -> list[Coverage]:
-    parser = argparse.ArgumentParser(prog="python -m gcbench.bench.coverage", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m studies.interval_coverage", description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=300)
     parser.add_argument("--n", type=int, default=500)
     parser.add_argument("--metrics", default=",".join(POPULATIONS))

@@ -18,9 +18,9 @@ from PIL import Image
 
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, Evaluator
-from gcbench.core.recipe import TrainConfig
+from gcbench.training.recipe import TrainConfig
 from gcbench.core.samples import Features, Samples
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluators.segmenter_training import SegmenterRecipe
 from gcbench.evaluators.trained_segmenter import SegmenterConfig
 from gcbench.gcdp.config import GCDPConfig
@@ -41,7 +41,7 @@ import numpy as np
 import torch
 
 from gcbench.core.contracts import Model
-from gcbench.core.naming import named_classes
+from gcbench.text.class_mentions import named_classes
 from gcbench.core.samples import Samples
 
 
@@ -168,7 +168,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 @pytest.fixture
 def without_curve(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the drawing out where a test is not about it: it is most of a tiny run's time."""
-    monkeypatch.setattr("gcbench.bench.rundir.draw", lambda record, folder: None)
+    monkeypatch.setattr("gcbench.runs.run_directory.draw", lambda record, folder: None)
 
 
 def write_toyland(root: Path, counts: dict[str, int] = COUNTS) -> Path:
@@ -308,7 +308,7 @@ class Oracle(Evaluator):
 @pytest.fixture
 def oracle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every command be judged by the oracle."""
-    from gcbench.bench.judging import Judges
+    from gcbench.evaluation.scoring import Judges
 
     def open_judges(
         dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], device: str, derives: bool = False

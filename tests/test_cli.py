@@ -9,10 +9,10 @@ import pytest
 from conftest import CLASSES, SIZE, Cli, content, write_toyland
 from PIL import Image
 
-from gcbench.bench.data_commands import check
+from gcbench.commands.data import check
 from gcbench.core.record import Record
-from gcbench.data.find import open_dataset
-from gcbench.data.urban import CLASSES as URBAN
+from gcbench.data.open_dataset import open_dataset
+from gcbench.data.cityscapes_classes import CLASSES as URBAN
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:

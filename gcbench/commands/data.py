@@ -7,13 +7,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from gcbench.bench.console import Bar, say
-from gcbench.bench.listing import show
-from gcbench.bench.opening import parse_size
+from gcbench.runs.progress import Bar, say
+from gcbench.commands.list import show
+from gcbench.evaluation.arguments import parse_size
 from gcbench.core.errors import UserError
 from gcbench.data.describe import describe
 from gcbench.data.export import export
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 
 
 def list_datasets() -> None:

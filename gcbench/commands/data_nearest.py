@@ -9,12 +9,12 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from gcbench.bench.console import Bar
+from gcbench.runs.progress import Bar
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.files import write_text
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 from gcbench.data.finished import read_pairs
-from gcbench.data.images import resize_picture
+from gcbench.data.image_files import resize_picture
 
 SHRINK = 4
 """Pictures are compared after a box filter of this width: what is alike to a person, not noise, is to count."""

@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gcbench.bench.cautions import cautions
-from gcbench.bench.console import Bar, say
-from gcbench.bench.judging import BATCH, Scoring, measure_real, open_judges
-from gcbench.bench.opening import check_device, evaluation_split, metric_names, parse_size
-from gcbench.bench.provenance import provenance
-from gcbench.bench.rundir import RunDirectory
-from gcbench.bench.self_check import self_check
-from gcbench.bench.stages import Stages
+from gcbench.evaluation.input_warnings import cautions
+from gcbench.runs.progress import Bar, say
+from gcbench.evaluation.scoring import BATCH, Scoring, measure_real, open_judges
+from gcbench.evaluation.arguments import check_device, evaluation_split, metric_names, parse_size
+from gcbench.runs.provenance import provenance
+from gcbench.runs.run_directory import RunDirectory
+from gcbench.evaluation.self_check import self_check
+from gcbench.runs.stopwatch import Stages
 from gcbench.core.contracts import Dataset, Metric, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Record
 from gcbench.core.samples import Samples
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 from gcbench.data.finished import FinishedPictures, read_pairs
 from gcbench.data.layouts import LabelIds, has_label_ids
 from gcbench.data.unreadable import Unreadable, refuse

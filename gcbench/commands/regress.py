@@ -11,22 +11,22 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gcbench.bench.checks import Check, Gated, Report, near_scores, same_scores
-from gcbench.bench.console import Bar, say
-from gcbench.bench.evaluate import read_samples
-from gcbench.bench.judging import Scoring, measure_real, open_judges
-from gcbench.bench.opening import check_device, evaluation_split
-from gcbench.bench.points import Prompts, choose_prompts, measure_point, sample_ids
-from gcbench.bench.provenance import provenance
-from gcbench.bench.regress_report import append_summary, write_junit
-from gcbench.bench.rundir import RECORD, REGRESSION
-from gcbench.bench.sweep import kept_folder, prepare, protocol_of
+from gcbench.evaluation.regression_checks import Check, Gated, Report, near_scores, same_scores
+from gcbench.runs.progress import Bar, say
+from gcbench.commands.evaluate import read_samples
+from gcbench.evaluation.scoring import Scoring, measure_real, open_judges
+from gcbench.evaluation.arguments import check_device, evaluation_split
+from gcbench.evaluation.generation import Prompts, choose_prompts, measure_point, sample_ids
+from gcbench.runs.provenance import provenance
+from gcbench.reports.regression_report import append_summary, write_junit
+from gcbench.runs.run_directory import RECORD, REGRESSION
+from gcbench.commands.sweep import kept_folder, prepare, protocol_of
 from gcbench.core.contracts import Dataset, Model, ModelOptions
 from gcbench.core.errors import UserError
 from gcbench.core.record import Point, Record
 from gcbench.core.samples import Samples
 from gcbench.core.score import Score
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 from gcbench.data.finished import read_pairs
 
 BATCH_SIZE = 16

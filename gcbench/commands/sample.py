@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gcbench.bench.console import Bar, say
-from gcbench.bench.folders import write_samples
-from gcbench.bench.opening import (
+from gcbench.runs.progress import Bar, say
+from gcbench.runs.sample_folder import write_samples
+from gcbench.evaluation.arguments import (
     check_device,
     check_precision,
     evaluation_split,
@@ -14,12 +14,12 @@ from gcbench.bench.opening import (
     open_model,
     parse_size,
 )
-from gcbench.bench.points import check_prompts, check_samples, choose_prompts, sample_ids
+from gcbench.evaluation.generation import check_prompts, check_samples, choose_prompts, sample_ids
 from gcbench.core.contracts import ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
 from gcbench.core.samples import Samples
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 
 
 def sample(

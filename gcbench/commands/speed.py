@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from gcbench.bench.provenance import machine
+from gcbench.runs.provenance import machine
 from gcbench.core.errors import UserError
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 from gcbench.diffusion.guidance import guide
 from gcbench.diffusion.joint import JointProcess, ProcessConfig
 from gcbench.diffusion.noise import SeededNoise
@@ -168,7 +168,7 @@ def run(as_json: bool = False, with_sweep: bool = False, judges: bool = False) -
     """Time everything and print a table, or JSON."""
     rows = [*sampling_maths(), drawing("streets"), drawing("faces"), frechet(), help_page()]
     if judges:
-        from gcbench.bench.distance_timing import distances
+        from gcbench.commands.speed_distances import distances
 
         rows += [inception_features(), *distances()]
     rows += default_sweep() if with_sweep else []

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gcbench.bench.timing import Timed
+from gcbench.commands.speed import Timed
 from gcbench.core.contracts import Metric, Task
 from gcbench.core.errors import UserError
 from gcbench.core.samples import Features, Samples
@@ -149,7 +149,7 @@ def peak_memory() -> float:
 
 
 def memory(n: int = 50_000) -> Timed:
-    code = f"from gcbench.bench import distance_timing as t; t.large_fid({n}); print(t.peak_memory())"
+    code = f"from gcbench.commands import speed_distances as t; t.large_fid({n}); print(t.peak_memory())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"measuring the memory of FID failed: {done.stderr[-300:]}")

@@ -11,18 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from gcbench.bench.console import Bar, Part, say
-from gcbench.bench.opening import check_device, check_n, pictures_seen
-from gcbench.bench.suites.plan import BUDGET, Row, Suite, bundled, find
-from gcbench.bench.sweep import GENERATING, sweep
-from gcbench.bench.train import CONFIG, TRAINING, recipe_of, run_training
+from gcbench.runs.progress import Bar, Part, say
+from gcbench.evaluation.arguments import check_device, check_n, pictures_seen
+from gcbench.runs.suite_plan import BUDGET, Row, Suite, bundled, find
+from gcbench.commands.sweep import GENERATING, sweep
+from gcbench.commands.train import CONFIG, TRAINING, recipe_of, run_training
 from gcbench.core.checkpoint import read_card
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
 from gcbench.core.record import Provenance
 from gcbench.core.settings import read_settings
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 
 LEDGER = "suite.json"
 TRAIN = "train-"
@@ -324,10 +324,10 @@ def _show(suite: Suite, dataset: str, opened: Dataset, out: Path) -> None:
     if suite.show is None or not any((out / row.name / "record.json").is_file() for row in suite.row):
         return
     if suite.show == "table1":
-        from gcbench.bench.table1 import render
+        from gcbench.reports.table1 import render
 
         print(render("rich", opened.name, out), end="")
     else:
-        from gcbench.bench.figures import draw_figure
+        from gcbench.reports.figure6 import draw_figure
 
         draw_figure(6, dataset, runs=out, out=out)

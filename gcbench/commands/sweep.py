@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gcbench.bench import pareto
-from gcbench.bench.console import Bar, Bars, say
-from gcbench.bench.folders import write_samples
-from gcbench.bench.judging import BATCH, Judges, Scoring, measure_real, open_judges, real_samples
-from gcbench.bench.opening import (
+from gcbench.reports import pareto
+from gcbench.runs.progress import Bar, Bars, say
+from gcbench.runs.sample_folder import write_samples
+from gcbench.evaluation.scoring import BATCH, Judges, Scoring, measure_real, open_judges, real_samples
+from gcbench.evaluation.arguments import (
     check_device,
     check_n,
     check_precision,
@@ -24,16 +24,16 @@ from gcbench.bench.opening import (
     parse_size,
     training_of,
 )
-from gcbench.bench.points import Prompts, choose_prompts, measure_point, sample_ids
-from gcbench.bench.provenance import provenance
-from gcbench.bench.rundir import KEPT, SAMPLES, Rows, RunDirectory
-from gcbench.bench.train import CONFIG, run_training
+from gcbench.evaluation.generation import Prompts, choose_prompts, measure_point, sample_ids
+from gcbench.runs.provenance import provenance
+from gcbench.runs.run_directory import KEPT, SAMPLES, Rows, RunDirectory
+from gcbench.commands.train import CONFIG, run_training
 from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Point, Record
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 from gcbench.statistics.intervals import paired_difference
 
 GAIN = 0.005

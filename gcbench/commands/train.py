@@ -8,15 +8,15 @@ from typing import Any
 
 from accelerate import PartialState
 
-from gcbench.bench.console import Bar, Bars, say
-from gcbench.bench.opening import check_device, pictures_seen
-from gcbench.bench.provenance import provenance
+from gcbench.runs.progress import Bar, Bars, say
+from gcbench.evaluation.arguments import check_device, pictures_seen
+from gcbench.runs.provenance import provenance
 from gcbench.core.checkpoint import load, read_card, start_from
 from gcbench.core.errors import UserError
-from gcbench.core.recipe import Recipe, TrainConfig
+from gcbench.training.recipe import Recipe, TrainConfig
 from gcbench.core.registry import registry
-from gcbench.data.find import open_dataset
-from gcbench.data.limited import Limited
+from gcbench.data.open_dataset import open_dataset
+from gcbench.data.subset import Limited
 from gcbench.training.pairs import Pairs
 from gcbench.training.trainer import planned, train
 

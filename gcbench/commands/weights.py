@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from math import ceil
 from pathlib import Path
 
-from gcbench.bench.console import Bar, say
+from gcbench.runs.progress import Bar, say
 from gcbench.weights import fetch as fetching
 from gcbench.weights.manifest import MANIFEST, find_entry, place, read_manifest
 from gcbench.weights.official import fault_of

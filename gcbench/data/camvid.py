@@ -26,8 +26,8 @@ import numpy as np
 
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
-from gcbench.data import images
-from gcbench.data.captions import build_caption, present
+from gcbench.data import image_files
+from gcbench.text.captions import build_caption, present
 from gcbench.data.pairs import Pair, PairFiles, check_split, generator
 from gcbench.data.root import data_root
 
@@ -73,7 +73,7 @@ class CamVid(PairFiles):
     void = 11
     size = (96, 128)
     splits = ("train", "val")
-    resize = f"{images.RESIZE}, crops of {CROP}"
+    resize = f"{image_files.RESIZE}, crops of {CROP}"
     aliases = {  # noqa: RUF012
         "sky": ("sky", "skies"),
         "building": ("building", "buildings", "house", "houses"),
@@ -131,14 +131,14 @@ class CamVid(PairFiles):
         return cls(data_root(cls.name, "{train,val,test}.txt and the folders that they list"))
 
     def read_layout(self, path: Path) -> np.ndarray:
-        return images.check_layout(images.read_layout(path), path, len(self.classes), self.void)
+        return image_files.check_layout(image_files.read_layout(path), path, len(self.classes), self.void)
 
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
         check_split(self, split)
         files = self.found[split][index]
         picture, layout = self.read(files)
         box = _crop(files.id, layout.shape)
-        return images.resize_picture(picture, size, box), images.resize_layout(layout, size, box)
+        return image_files.resize_picture(picture, size, box), image_files.resize_layout(layout, size, box)
 
     def captions(self, split: str, index: int) -> Sequence[str]:
         check_split(self, split)

@@ -21,7 +21,7 @@ import numpy as np
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
-from gcbench.data import images
+from gcbench.data import image_files
 from gcbench.data.celeba_attributes import ATTRIBUTE_WORDS, ATTRIBUTES
 from gcbench.data.celeba_masks import find_parts, hash_parts, merge_parts
 from gcbench.data.celeba_parts import ALIASES, CLASSES, MIRROR, PALETTE
@@ -82,13 +82,13 @@ class CelebA(PairFiles):
     def read_layout(self, path: Path) -> np.ndarray:
         if path.name in self._parts:
             return merge_parts(self._parts[path.name])
-        return images.check_layout(images.read_layout(path), path, len(self.classes), self.void)
+        return image_files.check_layout(image_files.read_layout(path), path, len(self.classes), self.void)
 
     def read(self, files: Pair) -> tuple[np.ndarray, np.ndarray]:
         """A pair at its own sizes: uint8 [H,W,3] and uint8 [h,w] of the same proportions."""
-        picture, layout = images.read_picture(files.picture), self.read_layout(files.layout)
+        picture, layout = image_files.read_picture(files.picture), self.read_layout(files.layout)
         if picture.shape[0] * layout.shape[1] != picture.shape[1] * layout.shape[0]:
-            images.check_sizes(picture, layout, files.picture, files.layout)
+            image_files.check_sizes(picture, layout, files.picture, files.layout)
         return picture, layout
 
     def captions(self, split: str, index: int) -> Sequence[str]:

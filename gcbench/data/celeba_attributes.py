@@ -1,7 +1,7 @@
 """CelebA's 40 attributes, in the order of its `list_attr_celeba.txt`, and the words by which a caption affirms each.
 
 Source of the names: Liu et al. 2015, "Deep Learning Face Attributes in the Wild". The words are those of
-MM-CelebA-HQ's captions and their everyday variants. How a text is read with them: `gcbench.core.affirming`.
+MM-CelebA-HQ's captions and their everyday variants. How a text is read with them: `gcbench.text.attribute_mentions`.
 """
 
 from collections.abc import Mapping

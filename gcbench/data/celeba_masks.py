@@ -15,7 +15,7 @@ import numpy as np
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
-from gcbench.data import images
+from gcbench.data import image_files
 from gcbench.data.celeba_parts import CLASSES
 
 PARTS = CLASSES[1:]
@@ -55,7 +55,7 @@ def merge_parts(files: Sequence[str]) -> np.ndarray:
     """
     layout: np.ndarray | None = None
     for path in map(Path, files):
-        mask = images.read_picture(path)[:, :, 0]  # [H,W]; the files are grey or RGB
+        mask = image_files.read_picture(path)[:, :, 0]  # [H,W]; the files are grey or RGB
         if layout is None:
             layout = np.zeros(mask.shape, np.uint8)
         if mask.shape != layout.shape:

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from gcbench.core.errors import UserError
-from gcbench.data import images, urban
-from gcbench.data.captions import build_caption, present
+from gcbench.data import cityscapes_classes, image_files
+from gcbench.text.captions import build_caption, present
 from gcbench.data.layouts import urban_ids
 from gcbench.data.pairs import Pair, PairFiles, check_split, generator
 from gcbench.data.prompts import Line, read_prompts
@@ -32,11 +32,11 @@ class Cityscapes(PairFiles):
     """Street scenes of German cities in 19 classes + void. Pictures are taken as independent: each is its own group."""
 
     name = "cityscapes"
-    classes = urban.CLASSES
-    palette = urban.PALETTE
-    void = urban.VOID
+    classes = cityscapes_classes.CLASSES
+    palette = cityscapes_classes.PALETTE
+    void = cityscapes_classes.VOID
     size = (128, 256)
-    aliases = urban.ALIASES
+    aliases = cityscapes_classes.ALIASES
 
     def __init__(self, root: Path):
         self.root = Path(root)
@@ -66,7 +66,7 @@ class Cityscapes(PairFiles):
         return cls(data_root(cls.name, "leftImg8bit and gtFine"))
 
     def read_layout(self, path: Path) -> np.ndarray:
-        return urban_ids(images.read_layout(path), path)
+        return urban_ids(image_files.read_layout(path), path)
 
     @cached_property
     def captions_file(self) -> Path | None:

@@ -12,7 +12,7 @@ from PIL import Image
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_atomic, write_text
-from gcbench.data import cityscapes, urban
+from gcbench.data import cityscapes, cityscapes_classes
 from gcbench.data.folder import CONFIG, PROMPTS
 from gcbench.data.prompts import Line, read_prompts, write_prompts
 
@@ -39,7 +39,7 @@ def export(
         UserError: the classes do not fit the form, or `out` holds something else.
     """
     out, size = Path(out), size or dataset.size
-    if form == "cityscapes" and tuple(dataset.classes) != urban.CLASSES:
+    if form == "cityscapes" and tuple(dataset.classes) != cityscapes_classes.CLASSES:
         raise UserError(
             f"{dataset.name} has other classes than Cityscapes and cannot be written as such a tree;"
             " use the form folder"
@@ -81,7 +81,7 @@ def _write_pair(dataset: Dataset, split: str, index: int, size: Size, picture: P
         return
     pixels, ids = dataset.pair(split, index, size)  # [H,W,3], [H,W]
     if form == "cityscapes":
-        ids = np.array(urban.LABEL_IDS, np.uint8)[ids]
+        ids = np.array(cityscapes_classes.LABEL_IDS, np.uint8)[ids]
     for path, array in ((picture, pixels), (layout, ids)):
         write_atomic(path, lambda temporary, array=array: Image.fromarray(array).save(temporary, "PNG"))  # type: ignore[misc]
 

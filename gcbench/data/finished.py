@@ -11,7 +11,7 @@ import numpy as np
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
-from gcbench.data import images
+from gcbench.data import image_files
 from gcbench.data.layouts import layout_ids
 from gcbench.data.prompts import Line, read_prompts
 from gcbench.data.sources import Source, inner_layouts, open_source
@@ -96,15 +96,15 @@ class FinishedPictures:
         if self.layouts is not None:
             name = self.layout_names[index]
             layout = layout_ids(self.layouts.image(name), self.layouts.place(name), dataset, label_ids)
-            images.check_sizes(picture, layout, self.pictures.place(self.ids[index]), self.layouts.place(name))
+            image_files.check_sizes(picture, layout, self.pictures.place(self.ids[index]), self.layouts.place(name))
         if size is None:
             return picture, layout
-        return images.resize_picture(picture, size), None if layout is None else images.resize_layout(layout, size)
+        return image_files.resize_picture(picture, size), None if layout is None else image_files.resize_layout(layout, size)
 
     def picture(self, index: int) -> np.ndarray:
         """The picture alone at its own size, uint8 [H,W,3]. Unreadable if its file is damaged."""
         name = self.ids[index]
-        return images.rgb(self.pictures.image(name), self.pictures.place(name))
+        return image_files.rgb(self.pictures.image(name), self.pictures.place(name))
 
 
 def read_pairs(pictures: Path, layouts: Path | None = None, prompts: Path | None = None) -> FinishedPictures:

@@ -19,8 +19,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gcbench.core.errors import UserError
-from gcbench.data import images
-from gcbench.data.captions import PLAIN, build_caption, plural, present
+from gcbench.data import image_files
+from gcbench.text.captions import PLAIN, build_caption, plural, present
 from gcbench.data.pairs import Pair, PairFiles, check_split, generator
 from gcbench.data.prompts import Line, read_prompts
 from gcbench.data.sources import by_stem
@@ -72,7 +72,7 @@ class Folder(PairFiles):
             self.size = (config.size[0], config.size[1])
         else:
             first = next((pairs[0] for pairs in self.found.values() if pairs), None)
-            height, width = images.read_picture(first.picture).shape[:2] if first else (1, 1)
+            height, width = image_files.read_picture(first.picture).shape[:2] if first else (1, 1)
             self.size = (height, width)
 
     @property
@@ -93,7 +93,7 @@ class Folder(PairFiles):
         return pairs, [str(path.relative_to(self.root)) for path in alone]
 
     def read_layout(self, path: Path) -> np.ndarray:
-        return images.check_layout(images.read_layout(path), path, len(self.classes), self.void)
+        return image_files.check_layout(image_files.read_layout(path), path, len(self.classes), self.void)
 
     def captions(self, split: str, index: int) -> Sequence[str]:
         check_split(self, split)

@@ -7,8 +7,8 @@ from PIL import Image
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.data import urban
-from gcbench.data.images import VOID_IN_FILE, check_layout, plain_ids
+from gcbench.data import cityscapes_classes
+from gcbench.data.image_files import VOID_IN_FILE, check_layout, plain_ids
 from gcbench.data.unreadable import some
 
 
@@ -22,7 +22,7 @@ class LabelIds(UserError):
 
 def has_label_ids(dataset: Dataset) -> bool:
     """Whether Cityscapes' labelIds can be mapped to the dataset's classes."""
-    return tuple(dataset.classes) == urban.CLASSES
+    return tuple(dataset.classes) == cityscapes_classes.CLASSES
 
 
 def layout_ids(image: Image.Image, place: Path, dataset: Dataset, label_ids: bool = False) -> np.ndarray:
@@ -38,7 +38,7 @@ def layout_ids(image: Image.Image, place: Path, dataset: Dataset, label_ids: boo
     if label_ids:
         return urban_ids(ids, place)
     if has_label_ids(dataset):
-        beyond = np.unique(ids[(ids > urban.VOID) & (ids < 34)]).tolist()
+        beyond = np.unique(ids[(ids > cityscapes_classes.VOID) & (ids < 34)]).tolist()
         if beyond:
             raise LabelIds(place, beyond)
     return check_layout(ids, place, len(dataset.classes), dataset.void)
@@ -46,9 +46,9 @@ def layout_ids(image: Image.Image, place: Path, dataset: Dataset, label_ids: boo
 
 def urban_ids(labels: np.ndarray, place: Path) -> np.ndarray:
     """Cityscapes' labelIds as train ids, uint8 [H,W]. UserError for what is no labelId."""
-    layout = urban.TRAIN_IDS[labels]
-    if layout.max() >= len(urban.CLASSES):
-        strange = np.unique(labels[layout >= len(urban.CLASSES)]).tolist()
+    layout = cityscapes_classes.TRAIN_IDS[labels]
+    if layout.max() >= len(cityscapes_classes.CLASSES):
+        strange = np.unique(labels[layout >= len(cityscapes_classes.CLASSES)]).tolist()
         raise UserError(
             f"the layout {place} holds {some(strange)}, which are no Cityscapes labelIds (0 to 33); replace the file"
         )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from gcbench.core.errors import UserError
-from gcbench.data.images import VOID_IN_FILE
+from gcbench.data.image_files import VOID_IN_FILE
 from gcbench.data.unreadable import BROKEN_ARCHIVE
 
 CHUNK = 1 << 20

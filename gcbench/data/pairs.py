@@ -12,7 +12,7 @@ import numpy as np
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash, text_hash
-from gcbench.data import images
+from gcbench.data import image_files
 
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
 
@@ -36,7 +36,7 @@ class PairFiles(Dataset):
     root: Path
     found: Mapping[str, Sequence[Pair]]
     missing: Mapping[str, Sequence[str]]
-    resize = images.RESIZE
+    resize = image_files.RESIZE
 
     @abstractmethod
     def read_layout(self, path: Path) -> np.ndarray:
@@ -61,12 +61,12 @@ class PairFiles(Dataset):
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
         check_split(self, split)
         picture, layout = self.read(self.found[split][index])
-        return images.resize_picture(picture, size), images.resize_layout(layout, size)
+        return image_files.resize_picture(picture, size), image_files.resize_layout(layout, size)
 
     def read(self, files: Pair) -> tuple[np.ndarray, np.ndarray]:
         """A pair at its own size: uint8 [H,W,3] and uint8 [H,W]."""
-        picture, layout = images.read_picture(files.picture), self.read_layout(files.layout)
-        images.check_sizes(picture, layout, files.picture, files.layout)
+        picture, layout = image_files.read_picture(files.picture), self.read_layout(files.layout)
+        image_files.check_sizes(picture, layout, files.picture, files.layout)
         return picture, layout
 
     @cached_property

@@ -15,7 +15,7 @@ from PIL import Image
 
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
-from gcbench.data import images
+from gcbench.data import image_files
 from gcbench.data.npz import Array, array_names, class_ids, open_archive
 from gcbench.data.pairs import PICTURE_ENDINGS
 from gcbench.data.unreadable import BROKEN_ARCHIVE, Kind, Unreadable, some
@@ -69,11 +69,11 @@ class _Files(Source):
 
     def look(self, name: str) -> Facts:
         content = self.content(name)
-        header = images.header(io.BytesIO(content), self.place(name), self.kind)
+        header = image_files.header(io.BytesIO(content), self.place(name), self.kind)
         return Facts(_hash(content), header.size, header.jpeg)
 
     def image(self, name: str) -> Image.Image:
-        return images.decode(io.BytesIO(self.content(name)), self.place(name), self.kind)
+        return image_files.decode(io.BytesIO(self.content(name)), self.place(name), self.kind)
 
 
 class FolderSource(_Files):

@@ -15,7 +15,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
 from gcbench.core.record import ModelInfo, Training
 from gcbench.core.registry import registry
-from gcbench.core.trained import TrainedModel
+from gcbench.training.trained_model import TrainedModel
 
 DEFAULT_METRICS = ("semantic-recall", "miou", "fsd", "fd")
 DEFAULT_GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0)

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gcbench.bench.console import say
+from gcbench.runs.progress import say
 from gcbench.core.contracts import Dataset, Evaluator, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash, write_atomic

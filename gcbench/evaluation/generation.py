@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from gcbench.bench.judging import BATCH, Scoring
+from gcbench.evaluation.scoring import BATCH, Scoring
 from gcbench.core.contracts import Dataset, Model, Size
 from gcbench.core.errors import UserError
 from gcbench.core.record import Point

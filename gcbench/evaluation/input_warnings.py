@@ -1,7 +1,7 @@
 """What a reader of the scores should know of finished pictures: compression on one side, other sizes."""
 
 from gcbench.core.contracts import Dataset, Size
-from gcbench.data import images
+from gcbench.data import image_files
 from gcbench.data.finished import Survey
 from gcbench.data.pairs import PairFiles
 
@@ -18,7 +18,7 @@ def cautions(survey: Survey, dataset: Dataset, split: str, size: Size) -> list[s
         )
     if set(survey.sizes) != {size}:
         counts = ", ".join(f"{count} of {h}×{w}" for (h, w), count in survey.sizes.most_common())
-        lines.append(f"pictures are resized to {size[0]}×{size[1]} by the {images.RESIZE} filter: {counts}")
+        lines.append(f"pictures are resized to {size[0]}×{size[1]} by the {image_files.RESIZE} filter: {counts}")
     return lines
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from gcbench.bench.console import say
-from gcbench.bench.feature_cache import ReferenceFeatures
+from gcbench.runs.progress import say
+from gcbench.evaluation.feature_cache import ReferenceFeatures
 from gcbench.core.contracts import Dataset, Evaluator, Metric, Size, Task
 from gcbench.core.errors import UserError
 from gcbench.core.registry import registry

@@ -7,8 +7,8 @@ of the real pictures near 0.
 
 import numpy as np
 
-from gcbench.bench.feature_cache import ReferenceFeatures
-from gcbench.bench.judging import BATCH, Judges, Scoring, Tick, batches, measure_real, real_samples
+from gcbench.evaluation.feature_cache import ReferenceFeatures
+from gcbench.evaluation.scoring import BATCH, Judges, Scoring, Tick, batches, measure_real, real_samples
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.record import SelfCheck
 from gcbench.core.registry import registry

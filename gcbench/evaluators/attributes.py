@@ -15,7 +15,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.samples import Features
 from gcbench.evaluators.classifier import ML_DECODER, Classifier
 from gcbench.evaluators.classifier_files import read_classifier
-from gcbench.weights.find import find_weights
+from gcbench.weights.find_weights import find_weights
 
 
 class AttributesConfig(BaseModel):

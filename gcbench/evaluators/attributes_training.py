@@ -11,8 +11,8 @@ from torch import Tensor
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.core.pictures import grid, save_png
-from gcbench.core.recipe import Batch, Recipe, TrainConfig
+from gcbench.data.contact_sheet import grid, save_png
+from gcbench.training.recipe import Batch, Recipe, TrainConfig
 from gcbench.core.settings import apply
 from gcbench.evaluators.attributes import AttributesConfig
 from gcbench.evaluators.classifier import Classifier

@@ -16,7 +16,7 @@ from torch import Tensor
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
-from gcbench.data import urban
+from gcbench.data import cityscapes_classes
 from gcbench.evaluators.fill import fill
 from gcbench.evaluators.hrnet import HRNet
 from gcbench.evaluators.segmenter_parts import Loaded, class_names, outputs_of
@@ -26,7 +26,7 @@ OFFICIAL = ("hrnet-w48-cityscapes", "hrnet-w48-cityscapes-hrnet")
 """Manifest names of such files; the first is the default."""
 
 ARCH = "hrnet_w48"
-CLASSES = tuple(name for k, name in enumerate(urban.CLASSES) if k != urban.VOID)
+CLASSES = tuple(name for k, name in enumerate(cityscapes_classes.CLASSES) if k != cityscapes_classes.VOID)
 
 # a published name's beginning -> ours; the first that fits
 MMSEG = {

@@ -9,8 +9,8 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from gcbench.core.contracts import Dataset
-from gcbench.core.pictures import grid, save_png
-from gcbench.core.recipe import Batch, Recipe, TrainConfig
+from gcbench.data.contact_sheet import grid, save_png
+from gcbench.training.recipe import Batch, Recipe, TrainConfig
 from gcbench.core.settings import apply
 from gcbench.evaluators.hrnet import HRNet
 from gcbench.evaluators.trained_segmenter import SegmenterConfig

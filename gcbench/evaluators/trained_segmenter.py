@@ -9,7 +9,7 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.evaluators.hrnet import HRNet
 from gcbench.evaluators.segmenter_parts import Loaded
-from gcbench.weights.find import find_weights
+from gcbench.weights.find_weights import find_weights
 
 
 class SegmenterConfig(BaseModel):

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gcbench.core.recipe import TrainConfig
+from gcbench.training.recipe import TrainConfig
 from gcbench.diffusion.joint import ProcessConfig
 from gcbench.networks.text import TextConfig
 from gcbench.networks.unet import UNetConfig

@@ -12,15 +12,15 @@ import torch
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions, Size
 from gcbench.core.errors import UserError
-from gcbench.core.recipe import Recipe, choose
+from gcbench.training.recipe import Recipe, choose
 from gcbench.core.samples import Samples
 from gcbench.core.settings import apply
-from gcbench.core.trained import TrainedModel, seconds
+from gcbench.training.trained_model import TrainedModel, seconds
 from gcbench.diffusion.joint import JointProcess
 from gcbench.gcdp.config import PRESETS, GCDPConfig
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import sample_many
-from gcbench.weights.find import open_weights
+from gcbench.weights.find_weights import open_weights
 
 SAMPLING = ("image_sampler", "last_label", "posterior", "threshold")
 """Settings of the process that a sample run may choose anew; the others belong to what was trained."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gcbench.core.filling import in_blocks
+from gcbench.training.fixed_batches import in_blocks
 from gcbench.diffusion.guidance import guide
 from gcbench.diffusion.joint import JointProcess
 from gcbench.diffusion.noise import SeededNoise

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.core.pictures import grid, save_png
-from gcbench.core.recipe import Batch, Recipe, TrainConfig, check_sample_steps
+from gcbench.data.contact_sheet import grid, save_png
+from gcbench.training.recipe import Batch, Recipe, TrainConfig, check_sample_steps
 from gcbench.diffusion.joint import JointProcess
 from gcbench.diffusion.schedules import training_times
 from gcbench.gcdp.config import GCDPConfig

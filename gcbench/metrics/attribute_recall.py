@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from gcbench.core.affirming import affirmed
+from gcbench.text.attribute_mentions import affirmed
 from gcbench.core.contracts import Metric, Task
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
@@ -16,7 +16,7 @@ from gcbench.statistics.intervals import cluster_bootstrap_mean
 class AttributeRecall(Metric):
     """Σ_i |F(x_i) ∩ A_i| / Σ_i |A_i|, in [0,1]: the share of all affirmed attributes that is found in the pictures.
 
-    A_i: the attributes that prompt i affirms, negations excluded (the rules: `gcbench.core.affirming`). F(x_i): those
+    A_i: the attributes that prompt i affirms, negations excluded (the rules: `gcbench.text.attribute_mentions`). F(x_i): those
     to which the attribute classifier gives at least `found_from` = 0.5. Pooled: a prompt that affirms five attributes
     weighs five times one that affirms one. The column `per_picture`: the mean over pictures of |F(x_i) ∩ A_i| / |A_i|.
     A prompt that affirms nothing is unscored and counted. An attribute of the dataset that the classifier does not know

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from gcbench.core.contracts import Metric, Task
-from gcbench.core.naming import named_classes
+from gcbench.text.class_mentions import named_classes
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.statistics.blocks import Blocks, Rows

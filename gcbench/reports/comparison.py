@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.table import Table
 
-from gcbench.bench.opening import guidance_scales
-from gcbench.bench.rundir import RECORD, SAMPLES, Rows, RunDirectory
-from gcbench.bench.tables import digits, heading, pick, titles
+from gcbench.evaluation.arguments import guidance_scales
+from gcbench.runs.run_directory import RECORD, SAMPLES, Rows, RunDirectory
+from gcbench.reports.record_table import digits, heading, pick, titles
 from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Record

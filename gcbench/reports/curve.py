@@ -11,8 +11,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from gcbench.bench.pareto import axes as trade_off
-from gcbench.bench.tables import titles
+from gcbench.reports.pareto import axes as trade_off
+from gcbench.reports.record_table import titles
 from gcbench.core.files import write_atomic
 from gcbench.core.record import Record
 from gcbench.core.score import Score

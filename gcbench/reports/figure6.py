@@ -17,19 +17,19 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binomtest
 
-from gcbench.bench.compare import best
-from gcbench.bench.console import Bar, say
-from gcbench.bench.points import choose_prompts
-from gcbench.bench.rundir import RECORD
-from gcbench.bench.suites.plan import bundled
+from gcbench.reports.comparison import best
+from gcbench.runs.progress import Bar, say
+from gcbench.evaluation.generation import choose_prompts
+from gcbench.runs.run_directory import RECORD
+from gcbench.runs.suite_plan import bundled
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash, write_text
-from gcbench.core.naming import named_classes
+from gcbench.text.class_mentions import named_classes
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record
 from gcbench.core.score import Score
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 
 KNOWN = {6: "realism against obedience to the text"}
 SUITE = "figure6"
@@ -81,7 +81,7 @@ def draw_figure(number: int, dataset: str = "streets", *, runs: Path | None = No
     if number not in KNOWN:
         known = ", ".join(f"{key} ({what})" for key, what in KNOWN.items())
         raise UserError(f"there is no figure {number} here; known: {known}")
-    from gcbench.bench.figures_panels import draw
+    from gcbench.reports.figure6_panels import draw
 
     opened = open_dataset(dataset)
     bundle = Path(str(files("gcbench.results"))) / "measured" / opened.name / SUITE

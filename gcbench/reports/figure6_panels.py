@@ -13,9 +13,9 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from gcbench.bench.curve import ACCENT, GREY, INK, SECOND, THIRD
-from gcbench.bench.figures import CEILING, COST, FLOOR, GAIN, RARE, Figure, Number
-from gcbench.bench.tables import titles
+from gcbench.reports.curve import ACCENT, GREY, INK, SECOND, THIRD
+from gcbench.reports.figure6 import CEILING, COST, FLOOR, GAIN, RARE, Figure, Number
+from gcbench.reports.record_table import titles
 from gcbench.core.files import write_atomic
 
 COLOURS = (ACCENT, SECOND, "#e09f3e", "#7b2d8b", THIRD, "#3d5a80", "#9c6644")

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gcbench.bench.rundir import REGRESSION
+from gcbench.runs.run_directory import REGRESSION
 from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record, Training

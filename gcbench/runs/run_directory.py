@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from gcbench.bench.curve import draw
-from gcbench.bench.tables import write_scores
+from gcbench.reports.curve import draw
+from gcbench.reports.record_table import write_scores
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
 from gcbench.core.record import Record

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from gcbench.core.contracts import Dataset
-from gcbench.core.pictures import grid, save_png
+from gcbench.data.contact_sheet import grid, save_png
 from gcbench.core.samples import Samples
 from gcbench.data.prompts import Line, write_prompts
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gcbench.bench.opening import LONG_GUIDANCE
+from gcbench.evaluation.arguments import LONG_GUIDANCE
 from gcbench.core.errors import UserError
 from gcbench.core.registry import registry
 
@@ -105,7 +105,7 @@ class Suite(BaseModel):
 
 def bundled() -> dict[str, Suite]:
     """The suites that come with gcbench."""
-    folder = Path(str(files("gcbench.bench.suites")))
+    folder = Path(str(files("gcbench.runs.suites")))
     return {path.stem: read(path) for path in sorted(folder.glob("*.toml"))}
 
 

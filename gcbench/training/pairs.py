@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from gcbench.core.contracts import Dataset, Size
-from gcbench.core.recipe import Batch
+from gcbench.training.recipe import Batch
 
 
 class Pairs:

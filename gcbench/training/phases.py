@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gcbench.core.recipe import Recipe, TrainConfig, Turn
+from gcbench.training.recipe import Recipe, TrainConfig, Turn
 
 
 def span(turn: Turn, steps: int) -> tuple[int, int]:

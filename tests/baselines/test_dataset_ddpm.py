@@ -25,8 +25,8 @@ from gcbench.baselines.dataset_ddpm.training import DatasetDDPMRecipe
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions
 from gcbench.core.errors import UserError
-from gcbench.core.recipe import Batch
-from gcbench.data.find import open_dataset
+from gcbench.training.recipe import Batch
+from gcbench.data.open_dataset import open_dataset
 from gcbench.diffusion.schedules import Schedule
 from gcbench.gcdp.network import TextToPair
 from gcbench.networks.unet import parameter_count

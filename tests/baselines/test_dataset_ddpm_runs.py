@@ -12,7 +12,7 @@ from test_dataset_ddpm import SMALL
 from gcbench.baselines.dataset_ddpm import DatasetDDPM
 from gcbench.core import checkpoint
 from gcbench.core.record import Record
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 from gcbench.training.pairs import Pairs
 from gcbench.training.trainer import train
 

@@ -17,7 +17,7 @@ from gcbench.baselines.ganformer.network import Generator, LatentAttention
 from gcbench.core import checkpoint
 from gcbench.core.contracts import ModelOptions
 from gcbench.core.record import Record
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 from gcbench.networks.stylegan2 import Discriminator, Linear, StyleGAN2Config, Synthesis
 from gcbench.training.pairs import Pairs
 

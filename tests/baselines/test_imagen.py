@@ -10,7 +10,7 @@ from gcbench.baselines.imagen import Imagen
 from gcbench.core import checkpoint
 from gcbench.core.contracts import ModelOptions
 from gcbench.core.record import Record
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 from gcbench.gcdp.config import PAPER
 from gcbench.gcdp.model import GCDP
 from gcbench.networks.unet import UNet, UNetConfig

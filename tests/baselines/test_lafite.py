@@ -20,7 +20,7 @@ from gcbench.core import checkpoint
 from gcbench.core.contracts import ModelOptions
 from gcbench.core.errors import UserError
 from gcbench.core.record import Record
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 from gcbench.networks.stylegan2 import Discriminator
 from gcbench.training.pairs import Pairs
 from gcbench.training.trainer import train

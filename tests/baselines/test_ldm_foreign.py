@@ -15,7 +15,7 @@ from gcbench.baselines.ldm import LDM, LDMReconstruction
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions
 from gcbench.core.errors import UserError
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 from gcbench.training.pairs import Pairs
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

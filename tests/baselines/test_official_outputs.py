@@ -20,12 +20,12 @@ from gcbench.core.contracts import ModelOptions
 from gcbench.core.errors import UserError
 from gcbench.core.record import Record
 from gcbench.core.samples import Samples
-from gcbench.data import urban
-from gcbench.data.find import open_dataset
+from gcbench.data import cityscapes_classes
+from gcbench.data.open_dataset import open_dataset
 from gcbench.data.streets import Streets
 
 SIZE = (8, 16)
-PALETTE = np.array(urban.PALETTE, np.uint8)
+PALETTE = np.array(cityscapes_classes.PALETTE, np.uint8)
 
 # labelId -> colour, as Cityscapes' own list of labels has it; the last is the licence plate
 LABEL_COLOURS = np.array(
@@ -148,7 +148,7 @@ def test_semantic_palette(tmp_path: Path, name: str, picture: int, layout: int) 
     visualise(tmp_path / "logs" / name, columns)
     labels[labels == 18] = 17  # a group of poles has the poles' colour
     model = opened(tmp_path / "logs")
-    check(taken(model), (floats * 255).astype(np.uint8), urban.TRAIN_IDS[labels], "generated")
+    check(taken(model), (floats * 255).astype(np.uint8), cityscapes_classes.TRAIN_IDS[labels], "generated")
     assert model.found.ids[9:] == (f"{name}_9", f"{name}_10")
     (tmp_path / "logs" / name).rename(tmp_path / "logs" / "mine")
     with pytest.raises(UserError, match=r"mine does not say which of its img_<i>_<j>\.png are generated"):
@@ -187,7 +187,7 @@ def test_spade_colours_labels_as_pascal_voc_does(tmp_path: Path) -> None:
     row = np.array(VOC, np.uint8)[np.where(labels[2] == 23, 0, labels[2] + 1)]
     row[0, 0] = (64, 64, 0)  # VOC's colour 24
     save(tmp_path / "input_label" / "2.png", row)
-    check(taken(opened(tmp_path)), pictures, urban.TRAIN_IDS[labels], "real")
+    check(taken(opened(tmp_path)), pictures, cityscapes_classes.TRAIN_IDS[labels], "real")
     row[0, 0] = (1, 2, 3)
     save(tmp_path / "input_label" / "2.png", row)
     with pytest.raises(UserError, match=r"2\.png has the colour \(1, 2, 3\), which is no label's"):
@@ -323,7 +323,7 @@ def test_our_own_folder_with_label_ids(tmp_path: Path) -> None:
     save(tmp_path / "grid.png", pictures[0])
     model = opened(tmp_path)
     assert model.form == "folder"
-    check(taken(model), pictures, urban.TRAIN_IDS[labels], "generated")
+    check(taken(model), pictures, cityscapes_classes.TRAIN_IDS[labels], "generated")
     note = model.describe()["note"]
     assert isinstance(note, str)
     assert "labelIds mapped to train ids" in note
@@ -337,7 +337,7 @@ def test_label_ids_shown_by_a_later_layout_hold_for_all(tmp_path: Path) -> None:
         save(tmp_path / "layouts" / f"{i}.png", labels[i])
     model = opened(tmp_path)
     first = model.generate(None, n=1, size=SIZE, guidance=1, seeds=[0])
-    check(first, pictures[:1], urban.TRAIN_IDS[labels[:1]], "generated")
+    check(first, pictures[:1], cityscapes_classes.TRAIN_IDS[labels[:1]], "generated")
 
 
 def test_cityscapes_names_are_no_sheets(tmp_path: Path) -> None:

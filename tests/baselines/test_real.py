@@ -9,7 +9,7 @@ from conftest import Cli
 from gcbench.baselines.real import Real
 from gcbench.core.contracts import ModelOptions
 from gcbench.core.record import Record
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 
 
 def test_its_samples_are_the_split_s_pairs(toyland: Path) -> None:

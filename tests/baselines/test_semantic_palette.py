@@ -20,7 +20,7 @@ from gcbench.baselines.semantic_palette.network import PaletteToPair
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions, Size
 from gcbench.core.record import Record
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 from gcbench.training.pairs import Pairs
 from gcbench.training.trainer import train
 
@@ -201,7 +201,7 @@ def test_resume_gives_the_same_weights(toyland: Path, tmp_path: Path) -> None:
 
 def test_turns_move_their_own_players(toyland: Path) -> None:
     """Two players hold the layout generator, one for its own stage and a slower one end to end."""
-    from gcbench.training.turns import Players, due
+    from gcbench.training.phases import Players, due
 
     recipe = SemanticPalette.recipe(open_dataset(str(toyland)), {**SMALL, "train.steps": 10})
     players = Players(recipe, recipe.train_config)

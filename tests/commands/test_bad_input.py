@@ -255,7 +255,7 @@ def test_a_directory_of_evaluate(sweep: Callable[..., Result], cli: Cli, toyland
 def test_out_is_a_file(sweep: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     """Known before a single picture is judged."""
     Path("file").write_text("a letter")
-    monkeypatch.setattr("gcbench.bench.sweep.measure_real", None)
+    monkeypatch.setattr("gcbench.commands.sweep.measure_real", None)
     refused(sweep("--out", place), place, "--out")
     assert Path("file").read_text() == "a letter"
 
@@ -310,7 +310,7 @@ def test_a_place_that_cannot_be_written(sweep: Callable[..., Result], monkeypatc
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr("gcbench.core.files.tempfile.mkstemp", mkstemp)
-    monkeypatch.setattr("gcbench.bench.sweep.measure_real", None)
+    monkeypatch.setattr("gcbench.commands.sweep.measure_real", None)
     refused(sweep(), "cannot write run", "Permission denied", "choose another --out")
 
 
@@ -413,7 +413,7 @@ def test_pictures(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All that cannot be read are counted and named, before anything is judged; none is left out in silence."""
-    monkeypatch.setattr("gcbench.bench.evaluate.judge_pictures", None)
+    monkeypatch.setattr("gcbench.commands.evaluate.judge_pictures", None)
     path, fragments = make(tmp_path)
     refused(cli("evaluate", "--images", path, "--dataset", toyland), *fragments)
     assert not Path("runs").exists()
@@ -503,13 +503,13 @@ def test_train_into_a_training_run(cli: Cli, toyland: Path, monkeypatch: pytest.
     }
     before = content(Path("run"))
     refused(cli(*base, "--resume", "--set", "train.lr=1e-5"), "run holds a run with other settings", "another --out")
-    monkeypatch.setattr("gcbench.bench.train.Pairs", None)
+    monkeypatch.setattr("gcbench.commands.train.Pairs", None)
     refused(cli(*base), "run already holds a training run", "--resume")
     assert content(Path("run")) == before
 
 
 def test_compiling_without_a_compiler(cli: Cli, toyland: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gcbench.bench.train.shutil.which", lambda name: None)
+    monkeypatch.setattr("gcbench.commands.train.shutil.which", lambda name: None)
     result = cli("train", "--model", "gcdp", "--dataset", toyland, "--set", "train.compile=true", "--out", "run")
     assert (result.code, result.out) == (2, "")
     assert "train.compile=true: there is no C++ compiler here; install g++" in result.complaint

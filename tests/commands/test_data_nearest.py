@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gcbench.bench.nearest import nearest, report, vectors
+from gcbench.commands.data_nearest import nearest, report, vectors
 from gcbench.data.export import export
 from gcbench.data.streets import Streets
 

@@ -11,8 +11,8 @@ from conftest import PALETTE, SIZE, Cli, Result, comparable, content, write_toyl
 from PIL import Image
 
 import gcbench
-import gcbench.bench.evaluate as evaluate_module
-from gcbench.bench.evaluate import folder_name
+import gcbench.commands.evaluate as evaluate_module
+from gcbench.commands.evaluate import folder_name
 from gcbench.core.record import Record
 
 

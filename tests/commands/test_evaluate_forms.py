@@ -13,7 +13,7 @@ from conftest import PALETTE, SIZE, Cli, Result
 from PIL import Image, ImageFile
 
 from gcbench.core.record import Record
-from gcbench.data import urban
+from gcbench.data import cityscapes_classes
 
 N = 5
 
@@ -167,13 +167,13 @@ def city(tmp_path: Path) -> Path:
     for i in range(18):
         layout = rng.integers(0, 3, (4, 8), np.uint8)  # road, sidewalk, building: labelIds 7, 8 and 11
         layout[0, 0] = 13 if i == 17 else 0  # a car: labelId 26
-        Image.fromarray(np.array(urban.PALETTE, np.uint8)[layout]).save(root / f"images/p{i:02d}.png")
+        Image.fromarray(np.array(cityscapes_classes.PALETTE, np.uint8)[layout]).save(root / f"images/p{i:02d}.png")
         Image.fromarray(layout).save(root / f"layouts/p{i:02d}.png")
-        Image.fromarray(np.array(urban.LABEL_IDS, np.uint8)[layout]).save(root / f"labels/p{i:02d}.png")
+        Image.fromarray(np.array(cityscapes_classes.LABEL_IDS, np.uint8)[layout]).save(root / f"labels/p{i:02d}.png")
         lines.append(json.dumps({"file_name": f"p{i:02d}.png", "text": "A road with buildings."}))
     (root / "prompts.jsonl").write_text("\n".join(lines))
     (root / "dataset.toml").write_text(
-        f'name = "city"\nclasses = {json.dumps(urban.CLASSES)}\npalette = {json.dumps(urban.PALETTE)}\n'
+        f'name = "city"\nclasses = {json.dumps(cityscapes_classes.CLASSES)}\npalette = {json.dumps(cityscapes_classes.PALETTE)}\n'
         f'void = "void"\nsplits = ["val"]\n'
     )
     return root

@@ -18,17 +18,17 @@ from PIL import Image
 
 import gcbench
 import gcbench.gcdp.sampling as sampling
-from gcbench.bench.checks import near_scores, same_scores
-from gcbench.bench.judging import Judges, Scoring
-from gcbench.bench.regress import Given, evaluators_of
+from gcbench.evaluation.regression_checks import near_scores, same_scores
+from gcbench.evaluation.scoring import Judges, Scoring
+from gcbench.commands.regress import Given, evaluators_of
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Task
-from gcbench.core.recipe import TrainConfig
+from gcbench.training.recipe import TrainConfig
 from gcbench.core.record import Record
 from gcbench.core.samples import Features
 from gcbench.core.score import Score
-from gcbench.data import images
-from gcbench.data.find import open_dataset
+from gcbench.data import image_files
+from gcbench.data.open_dataset import open_dataset
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.model import GCDP
 from gcbench.gcdp.training import GCDPRecipe
@@ -53,7 +53,7 @@ def record(out: Path, toyland: Path, **settings: Any) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         oracles(patch)
         patch.setenv("GCBENCH_CACHE", "off")
-        patch.setattr("gcbench.bench.rundir.draw", lambda record, folder: None)
+        patch.setattr("gcbench.runs.run_directory.draw", lambda record, folder: None)
         gcbench.sweep(dataset=str(toyland), keep_samples=True, size=SIZE, out=out, **settings)
     return out
 
@@ -234,7 +234,7 @@ def test_void_rule_flipped(regress: Regress, baseline: Path, monkeypatch: pytest
 
 def test_resize_swapped(regress: Regress, baseline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures by the nearest pixel: the real ones are others then, and so is what samples are compared with."""
-    monkeypatch.setattr(images, "resize_picture", images.resize_layout)
+    monkeypatch.setattr(image_files, "resize_picture", image_files.resize_layout)
     result, failures = regress(baseline)
     assert result.code == 1
     assert ("ceiling", "miou") in failures
@@ -356,7 +356,7 @@ def test_the_cache_of_features_is_not_asked(
     regress: Regress, cli: Cli, toyland: Path, painter: str, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the judge said of real pictures before it was broken would hide the fault."""
-    monkeypatch.setattr("gcbench.bench.rundir.draw", lambda record, folder: None)
+    monkeypatch.setattr("gcbench.runs.run_directory.draw", lambda record, folder: None)
     asked = ["--model", f"{painter}:Painter", "--dataset", toyland, "-n", 4, "--guidance", 1, "--size", SIZE]
     assert cli("sweep", *asked, "--out", "warm").code == 0
     judged(monkeypatch, lambda labels: (labels + 1) % 4)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from conftest import Cli, Result, comparable
 
-import gcbench.bench.suites.run as run_module
-import gcbench.bench.train as train_module
-from gcbench.bench.console import Bar, Part
-from gcbench.bench.suites.plan import Row, Suite, bundled, find
-from gcbench.bench.suites.run import COST, Ledger, tasks
+import gcbench.commands.suite as run_module
+import gcbench.commands.train as train_module
+from gcbench.runs.progress import Bar, Part
+from gcbench.runs.suite_plan import Row, Suite, bundled, find
+from gcbench.commands.suite import COST, Ledger, tasks
 from gcbench.core import checkpoint
 from gcbench.core.errors import UserError
 from gcbench.core.record import Record
@@ -146,7 +146,7 @@ def test_a_finished_suite_trains_and_draws_nothing(suite: Run, tmp_path: Path, m
     out = tmp_path / "run"
     assert suite(out, [REAL]).code == 0
     before = record(out / "real")
-    monkeypatch.setattr("gcbench.bench.sweep.measure_point", None)
+    monkeypatch.setattr("gcbench.commands.sweep.measure_point", None)
     assert suite(out, [REAL]).code == 0
     assert record(out / "real") == before
 
@@ -294,7 +294,7 @@ def test_a_suite_is_found_by_name_or_file(tmp_path: Path) -> None:
 def test_the_estimate_scales_what_the_bundled_run_took(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toyland: Path
 ) -> None:
-    from gcbench.data.find import open_dataset
+    from gcbench.data.open_dataset import open_dataset
 
     monkeypatch.setattr(run_module, "files", lambda package: tmp_path)
     suite = Suite(name="s", pictures=100, n=10, row=[Row(model="gcdp")])

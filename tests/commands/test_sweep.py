@@ -14,11 +14,11 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 
 import gcbench
-import gcbench.bench.sweep as sweep_module
-from gcbench.bench.rundir import Rows, RunDirectory, samples_csv
+import gcbench.commands.sweep as sweep_module
+from gcbench.runs.run_directory import Rows, RunDirectory, samples_csv
 from gcbench.core import checkpoint
 from gcbench.core.record import Record
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 
 METRICS = ["semantic-recall", "miou", "fsd", "fd"]
 Sweep = Callable[..., Result]

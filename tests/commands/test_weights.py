@@ -9,7 +9,7 @@ import torch
 from conftest import Cli
 from safetensors.torch import save
 
-from gcbench.bench import weights_commands
+from gcbench.commands import weights
 from gcbench.core.errors import UserError
 from gcbench.weights.download import Progress
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gcbench.core.errors import UserError
-from gcbench.core.naming import named_classes
+from gcbench.text.class_mentions import named_classes
 from gcbench.data.camvid import CamVid
 from gcbench.data.describe import describe
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gcbench.bench.data_commands import check
+from gcbench.commands.data import check
 from gcbench.core.errors import UserError
 from gcbench.core.registry import registry
 from gcbench.data.celeba import CelebA
 from gcbench.data.celeba_attributes import ATTRIBUTES
 from gcbench.data.celeba_parts import CLASSES
 from gcbench.data.describe import describe
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 
 TRAIN, TEST = (0, 1, 2, 7, 10, 1999, 2000, 23999), (24000, 29999)
 IDS = (*TRAIN, *TEST)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from gcbench.core.affirming import affirmed
+from gcbench.text.attribute_mentions import affirmed
 from gcbench.data.celeba_attributes import ATTRIBUTE_WORDS, ATTRIBUTES
 
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from gcbench.core.errors import UserError
-from gcbench.data import urban
+from gcbench.data import cityscapes_classes
 from gcbench.data.cityscapes import LAYOUT, PICTURE, Cityscapes
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 
 STEMS = {"train": ("aachen_000000_000019", "bochum_000000_000313"), "val": ("lindau_000001_000019",)}
 
@@ -43,7 +43,7 @@ def test_pairs(root):
     assert picture.shape == (16, 32, 3)
     assert picture.dtype == layout.dtype == np.uint8
     for label in range(34):
-        expected = urban.LABEL_IDS.index(label) if label in urban.LABEL_IDS[:19] else 19
+        expected = cityscapes_classes.LABEL_IDS.index(label) if label in cityscapes_classes.LABEL_IDS[:19] else 19
         assert (layout[raw == label] == expected).all()
     assert data.pair("val", 0, (4, 8))[1].shape == (4, 8)
 

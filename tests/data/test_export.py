@@ -6,11 +6,11 @@ from PIL import Image
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.data import urban
+from gcbench.data import cityscapes_classes
 from gcbench.data.cityscapes import Cityscapes
 from gcbench.data.describe import describe
 from gcbench.data.export import export
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 from gcbench.data.pairs import generator
 
 SIZE = (8, 16)
@@ -20,12 +20,12 @@ class Tiny(Dataset):
     """Noise in the urban classes; one id stands in both splits."""
 
     name = "tiny"
-    classes = urban.CLASSES
-    palette = urban.PALETTE
-    void = urban.VOID
+    classes = cityscapes_classes.CLASSES
+    palette = cityscapes_classes.PALETTE
+    void = cityscapes_classes.VOID
     size = SIZE
     splits = ("train", "val")
-    aliases = urban.ALIASES
+    aliases = cityscapes_classes.ALIASES
     resize = "drawn"
     version = "1"
     drawn = 0
@@ -140,7 +140,7 @@ def test_describe(tmp_path):
     train, val = describe(open_dataset(str(tmp_path / "o")))
     assert (train.split, train.pairs, train.groups, train.sampled) == ("train", 3, 2, 3)
     assert abs(sum(train.shares.values()) - 1) < 1e-9
-    assert set(train.shares) == set(urban.CLASSES)
+    assert set(train.shares) == set(cityscapes_classes.CLASSES)
     assert (val.pairs, val.missing, val.problems) == (2, (), ())
     next((tmp_path / "o" / "val" / "images").iterdir()).write_bytes(b"no picture")
     assert "cannot read the picture" in describe(open_dataset(str(tmp_path / "o")))[1].problems[0]

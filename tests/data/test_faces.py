@@ -7,15 +7,15 @@ import zlib
 import numpy as np
 import pytest
 
-from gcbench.core.affirming import affirmed
+from gcbench.text.attribute_mentions import affirmed
 from gcbench.core.errors import UserError
-from gcbench.core.naming import named_classes
+from gcbench.text.class_mentions import named_classes
 from gcbench.data.celeba_attributes import ATTRIBUTES
 from gcbench.data.celeba_parts import CLASSES
 from gcbench.data.describe import describe
 from gcbench.data.faces import CAPTIONS, COUNTS, Faces, labels
 from gcbench.data.faces import captions as wording
-from gcbench.data.limited import Limited
+from gcbench.data.subset import Limited
 from gcbench.training.pairs import Pairs
 
 SIZE = (64, 64)

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from gcbench.core.errors import UserError
-from gcbench.core.naming import named_classes
-from gcbench.data.find import open_dataset
+from gcbench.text.class_mentions import named_classes
+from gcbench.data.open_dataset import open_dataset
 from gcbench.data.folder import Folder
 
 TOML = 'name = "pets"\nclasses = ["cat", "dog", "traffic light", "nothing"]\nvoid = "nothing"\n'

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gcbench.core.errors import UserError
-from gcbench.data import images
+from gcbench.data import image_files
 from gcbench.data.unreadable import Unreadable
 
 
@@ -29,26 +29,26 @@ def test_truncated_files_are_named(tmp_path, rng):
     for length in (0, 10, 60, len(whole) // 2, len(whole) - 30):
         path.write_bytes(whole[:length])
         with pytest.raises(UserError, match=r"cut\.png.*replace"):
-            images.read_picture(path)
+            image_files.read_picture(path)
         with pytest.raises(UserError, match=r"cut\.png.*replace"):
-            images.read_layout(path)
+            image_files.read_layout(path)
 
 
 def test_absent_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"gone\.png is not there; put"):
-        images.read_picture(tmp_path / "gone.png")
+        image_files.read_picture(tmp_path / "gone.png")
 
 
 def test_pixels_that_do_not_fit(tmp_path, rng):
     colour = save(tmp_path / "colour.png", rng.integers(0, 255, (4, 4, 3), np.uint8))
     with pytest.raises(UserError, match=r"colour\.png has RGB.*8-bit class ids"):
-        images.read_layout(colour)
+        image_files.read_layout(colour)
     deep = save(tmp_path / "deep.png", np.full((4, 4), 3000, np.uint16))
     with pytest.raises(UserError, match=r"deep\.png has I;16.*8-bit"):
-        images.read_layout(deep)
+        image_files.read_layout(deep)
     Image.new("F", (4, 4)).save(tmp_path / "real.png", "TIFF")
     with pytest.raises(UserError, match=r"real\.png has F pixels.*8 bits"):
-        images.read_picture(tmp_path / "real.png")
+        image_files.read_picture(tmp_path / "real.png")
 
 
 def png(depth, kind, channels, samples):
@@ -78,13 +78,13 @@ def png(depth, kind, channels, samples):
 def test_all_kinds_of_png_become_rgb(tmp_path, depth, kind, channels, samples, expected):
     """Alpha is left out, grey is repeated, of 16 bits the upper 8 stay."""
     (tmp_path / "a.png").write_bytes(png(depth, kind, channels, samples))
-    assert images.read_picture(tmp_path / "a.png").tolist() == [expected]
+    assert image_files.read_picture(tmp_path / "a.png").tolist() == [expected]
 
 
 def test_cmyk_jpeg_becomes_rgb(tmp_path):
     """Each ink takes its share of the light away."""
     Image.new("CMYK", (16, 16), (255, 0, 51, 0)).save(tmp_path / "a.jpg", quality=100)
-    pixels = images.read_picture(tmp_path / "a.jpg").astype(int)
+    pixels = image_files.read_picture(tmp_path / "a.jpg").astype(int)
     assert np.abs(pixels - (0, 255, 204)).max() <= 3
 
 
@@ -92,48 +92,48 @@ def test_headers_are_read_without_decoding(tmp_path, rng):
     """A flipped bit in a PNG's data is known from its checksum; a JPEG's size and form from its first bytes."""
     path = save(tmp_path / "a.png", rng.integers(0, 255, (64, 48, 3), np.uint8))
     whole = path.read_bytes()
-    assert images.header(io.BytesIO(whole), path, "picture") == ((64, 48), False)
+    assert image_files.header(io.BytesIO(whole), path, "picture") == ((64, 48), False)
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
     for content in (b"", whole[:10], whole[: len(whole) // 2], whole[:-12], bytes(flipped)):
         with pytest.raises(Unreadable, match=r"cannot read the picture .*a\.png \(.+\); replace the file"):
-            images.header(io.BytesIO(content), path, "picture")
+            image_files.header(io.BytesIO(content), path, "picture")
     stream = io.BytesIO()
     Image.fromarray(rng.integers(0, 255, (64, 48, 3), np.uint8)).save(stream, "JPEG")
-    assert images.header(io.BytesIO(stream.getvalue()), path, "picture") == ((64, 48), True)
+    assert image_files.header(io.BytesIO(stream.getvalue()), path, "picture") == ((64, 48), True)
 
 
 def test_grey_and_palette_files(tmp_path, rng):
     ids = rng.integers(0, 5, (4, 6), np.uint8)
-    assert images.read_picture(save(tmp_path / "grey.png", ids)).shape == (4, 6, 3)
+    assert image_files.read_picture(save(tmp_path / "grey.png", ids)).shape == (4, 6, 3)
     coloured = Image.fromarray(ids)
     coloured.putpalette(list(range(30)))
     coloured.save(tmp_path / "p.png")
-    assert np.array_equal(images.read_layout(tmp_path / "p.png"), ids)
+    assert np.array_equal(image_files.read_layout(tmp_path / "p.png"), ids)
 
 
 def test_strange_ids_are_named(tmp_path):
     layout = np.array([[0, 7, 9, 255]], np.uint8)
     with pytest.raises(UserError, match=r"x\.png holds the ids 7, 9; map them to the dataset's 0 to 4"):
-        images.check_layout(layout, tmp_path / "x.png", 5, 4)
+        image_files.check_layout(layout, tmp_path / "x.png", 5, 4)
     with pytest.raises(UserError, match="255 means void, which this dataset lacks"):
-        images.check_layout(layout, tmp_path / "x.png", 10, None)
-    assert images.check_layout(layout, tmp_path / "x.png", 10, 2).tolist() == [[0, 7, 9, 2]]
+        image_files.check_layout(layout, tmp_path / "x.png", 10, None)
+    assert image_files.check_layout(layout, tmp_path / "x.png", 10, 2).tolist() == [[0, 7, 9, 2]]
 
 
 def test_sizes_that_differ_name_both(tmp_path):
     with pytest.raises(UserError, match=r"a\.png is 4x6 .*/b\.png is 4x5; bring"):
-        images.check_sizes(np.zeros((4, 6, 3)), np.zeros((4, 5)), tmp_path / "a.png", tmp_path / "b.png")
+        image_files.check_sizes(np.zeros((4, 6, 3)), np.zeros((4, 5)), tmp_path / "a.png", tmp_path / "b.png")
 
 
 def test_box_filter_is_the_mean_of_blocks(rng):
     picture = rng.integers(0, 255, (8, 12, 3), np.uint8)
     mean = picture.reshape(4, 2, 4, 3, 3).mean((1, 3))
-    assert np.abs(images.resize_picture(picture, (4, 4)) - mean).max() <= 1  # two passes, each rounded
+    assert np.abs(image_files.resize_picture(picture, (4, 4)) - mean).max() <= 1  # two passes, each rounded
 
 
 def test_nearest_takes_pixels(rng):
     layout = rng.integers(0, 20, (9, 9), np.uint8)
-    assert np.array_equal(images.resize_layout(layout, (3, 3)), layout[1::3, 1::3])
-    assert np.array_equal(images.resize_layout(layout, (3, 3), (0, 0, 3, 3)), layout[:3, :3])
-    assert np.array_equal(images.resize_layout(layout, (9, 9)), layout)
+    assert np.array_equal(image_files.resize_layout(layout, (3, 3)), layout[1::3, 1::3])
+    assert np.array_equal(image_files.resize_layout(layout, (3, 3), (0, 0, 3, 3)), layout[:3, :3])
+    assert np.array_equal(image_files.resize_layout(layout, (9, 9)), layout)

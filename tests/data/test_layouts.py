@@ -11,13 +11,13 @@ from PIL import Image
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.data import urban
+from gcbench.data import cityscapes_classes
 from gcbench.data.folder import Folder
 from gcbench.data.layouts import LabelIds, is_coloured, layout_ids
 from gcbench.data.streets import Streets
 
 STREETS = Streets.open()
-PALETTE = np.array(urban.PALETTE, np.uint8)
+PALETTE = np.array(cityscapes_classes.PALETTE, np.uint8)
 WHERE = Path("x.png")
 IDS = arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.integers(0, 19))
 
@@ -61,7 +61,7 @@ def test_a_colour_table_of_the_datasets_colours_in_any_order(ids: np.ndarray, or
 def test_a_colour_table_of_which_only_black_occurs() -> None:
     """The table is the dataset's, so its black is void."""
     image = with_table(np.zeros((2, 2), np.uint8), PALETTE[::-1])
-    assert (layout_ids(image, WHERE, STREETS) == urban.VOID).all()
+    assert (layout_ids(image, WHERE, STREETS) == cityscapes_classes.VOID).all()
 
 
 def test_a_reduced_picture(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_numbers_with_the_datasets_own_table(tmp_path: Path) -> None:
     ids[0, 0] = 255
     image = saved(with_table(ids, np.concatenate([PALETTE, np.full((236, 3), 7)])), tmp_path)
     assert not is_coloured(image, STREETS.palette)
-    expected = np.where(ids == 255, urban.VOID, ids)
+    expected = np.where(ids == 255, cityscapes_classes.VOID, ids)
     assert np.array_equal(layout_ids(image, WHERE, STREETS), expected)
 
 
@@ -94,7 +94,7 @@ def test_numbers_with_a_foreign_table(tmp_path: Path, table: str) -> None:
 def test_a_mixed_table_is_refused() -> None:
     """A colour code with a stray colour must not be taken for ids."""
     ids = np.array([[0, 1, 2, 2]], np.uint8)
-    image = with_table(ids, np.array([urban.PALETTE[5], urban.PALETTE[3], (1, 2, 3)]))
+    image = with_table(ids, np.array([cityscapes_classes.PALETTE[5], cityscapes_classes.PALETTE[3], (1, 2, 3)]))
     with pytest.raises(UserError, match=r"x\.png has 2 pixels of the colour \(1, 2, 3\), none of streets's 20 colours"):
         layout_ids(image, WHERE, STREETS)
 
@@ -124,8 +124,8 @@ def test_what_colours_cannot_say(tmp_path: Path) -> None:
 def test_label_ids() -> None:
     """All 34 and the licence plate, by the table itself."""
     labels = np.array([[*range(34), 255]], np.uint8)
-    train = dict(zip(urban.LABEL_IDS[:19], range(19), strict=True))
-    expected = [train.get(label, urban.VOID) for label in labels[0].tolist()]
+    train = dict(zip(cityscapes_classes.LABEL_IDS[:19], range(19), strict=True))
+    expected = [train.get(label, cityscapes_classes.VOID) for label in labels[0].tolist()]
     assert layout_ids(Image.fromarray(labels), WHERE, STREETS, label_ids=True)[0].tolist() == expected
     with pytest.raises(UserError, match=r"x\.png holds 34, 254, which are no Cityscapes labelIds"):
         layout_ids(Image.fromarray(np.array([[7, 34, 254]], np.uint8)), WHERE, STREETS, label_ids=True)
@@ -136,7 +136,7 @@ def test_label_ids_are_noticed(tmp_path: Path) -> None:
     with pytest.raises(LabelIds, match=r"x\.png holds 23, 26, as Cityscapes' labelIds do; map it to train ids"):
         layout_ids(Image.fromarray(np.array([[7, 26, 23, 11]], np.uint8)), WHERE, STREETS)
     same = np.array([[7, 19, 11, 255]], np.uint8)
-    assert layout_ids(Image.fromarray(same), WHERE, STREETS).tolist() == [[7, 19, 11, urban.VOID]]
+    assert layout_ids(Image.fromarray(same), WHERE, STREETS).tolist() == [[7, 19, 11, cityscapes_classes.VOID]]
     with pytest.raises(UserError, match=r"holds the ids 40"):
         layout_ids(Image.fromarray(np.array([[40]], np.uint8)), WHERE, STREETS)
     with pytest.raises(UserError, match=r"holds the ids 23; map them"):

@@ -13,7 +13,7 @@ from gcbench.data.streets import Streets, labels
 from gcbench.data.streets.dice import Dice
 from gcbench.data.streets.draw import draw_layout
 from gcbench.data.streets.scene import compose
-from gcbench.data.urban import ALIASES, CLASSES, VOID
+from gcbench.data.cityscapes_classes import ALIASES, CLASSES, VOID
 
 SIZE = (64, 128)
 SCENES = 300

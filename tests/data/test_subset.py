@@ -3,10 +3,10 @@ from inspect import getmembers, isfunction
 import numpy as np
 import pytest
 
-from gcbench.bench.train import recipe_of
+from gcbench.commands.train import recipe_of
 from gcbench.core.contracts import Dataset
 from gcbench.data.faces import Faces
-from gcbench.data.limited import Limited
+from gcbench.data.subset import Limited
 from gcbench.data.streets import Streets
 from gcbench.networks.text import vocabulary_of
 from gcbench.training.pairs import Pairs

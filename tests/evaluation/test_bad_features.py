@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import Cli, Oracle, Result, write_toyland
 
-from gcbench.bench.judging import Judges
+from gcbench.evaluation.scoring import Judges
 from gcbench.core.contracts import Dataset
 from gcbench.core.samples import Features
 
@@ -36,7 +36,7 @@ def evaluate(
         def open_judges(dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], device: str) -> Judges:
             return Judges({role: Eye(dataset, role, spoil) for role in ("segmenter", "inception")}, {})
 
-        monkeypatch.setattr("gcbench.bench.evaluate.open_judges", open_judges)
+        monkeypatch.setattr("gcbench.commands.evaluate.open_judges", open_judges)
         return cli("evaluate", "--images", pictures / "images", "--dataset", dataset, "--metrics", metric)
 
     return run

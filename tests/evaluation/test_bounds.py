@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcbench.bench.judging import held_out
+from gcbench.evaluation.scoring import held_out
 
 
 @given(st.lists(st.sampled_from("abcdefg"), min_size=2, max_size=40), st.integers(1, 40))

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from conftest import Oracle, write_toyland
 
-from gcbench.bench.judging import Bounds, Judges, Scoring, measure_real, pairs_matter
+from gcbench.evaluation.scoring import Bounds, Judges, Scoring, measure_real, pairs_matter
 from gcbench.core.contracts import Metric, Task
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 
 METRICS = ["semantic-recall", "miou", "fsd", "fd"]
 

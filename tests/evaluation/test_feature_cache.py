@@ -9,11 +9,11 @@ import torch
 from conftest import Oracle, write_toyland
 from PIL import Image
 
-from gcbench.bench.feature_cache import ReferenceFeatures, cache_directory, key_of
-from gcbench.bench.judging import Judges, Scoring, measure_real
+from gcbench.evaluation.feature_cache import ReferenceFeatures, cache_directory, key_of
+from gcbench.evaluation.scoring import Judges, Scoring, measure_real
 from gcbench.core.contracts import Dataset, Evaluator
 from gcbench.core.samples import Features
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 
 METRICS = ["semantic-recall", "miou", "fsd", "fd"]
 

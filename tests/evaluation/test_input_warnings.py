@@ -7,8 +7,8 @@ import pytest
 from conftest import write_toyland
 from PIL import Image
 
-from gcbench.bench.cautions import cautions
-from gcbench.data.find import open_dataset
+from gcbench.evaluation.input_warnings import cautions
+from gcbench.data.open_dataset import open_dataset
 from gcbench.data.finished import Survey
 
 

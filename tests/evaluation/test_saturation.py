@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gcbench.bench.rundir import Rows
-from gcbench.bench.sweep import GAIN, saturated
+from gcbench.runs.run_directory import Rows
+from gcbench.commands.sweep import GAIN, saturated
 from gcbench.core.record import Point
 
 N = 40

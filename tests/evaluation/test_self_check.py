@@ -8,13 +8,13 @@ import torch
 from conftest import Cli, Oracle
 from rich.console import Console
 
-from gcbench.bench.judging import Judges
-from gcbench.bench.self_check import attribute_accuracy, checked_metrics, self_check
-from gcbench.bench.tables import print_record
+from gcbench.evaluation.scoring import Judges
+from gcbench.evaluation.self_check import attribute_accuracy, checked_metrics, self_check
+from gcbench.reports.record_table import print_record
 from gcbench.core.contracts import Dataset
 from gcbench.core.record import Record
 from gcbench.core.samples import Features
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 
 
 class Swapped(Oracle):

@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gcbench.bench.judging import open_judges
+from gcbench.evaluation.scoring import open_judges
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
-from gcbench.core.recipe import Batch
+from gcbench.training.recipe import Batch
 from gcbench.data.celeba_attributes import ATTRIBUTES
 from gcbench.evaluators.attributes import Attributes
 from gcbench.evaluators.attributes_training import AttributesRecipe

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
-from gcbench.data import urban
+from gcbench.data import cityscapes_classes
 from gcbench.evaluators import hrnet_official
 from gcbench.evaluators.hrnet import HRNet
 from gcbench.evaluators.segmenter import Segmenter
 
 ARCH = "hrnet_w18_small"
-CITYSCAPES = urban.CLASSES[:19]
+CITYSCAPES = cityscapes_classes.CLASSES[:19]
 
 
 class Scenes(Dataset):
@@ -34,7 +34,7 @@ class Scenes(Dataset):
     resize = "none"
     version = "1"
 
-    def __init__(self, name: str = "scenes", classes: Sequence[str] = urban.CLASSES, void: int | None = urban.VOID):
+    def __init__(self, name: str = "scenes", classes: Sequence[str] = cityscapes_classes.CLASSES, void: int | None = cityscapes_classes.VOID):
         self.name, self.classes, self.void = name, tuple(classes), void
 
     @classmethod

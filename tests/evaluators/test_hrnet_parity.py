@@ -21,7 +21,7 @@ from mmengine.model import revert_sync_batchnorm  # noqa: E402
 from mmseg.registry import MODELS  # noqa: E402
 from mmseg.utils import register_all_modules  # noqa: E402
 
-from gcbench.data.find import open_dataset  # noqa: E402
+from gcbench.data.open_dataset import open_dataset  # noqa: E402
 from gcbench.evaluators.segmenter import Segmenter  # noqa: E402
 
 CONFIGS = Path(mmseg.__file__).parent / ".mim" / "configs" / "hrnet"

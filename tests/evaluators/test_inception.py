@@ -15,7 +15,7 @@ from gcbench.core.contracts import Dataset, Task
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
 from gcbench.core.samples import Samples
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluators import inception
 from gcbench.evaluators.inception import Inception
 from gcbench.evaluators.inception_v3 import inception_v3, random_weights

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluators.segmenter import Segmenter
 
 ZOO = "fcn_hr18s_4xb2-40k_cityscapes-512x1024"

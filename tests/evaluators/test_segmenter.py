@@ -14,8 +14,8 @@ from torch import nn
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
-from gcbench.core.recipe import Batch
-from gcbench.data.find import open_dataset
+from gcbench.training.recipe import Batch
+from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluators.hrnet import HRNet
 from gcbench.evaluators.segmenter import Segmenter
 from gcbench.evaluators.segmenter_parts import Loaded, Segmented, class_names, outputs_of, parse

@@ -74,7 +74,7 @@ def test_a_set_is_at_no_distance_from_itself(n: int) -> None:
 
 
 def test_n_is_part_of_the_name() -> None:
-    from gcbench.bench.tables import titles
+    from gcbench.reports.record_table import titles
 
     assert titles(["fid", "fd"], 500) == {"fid": "FID@500 ↓", "fd": "FD(segmenter) ↓"}
     assert FID.title == "FID@n"

@@ -12,8 +12,8 @@ from conftest import PAINTER, Cli
 from scipy import stats
 
 import gcbench
-from gcbench.bench.compare import Comparison, Row, print_comparison
-from gcbench.bench.rundir import samples_csv
+from gcbench.reports.comparison import Comparison, Row, print_comparison
+from gcbench.runs.run_directory import samples_csv
 from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Provenance, Record

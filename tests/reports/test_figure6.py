@@ -9,15 +9,15 @@ import pytest
 from conftest import CLASSES, Cli
 from PIL import Image
 
-from gcbench.bench.figures import class_shares, draw_figure, gather
-from gcbench.bench.points import choose_prompts
+from gcbench.reports.figure6 import class_shares, draw_figure, gather
+from gcbench.evaluation.generation import choose_prompts
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
-from gcbench.core.naming import named_classes
+from gcbench.text.class_mentions import named_classes
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Provenance, Record
 from gcbench.core.score import Score
-from gcbench.data.find import open_dataset
+from gcbench.data.open_dataset import open_dataset
 
 N = 14
 RECALLS: dict[str, float | None] = {"road": 1.0, "car": 0.5, "sky": 0.25, "tree": None}
@@ -26,7 +26,7 @@ RECALLS: dict[str, float | None] = {"road": 1.0, "car": 0.5, "sky": 0.25, "tree"
 @pytest.fixture
 def rare(monkeypatch: pytest.MonkeyPatch) -> None:
     """In toyland all but the road are rare."""
-    monkeypatch.setattr("gcbench.bench.figures.RARE", 0.5)
+    monkeypatch.setattr("gcbench.reports.figure6.RARE", 0.5)
 
 
 def score(value: float, half: float = 0.05) -> Score:
@@ -161,7 +161,7 @@ def test_class_shares_are_those_of_the_training_layouts(toyland: Path) -> None:
 def test_one_model_of_one_point_and_no_rare_class(
     toyland: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gcbench.bench.figures.RARE", 0.0)
+    monkeypatch.setattr("gcbench.reports.figure6.RARE", 0.0)
     write(toyland, tmp_path / "runs/lafite", [point(None, 50, 0.7)])
     figure = draw_figure(6, str(toyland), runs=tmp_path / "runs", out=tmp_path / "out")
     assert not figure.panel("recall")

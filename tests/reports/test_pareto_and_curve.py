@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gcbench.bench import pareto
-from gcbench.bench.curve import draw
-from gcbench.bench.tables import print_record, scores_csv
+from gcbench.reports import pareto
+from gcbench.reports.curve import draw
+from gcbench.reports.record_table import print_record, scores_csv
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Provenance, Record
 from gcbench.core.score import Score

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gcbench.bench.table1 import FORMATS, Block, render, rows
+from gcbench.reports.table1 import FORMATS, Block, render, rows
 from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Provenance, Record, Training

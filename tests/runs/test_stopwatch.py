@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from gcbench.bench.stages import Stages
+from gcbench.runs.stopwatch import Stages
 
 
 def test_each_stage_counts_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("gcbench.bench.stages.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("gcbench.runs.stopwatch.time.perf_counter", lambda: now[0])
     stages = Stages()
 
     def items() -> Iterator[int]:
@@ -27,7 +27,7 @@ def test_each_stage_counts_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_error_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("gcbench.bench.stages.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("gcbench.runs.stopwatch.time.perf_counter", lambda: now[0])
     stages = Stages()
 
     def work() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gcbench.bench import coverage
+from studies import interval_coverage as coverage
 from gcbench.core.contracts import Metric
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcbench.core.affirming import affirmed
+from gcbench.text.attribute_mentions import affirmed
 from gcbench.data.celeba_attributes import ATTRIBUTE_WORDS, ATTRIBUTES
 
 

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcbench.core.naming import named_classes
-from gcbench.data import urban
+from gcbench.text.class_mentions import named_classes
+from gcbench.data import cityscapes_classes
 from gcbench.data.camvid import CamVid
-from gcbench.data.captions import PLAIN, build_caption, plural, present
+from gcbench.text.captions import PLAIN, build_caption, plural, present
 
-URBAN = urban.CLASSES[: urban.VOID]
+URBAN = cityscapes_classes.CLASSES[: cityscapes_classes.VOID]
 CAMVID = CamVid.classes[: CamVid.void]
 
 
@@ -54,7 +54,7 @@ def test_plural(name, many):
 @given(st.sets(st.sampled_from(URBAN)), st.integers(0, 2**32))
 def test_urban_caption_names_its_classes(names, seed):
     caption = build_caption(sorted(names), np.random.default_rng(seed))
-    assert named_classes(caption, urban.ALIASES) == names
+    assert named_classes(caption, cityscapes_classes.ALIASES) == names
 
 
 @given(st.sets(st.sampled_from(CAMVID)), st.integers(0, 2**32))
@@ -79,8 +79,8 @@ def test_present_counts_area_and_leaves_void_out():
 
 
 def test_urban_tables():
-    assert len(urban.CLASSES) == len(urban.PALETTE) == 20
-    assert set(urban.ALIASES) == set(URBAN)
-    for i, label in enumerate(urban.LABEL_IDS):
-        assert urban.TRAIN_IDS[label] == i
-    assert (urban.TRAIN_IDS[[*range(7), 9, 10, 14, 15, 16, 18, 29, 30, 255]] == urban.VOID).all()
+    assert len(cityscapes_classes.CLASSES) == len(cityscapes_classes.PALETTE) == 20
+    assert set(cityscapes_classes.ALIASES) == set(URBAN)
+    for i, label in enumerate(cityscapes_classes.LABEL_IDS):
+        assert cityscapes_classes.TRAIN_IDS[label] == i
+    assert (cityscapes_classes.TRAIN_IDS[[*range(7), 9, 10, 14, 15, 16, 18, 29, 30, 255]] == cityscapes_classes.VOID).all()

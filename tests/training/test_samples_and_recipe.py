@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from gcbench.core.recipe import TrainConfig
+from gcbench.training.recipe import TrainConfig
 from gcbench.core.samples import Samples
 
 

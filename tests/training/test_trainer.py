@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
-from gcbench.core.recipe import Batch, Recipe, TrainConfig
+from gcbench.training.recipe import Batch, Recipe, TrainConfig
 from gcbench.gcdp.model import GCDP
 from gcbench.training.ema import EMA
 from gcbench.training.pairs import Pairs
 from gcbench.training.trainer import train
-from gcbench.training.turns import learning_rate
+from gcbench.training.phases import learning_rate
 
 
 class Toy(Dataset):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gcbench.core.recipe import TrainConfig
+from gcbench.training.recipe import TrainConfig
 from gcbench.diffusion.joint import ProcessConfig
 from gcbench.gcdp.config import TINY as GCDP_TINY
 from gcbench.gcdp.config import TINY_TRAINING as GCDP_TINY_TRAINING

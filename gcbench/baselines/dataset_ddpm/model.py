@@ -18,15 +18,15 @@ from gcbench.baselines.dataset_ddpm.seeds import TRY, derived
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions, Size
 from gcbench.core.errors import UserError
-from gcbench.core.filling import in_blocks
-from gcbench.core.recipe import Recipe, choose
+from gcbench.training.fixed_batches import in_blocks
+from gcbench.training.recipe import Recipe, choose
 from gcbench.core.samples import Samples
 from gcbench.core.settings import apply
-from gcbench.core.trained import TrainedModel
+from gcbench.training.trained_model import TrainedModel
 from gcbench.gcdp.model import GCDP
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import sample_block
-from gcbench.weights.find import open_weights
+from gcbench.weights.find_weights import open_weights
 
 SAMPLING = ("process.image_sampler", "process.threshold", "filter.keep", "filter.tries")
 """What a sample run may choose anew; the rest was settled in training."""

@@ -13,8 +13,8 @@ from gcbench.baselines.dataset_ddpm.annotator import Annotator
 from gcbench.baselines.dataset_ddpm.config import DatasetDDPMConfig
 from gcbench.baselines.dataset_ddpm.seeds import CALIBRATION, derived
 from gcbench.core.contracts import Dataset
-from gcbench.core.pictures import grid, save_png
-from gcbench.core.recipe import Batch, Player, TrainConfig, Turn
+from gcbench.data.contact_sheet import grid, save_png
+from gcbench.training.recipe import Batch, Player, TrainConfig, Turn
 from gcbench.gcdp.sampling import sample_many
 from gcbench.gcdp.training import GCDPRecipe
 

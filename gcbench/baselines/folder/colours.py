@@ -13,8 +13,8 @@ from PIL import Image
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.data import urban
-from gcbench.data.images import VOID_IN_FILE
+from gcbench.data import cityscapes_classes
+from gcbench.data.image_files import VOID_IN_FILE
 from gcbench.data.layouts import has_label_ids
 from gcbench.data.sources import Facts, Source
 
@@ -80,7 +80,7 @@ def palette_table(dataset: Dataset) -> Table:
     """The dataset's palette, with all of Cityscapes' colours if its classes are Cityscapes'."""
     table = {colour: k for k, colour in enumerate(dataset.palette)}
     if has_label_ids(dataset):
-        table |= {colour: urban.VOID for colour in VOID_COLOURS}
+        table |= {colour: cityscapes_classes.VOID for colour in VOID_COLOURS}
     return table
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
-from gcbench.data import images
+from gcbench.data import image_files
 from gcbench.data.sources import Facts, Source, by_stem
 from gcbench.data.unreadable import Kind
 
@@ -49,7 +49,7 @@ class Tiles(Source):
     def image(self, name: str) -> Image.Image:
         sheet, (top, left), (height, width) = self._tiles[name]
         if self._open is None or self._open[0] != sheet:
-            self._open = sheet, images.decode(sheet, sheet, self.kind)
+            self._open = sheet, image_files.decode(sheet, sheet, self.kind)
         return self._open[1].crop((left, top, left + width, top + height))
 
 
@@ -108,7 +108,7 @@ def read_sheets(folder: Path) -> tuple[Tiles, Tiles]:
 
 def _layout(path: Path) -> tuple[Size, int] | None:
     """(the tiles' size, how many pictures) of a sheet; None if the file is none."""
-    white = (images.read_picture(path) == 255).all(-1)  # [H,W]
+    white = (image_files.read_picture(path) == 255).all(-1)  # [H,W]
     rows, columns = white.shape
     edges: tuple[int, ...]
     below = rows // 2 - 1  # first of the two lines between the rows of tiles

@@ -16,7 +16,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.samples import Samples
 from gcbench.core.settings import apply
 from gcbench.data.finished import FinishedPictures, pair_up
-from gcbench.data.images import RESIZE
+from gcbench.data.image_files import RESIZE
 from gcbench.data.layouts import LabelIds, has_label_ids, layout_ids
 from gcbench.data.sources import open_source
 

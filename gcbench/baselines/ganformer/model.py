@@ -14,11 +14,11 @@ from gcbench.baselines.ganformer.network import Generator
 from gcbench.baselines.ganformer.sampling import sample_many
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions, Size
-from gcbench.core.recipe import Recipe, choose
+from gcbench.training.recipe import Recipe, choose
 from gcbench.core.samples import Samples
 from gcbench.core.settings import apply
-from gcbench.core.trained import TrainedModel, seconds
-from gcbench.weights.find import open_weights
+from gcbench.training.trained_model import TrainedModel, seconds
+from gcbench.weights.find_weights import open_weights
 
 
 class SamplerConfig(BaseModel):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gcbench.baselines.ganformer.network import Generator
-from gcbench.core.filling import in_blocks
+from gcbench.training.fixed_batches import in_blocks
 from gcbench.diffusion.noise import SeededNoise
 
 

@@ -10,8 +10,8 @@ from gcbench.baselines.ganformer.config import GANformerConfig
 from gcbench.baselines.ganformer.network import Generator
 from gcbench.baselines.ganformer.sampling import sample_many
 from gcbench.core.contracts import Dataset
-from gcbench.core.pictures import grid, save_png
-from gcbench.core.recipe import Batch, Player, Recipe, TrainConfig, Turn
+from gcbench.data.contact_sheet import grid, save_png
+from gcbench.training.recipe import Batch, Player, Recipe, TrainConfig, Turn
 from gcbench.networks.adversarial import logistic_discriminator, logistic_generator, r1
 from gcbench.networks.stylegan2 import Discriminator, mixed
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gcbench.core.recipe import TrainConfig
+from gcbench.training.recipe import TrainConfig
 from gcbench.networks.stylegan2 import StyleGAN2Config
 
 

@@ -14,8 +14,8 @@ from gcbench.baselines.lafite.pseudo import Pseudo, fixed
 from gcbench.baselines.lafite.sampling import sample_many
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.core.pictures import grid, save_png
-from gcbench.core.recipe import Batch, Player, Recipe, TrainConfig, Turn
+from gcbench.data.contact_sheet import grid, save_png
+from gcbench.training.recipe import Batch, Player, Recipe, TrainConfig, Turn
 from gcbench.networks.adversarial import logistic_discriminator, logistic_generator, path_lengths, r1
 from gcbench.networks.stylegan2 import Discriminator, Noise, mixed
 from gcbench.networks.text import vocabulary_of

@@ -12,11 +12,11 @@ from gcbench.baselines.ldm.config import PRESETS, LDMConfig
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions, Size
 from gcbench.core.errors import UserError
-from gcbench.core.filling import in_blocks
-from gcbench.core.recipe import Recipe, choose
+from gcbench.training.fixed_batches import in_blocks
+from gcbench.training.recipe import Recipe, choose
 from gcbench.core.samples import Samples
-from gcbench.core.trained import TrainedModel, seconds
-from gcbench.weights.find import open_weights
+from gcbench.training.trained_model import TrainedModel, seconds
+from gcbench.weights.find_weights import open_weights
 
 if TYPE_CHECKING:
     from gcbench.baselines.ldm.network import LatentDiffusion

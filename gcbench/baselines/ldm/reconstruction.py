@@ -10,10 +10,10 @@ from gcbench.baselines.real import Real
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions, Size
 from gcbench.core.errors import UserError
-from gcbench.core.filling import in_blocks
+from gcbench.training.fixed_batches import in_blocks
 from gcbench.core.samples import Samples
-from gcbench.core.trained import TrainedModel
-from gcbench.weights.find import open_weights
+from gcbench.training.trained_model import TrainedModel
+from gcbench.weights.find_weights import open_weights
 
 if TYPE_CHECKING:
     from gcbench.baselines.ldm.autoencoder import Autoencoder

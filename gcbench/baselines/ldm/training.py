@@ -17,9 +17,9 @@ from gcbench.baselines.ldm.process import LatentProcess
 from gcbench.baselines.ldm.sampling import reconstruct, sample_block, to_float
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.core.filling import in_blocks
-from gcbench.core.pictures import grid, save_png
-from gcbench.core.recipe import Batch, Player, Recipe, TrainConfig, Turn, check_sample_steps
+from gcbench.training.fixed_batches import in_blocks
+from gcbench.data.contact_sheet import grid, save_png
+from gcbench.training.recipe import Batch, Player, Recipe, TrainConfig, Turn, check_sample_steps
 from gcbench.diffusion.schedules import training_times
 from gcbench.networks.text import vocabulary_of
 

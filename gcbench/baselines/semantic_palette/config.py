@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from gcbench.baselines.semantic_palette.layout_gan import LayoutGANConfig
-from gcbench.core.recipe import TrainConfig
+from gcbench.training.recipe import TrainConfig
 from gcbench.networks.patch_discriminator import PatchConfig
 from gcbench.networks.spade import SPADEConfig
 

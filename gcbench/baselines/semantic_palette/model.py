@@ -12,10 +12,10 @@ from gcbench.baselines.semantic_palette.network import PaletteToPair, sample_man
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions, Size
 from gcbench.core.errors import UserError
-from gcbench.core.recipe import Recipe, choose
+from gcbench.training.recipe import Recipe, choose
 from gcbench.core.samples import Samples
-from gcbench.core.trained import TrainedModel, seconds
-from gcbench.weights.find import open_weights
+from gcbench.training.trained_model import TrainedModel, seconds
+from gcbench.weights.find_weights import open_weights
 
 
 class SemanticPalette(TrainedModel):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gcbench.baselines.semantic_palette.config import SemanticPaletteConfig
 from gcbench.baselines.semantic_palette.layout_gan import LayoutGenerator
 from gcbench.baselines.semantic_palette.prior import PalettePrior
-from gcbench.core.filling import in_blocks
+from gcbench.training.fixed_batches import in_blocks
 from gcbench.diffusion.noise import SeededNoise
 from gcbench.networks.spade import SPADEGenerator
 

@@ -21,8 +21,8 @@ from gcbench.baselines.semantic_palette.prior import class_shares
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
-from gcbench.core.pictures import grid, save_png
-from gcbench.core.recipe import Batch, Player, Recipe, TrainConfig, Turn
+from gcbench.data.contact_sheet import grid, save_png
+from gcbench.training.recipe import Batch, Player, Recipe, TrainConfig, Turn
 from gcbench.networks.adversarial import gradient_penalty
 from gcbench.networks.patch_discriminator import (
     PatchDiscriminator,
