@@ -29,7 +29,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the record as JSON on standard output, and nothing else.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew, even if --out holds another run.")]
 Metrics = Annotated[str | None, typer.Option(help="Names with commas; see `gcbench list metrics`.")]
-Judges = Annotated[list[str] | None, typer.Option("--evaluator", help="ROLE=ID[@FILE], such as segmenter=@streets.")]
+Evaluators = Annotated[list[str] | None, typer.Option("--evaluator", help="ROLE=ID[@FILE], such as segmenter=@streets.")]
 Size = Annotated[str | None, typer.Option(help="HxW in pixels; by default the model's, else the dataset's.")]
 Split = Annotated[str | None, typer.Option(help="Split of prompts and references; the dataset's last by default.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that `gcbench train` wrote.")]
@@ -64,8 +64,8 @@ def sweep(
         str | None, typer.Option(help="Scales; 1 is plain conditional. 1,1.5,2,3,4 by default.")
     ] = None,
     until_saturation: Annotated[bool, typer.Option(help="Stop when Semantic Recall no longer gains.")] = False,
-    n: Annotated[int, typer.Option("-n", help="Pictures a scale.")] = 64,
-    seed: Annotated[int, typer.Option(help="Seed of the first picture; the next has seed + 1.")] = 0,
+    n: Annotated[int, typer.Option("-n", help="Images a scale.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seed of the first image; the next has seed + 1.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
     set_: Choices = None,
     size: Size = None,
@@ -73,11 +73,11 @@ def sweep(
     metrics: Metrics = None,
     checkpoint: Checkpoint = None,
     train: Annotated[bool, typer.Option("--train", help="Train the model on the dataset first.")] = False,
-    evaluator: Judges = None,
+    evaluator: Evaluators = None,
     out: Out = None,
     fresh: Fresh = False,
-    keep_samples: Annotated[bool, typer.Option(help="Keep pictures and layouts in the run directory.")] = False,
-    batch_size: Annotated[int, typer.Option(help="Pictures at a time; changes no number.")] = 16,
+    keep_samples: Annotated[bool, typer.Option(help="Keep images and layouts in the run directory.")] = False,
+    batch_size: Annotated[int, typer.Option(help="Images at a time; changes no number.")] = 16,
     precision: Precision = "fp32",
     device: Device = "auto",
     json: Json = False,
@@ -116,7 +116,7 @@ def sweep(
 
 @app.command()
 def evaluate(
-    images: Annotated[Path, typer.Option(help="A folder or .zip of PNG or JPEG pictures, or an .npz.")],
+    images: Annotated[Path, typer.Option(help="A folder or .zip of PNG or JPEG images, or an .npz.")],
     dataset: Data = "streets",
     layouts: Annotated[
         Path | None, typer.Option(help="Folder, .zip or .npz of layouts: class ids, or the dataset's colours.")
@@ -125,9 +125,9 @@ def evaluate(
     derived_by: Annotated[str | None, typer.Option(help="The segmenter that made the layouts, if one did.")] = None,
     split: Split = None,
     metrics: Metrics = None,
-    evaluator: Judges = None,
+    evaluator: Evaluators = None,
     size: Size = None,
-    name: Annotated[str | None, typer.Option(help="What to call the pictures; the folder's name by default.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the images; the folder's name by default.")] = None,
     self_check: Annotated[
         bool, typer.Option("--self-check", help="Measure the evaluators on all real pairs of the split first.")
     ] = False,
@@ -136,7 +136,7 @@ def evaluate(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Measure finished pictures, from whatever model, against a split of a dataset."""
+    """Measure finished images, from whatever model, against a split of a dataset."""
     from gcbench.commands.evaluate import evaluate as run
 
     record = run(
@@ -160,13 +160,13 @@ def evaluate(
 
 @app.command()
 def sample(
-    out: Annotated[Path, typer.Option(help="Folder for pictures, layouts, prompts and a contact sheet.")],
+    out: Annotated[Path, typer.Option(help="Folder for images, layouts, prompts and a contact sheet.")],
     model: ModelName = "gcdp",
     dataset: Data = "streets",
     prompt: Annotated[list[str] | None, typer.Option(help="A text; without any, the split's captions.")] = None,
-    n: Annotated[int, typer.Option("-n", help="Pictures.")] = 8,
+    n: Annotated[int, typer.Option("-n", help="Images.")] = 8,
     guidance: Annotated[float, typer.Option(help="Guidance scale.")] = 3.0,
-    seed: Annotated[int, typer.Option(help="Seed of the first picture.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the first image.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
     set_: Choices = None,
     size: Size = None,
@@ -174,7 +174,7 @@ def sample(
     precision: Precision = "fp32",
     device: Device = "auto",
 ) -> None:
-    """Draw pictures and layouts from texts."""
+    """Draw images and layouts from texts."""
     from gcbench.commands.sample import sample as run
     from gcbench.core.settings import read_settings
 
@@ -259,7 +259,7 @@ def regress(
     model: Annotated[str | None, typer.Option(help="Where the record's model is now: file.py:Class.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Where the record's dataset is now.")] = None,
     checkpoint: Checkpoint = None,
-    evaluator: Judges = None,
+    evaluator: Evaluators = None,
     set_: Choices = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
     summary: Annotated[
@@ -333,10 +333,10 @@ def suite_run(
     name: Annotated[str, typer.Argument(help="A name of `gcbench suite list`, or a file that ends in .toml.")],
     dataset: Data = "streets",
     out: Out = None,
-    pictures: Annotated[int | None, typer.Option(help="Pictures that each training sees; the suite's own.")] = None,
-    n: Annotated[int | None, typer.Option("-n", help="Pictures that each row is measured on; the suite's own.")] = None,
+    images: Annotated[int | None, typer.Option(help="Images that each training sees; the suite's own.")] = None,
+    n: Annotated[int | None, typer.Option("-n", help="Images that each row is measured on; the suite's own.")] = None,
     only: Annotated[str | None, typer.Option(help="These rows, by name or model, with commas.")] = None,
-    evaluator: Judges = None,
+    evaluator: Evaluators = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Throw away what --out holds of these rows.")] = False,
     device: Device = "auto",
 ) -> None:
@@ -347,7 +347,7 @@ def suite_run(
         name,
         dataset,
         out=out,
-        pictures=pictures,
+        images=images,
         n=n,
         only=only,
         evaluators=evaluator or (),
@@ -365,15 +365,15 @@ def list_(what: Annotated[str, typer.Argument(help="models, metrics, datasets or
 
 
 @app.command()
-def bench(
+def speed(
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     sweep: Annotated[bool, typer.Option("--sweep", help="Also time the default sweep, in minutes.")] = False,
-    judges: Annotated[bool, typer.Option("--judges", help="Also time the evaluators and distances.")] = False,
+    evaluators: Annotated[bool, typer.Option("--evaluators", help="Also time the evaluators and distances.")] = False,
 ) -> None:
     """Time the parts whose speed is promised, each beside the way it is compared with, in one run."""
     from gcbench.commands.speed import run
 
-    run(json, sweep, judges)
+    run(json, sweep, evaluators)
 
 
 @data_app.command("list")
@@ -426,10 +426,10 @@ def data_export(
 @data_app.command("nearest")
 def data_nearest(
     dataset: Annotated[str, typer.Argument(help="The dataset that a model was trained on.")],
-    images: Annotated[Path, typer.Option(help="A folder of the model's pictures.")],
+    images: Annotated[Path, typer.Option(help="A folder of the model's images.")],
     out: Annotated[Path | None, typer.Option(help="Write the distances here, as JSON.")] = None,
 ) -> None:
-    """Whether pictures are copies: their distance to the nearest training and the nearest held-out picture."""
+    """Whether images are copies: their distance to the nearest training and the nearest held-out image."""
     from gcbench.commands.data_nearest import report
 
     report(dataset, images, out)

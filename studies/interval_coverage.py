@@ -8,7 +8,7 @@ in a run. The mean of the values over all draws is the expectation at n; the sha
 
 Populations: for FSD, mIoU and Semantic Recall the training scenes of `streets` as the bundled segmenter labels them;
 for FID, features of 2048 numbers made by a random network of rectifiers (non-negative, of decaying spectrum); for CLIP
-score, vectors at random angles, four pictures a prompt, prompts of different difficulty.
+score, vectors at random angles, four images a prompt, prompts of different difficulty.
 """
 
 import argparse
@@ -19,18 +19,18 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from gcbench.runs.progress import Bar
-from gcbench.evaluation.scoring import open_judges
 from gcbench.core.contracts import Metric, Task
 from gcbench.core.registry import registry
 from gcbench.core.samples import Features, Samples, Texts
 from gcbench.core.score import Score
 from gcbench.data.open_dataset import open_dataset
+from gcbench.evaluation.scoring import open_evaluators
+from gcbench.runs.progress import Bar
 
 SCENES = 1500
 DIM = 2048
 REFERENCE = 5000
-PICTURES_A_PROMPT = 4
+IMAGES_A_PROMPT = 4
 
 
 class Drawn(NamedTuple):
@@ -64,12 +64,12 @@ class Coverage(NamedTuple):
 def scenes() -> tuple[torch.Tensor, torch.Tensor, tuple[str, ...]]:
     """(layouts, the segmenter's labels) uint8 [SCENES,H,W] and a caption each."""
     dataset = open_dataset("streets")
-    judge = open_judges(dataset, ["miou"], (), "cpu").evaluators["segmenter"]
+    evaluator = open_evaluators(dataset, ["miou"], (), "cpu").evaluators["segmenter"]
     layouts, labels = [], []
-    with Bar("judging scenes", SCENES) as bar:
+    with Bar("evaluating scenes", SCENES) as bar:
         for i in range(SCENES):
-            picture, layout = dataset.pair("train", i, dataset.size)
-            labels.append(judge(torch.from_numpy(picture).permute(2, 0, 1)[None]).labels)
+            image, layout = dataset.pair("train", i, dataset.size)
+            labels.append(evaluator(torch.from_numpy(image).permute(2, 0, 1)[None]).labels)
             layouts.append(torch.from_numpy(layout))
             bar.advance()
     captions = tuple(dataset.captions("train", i)[0] for i in range(SCENES))
@@ -104,15 +104,15 @@ def network_features(rng: np.random.Generator, n: int, shift: float = 0.1) -> Dr
 
 
 def prompted_vectors(rng: np.random.Generator, n: int) -> Drawn:
-    """Pictures whose cosine with their prompt is about 0.25, by prompt and by picture, with a tail of failures."""
-    prompts = np.arange(n) // PICTURES_A_PROMPT
+    """Images whose cosine with their prompt is about 0.25, by prompt and by image, with a tail of failures."""
+    prompts = np.arange(n) // IMAGES_A_PROMPT
     hard = rng.normal(0, 0.04, prompts[-1] + 1)[prompts]
     cosine = np.clip(0.25 + hard + rng.normal(0, 0.03, n) - 0.15 * (rng.random(n) < 0.05), -1, 1)
-    pictures = torch.from_numpy(np.stack([cosine, np.sqrt(1 - cosine**2)], axis=1)).float()
+    images = torch.from_numpy(np.stack([cosine, np.sqrt(1 - cosine**2)], axis=1)).float()
     texts = Texts(torch.tensor([1.0, 0.0]).expand(n, 2), torch.zeros(n, dtype=torch.bool))
     groups = tuple(f"prompt {i}" for i in prompts)
     samples = Samples(torch.zeros(n, 3, 1, 1, dtype=torch.uint8), None, None, groups, names(n), groups)
-    return Drawn(samples, {"clip": Features(vectors=pictures, texts=texts)})
+    return Drawn(samples, {"clip": Features(vectors=images, texts=texts)})
 
 
 def names(n: int) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""What the tests of commands share: a tiny dataset, a tiny model and judge of random weights, a judge that never errs.
+"""What the tests of commands share: a tiny dataset, model and evaluator of random weights, an evaluator without error.
 
-`toyland` is 20 drawn pictures of 32×64 in which a pixel's colour is its class, so that a judge can be perfect.
+`toyland` is 20 drawn images of 32×64 in which a pixel's colour is its class, so that an evaluator can be perfect.
 """
 
 import json
@@ -18,13 +18,13 @@ from PIL import Image
 
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, Evaluator
-from gcbench.training.recipe import TrainConfig
 from gcbench.core.samples import Features, Samples
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluators.segmenter_training import SegmenterRecipe
 from gcbench.evaluators.trained_segmenter import SegmenterConfig
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.training import GCDPRecipe
+from gcbench.training.recipe import TrainConfig
 
 settings.register_profile("gcbench", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("gcbench")
@@ -136,7 +136,7 @@ Cli = Callable[..., Result]
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Features of real pictures are kept in the test's own folder."""
+    """Features of real images are kept in the test's own folder."""
     monkeypatch.setenv("GCBENCH_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -188,7 +188,7 @@ def write_toyland(root: Path, counts: dict[str, int] = COUNTS) -> Path:
             names = [CLASSES[k] for k in np.unique(layout) if CLASSES[k] != "nothing"]
             Image.fromarray(palette[layout]).save(root / split / "images" / f"{split}{i:02d}.png")
             Image.fromarray(layout).save(root / split / "layouts" / f"{split}{i:02d}.png")
-            lines.append({"file_name": f"{split}{i:02d}.png", "text": [f"a picture with {' and '.join(names)}"]})
+            lines.append({"file_name": f"{split}{i:02d}.png", "text": [f"an image with {' and '.join(names)}"]})
         (root / split / "prompts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (root / "dataset.toml").write_text(
         f'name = "toyland"\nclasses = {json.dumps(CLASSES)}\npalette = {json.dumps(PALETTE)}\nvoid = "nothing"\n'
@@ -203,8 +203,8 @@ def toyland(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def pictures(toyland: Path, tmp_path: Path) -> Path:
-    """Five finished pictures with layouts and prompts, `val00` to `val04`, that no reference holds; to be damaged."""
+def images(toyland: Path, tmp_path: Path) -> Path:
+    """Five finished images with layouts and prompts, `val00` to `val04`, that no reference holds; to be damaged."""
     root = tmp_path / "mine"
     for part in ("images", "layouts"):
         (root / part).mkdir(parents=True)
@@ -224,7 +224,7 @@ def painter(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def write_gcdp(path: Path, dataset: Dataset, *, text: bool = True) -> Path:
-    """A GCDP of random weights, zero heads made loud so that its pictures differ."""
+    """A GCDP of random weights, zero heads made loud so that its images differ."""
     unet = {
         "dim": 8,
         "mults": (1, 2),
@@ -266,8 +266,8 @@ def gcdp(toyland: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def judge(toyland: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """`segmenter=…` for --evaluator: an HRNet of random weights with the batch statistics of random pictures."""
+def evaluator(toyland: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """`segmenter=…` for --evaluator: an HRNet of random weights with the batch statistics of random images."""
     recipe = SegmenterRecipe(SegmenterConfig(scale=1.0, size=SIZE), open_dataset(str(toyland)), TrainConfig())
     with torch.no_grad():
         recipe.network.train()
@@ -276,7 +276,7 @@ def judge(toyland: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
                 module.momentum = 1.0
                 module.weight.fill_(1.0)
         recipe.network(torch.rand(2, 3, *SIZE))
-    path = tmp_path_factory.mktemp("judge") / "model.safetensors"
+    path = tmp_path_factory.mktemp("evaluator") / "model.safetensors"
     checkpoint.save(path, recipe.weights(), recipe.card({"steps": 0}))
     return f"segmenter=hrnet_w18_small@{path}"
 
@@ -307,22 +307,22 @@ class Oracle(Evaluator):
 
 @pytest.fixture
 def oracle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every command be judged by the oracle."""
-    from gcbench.evaluation.scoring import Judges
+    """Let every command be evaluated by the oracle."""
+    from gcbench.evaluation.scoring import EvaluatorSet
 
-    def open_judges(
+    def open_evaluators(
         dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], device: str, derives: bool = False
-    ) -> Judges:
-        return Judges({"segmenter": Oracle(dataset)}, {})
+    ) -> EvaluatorSet:
+        return EvaluatorSet({"segmenter": Oracle(dataset)}, {})
 
     for module in ("sweep", "evaluate", "regress"):
-        monkeypatch.setattr(f"gcbench.bench.{module}.open_judges", open_judges)
+        monkeypatch.setattr(f"gcbench.commands.{module}.open_evaluators", open_evaluators)
 
 
 def pooled_features(
     vectors: np.ndarray, name: str, groups: tuple[str, ...] | None = None
 ) -> tuple[Samples, dict[str, Features]]:
-    """Blank pictures `name0000`, ... of which Inception says `vectors` [n,d]."""
+    """Blank images `name0000`, ... of which Inception says `vectors` [n,d]."""
     n = len(vectors)
     ids = tuple(f"{name}{i:04}" for i in range(n))
     samples = Samples(torch.zeros(n, 3, 1, 1, dtype=torch.uint8), None, None, None, ids, groups)
@@ -341,7 +341,7 @@ def comparable(record: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def assert_same_pictures(one: torch.Tensor, other: torch.Tensor) -> None:
+def assert_same_images(one: torch.Tensor, other: torch.Tensor) -> None:
     """Equal to a grey level: a network's sums may run in another order at another place of a block."""
     assert one.shape == other.shape
     assert (one.int() - other.int()).abs().max() <= 1

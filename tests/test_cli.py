@@ -11,8 +11,8 @@ from PIL import Image
 
 from gcbench.commands.data import check
 from gcbench.core.record import Record
-from gcbench.data.open_dataset import open_dataset
 from gcbench.data.cityscapes_classes import CLASSES as URBAN
+from gcbench.data.open_dataset import open_dataset
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -200,13 +200,13 @@ def test_export_into_another_folder_of_the_user(cli: Cli, toyland: Path, tmp_pat
 def test_streets_as_cityscapes_and_back(
     cli: Cli, painter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A Cityscapes tree works from export to a sweep that the judge of another dataset of the same classes judges."""
+    """A Cityscapes tree works from export to a sweep with an evaluator of another dataset of its classes."""
     target = tmp_path / "data" / "cityscapes"
     assert cli("data", "export", "streets", "--as", "cityscapes", "--limit", 4, "--out", target).code == 0
     monkeypatch.setenv("GCBENCH_DATA", str(tmp_path / "data"))
     asked = ["--dataset", "cityscapes", "--size", "64x128", "-n", 2, "--guidance", 2, "--out", tmp_path / "run"]
-    judge = ["--evaluator", "segmenter=hrnet_w18_small@streets"]
-    result = cli("sweep", "--model", f"{painter}:Painter", *asked, *judge, "--json")
+    evaluator = ["--evaluator", "segmenter=hrnet_w18_small@streets"]
+    result = cli("sweep", "--model", f"{painter}:Painter", *asked, *evaluator, "--json")
     assert result.code == 0, result.err
     record = Record.model_validate_json(result.out)
     assert record.protocol.evaluators["segmenter"].startswith("hrnet_w18_small@streets#")

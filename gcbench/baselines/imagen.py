@@ -1,7 +1,7 @@
 """Imagen-style text-to-image diffusion (Saharia et al. 2022): GCDP's network and code with the layout channels off.
 
 What separates this baseline from the reference model is the layout and nothing else: the same U-Net, text encoder,
-picture schedule, guidance, trainer and sampler. It draws no layouts, so mIoU and FSD are skipped for it.
+image schedule, guidance, trainer and sampler. It draws no layouts, so mIoU and FSD are skipped for it.
 """
 
 from typing import ClassVar
@@ -10,7 +10,7 @@ from gcbench.gcdp.model import GCDP
 
 
 class Imagen(GCDP):
-    """Draws a picture from a text, with guidance."""
+    """Draws an image from a text, with guidance."""
 
     name: ClassVar[str] = "imagen"
     layouts = False

@@ -12,7 +12,7 @@ from gcbench.core.samples import Samples
 class Real(Model):
     """Held-out real pairs, the ceiling row: seed i takes pair i of the dataset's last split (modulo their count).
 
-    It reads no prompt, pictures are what they are: a record has one point. Its samples' prompts are the pairs' own.
+    It reads no prompt, images are what they are: a record has one point. Its samples' prompts are the pairs' own.
     """
 
     conditional = False
@@ -33,7 +33,7 @@ class Real(Model):
         places = [seed % len(self.dataset.ids(self.split)) for seed in seeds]
         pairs = [self.dataset.pair(self.split, place, size) for place in places]
         return Samples(
-            torch.from_numpy(np.stack([picture for picture, _ in pairs])).permute(0, 3, 1, 2).contiguous(),
+            torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).contiguous(),
             torch.from_numpy(np.stack([layout for _, layout in pairs])).long(),
             "real",
             tuple(self.dataset.captions(self.split, place)[0] for place in places),

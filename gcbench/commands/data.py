@@ -7,13 +7,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from gcbench.runs.progress import Bar, say
 from gcbench.commands.list import show
-from gcbench.evaluation.arguments import parse_size
 from gcbench.core.errors import UserError
 from gcbench.data.describe import describe
 from gcbench.data.export import export
 from gcbench.data.open_dataset import open_dataset
+from gcbench.evaluation.arguments import parse_size
+from gcbench.runs.progress import Bar, say
 
 
 def list_datasets() -> None:

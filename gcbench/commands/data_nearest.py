@@ -1,4 +1,4 @@
-"""`gcbench data nearest`: are pictures copies? Distances to the nearest training and the nearest held-out picture."""
+"""`gcbench data nearest`: are images copies? Distances to the nearest training and the nearest held-out image."""
 
 import json
 from collections.abc import Sequence
@@ -9,23 +9,23 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from gcbench.runs.progress import Bar
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.files import write_text
-from gcbench.data.open_dataset import open_dataset
 from gcbench.data.finished import read_pairs
-from gcbench.data.image_files import resize_picture
+from gcbench.data.image_files import resize_image
+from gcbench.data.open_dataset import open_dataset
+from gcbench.runs.progress import Bar
 
 SHRINK = 4
-"""Pictures are compared after a box filter of this width: what is alike to a person, not noise, is to count."""
+"""Images are compared after a box filter of this width: what is alike to a person, not noise, is to count."""
 
 
-def vectors(pictures: Sequence[np.ndarray], size: Size) -> np.ndarray:
-    """Pictures as rows [n, 3·h·w] of grey levels, shrunk."""
+def vectors(images: Sequence[np.ndarray], size: Size) -> np.ndarray:
+    """Images as rows [n, 3·h·w] of grey levels, shrunk."""
     small = (max(1, size[0] // SHRINK), max(1, size[1] // SHRINK))
     shrunk = [
-        np.asarray(Image.fromarray(resize_picture(picture, size)).resize(small[::-1], Image.Resampling.BOX), np.float64)
-        for picture in pictures
+        np.asarray(Image.fromarray(resize_image(image, size)).resize(small[::-1], Image.Resampling.BOX), np.float64)
+        for image in images
     ]
     return np.stack(shrunk).reshape(len(shrunk), -1)
 
@@ -36,43 +36,43 @@ def nearest(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(square.min(axis=1), 0) / rows.shape[1])
 
 
-def with_mirrors(pictures: Sequence[np.ndarray], size: Size) -> np.ndarray:
-    """Rows of the pictures and of their mirror images, which training shows too."""
-    return vectors([*pictures, *(np.ascontiguousarray(picture[:, ::-1]) for picture in pictures)], size)
+def with_mirrors(images: Sequence[np.ndarray], size: Size) -> np.ndarray:
+    """Rows of the images and of their mirror images, which training shows too."""
+    return vectors([*images, *(np.ascontiguousarray(image[:, ::-1]) for image in images)], size)
 
 
-def split_pictures(dataset: Dataset, split: str, size: Size, bar: Bar) -> list[np.ndarray]:
-    pictures = []
+def split_images(dataset: Dataset, split: str, size: Size, bar: Bar) -> list[np.ndarray]:
+    images = []
     for index in range(len(dataset.ids(split))):
-        pictures.append(dataset.pair(split, index, size)[0])
+        images.append(dataset.pair(split, index, size)[0])
         bar.advance()
-    return pictures
+    return images
 
 
 def report(name: str, images: Path, out: Path | None = None) -> dict[str, dict[str, float]]:
-    """Print, and write to `out`, how far the pictures are from the first and from the last split of a dataset.
+    """Print, and write to `out`, how far the images are from the first and from the last split of a dataset.
 
-    Each picture of a split counts with its mirror image. The held-out pictures' own distance to the training split
-    says what is usual for pictures that cannot be copies.
+    Each image of a split counts with its mirror image. The held-out images' own distance to the training split
+    says what is usual for images that cannot be copies.
     """
     dataset = open_dataset(name)
     size, (train, held) = dataset.size, (dataset.splits[0], dataset.splits[-1])
     found = read_pairs(images)
-    made = vectors([found.picture(i) for i in range(len(found))], size)
-    with Bar("reading pictures", len(dataset.ids(train)) + len(dataset.ids(held))) as bar:
-        shown, unshown = split_pictures(dataset, train, size, bar), split_pictures(dataset, held, size, bar)
-    # a split with more pictures has nearer ones: both are compared at the smaller number, evenly spaced
+    made = vectors([found.image(i) for i in range(len(found))], size)
+    with Bar("reading images", len(dataset.ids(train)) + len(dataset.ids(held))) as bar:
+        shown, unshown = split_images(dataset, train, size, bar), split_images(dataset, held, size, bar)
+    # a split with more images has nearer ones: both are compared at the smaller number, evenly spaced
     few = min(len(shown), len(unshown))
     seen, unseen = with_mirrors(shown, size), vectors(unshown, size)
 
-    def thin(pictures: Sequence[np.ndarray]) -> np.ndarray:
-        return with_mirrors([pictures[i] for i in np.linspace(0, len(pictures) - 1, few).round().astype(int)], size)
+    def thin(images: Sequence[np.ndarray]) -> np.ndarray:
+        return with_mirrors([images[i] for i in np.linspace(0, len(images) - 1, few).round().astype(int)], size)
 
     distances = {
-        f"pictures to the nearest of all {len(shown)} of {train}": nearest(made, seen),
-        f"held-out real pictures to the nearest of all {len(shown)} of {train}": nearest(unseen, seen),
-        f"pictures to the nearest of {few} of {train}": nearest(made, thin(shown)),
-        f"pictures to the nearest of {few} of {held}": nearest(made, thin(unshown)),
+        f"images to the nearest of all {len(shown)} of {train}": nearest(made, seen),
+        f"held-out real images to the nearest of all {len(shown)} of {train}": nearest(unseen, seen),
+        f"images to the nearest of {few} of {train}": nearest(made, thin(shown)),
+        f"images to the nearest of {few} of {held}": nearest(made, thin(unshown)),
     }
     result = {
         label: {"minimum": float(d.min()), "median": float(np.median(d)), "n": float(len(d))}

@@ -1,7 +1,7 @@
-"""Evaluate finished pictures: a folder, zip or npz of images, with layouts and prompts where there are any.
+"""Evaluate finished images: a folder, zip or npz of images, with layouts and prompts where there are any.
 
-A picture is decoded once, when it is judged; what its bytes and its header say is looked at before. The user's pictures
-are judged before the real ones, so that a damaged one costs no longer wait than it must.
+An image is decoded once, when it is evaluated; what its bytes and its header say is looked at before. The user's images
+are evaluated before the real ones, so that a damaged one costs no longer wait than it must.
 """
 
 import time
@@ -11,24 +11,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gcbench.evaluation.input_warnings import cautions
-from gcbench.runs.progress import Bar, say
-from gcbench.evaluation.scoring import BATCH, Scoring, measure_real, open_judges
-from gcbench.evaluation.arguments import check_device, evaluation_split, metric_names, parse_size
-from gcbench.runs.provenance import provenance
-from gcbench.runs.run_directory import RunDirectory
-from gcbench.evaluation.self_check import self_check
-from gcbench.runs.stopwatch import Stages
 from gcbench.core.contracts import Dataset, Metric, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Record
 from gcbench.core.samples import Samples
-from gcbench.data.open_dataset import open_dataset
-from gcbench.data.finished import FinishedPictures, read_pairs
+from gcbench.data.finished import FinishedImages, read_pairs
 from gcbench.data.layouts import LabelIds, has_label_ids
+from gcbench.data.open_dataset import open_dataset
 from gcbench.data.unreadable import Unreadable, refuse
+from gcbench.evaluation.arguments import check_device, evaluation_split, metric_names, parse_size
+from gcbench.evaluation.input_warnings import cautions
+from gcbench.evaluation.scoring import BATCH, Scoring, measure_real, open_evaluators
+from gcbench.evaluation.self_check import self_check
+from gcbench.runs.progress import Bar, say
+from gcbench.runs.provenance import provenance
+from gcbench.runs.run_directory import RunDirectory
+from gcbench.runs.stopwatch import Stages
 
 
 def evaluate(
@@ -48,11 +48,11 @@ def evaluate(
     check: bool = False,
     device: str = "cpu",
 ) -> Record:
-    """Measure the pictures in the folder, zip or npz `images` against a split of `dataset`; return the written record.
+    """Measure the images in the folder, zip or npz `images` against a split of `dataset`; return the written record.
 
-    layouts: class ids or colours of the dataset's palette, STEM.png for each picture's STEM, or an npz; an npz of
-    pictures may hold them itself. prompts: lines of file_name and text. derived_by: the segmenter that made the
-    layouts, if a generator did not: mIoU is refused then. Pictures of another size are brought to the dataset's by the
+    layouts: class ids or colours of the dataset's palette, STEM.png for each image's STEM, or an npz; an npz of
+    images may hold them itself. prompts: lines of file_name and text. derived_by: the segmenter that made the
+    layouts, if a generator did not: mIoU is refused then. Images of another size are brought to the dataset's by the
     box filter, layouts by the nearest neighbour. check: measure the evaluators on all real pairs of the split first
     (`--self-check`).
 
@@ -67,19 +67,19 @@ def evaluate(
     target = parse_size(size) or opened.size
     found = read_pairs(images, layouts, prompts)
     if len(found) < 2:
-        raise UserError(f"{images} holds one picture; give at least 2, so that a spread can be measured")
+        raise UserError(f"{images} holds one image; give at least 2, so that a spread can be measured")
     name = name or folder_name(images)
     folder = RunDirectory(out or Path("runs") / f"evaluate-{name}", fresh)
-    judges = open_judges(opened, names, evaluators, device)
-    scoring = Scoring(opened, names, judges)
+    evaluator_set = open_evaluators(opened, names, evaluators, device)
+    scoring = Scoring(opened, names, evaluator_set)
     stages = Stages()
-    with stages("read"), Bar("reading pictures", len(found)) as bar:
+    with stages("read"), Bar("reading images", len(found)) as bar:
         survey = found.survey(bar.advance)
     warnings = cautions(survey, opened, split, target)
     texts = [] if found.prompts is None else [text for one in found.prompts for text in one[:1]]
     planned = Record(
         kind="evaluate",
-        model=ModelInfo(name=name, weights=None, note=f"finished pictures, {len(found)}, files {survey.hash}"),
+        model=ModelInfo(name=name, weights=None, note=f"finished images, {len(found)}, files {survey.hash}"),
         protocol=Protocol(
             dataset=opened.name,
             dataset_version=opened.version,
@@ -87,7 +87,7 @@ def evaluate(
             n=len(found),
             size=target,
             resize=opened.resize,
-            evaluators={role: judge.id for role, judge in judges.evaluators.items()},
+            evaluators={role: evaluator.id for role, evaluator in evaluator_set.by_role.items()},
             thresholds=scoring.thresholds,
             prompts=text_hash(*texts) if texts else None,
             reference_n=len(opened.ids(split)),
@@ -96,7 +96,7 @@ def evaluate(
     )
     if not fresh:
         folder.resume(planned, names)  # refuses a directory that holds another run
-    say(f"{len(found)} pictures of {images} against {opened.name}/{split}: {', '.join(names)}. Run: {folder.path}")
+    say(f"{len(found)} images of {images} against {opened.name}/{split}: {', '.join(names)}. Run: {folder.path}")
     for skipped, reason in scoring.missing.items():
         say(f"{skipped} will be skipped: {reason}")
     if layouts is None and found.layouts is not None:
@@ -106,21 +106,21 @@ def evaluate(
     checked = None
     if check:
         with stages("self-check"), Bar("checking the evaluators", len(opened.ids(split))) as bar:
-            checked = self_check(opened, split, target, judges, bar.advance)
+            checked = self_check(opened, split, target, evaluator_set, bar.advance)
     source = f"derived:{derived_by}" if derived_by else "generated"
     label_ids = found.named_label_ids and has_label_ids(opened)
     try:
-        scored = judge_pictures(scoring, found, opened, target, source, label_ids, stages)
+        scored = evaluator_images(scoring, found, opened, target, source, label_ids, stages)
     except LabelIds as found_out:  # seldom late: nearly every real layout shows it
         label_ids = True
         say(f"The layouts are Cityscapes' labelIds, not train ids: {found_out.sign}. They are read anew.")
-        scored = judge_pictures(scoring, found, opened, target, source, label_ids, stages)
+        scored = evaluator_images(scoring, found, opened, target, source, label_ids, stages)
     if label_ids:
         warnings.append("the layouts are Cityscapes' labelIds and were mapped to train ids")
         say(f"Warning: {warnings[-1]}.")
     if fresh:
-        folder.resume(planned, names)  # clears the directory, now that every picture is known to be whole
-    with stages("real"), Bar("judging real pictures", len(opened.ids(split))) as bar:
+        folder.resume(planned, names)  # clears the directory, now that every image is known to be whole
+    with stages("real"), Bar("evaluating real images", len(opened.ids(split))) as bar:
         chosen = list(range(min(len(found), len(opened.ids(split)))))
         bounds = measure_real(scoring, opened, split, target, chosen, bar.advance)
     record = planned.model_copy(update={"ceiling": bounds.ceiling, "floor": bounds.floor, "self_check": checked})
@@ -141,36 +141,36 @@ def evaluate(
 
 
 def folder_name(images: Path) -> str:
-    """What pictures are called without --name: their file or folder, or the one around it if that is just `images`."""
+    """What images are called without --name: their file or folder, or the one around it if that is just `images`."""
     path = Path(images).resolve()
     if path.suffix.lower() in (".zip", ".npz"):
         return path.stem
     return path.parent.name if path.name == "images" and path.parent.name else path.name
 
 
-def judge_pictures(
+def evaluator_images(
     scoring: Scoring,
-    found: FinishedPictures,
+    found: FinishedImages,
     dataset: Dataset,
     size: Size,
     source: str,
     label_ids: bool,
     stages: Stages,
 ) -> dict[str, Metric]:
-    """The metrics with all finished pictures in them."""
+    """The metrics with all finished images in them."""
     scored = scoring.start()
-    with Bar("judging pictures", len(found)) as bar:
+    with Bar("evaluating images", len(found)) as bar:
         for samples in stages.each("read", read_samples(found, dataset, size, source, label_ids)):
-            with stages("judge"):
+            with stages("evaluate"):
                 scoring.update(scored, samples)
             bar.advance(len(samples))
     return scored
 
 
 def read_samples(
-    found: FinishedPictures, dataset: Dataset, size: Size, source: str, label_ids: bool = False
+    found: FinishedImages, dataset: Dataset, size: Size, source: str, label_ids: bool = False
 ) -> Iterator[Samples]:
-    """Batches of finished pictures at `size`. After the first damaged one the rest is only looked through.
+    """Batches of finished images at `size`. After the first damaged one the rest is only looked through.
 
     Raises:
         UserError: names and counts the damaged ones, at the end.
@@ -188,7 +188,7 @@ def read_samples(
             continue
         drawn = [layout for _, layout in read if layout is not None]
         yield Samples(
-            torch.from_numpy(np.stack([picture for picture, _ in read])).permute(0, 3, 1, 2).contiguous(),
+            torch.from_numpy(np.stack([image for image, _ in read])).permute(0, 3, 1, 2).contiguous(),
             torch.from_numpy(np.stack(drawn)).long() if drawn else None,
             source if drawn else None,
             None if found.prompts is None else tuple(found.prompts[i][0] for i in indices),

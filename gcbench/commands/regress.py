@@ -1,7 +1,7 @@
 """`gcbench regress`: do the recorded numbers still hold?
 
 A baseline is a run directory that `gcbench sweep --keep-samples` wrote. Its protocol must be the same, the scores of
-real pictures (ceiling and floor) and of its stored samples must be the same to 1e-6, and samples made anew by the same
+real images (ceiling and floor) and of its stored samples must be the same to 1e-6, and samples made anew by the same
 model from the same seeds must score within one standard error. Nothing is taken from the cache of features.
 """
 
@@ -11,23 +11,23 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gcbench.evaluation.regression_checks import Check, Gated, Report, near_scores, same_scores
-from gcbench.runs.progress import Bar, say
 from gcbench.commands.evaluate import read_samples
-from gcbench.evaluation.scoring import Scoring, measure_real, open_judges
-from gcbench.evaluation.arguments import check_device, evaluation_split
-from gcbench.evaluation.generation import Prompts, choose_prompts, measure_point, sample_ids
-from gcbench.runs.provenance import provenance
-from gcbench.reports.regression_report import append_summary, write_junit
-from gcbench.runs.run_directory import RECORD, REGRESSION
 from gcbench.commands.sweep import kept_folder, prepare, protocol_of
 from gcbench.core.contracts import Dataset, Model, ModelOptions
 from gcbench.core.errors import UserError
 from gcbench.core.record import Point, Record
 from gcbench.core.samples import Samples
 from gcbench.core.score import Score
-from gcbench.data.open_dataset import open_dataset
 from gcbench.data.finished import read_pairs
+from gcbench.data.open_dataset import open_dataset
+from gcbench.evaluation.arguments import check_device, evaluation_split
+from gcbench.evaluation.generation import Prompts, choose_prompts, measure_point, sample_ids
+from gcbench.evaluation.regression_checks import Check, Gated, Report, near_scores, same_scores
+from gcbench.evaluation.scoring import Scoring, measure_real, open_evaluators
+from gcbench.reports.regression_report import append_summary, write_junit
+from gcbench.runs.progress import Bar, say
+from gcbench.runs.provenance import provenance
+from gcbench.runs.run_directory import RECORD, REGRESSION
 
 BATCH_SIZE = 16
 
@@ -153,8 +153,8 @@ def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool)
         planned_protocol = planned.protocol
     else:
         derives = record.model.layouts is not None
-        judges = open_judges(opened, metrics, evaluators_of(record, given), given.device, derives)
-        scoring = Scoring(opened, metrics, judges, derives)
+        evaluator_set = open_evaluators(opened, metrics, evaluators_of(record, given), given.device, derives)
+        scoring = Scoring(opened, metrics, evaluator_set, derives)
         prompts = choose_prompts(opened, split, protocol.n)
         planned_protocol = protocol_of(
             opened,
@@ -166,7 +166,7 @@ def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool)
             seed=protocol.seed,
             sampler=protocol.sampler,
         )
-    say(f"{name}: {protocol.n} pictures of {record.model.name} on {opened.name}/{split}, {', '.join(metrics)}")
+    say(f"{name}: {protocol.n} images of {record.model.name} on {opened.name}/{split}, {', '.join(metrics)}")
     checks = protocol_checks(record, planned_protocol.differences(protocol))
     checks += measure(path, record, opened, scoring, prompts, generator)
     notes += surroundings(record, given.device)
@@ -188,8 +188,8 @@ def options_of(record: Record, given: Given) -> ModelOptions:
 
 
 def evaluators_of(record: Record, given: Given) -> Sequence[str]:
-    """What was given; and for other roles whose recorded judge computed in double precision, that judge by its name
-    (`hrnet_w18_small@streets#<hash> ×2 fp64`), since no judge does so unasked."""
+    """What was given; and for other roles whose recorded evaluator computed in double precision, that one by its name
+    (`hrnet_w18_small@streets#<hash> ×2 fp64`), since no evaluator does so unasked."""
     asked = {spec.partition("=")[0] for spec in given.evaluators}
     double = {role: name for role, name in record.protocol.evaluators.items() if name.endswith(" fp64")}
     named = {role: name.partition("#")[0].partition("@") for role, name in double.items() if role not in asked}
@@ -207,9 +207,9 @@ def protocol_checks(record: Record, differences: Sequence[str]) -> list[Check]:
 def measure(
     path: Path, record: Record, dataset: Dataset, scoring: Scoring, prompts: Prompts, generator: Model | None
 ) -> list[Check]:
-    """Real pictures, stored samples and, where there is a generator, new ones: each against the record."""
+    """Real images, stored samples and, where there is a generator, new ones: each against the record."""
     protocol = record.protocol
-    with Bar("judging real pictures", protocol.reference_n) as bar:
+    with Bar("evaluating real images", protocol.reference_n) as bar:
         try:
             bounds = measure_real(
                 scoring, dataset, protocol.split, protocol.size, prompts.rows, bar.advance, cached=False
@@ -219,13 +219,13 @@ def measure(
     checks = same_scores("ceiling", None, record.ceiling, bounds.ceiling)
     checks += same_scores("floor", None, record.floor, bounds.floor)
     total = protocol.n * len(record.points)
-    with Bar("judging stored samples", total) as bar:
+    with Bar("evaluating stored samples", total) as bar:
         for point in record.points:
             scores = score_stored(path, record, point, dataset, scoring, prompts, bar)
             checks += same_scores("stored samples", point.guidance, point.scores, scores)
     if generator is None:
         return checks
-    with Bar("generating and judging", total) as bar:
+    with Bar("generating and evaluating", total) as bar:
         for point in record.points:
             try:
                 scores = measure_point(

@@ -1,11 +1,14 @@
-"""`gcbench sample`: pictures and layouts from given texts, as a folder that `gcbench evaluate` reads."""
+"""`gcbench sample`: images and layouts from given texts, as a folder that `gcbench evaluate` reads."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gcbench.runs.progress import Bar, say
-from gcbench.runs.sample_folder import write_samples
+from gcbench.core.contracts import ModelOptions, Size
+from gcbench.core.errors import UserError
+from gcbench.core.files import write_text
+from gcbench.core.samples import Samples
+from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.arguments import (
     check_device,
     check_precision,
@@ -15,11 +18,8 @@ from gcbench.evaluation.arguments import (
     parse_size,
 )
 from gcbench.evaluation.generation import check_prompts, check_samples, choose_prompts, sample_ids
-from gcbench.core.contracts import ModelOptions, Size
-from gcbench.core.errors import UserError
-from gcbench.core.files import write_text
-from gcbench.core.samples import Samples
-from gcbench.data.open_dataset import open_dataset
+from gcbench.runs.progress import Bar, say
+from gcbench.runs.sample_folder import write_samples
 
 
 def sample(
@@ -44,7 +44,7 @@ def sample(
         UserError: an empty prompt, n < 1, or what opening the model and the dataset refuses.
     """
     if n < 1:
-        raise UserError(f"-n {n}: at least 1 picture")
+        raise UserError(f"-n {n}: at least 1 image")
     [scale] = guidance_scales([guidance])
     check_prompts(prompts)
     check_precision(precision)
@@ -53,7 +53,7 @@ def sample(
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")
     if (out / "images").is_dir() and any((out / "images").iterdir()):
-        raise UserError(f"{out} already holds pictures; choose another --out")
+        raise UserError(f"{out} already holds images; choose another --out")
     opened = open_dataset(dataset)
     generator = open_model(model, opened, ModelOptions(checkpoint, device, precision, steps, settings or {}))  # type: ignore[arg-type]
     target = parse_size(size) or generator.size or opened.size

@@ -1,4 +1,4 @@
-"""`gcbench bench`: the parts whose speed is promised, each timed in one run beside what it is compared with."""
+"""`gcbench speed`: the parts whose speed is promised, each timed in one run beside what it is compared with."""
 
 import json
 import os
@@ -18,12 +18,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from gcbench.runs.provenance import machine
 from gcbench.core.errors import UserError
 from gcbench.data.open_dataset import open_dataset
 from gcbench.diffusion.guidance import guide
 from gcbench.diffusion.joint import JointProcess, ProcessConfig
 from gcbench.diffusion.noise import SeededNoise
+from gcbench.runs.provenance import machine
 from gcbench.statistics.frechet import frechet_distance
 
 
@@ -90,7 +90,7 @@ def sampling_maths(b: int = 16, classes: int = 20, size: tuple[int, int] = (64, 
     took = seconds(ours)
     against = "with one-hot log-space Gumbel labels"
     name = "guided sampling step outside the network, 64×128, K = 20"
-    return [Timed(name, 1e3 * took / b, "ms a picture", against, seconds(usual) / took)]
+    return [Timed(name, 1e3 * took / b, "ms an image", against, seconds(usual) / took)]
 
 
 def drawing(name: str) -> Timed:
@@ -115,7 +115,7 @@ def frechet() -> Timed:
 
 
 def inception_features(n: int = 16, size: tuple[int, int] = (256, 512)) -> Timed:
-    """Pictures a second from uint8 to features, on random weights, both in float32."""
+    """Images a second from uint8 to features, on random weights, both in float32."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     from gcbench.evaluators.inception import Inception
@@ -130,7 +130,7 @@ def inception_features(n: int = 16, size: tuple[int, int] = (256, 512)) -> Timed
     with torch.no_grad():
         took, against = side_by_side(lambda: ours(images), lambda: usual(images))
     name = f"Inception features, {size[0]}×{size[1]}, tf1, float32"
-    return Timed(name, n / took, "pictures a second", "torch-fidelity", against / took)
+    return Timed(name, n / took, "images a second", "torch-fidelity", against / took)
 
 
 def help_page() -> Timed:
@@ -164,10 +164,10 @@ def default_sweep() -> list[Timed]:
     ]
 
 
-def run(as_json: bool = False, with_sweep: bool = False, judges: bool = False) -> list[Timed]:
+def run(as_json: bool = False, with_sweep: bool = False, evaluator_set: bool = False) -> list[Timed]:
     """Time everything and print a table, or JSON."""
     rows = [*sampling_maths(), drawing("streets"), drawing("faces"), frechet(), help_page()]
-    if judges:
+    if evaluator_set:
         from gcbench.commands.speed_distances import distances
 
         rows += [inception_features(), *distances()]

@@ -1,4 +1,4 @@
-"""`gcbench bench --judges`: distances between sets of features, beside the ways they are usually computed.
+"""`gcbench speed --evaluators`: distances between sets of features, beside the ways they are usually computed.
 
 One thread for all contestants, and processor seconds, so that other work on the machine moves no ratio. The features
 are made up: non-negative with a decaying spectrum, as Inception's are. Memory is that of a process of its own.
@@ -130,7 +130,7 @@ def fill(metrics: Sequence[Metric], method: str, parts: Iterator[np.ndarray] | S
 
 
 def large_fid(n: int) -> Score:
-    """FID of n samples against as many real pictures, features made as they are wanted."""
+    """FID of n samples against as many real images, features made as they are wanted."""
     metric = FID(TASK)
     fill([metric], "update_reference", (features(min(1000, n - i), i) for i in range(0, n, 1000)))
     fill([metric], "update", (features(min(1000, n - i), n + i, 0.1) for i in range(0, n, 1000)))
@@ -153,4 +153,4 @@ def memory(n: int = 50_000) -> Timed:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"measuring the memory of FID failed: {done.stderr[-300:]}")
-    return Timed(f"FID of {n} pictures with its interval, peak memory of the process", float(done.stdout), "GiB")
+    return Timed(f"FID of {n} images with its interval, peak memory of the process", float(done.stdout), "GiB")

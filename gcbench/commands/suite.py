@@ -11,9 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from gcbench.runs.progress import Bar, Part, say
-from gcbench.evaluation.arguments import check_device, check_n, pictures_seen
-from gcbench.runs.suite_plan import BUDGET, Row, Suite, bundled, find
 from gcbench.commands.sweep import GENERATING, sweep
 from gcbench.commands.train import CONFIG, TRAINING, recipe_of, run_training
 from gcbench.core.checkpoint import read_card
@@ -23,17 +20,20 @@ from gcbench.core.files import write_text
 from gcbench.core.record import Provenance
 from gcbench.core.settings import read_settings
 from gcbench.data.open_dataset import open_dataset
+from gcbench.evaluation.arguments import check_device, check_n, images_seen
+from gcbench.runs.progress import Bar, Part, say
+from gcbench.runs.suite_plan import BUDGET, Row, Suite, bundled, find
 
 LEDGER = "suite.json"
 TRAIN = "train-"
 """Before a row's name: the directory of its training."""
 
 COST = 12
-"""What a generated picture takes, in pictures trained on: tens of passes through a network, against three."""
+"""What a generated image takes, in images trained on: tens of passes through a network, against three."""
 
 
 class Stage(BaseModel):
-    """What a stage took, or why it was not made. pictures: seen in training, or measured. seconds: of all its tries."""
+    """What a stage took, or why it was not made. images: seen in training, or measured. seconds: of all its tries."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -42,7 +42,7 @@ class Stage(BaseModel):
     model: str
     status: Literal["ok", "failed"] = "ok"
     reason: str | None = None
-    pictures: int | None = None
+    images: int | None = None
     parameters: int | None = None
     seconds: float | None = None
     device: str = ""
@@ -56,7 +56,7 @@ class Ledger(BaseModel):
     suite: str
     dataset: str
     dataset_version: str
-    pictures: int
+    images: int
     n: int
     evaluators: list[str] = Field(default_factory=list)
     stages: list[Stage] = Field(default_factory=list)
@@ -74,7 +74,7 @@ class Ledger(BaseModel):
 
 
 class Task(NamedTuple):
-    """A stage to come. length: of its stretch of the bar, in pictures trained on; of a sweep, at most."""
+    """A stage to come. length: of its stretch of the bar, in images trained on; of a sweep, at most."""
 
     kind: Literal["train", "sweep"]
     row: Row
@@ -87,7 +87,7 @@ def tasks(suite: Suite, rows: Sequence[Row]) -> list[Task]:
     out = []
     for row in suite.row:
         if row.name in needed:
-            out.append(Task("train", row, suite.pictures))
+            out.append(Task("train", row, suite.images))
         if row in rows:
             out.append(Task("sweep", row, COST * suite.n * len(row.scales)))
     return out
@@ -98,7 +98,7 @@ def run_suite(
     dataset: str = "streets",
     *,
     out: Path | None = None,
-    pictures: int | None = None,
+    images: int | None = None,
     n: int | None = None,
     only: str | None = None,
     evaluators: Sequence[str] = (),
@@ -107,17 +107,17 @@ def run_suite(
 ) -> Path:
     """Make every row of the suite `name` on `dataset`, and what it shows; returns its directory.
 
-    pictures, n: in place of the suite's own. only: rows by name or model, with commas. A stage that cannot be made does
+    images, n: in place of the suite's own. only: rows by name or model, with commas. A stage that cannot be made does
     not lose the others.
 
     Raises:
         UserError: what the caller must mend before the start; at the end, that stages were not made.
     """
     suite = find(name)
-    given = {key: value for key, value in (("pictures", pictures), ("n", n)) if value is not None}
+    given = {key: value for key, value in (("images", images), ("n", n)) if value is not None}
     suite = suite.model_copy(update=given)
-    if suite.pictures < 1:
-        raise UserError(f"--pictures {suite.pictures}: a training sees at least 1")
+    if suite.images < 1:
+        raise UserError(f"--images {suite.images}: a training sees at least 1")
     check_n(suite.n)
     check_device(device)
     opened = open_dataset(dataset)
@@ -128,7 +128,7 @@ def run_suite(
         suite=suite.name,
         dataset=opened.name,
         dataset_version=opened.version,
-        pictures=suite.pictures,
+        images=suite.images,
         n=suite.n,
         evaluators=list(evaluators),
     )
@@ -175,11 +175,11 @@ def run_suite(
 def list_suites() -> None:
     """Print the suites that come with gcbench: their rows and budget."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in ("name", "what", "rows", "pictures a training", "pictures measured"):
+    for head in ("name", "what", "rows", "images a training", "images measured"):
         table.add_column(head, no_wrap=head in ("name", "rows"))
     for name, suite in bundled().items():
         rows = "\n".join(row.name for row in suite.row)
-        table.add_row(name, suite.title, rows, str(suite.pictures), str(suite.n))
+        table.add_row(name, suite.title, rows, str(suite.images), str(suite.n))
     Console(highlight=False).print(table)
 
 
@@ -204,10 +204,10 @@ def _described(task: Task, suite: Suite) -> str:
     settings = f" ({', '.join(row.train if task.kind == 'train' else row.sample)})"
     what = f"{task.kind} {row.name}{settings if len(settings) > 3 else ''}"
     if task.kind == "train":
-        return f"{what}: {suite.pictures} pictures seen"
+        return f"{what}: {suite.images} images seen"
     if row.until_saturation:
-        return f"{what}: {suite.n} pictures a guidance scale, up to {len(row.scales)} scales, until saturation"
-    return f"{what}: {suite.n} pictures" + (f", {len(row.scales)} guidance scales" if len(row.scales) > 1 else "")
+        return f"{what}: {suite.n} images a guidance scale, up to {len(row.scales)} scales, until saturation"
+    return f"{what}: {suite.n} images" + (f", {len(row.scales)} guidance scales" if len(row.scales) > 1 else "")
 
 
 def _train(suite: Suite, row: Row, dataset: str, out: Path, device: str, bars: _Bars) -> tuple[Stage, Path]:
@@ -215,7 +215,7 @@ def _train(suite: Suite, row: Row, dataset: str, out: Path, device: str, bars: _
     batch = recipe_of(row.model, None, dataset, settings).train_config.batch_size
     if batch < 1:
         raise UserError(f"setting train.batch_size={batch}: give at least 1")
-    settings[BUDGET] = math.ceil(suite.pictures / batch)
+    settings[BUDGET] = math.ceil(suite.images / batch)
     folder = out / f"{TRAIN}{row.name}"
     weights = run_training(
         model=row.model, dataset=dataset, settings=settings, out=folder, resume=True, device=device, bars=bars
@@ -227,7 +227,7 @@ def _train(suite: Suite, row: Row, dataset: str, out: Path, device: str, bars: _
             kind="train",
             row=row.name,
             model=row.model,
-            pictures=pictures_seen(card),
+            images=images_seen(card),
             seconds=said.get("seconds"),
             device=said.get("device") or "",
         ),
@@ -263,7 +263,7 @@ def _sweep(
         kind="sweep",
         row=row.name,
         model=row.model,
-        pictures=suite.n * len(record.points),
+        images=suite.n * len(record.points),
         parameters=record.model.parameters,
         seconds=round(sum(one.seconds.get("sweep", 0.0) for one in tries), 3),
         device=record.provenance.device,
@@ -307,7 +307,7 @@ def _estimate(suite: Suite, dataset: Dataset, todo: Sequence[Task]) -> str | Non
         return None
     ledger = read_ledger(path)
     known = {(stage.kind, stage.row): stage for stage in ledger.stages}
-    share = {"train": suite.pictures / ledger.pictures, "sweep": suite.n / ledger.n}
+    share = {"train": suite.images / ledger.images, "sweep": suite.n / ledger.n}
     seconds, devices = 0.0, []
     for task in todo:
         stage = known.get((task.kind, task.row.name))

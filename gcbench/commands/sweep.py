@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gcbench.reports import pareto
-from gcbench.runs.progress import Bar, Bars, say
-from gcbench.runs.sample_folder import write_samples
-from gcbench.evaluation.scoring import BATCH, Judges, Scoring, measure_real, open_judges, real_samples
+from gcbench.commands.train import CONFIG, run_training
+from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
+from gcbench.core.errors import UserError
+from gcbench.core.files import text_hash
+from gcbench.core.protocol import Protocol
+from gcbench.core.record import Point, Record
+from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.arguments import (
     check_device,
     check_n,
@@ -25,22 +28,19 @@ from gcbench.evaluation.arguments import (
     training_of,
 )
 from gcbench.evaluation.generation import Prompts, choose_prompts, measure_point, sample_ids
+from gcbench.evaluation.scoring import BATCH, EvaluatorSet, Scoring, measure_real, open_evaluators, real_samples
+from gcbench.reports import pareto
+from gcbench.runs.progress import Bar, Bars, say
 from gcbench.runs.provenance import provenance
 from gcbench.runs.run_directory import KEPT, SAMPLES, Rows, RunDirectory
-from gcbench.commands.train import CONFIG, run_training
-from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
-from gcbench.core.errors import UserError
-from gcbench.core.files import text_hash
-from gcbench.core.protocol import Protocol
-from gcbench.core.record import Point, Record
-from gcbench.data.open_dataset import open_dataset
+from gcbench.runs.sample_folder import write_samples
 from gcbench.statistics.intervals import paired_difference
 
 GAIN = 0.005
 """A gain in Semantic Recall that counts. The sweep is saturated when the interval's upper end was below it twice."""
 
-GENERATING = "generating and judging"
-"""Label of the bar that counts pictures."""
+GENERATING = "generating and evaluating"
+"""Label of the bar that counts images."""
 
 
 def sweep(
@@ -78,7 +78,7 @@ def sweep(
     began = time.perf_counter()
     check_n(n)
     if batch_size < 1:
-        raise UserError(f"--batch-size {batch_size}: at least 1 picture goes through the model at a time")
+        raise UserError(f"--batch-size {batch_size}: at least 1 image goes through the model at a time")
     check_precision(precision)
     check_device(device)
     scales = guidance_scales(guidance, until_saturation)
@@ -94,7 +94,7 @@ def sweep(
     generator, scoring, prompts, planned = prepare(
         model, opened, split, names, options, n=n, seed=seed, size=parse_size(size), evaluators=evaluators
     )
-    target, judges = planned.protocol.size, scoring.judges
+    target, evaluator_set = planned.protocol.size, scoring.evaluator_set
     points: list[float | None] = list(scales) if generator.guided else [None]
     record = folder.resume(planned, names)
     rows = folder.read_samples() if record.points else {}
@@ -112,10 +112,10 @@ def sweep(
         )
     where = " at guidance " + ", ".join(f"{s:g}" for s in points if s is not None) if generator.guided else ""
     say(
-        f"{model} on {opened.name}/{split}: {n} pictures of {target[0]}×{target[1]}{where}, then"
+        f"{model} on {opened.name}/{split}: {n} images of {target[0]}×{target[1]}{where}, then"
         f" {', '.join(names)}. Run: {folder.path}"
     )
-    say(estimate(generator, judges, opened, split, target, n, todo))
+    say(estimate(generator, evaluator_set, opened, split, target, n, todo))
     if done:
         say(f"{len(done)} of {len(points)} points are there already; {len(todo)} to go.")
     for name, reason in scoring.missing.items():
@@ -126,7 +126,7 @@ def sweep(
     seconds: dict[str, float] = {}
     if todo:
         start = time.perf_counter()
-        with bars("judging real pictures", len(opened.ids(split))) as bar:
+        with bars("evaluating real images", len(opened.ids(split))) as bar:
             bounds = measure_real(scoring, opened, split, target, prompts.rows, bar.advance)
         record.ceiling, record.floor = bounds.ceiling, bounds.floor
         seconds["real"] = round(time.perf_counter() - start, 3)
@@ -188,8 +188,8 @@ def prepare(
         UserError: anything of these that the caller must mend.
     """
     generator = open_model(model, dataset, options)
-    judges = open_judges(dataset, metrics, evaluators, options.device, generator.derives)
-    scoring = Scoring(dataset, metrics, judges, generator.derives)
+    evaluator_set = open_evaluators(dataset, metrics, evaluators, options.device, generator.derives)
+    scoring = Scoring(dataset, metrics, evaluator_set, generator.derives)
     prompts = choose_prompts(dataset, split, n)
     protocol = protocol_of(
         dataset,
@@ -231,7 +231,7 @@ def protocol_of(
         n=n,
         size=size,
         resize=dataset.resize,
-        evaluators={role: judge.id for role, judge in scoring.judges.evaluators.items()},
+        evaluators={role: evaluator.id for role, evaluator in scoring.evaluator_set.by_role.items()},
         thresholds=scoring.thresholds,
         prompts=text_hash(*prompts.texts) if prompts is not None else None,
         seed=seed,
@@ -241,21 +241,27 @@ def protocol_of(
 
 
 def estimate(
-    model: Model, judges: Judges, dataset: Dataset, split: str, size: Size, n: int, todo: Sequence[float | None]
+    model: Model,
+    evaluator_set: EvaluatorSet,
+    dataset: Dataset,
+    split: str,
+    size: Size,
+    n: int,
+    todo: Sequence[float | None],
 ) -> str:
-    """How long the work will take, from one batch judged and the model's own word."""
+    """How long the work will take, from one batch evaluated and the model's own word."""
     if not todo:
         return "Nothing is left to do."
     samples = real_samples(dataset, split, range(min(BATCH, len(dataset.ids(split)))), size)
     began = time.perf_counter()
-    judges.features(samples)
-    a_picture = (time.perf_counter() - began) / len(samples)
-    seconds = a_picture * (len(dataset.ids(split)) + n * len(todo))
-    known = {plain: model.seconds_a_picture(size, 1.0 if plain else 2.0) for plain in {s in (None, 1.0) for s in todo}}
+    evaluator_set.features(samples)
+    an_image = (time.perf_counter() - began) / len(samples)
+    seconds = an_image * (len(dataset.ids(split)) + n * len(todo))
+    known = {plain: model.seconds_per_image(size, 1.0 if plain else 2.0) for plain in {s in (None, 1.0) for s in todo}}
     for scale in todo:
         generating = known[scale in (None, 1.0)]
         if generating is None:
-            return f"Judging takes about {seconds:.0f} s; how long the model takes, its bar will say."
+            return f"Evaluating takes about {seconds:.0f} s; how long the model takes, its bar will say."
         seconds += n * generating
     return f"This takes about {seconds:.0f} s." if seconds < 100 else f"This takes about {seconds / 60:.0f} min."
 

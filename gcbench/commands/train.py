@@ -8,16 +8,16 @@ from typing import Any
 
 from accelerate import PartialState
 
-from gcbench.runs.progress import Bar, Bars, say
-from gcbench.evaluation.arguments import check_device, pictures_seen
-from gcbench.runs.provenance import provenance
 from gcbench.core.checkpoint import load, read_card, start_from
 from gcbench.core.errors import UserError
-from gcbench.training.recipe import Recipe, TrainConfig
 from gcbench.core.registry import registry
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.subset import Limited
+from gcbench.evaluation.arguments import check_device, images_seen
+from gcbench.runs.progress import Bar, Bars, say
+from gcbench.runs.provenance import provenance
 from gcbench.training.pairs import Pairs
+from gcbench.training.recipe import Recipe, TrainConfig
 from gcbench.training.trainer import planned, train
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -106,7 +106,7 @@ def run_training(
         card = recipe.card({})
         loaded = load(init, kind=card.kind, name=card.name, classes=card.classes)
         new = start_from(recipe.weights(), loaded)
-        before = {"weights": loaded.card.sha256, "pictures": pictures_seen(loaded.card)}
+        before = {"weights": loaded.card.sha256, "images": images_seen(loaded.card)}
         if new:
             say(f"{init} lacks {len(new)} tensors of this network ({new[0]}, ...); they start fresh")
     opened = recipe.dataset
@@ -127,14 +127,14 @@ def run_training(
     count = sum(p.numel() for p in recipe.parameters() if p.requires_grad)
     say(
         f"Training {model or evaluator} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{split}"
-        f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} pictures. Run: {out}"
+        f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} images. Run: {out}"
     )
     with bars("reading pairs", n) as bar:
         pairs = Pairs(opened, split, recipe.size, tick=bar.advance)
     with bars(TRAINING, cfg.steps) as bar:
 
         def tick(step: int, loss: float, speed: float) -> None:
-            bar.set(step, f"loss {loss:.3f}, {speed:.0f} pictures/s")
+            bar.set(step, f"loss {loss:.3f}, {speed:.0f} images/s")
 
         facts = provenance(device)
         path = train(

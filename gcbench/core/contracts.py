@@ -19,14 +19,14 @@ Size = tuple[int, int]
 
 
 class Dataset(ABC):
-    """Pairs of a picture and its layout, with captions.
+    """Pairs of an image and its layout, with captions.
 
     classes: K names; a class's place is its id in every layout. palette: K RGB triples. void: the id of the
     void class, or None. size: the default (H, W). splits: names, the one to train on first, the one to evaluate on
     last; with one only, nothing can be trained. aliases: class name -> the words (lower case,
-    singular and plural) by which a text names it; void has none. resize: how pictures are brought to size.
-    mirror: what each class id becomes in a picture seen in a mirror (left and right parts change names); None if
-    nothing changes. attributes: names of what a whole picture can be (`Smiling`); attribute_words: attribute -> the
+    singular and plural) by which a text names it; void has none. resize: how images are brought to size.
+    mirror: what each class id becomes in an image seen in a mirror (left and right parts change names); None if
+    nothing changes. attributes: names of what a whole image can be (`Smiling`); attribute_words: attribute -> the
     words (lower case) by which a text affirms it.
     """
 
@@ -58,7 +58,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
-        """Picture uint8 [H,W,3] and layout uint8 [H,W] of class ids. UserError names an unreadable file."""
+        """Image uint8 [H,W,3] and layout uint8 [H,W] of class ids. UserError names an unreadable file."""
 
     @abstractmethod
     def captions(self, split: str, index: int) -> Sequence[str]:
@@ -69,7 +69,7 @@ class Dataset(ABC):
         return None
 
     def fingerprint(self, split: str) -> str:
-        """A hash of what the split's pictures show; here of `version`, which must then change with any pixel."""
+        """A hash of what the split's images show; here of `version`, which must then change with any pixel."""
         return text_hash(self.version, split)
 
     @property
@@ -103,7 +103,7 @@ class Model(ABC):
 
     conditional: it reads prompts. guided: guidance changes its samples. layouts: it draws layouts too.
     size: the (H, W) it was trained at, which a run takes unless told another; None for the dataset's own.
-    derives: it draws no layouts; those that it is measured by are read from its pictures by the segmenter that judges,
+    derives: it draws no layouts; those that it is measured by are read from its images by the segmenter that measures,
     and marked so.
     """
 
@@ -138,13 +138,13 @@ class Model(ABC):
         """The sampler's settings, for the protocol."""
         return {}
 
-    def seconds_a_picture(self, size: Size, guidance: float) -> float | None:
+    def seconds_per_image(self, size: Size, guidance: float) -> float | None:
         """An estimate, made in well under a few seconds, or None."""
         return None
 
 
 class Evaluator(ABC):
-    """A network that judges, in a role (`segmenter`, `inception`, `clip`, `attributes`).
+    """A network that measures, in a role (`segmenter`, `inception`, `clip`, `attributes`).
 
     id: names architecture, training data if not the standard one, weights' hash, input scale and precision.
     """
@@ -159,10 +159,10 @@ class Evaluator(ABC):
 
     @abstractmethod
     def __call__(self, images: torch.Tensor) -> Features:
-        """Judge uint8 [B,3,H,W] pictures."""
+        """Measure uint8 [B,3,H,W] images."""
 
     def read(self, prompts: Sequence[str]) -> Texts | None:
-        """What it reads in texts; None for an evaluator that sees pictures only."""
+        """What it reads in texts; None for an evaluator that sees images only."""
         return None
 
 
@@ -220,5 +220,5 @@ class Metric(ABC):
         """The score of all samples so far."""
 
     def per_sample(self) -> Mapping[str, Mapping[str, float | None]]:
-        """column -> sample id -> value, for metrics that are means over pictures; empty for set metrics."""
+        """column -> sample id -> value, for metrics that are means over images; empty for set metrics."""
         return {}

@@ -7,10 +7,10 @@ class Protocol(BaseModel):
     """What was measured, and with what.
 
     dataset, dataset_version: the data and its content or generator version. split: the split that the
-    prompts and the reference come from. n: pictures. size: (H, W). resize: filter that brought pictures to
+    prompts and the reference come from. n: images. size: (H, W). resize: filter that brought images to
     size. evaluators: role -> id (architecture, weights' hash, input scale, precision). void: the rule for the
     void class. prompts: hash of the prompts in order, or None. seed: first sample seed. thresholds and
-    sampler: named numbers (`min_pixels`, `steps`). reference_n: pictures that the reference was made from.
+    sampler: named numbers (`min_pixels`, `steps`). reference_n: images that the reference was made from.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

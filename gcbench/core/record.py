@@ -2,22 +2,22 @@
 
 import json
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
 from gcbench.core.protocol import Protocol
 from gcbench.core.score import Score
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 
 class ModelInfo(BaseModel):
     """Which model was measured: its name, the hash of its weights, where they come from.
 
-    layouts: `derived:<evaluator id>` if the segmenter that judged read them from its pictures.
+    layouts: `derived:<evaluator id>` if the segmenter that evaluated read them from its images.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -33,13 +33,13 @@ class ModelInfo(BaseModel):
 class Training(BaseModel):
     """How the measured weights came to be.
 
-    pictures: seen in training, steps x batch size, earlier trainings that it started from included. seconds, device:
+    images: seen in training, steps x batch size, earlier trainings that it started from included. seconds, device:
     of the last training.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    pictures: int | None = None
+    images: int | None = None
     seconds: float | None = None
     device: str = ""
 
@@ -93,14 +93,14 @@ class Provenance(BaseModel):
 class Record(BaseModel):
     """One run: a list of points under one protocol, with the ceiling and the floor of each metric.
 
-    ceiling: real pictures with their own captions; floor: the same with captions permuted among pictures.
+    ceiling: real images with their own captions; floor: the same with captions permuted among images.
     self_check: the evaluators on all real pairs of the split, if it was asked for. training: None for a model that
     has none, and in records of before it was written down.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     kind: str
     model: ModelInfo
     training: Training | None = None
@@ -110,6 +110,14 @@ class Record(BaseModel):
     self_check: SelfCheck | None = None
     points: list[Point] = Field(default_factory=list)
     provenance: Provenance
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_schema_1(cls, content: Any) -> Any:
+        """Records of schema 1 are read too: it had the same fields, three of them by other names."""
+        if isinstance(content, dict) and content.get("schema_version") == 1:
+            return {**_renamed(content), "schema_version": SCHEMA_VERSION}
+        return content
 
     def write(self, path: Path) -> None:
         """Write atomically: a reader sees the old file or the new one."""
@@ -134,6 +142,16 @@ class Record(BaseModel):
                 f"{path} is not a record of schema {SCHEMA_VERSION} (first fault at {where}); put it back as it was, or"
                 " measure the run again"
             ) from None
+
+
+NAMES_OF_SCHEMA_1 = {"pictures": "images", "judge": "evaluate", "per_picture": "per_image"}
+
+
+def _renamed(content: Any) -> Any:
+    """JSON content with the keys of schema 1 in today's words."""
+    if isinstance(content, dict):
+        return {NAMES_OF_SCHEMA_1.get(key, key): _renamed(value) for key, value in content.items()}
+    return [_renamed(value) for value in content] if isinstance(content, list) else content
 
 
 def schema_text() -> str:

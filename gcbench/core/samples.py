@@ -1,4 +1,4 @@
-"""What a model makes and a metric reads: pictures, their layouts, the texts they were made from."""
+"""What a model makes and a metric reads: images, their layouts, the texts they were made from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 
 @dataclass(frozen=True)
 class Samples:
-    """A batch of B pictures.
+    """A batch of B images.
 
     images: uint8 [B,3,H,W], RGB.
     layouts: int64 [B,H,W] class ids (void is a class of its own), or None.
@@ -62,7 +62,7 @@ class Samples:
 class Texts:
     """What an evaluator reads in B texts.
 
-    vectors: float32 [B,d], in the space of the pictures' vectors. truncated: bool [B], texts it could not read whole.
+    vectors: float32 [B,d], in the space of the images' vectors. truncated: bool [B], texts it could not read whole.
     """
 
     vectors: torch.Tensor
@@ -75,11 +75,11 @@ class Texts:
 
 @dataclass(frozen=True)
 class Features:
-    """What an evaluator says of B pictures, and of their prompts if it reads.
+    """What an evaluator says of B images, and of their prompts if it reads.
 
     vectors: float32 [B,d] pooled features, or None.
-    labels: int64 [B,H,W] class ids at the pictures' own size, or None.
-    probabilities: float32 [B,A] that the picture has each of the dataset's attributes, or None.
+    labels: int64 [B,H,W] class ids at the images' own size, or None.
+    probabilities: float32 [B,A] that the image has each of the dataset's attributes, or None.
     texts: of the samples' prompts, or None.
     """
 

@@ -12,7 +12,7 @@ class Score(BaseModel):
     """A metric's value on a set of samples. What is missing stays missing: value None, status and reason say why.
 
     value: in the metric's unit. standard_error and interval (95 %) are for the expectation of the metric at
-    this n with the reference fixed. n: pictures scored; unscored: pictures that could not be.
+    this n with the reference fixed. n: images scored; unscored: images that could not be.
     detail: named lists or maps (per class, leave-one-block-out values). also: further columns of the same
     metric (precision beside recall), each a Score of its own.
     """

@@ -27,9 +27,9 @@ import numpy as np
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
 from gcbench.data import image_files
-from gcbench.text.captions import build_caption, present
 from gcbench.data.pairs import Pair, PairFiles, check_split, generator
 from gcbench.data.root import data_root
+from gcbench.text.captions import build_caption, present
 
 TRAIN_SEQUENCES = ("0016E5", "0001TP")
 CROPS = {"train": 4, "val": 2}
@@ -103,11 +103,11 @@ class CamVid(PairFiles):
         self.root = Path(root)
         frames: dict[str, Pair] = {}
         missing: dict[str, list[str]] = {split: [] for split in self.splits}
-        for stem, picture, layout in _listed(self.root):
-            if picture.is_file() and layout.is_file():
-                frames[stem] = Pair(stem, picture, layout, _sequence(stem))
+        for stem, image, layout in _listed(self.root):
+            if image.is_file() and layout.is_file():
+                frames[stem] = Pair(stem, image, layout, _sequence(stem))
             else:
-                absent = layout if picture.is_file() else picture
+                absent = layout if image.is_file() else image
                 missing[_split(stem)].append(str(absent.relative_to(self.root)))
         self.missing = {split: sorted(names) for split, names in missing.items()}
         if not frames and not any(missing.values()):
@@ -118,7 +118,7 @@ class CamVid(PairFiles):
         blocks = _blocks([frames[stem] for stem in sorted(frames)])
         self.found = {
             split: [
-                Pair(f"{pair.id}-{crop}", pair.picture, pair.layout, pair.group)
+                Pair(f"{pair.id}-{crop}", pair.image, pair.layout, pair.group)
                 for crop in range(CROPS[split])
                 for pair in blocks
                 if _split(pair.id) == split
@@ -136,9 +136,9 @@ class CamVid(PairFiles):
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
         check_split(self, split)
         files = self.found[split][index]
-        picture, layout = self.read(files)
+        image, layout = self.read(files)
         box = _crop(files.id, layout.shape)
-        return image_files.resize_picture(picture, size, box), image_files.resize_layout(layout, size, box)
+        return image_files.resize_image(image, size, box), image_files.resize_layout(layout, size, box)
 
     def captions(self, split: str, index: int) -> Sequence[str]:
         check_split(self, split)
@@ -171,14 +171,14 @@ def _blocks(frames: Sequence[Pair]) -> list[Pair]:
     for frame in frames:
         sequences[frame.group].append(frame)
     return [
-        Pair(frame.id, frame.picture, frame.layout, f"{name}/{place * BLOCKS // len(members)}")
+        Pair(frame.id, frame.image, frame.layout, f"{name}/{place * BLOCKS // len(members)}")
         for name, members in sorted(sequences.items())
         for place, frame in enumerate(members)
     ]
 
 
 def _listed(root: Path) -> list[tuple[str, Path, Path]]:
-    """(stem, picture, layout) of every line of the lists; a line's last two path components count."""
+    """(stem, image, layout) of every line of the lists; a line's last two path components count."""
     rows = []
     for name in ("train.txt", "val.txt", "test.txt"):
         listing = root / name
@@ -189,7 +189,7 @@ def _listed(root: Path) -> list[tuple[str, Path, Path]]:
             if not words:
                 continue
             if len(words) != 2:
-                raise UserError(f"{listing}, line {number} is not 'PICTURE LAYOUT'; mend the line")
-            picture, layout = (root.joinpath(*Path(word).parts[-2:]) for word in words)
-            rows.append((picture.stem, picture, layout))
+                raise UserError(f"{listing}, line {number} is not 'IMAGE LAYOUT'; mend the line")
+            image, layout = (root.joinpath(*Path(word).parts[-2:]) for word in words)
+            rows.append((image.stem, image, layout))
     return rows

@@ -9,7 +9,7 @@
 
 Without the lists, ids below 24000 train and the others test, as the dataset's maintainers do; their
 `filenames.pickle` is not opened, because a pickle can run code. `train50` and `train25` are nested parts of `train`.
-Without an attribute file there are no attributes. Pictures may be larger than masks (1024 and 512 in the release);
+Without an attribute file there are no attributes. Images may be larger than masks (1024 and 512 in the release);
 both are brought to the size that is asked for.
 """
 
@@ -30,14 +30,14 @@ from gcbench.data.folder import by_stem
 from gcbench.data.pairs import Pair, PairFiles, check_split
 from gcbench.data.root import data_root
 
-PICTURES = ("CelebA-HQ-img", "images", "image")
+IMAGES = ("CelebA-HQ-img", "images", "image")
 RAW = "CelebAMask-HQ-mask-anno"
 MERGED = ("CelebAMaskHQ-mask", f"{RAW}/preprocessed")
 TEXTS = ("text/celeba-caption", "celeba-caption")
 
 
 class CelebA(PairFiles):
-    """Faces of CelebA-HQ. Pictures are taken as independent, though one person may be in several."""
+    """Faces of CelebA-HQ. Images are taken as independent, though one person may be in several."""
 
     name = "celeba"
     classes = CLASSES
@@ -49,27 +49,27 @@ class CelebA(PairFiles):
 
     def __init__(self, root: Path):
         self.root = Path(root)
-        pictures = _by_id(_first(self.root, PICTURES), (".jpg", ".jpeg", ".png"))
+        images = _by_id(_first(self.root, IMAGES), (".jpg", ".jpeg", ".png"))
         self._parts: Mapping[str, Sequence[str]] = {}
         merged = _by_id(_first(self.root, MERGED), (".png",))
         if not merged and (self.root / RAW).is_dir():
             self._parts = find_parts(self.root / RAW)
         layouts = merged or {name: self.root / RAW / name for name in self._parts}
-        if not pictures and not layouts:
+        if not images and not layouts:
             raise UserError(
-                f"no pictures of CelebA-HQ in {self.root}; put {PICTURES[0]}/<id>.jpg and {MERGED[0]}/<id>.png or"
+                f"no images of CelebA-HQ in {self.root}; put {IMAGES[0]}/<id>.jpg and {MERGED[0]}/<id>.png or"
                 f" {RAW}/<k>/<id>_<part>.png there, or use --dataset faces, which needs no files"
             )
-        divided = divide(self.root, pictures.keys() | layouts.keys())
+        divided = divide(self.root, images.keys() | layouts.keys())
         self.found, self.missing = {}, {}
         for split, names in divided.items():
-            whole = [name for name in names if name in pictures and name in layouts]
-            self.found[split] = [Pair(name, pictures[name], layouts[name], name) for name in whole]
-            alone = [name for name in names if name not in pictures or name not in layouts]
+            whole = [name for name in names if name in images and name in layouts]
+            self.found[split] = [Pair(name, images[name], layouts[name], name) for name in whole]
+            alone = [name for name in names if name not in images or name not in layouts]
             self.missing[split] = [
                 str(path.relative_to(self.root))
                 for name in alone
-                for path in [pictures.get(name) or layouts.get(name) or self.root / PICTURES[0] / f"{name}.jpg"]
+                for path in [images.get(name) or layouts.get(name) or self.root / IMAGES[0] / f"{name}.jpg"]
             ]
         self.splits = tuple(split for split in divided if divided[split])
         if attribute_file(self.root):
@@ -77,7 +77,7 @@ class CelebA(PairFiles):
 
     @classmethod
     def open(cls) -> "CelebA":
-        return cls(data_root(cls.name, f"{PICTURES[0]} and {MERGED[0]} or {RAW}"))
+        return cls(data_root(cls.name, f"{IMAGES[0]} and {MERGED[0]} or {RAW}"))
 
     def read_layout(self, path: Path) -> np.ndarray:
         if path.name in self._parts:
@@ -86,10 +86,10 @@ class CelebA(PairFiles):
 
     def read(self, files: Pair) -> tuple[np.ndarray, np.ndarray]:
         """A pair at its own sizes: uint8 [H,W,3] and uint8 [h,w] of the same proportions."""
-        picture, layout = image_files.read_picture(files.picture), self.read_layout(files.layout)
-        if picture.shape[0] * layout.shape[1] != picture.shape[1] * layout.shape[0]:
-            image_files.check_sizes(picture, layout, files.picture, files.layout)
-        return picture, layout
+        image, layout = image_files.read_image(files.image), self.read_layout(files.layout)
+        if image.shape[0] * layout.shape[1] != image.shape[1] * layout.shape[0]:
+            image_files.check_sizes(image, layout, files.image, files.layout)
+        return image, layout
 
     def captions(self, split: str, index: int) -> Sequence[str]:
         check_split(self, split)
@@ -97,12 +97,12 @@ class CelebA(PairFiles):
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError as error:
-            raise UserError(f"{path} is not there; put the captions of this picture there, one a line") from error
+            raise UserError(f"{path} is not there; put the captions of this image there, one a line") from error
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"cannot read the captions {path} ({error}); give lines in UTF-8") from error
         texts = tuple(line.strip() for line in lines if line.strip())
         if not texts:
-            raise UserError(f"{path} is empty; put the captions of this picture there, one a line")
+            raise UserError(f"{path} is empty; put the captions of this image there, one a line")
         return texts
 
     def attribute_labels(self, split: str, index: int) -> np.ndarray | None:
@@ -130,7 +130,7 @@ class CelebA(PairFiles):
         masks = () if self._parts else (pair.layout for pair in pairs)
         texts = (path for pair in pairs if (path := self._text(pair.id)).is_file())
         tables = (attribute_file(self.root), *(self.root / name for name in (*LISTS, MAPPING)))
-        return {pair.picture for pair in pairs} | {*masks, *texts} | {p for p in tables if p and p.is_file()}
+        return {pair.image for pair in pairs} | {*masks, *texts} | {p for p in tables if p and p.is_file()}
 
 
 def _first(root: Path, names: Sequence[str]) -> Path | None:

@@ -55,13 +55,13 @@ def merge_parts(files: Sequence[str]) -> np.ndarray:
     """
     layout: np.ndarray | None = None
     for path in map(Path, files):
-        mask = image_files.read_picture(path)[:, :, 0]  # [H,W]; the files are grey or RGB
+        mask = image_files.read_image(path)[:, :, 0]  # [H,W]; the files are grey or RGB
         if layout is None:
             layout = np.zeros(mask.shape, np.uint8)
         if mask.shape != layout.shape:
             raise UserError(
                 f"{path} is {mask.shape[0]}x{mask.shape[1]} (HxW) but {Path(files[0]).name} is"
-                f" {layout.shape[0]}x{layout.shape[1]}; bring the masks of a picture to one size"
+                f" {layout.shape[0]}x{layout.shape[1]}; bring the masks of an image to one size"
             )
         layout[mask != 0] = CLASSES.index(path.stem.partition("_")[2])
     assert layout is not None

@@ -1,4 +1,4 @@
-"""CelebA-HQ's text files: attributes, and which pictures are for training."""
+"""CelebA-HQ's text files: attributes, and which images are for training."""
 
 from collections.abc import Collection, Mapping
 from hashlib import sha256

@@ -5,7 +5,7 @@
     <root>/captions/100_captions.jsonl      optional, also accepted as <root>/100_captions.jsonl
 
 The folder says the split, so the three cities of `val` are held out (the GCDP authors train on them too).
-Captions are the authors' JSON lines if they are there; otherwise each picture gets one, built in their
+Captions are the authors' JSON lines if they are there; otherwise each image gets one, built in their
 wording from every class that its layout holds, in an order seeded by its file name.
 """
 
@@ -17,19 +17,19 @@ import numpy as np
 
 from gcbench.core.errors import UserError
 from gcbench.data import cityscapes_classes, image_files
-from gcbench.text.captions import build_caption, present
 from gcbench.data.layouts import urban_ids
 from gcbench.data.pairs import Pair, PairFiles, check_split, generator
 from gcbench.data.prompts import Line, read_prompts
 from gcbench.data.root import data_root
+from gcbench.text.captions import build_caption, present
 
-PICTURE = "_leftImg8bit.png"
+IMAGE = "_leftImg8bit.png"
 LAYOUT = "_gtFine_labelIds.png"
 CAPTIONS = ("captions/100_captions.jsonl", "100_captions.jsonl")
 
 
 class Cityscapes(PairFiles):
-    """Street scenes of German cities in 19 classes + void. Pictures are taken as independent: each is its own group."""
+    """Street scenes of German cities in 19 classes + void. Images are taken as independent: each is its own group."""
 
     name = "cityscapes"
     classes = cityscapes_classes.CLASSES
@@ -43,18 +43,18 @@ class Cityscapes(PairFiles):
         found: dict[str, list[Pair]] = {}
         missing: dict[str, list[str]] = {}
         for split in ("train", "val"):
-            pictures = _by_key(self.root / "leftImg8bit" / split, PICTURE)
+            images = _by_key(self.root / "leftImg8bit" / split, IMAGE)
             layouts = _by_key(self.root / "gtFine" / split, LAYOUT)
-            if pictures or layouts:
+            if images or layouts:
                 found[split] = [
-                    Pair(stem, pictures[city, stem], layouts[city, stem], stem)
-                    for city, stem in sorted(pictures.keys() & layouts.keys())
+                    Pair(stem, images[city, stem], layouts[city, stem], stem)
+                    for city, stem in sorted(images.keys() & layouts.keys())
                 ]
-                alone = [pictures.get(key) or layouts[key] for key in sorted(pictures.keys() ^ layouts.keys())]
+                alone = [images.get(key) or layouts[key] for key in sorted(images.keys() ^ layouts.keys())]
                 missing[split] = [str(path.relative_to(self.root)) for path in alone]
         if not found:
             raise UserError(
-                f"no Cityscapes pictures in {self.root}; put leftImg8bit/<split>/<city>/*{PICTURE} and"
+                f"no Cityscapes images in {self.root}; put leftImg8bit/<split>/<city>/*{IMAGE} and"
                 f" gtFine/<split>/<city>/*{LAYOUT} there, or use --dataset streets, which needs no files"
             )
         self.found, self.missing = found, missing
@@ -81,15 +81,15 @@ class Cityscapes(PairFiles):
         check_split(self, split)
         files = self.found[split][index]
         if self.captions_file:
-            if files.picture.stem not in self._lines:
+            if files.image.stem not in self._lines:
                 raise UserError(
-                    f"{self.captions_file} has no line for {files.picture.name}; add it, or remove the file"
+                    f"{self.captions_file} has no line for {files.image.name}; add it, or remove the file"
                     " so that captions are built from the layouts"
                 )
-            return self._lines[files.picture.stem].text
+            return self._lines[files.image.stem].text
         if files.id not in self._built:
             names = present(self.read_layout(files.layout), self.classes, self.void)
-            self._built[files.id] = (build_caption(names, generator(files.picture.name)),)
+            self._built[files.id] = (build_caption(names, generator(files.image.name)),)
         return self._built[files.id]
 
     def _files(self) -> set[Path]:

@@ -1,4 +1,4 @@
-"""Pictures for people: coloured layouts, contact sheets, PNG files."""
+"""Images for people: coloured layouts, contact sheets, PNG files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ def grid(
     columns: int = 4,
     gap: int = 2,
 ) -> Tensor:
-    """A contact sheet uint8 [3,H',W']: each picture, with its coloured layout below it."""
+    """A contact sheet uint8 [3,H',W']: each image, with its coloured layout below it."""
     tiles = images if layouts is None else torch.cat((images, colour(layouts, palette)), dim=2)
     b, _, h, w = tiles.shape
     rows = -(-b // columns)
@@ -34,7 +34,7 @@ def grid(
     return sheet
 
 
-def save_png(path: Path, picture: Tensor) -> None:
+def save_png(path: Path, image: Tensor) -> None:
     """RGB uint8 [3,H,W], or class ids [H,W], as PNG."""
-    array = picture.permute(1, 2, 0).numpy() if picture.ndim == 3 else picture.numpy().astype(np.uint8)
+    array = image.permute(1, 2, 0).numpy() if image.ndim == 3 else image.numpy().astype(np.uint8)
     write_atomic(path, lambda temporary: Image.fromarray(np.ascontiguousarray(array)).save(temporary, format="PNG"))

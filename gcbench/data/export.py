@@ -58,14 +58,14 @@ def export(
         for index, stem in enumerate(stems[split]):
             if form == "cityscapes":
                 city = stem.partition("_")[0] if dataset.name == "cityscapes" else dataset.name
-                picture = out / "leftImg8bit" / split / city / f"{stem}{cityscapes.PICTURE}"
+                image = out / "leftImg8bit" / split / city / f"{stem}{cityscapes.IMAGE}"
                 layout = out / "gtFine" / split / city / f"{stem}{cityscapes.LAYOUT}"
             else:
-                picture = out / split / "images" / f"{stem}.png"
+                image = out / split / "images" / f"{stem}.png"
                 layout = out / split / "layouts" / f"{stem}.png"
-            _write_pair(dataset, split, index, size, picture, layout, form)
+            _write_pair(dataset, split, index, size, image, layout, form)
             group = groups[index] if form == "folder" and groups[index] != ids[index] else None
-            texts[picture.stem] = Line(picture.name, tuple(dataset.captions(split, index)), group)
+            texts[image.stem] = Line(image.name, tuple(dataset.captions(split, index)), group)
             done += 1
             if progress:
                 progress(done, total)
@@ -76,13 +76,13 @@ def export(
     return done
 
 
-def _write_pair(dataset: Dataset, split: str, index: int, size: Size, picture: Path, layout: Path, form: Form) -> None:
-    if picture.exists() and layout.exists():  # written whole, or not at all; the layout comes last
+def _write_pair(dataset: Dataset, split: str, index: int, size: Size, image: Path, layout: Path, form: Form) -> None:
+    if image.exists() and layout.exists():  # written whole, or not at all; the layout comes last
         return
     pixels, ids = dataset.pair(split, index, size)  # [H,W,3], [H,W]
     if form == "cityscapes":
         ids = np.array(cityscapes_classes.LABEL_IDS, np.uint8)[ids]
-    for path, array in ((picture, pixels), (layout, ids)):
+    for path, array in ((image, pixels), (layout, ids)):
         write_atomic(path, lambda temporary, array=array: Image.fromarray(array).save(temporary, "PNG"))  # type: ignore[misc]
 
 

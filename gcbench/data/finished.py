@@ -1,4 +1,4 @@
-"""A user's finished pictures with their layouts and texts, wherever they lie, in the order of their ids."""
+"""A user's finished images with their layouts and texts, wherever they lie, in the order of their ids."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -21,13 +21,13 @@ LABEL_IDS = "_labelIds"
 """How the names of Cityscapes' files of labelIds end."""
 
 ENDINGS = (f"_gtFine{LABEL_IDS}", LABEL_IDS, "_gtFine_labelTrainIds", "_labelTrainIds", "_gtFine_color")
-"""What a layout's name may have beyond its picture's, as in Cityscapes' tree."""
+"""What a layout's name may have beyond its image's, as in Cityscapes' tree."""
 
-PICTURE_ENDING = "_leftImg8bit"
+IMAGE_ENDING = "_leftImg8bit"
 
 
 class Survey(NamedTuple):
-    """What the files say before any is decoded. hash: of all. sizes: pictures a size. jpeg: pictures in JPEG."""
+    """What the files say before any is decoded. hash: of all. sizes: images a size. jpeg: images in JPEG."""
 
     hash: str
     sizes: Counter[Size]
@@ -35,16 +35,16 @@ class Survey(NamedTuple):
 
 
 @dataclass(frozen=True)
-class FinishedPictures:
-    """ids: the pictures'. layout_names: the id in `layouts` of each picture's layout. prompts: its texts."""
+class FinishedImages:
+    """ids: the images'. layout_names: the id in `layouts` of each image's layout. prompts: its texts."""
 
     ids: tuple[str, ...]
-    pictures: Source
+    images: Source
     layouts: Source | None
     layout_names: tuple[str, ...]
     prompts: tuple[tuple[str, ...], ...] | None
     groups: tuple[str, ...]
-    """What is dependent: the file's own `group`, else pictures of one text, else nothing."""
+    """What is dependent: the file's own `group`, else images of one text, else nothing."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -65,7 +65,7 @@ class FinishedPictures:
         jpeg, broken = 0, []
         for i, name in enumerate(self.ids):
             try:
-                facts = self.pictures.look(name)
+                facts = self.images.look(name)
                 hashes.append(facts.hash)
                 sizes[facts.size] += 1
                 jpeg += facts.jpeg
@@ -83,59 +83,61 @@ class FinishedPictures:
     def read(
         self, index: int, dataset: Dataset, size: Size | None = None, label_ids: bool = False
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Picture uint8 [H,W,3] and layout uint8 [H,W] in the dataset's ids, or None, at `size` or at their own.
+        """Image uint8 [H,W,3] and layout uint8 [H,W] in the dataset's ids, or None, at `size` or at their own.
 
         label_ids: the layouts hold Cityscapes' labelIds.
 
         Raises:
             Unreadable: a damaged file.
-            UserError: what the layout holds does not fit the dataset or its picture.
+            UserError: what the layout holds does not fit the dataset or its image.
             LabelIds: see there.
         """
-        picture, layout = self.picture(index), None
+        image, layout = self.image(index), None
         if self.layouts is not None:
             name = self.layout_names[index]
             layout = layout_ids(self.layouts.image(name), self.layouts.place(name), dataset, label_ids)
-            image_files.check_sizes(picture, layout, self.pictures.place(self.ids[index]), self.layouts.place(name))
+            image_files.check_sizes(image, layout, self.images.place(self.ids[index]), self.layouts.place(name))
         if size is None:
-            return picture, layout
-        return image_files.resize_picture(picture, size), None if layout is None else image_files.resize_layout(layout, size)
+            return image, layout
+        return image_files.resize_image(image, size), None if layout is None else image_files.resize_layout(
+            layout, size
+        )
 
-    def picture(self, index: int) -> np.ndarray:
-        """The picture alone at its own size, uint8 [H,W,3]. Unreadable if its file is damaged."""
+    def image(self, index: int) -> np.ndarray:
+        """The image alone at its own size, uint8 [H,W,3]. Unreadable if its file is damaged."""
         name = self.ids[index]
-        return image_files.rgb(self.pictures.image(name), self.pictures.place(name))
+        return image_files.rgb(self.images.image(name), self.images.place(name))
 
 
-def read_pairs(pictures: Path, layouts: Path | None = None, prompts: Path | None = None) -> FinishedPictures:
-    """List finished pictures: a folder, zip or npz of pictures, one of layouts, a file of JSON lines.
+def read_pairs(images: Path, layouts: Path | None = None, prompts: Path | None = None) -> FinishedImages:
+    """List finished images: a folder, zip or npz of images, one of layouts, a file of JSON lines.
 
-    Layouts that stand in the pictures' own npz are taken if no others are given.
+    Layouts that stand in the images' own npz are taken if no others are given.
 
     Raises:
-        UserError: no pictures, or a picture, a layout or a text without its counterpart.
+        UserError: no images, or an image, a layout or a text without its counterpart.
     """
-    found = open_source(pictures, "picture")
+    found = open_source(images, "image")
     return pair_up(found, inner_layouts(found) if layouts is None else open_source(layouts, "layout"), prompts)
 
 
-def pair_up(found: Source, drawn: Source | None = None, prompts: Path | None = None) -> FinishedPictures:
-    """Pictures, in the order of their ids, with their layouts and with the texts of a file of JSON lines.
+def pair_up(found: Source, drawn: Source | None = None, prompts: Path | None = None) -> FinishedImages:
+    """Images, in the order of their ids, with their layouts and with the texts of a file of JSON lines.
 
     Raises:
-        UserError: a picture, a layout or a text without its counterpart.
+        UserError: an image, a layout or a text without its counterpart.
     """
     names: dict[str, str] = {}
     lines: dict[str, Line] | None = None
     if drawn is not None:
-        names = _by_picture(drawn.ids, found.ids, drawn.path)
+        names = _by_image(drawn.ids, found.ids, drawn.path)
         _same(found.ids, sorted(names), found.path, drawn.path)
     if prompts is not None:
         lines = read_prompts(prompts)
         _same(found.ids, sorted(lines), found.path, prompts)
-    return FinishedPictures(
+    return FinishedImages(
         ids=found.ids,
-        pictures=found,
+        images=found,
         layouts=drawn,
         layout_names=tuple(names[name] for name in found.ids) if drawn is not None else (),
         prompts=None if lines is None else tuple(lines[name].text for name in found.ids),
@@ -143,16 +145,16 @@ def pair_up(found: Source, drawn: Source | None = None, prompts: Path | None = N
     )
 
 
-def _by_picture(layouts: Iterable[str], pictures: Iterable[str], where: Path) -> dict[str, str]:
-    """The picture's id -> its layout's: the same, or one that differs by Cityscapes' endings only."""
-    known = {name.removesuffix(PICTURE_ENDING): name for name in pictures} | {name: name for name in pictures}
+def _by_image(layouts: Iterable[str], images: Iterable[str], where: Path) -> dict[str, str]:
+    """The image's id -> its layout's: the same, or one that differs by Cityscapes' endings only."""
+    known = {name.removesuffix(IMAGE_ENDING): name for name in images} | {name: name for name in images}
     names: dict[str, str] = {}
     for layout in layouts:
         stems = [layout, *(layout.removesuffix(ending) for ending in ENDINGS if layout.endswith(ending))]
-        picture = next((known[stem] for stem in stems if stem in known), layout)
-        if picture in names:
-            raise UserError(f"{where} has two layouts of {picture}, {names[picture]} and {layout}; take one out")
-        names[picture] = layout
+        image = next((known[stem] for stem in stems if stem in known), layout)
+        if image in names:
+            raise UserError(f"{where} has two layouts of {image}, {names[image]} and {layout}; take one out")
+        names[image] = layout
     return names
 
 

@@ -6,7 +6,7 @@
     <dir>/<split>/prompts.jsonl             optional; {"file_name": "STEM.png", "text": ["…"]}, also "group"
 
 Without split folders, `images`, `layouts` and `prompts.jsonl` stand in <dir> itself and are the split `val`.
-Pictures without a prompts file get a caption from their layout.
+Images without a prompts file get a caption from their layout.
 """
 
 import colorsys
@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gcbench.core.errors import UserError
 from gcbench.data import image_files
-from gcbench.text.captions import PLAIN, build_caption, plural, present
 from gcbench.data.pairs import Pair, PairFiles, check_split, generator
 from gcbench.data.prompts import Line, read_prompts
 from gcbench.data.sources import by_stem
+from gcbench.text.captions import PLAIN, build_caption, plural, present
 
 CONFIG = "dataset.toml"
 PROMPTS = "prompts.jsonl"
@@ -65,14 +65,14 @@ class Folder(PairFiles):
         for split, folder in folders.items():
             self.found[split], self.missing[split] = self._scan(folder, self._lines[split] or {})
         if not any(self.found.values()) and not any(self.missing.values()):
-            raise UserError(f"no pictures in {self.root}; put images/STEM.png and layouts/STEM.png there")
+            raise UserError(f"no images in {self.root}; put images/STEM.png and layouts/STEM.png there")
         if config.size is not None:
             if len(config.size) != 2 or min(config.size) < 1:
                 raise UserError(f"{where}: size must be [H, W] in pixels")
             self.size = (config.size[0], config.size[1])
         else:
             first = next((pairs[0] for pairs in self.found.values() if pairs), None)
-            height, width = image_files.read_picture(first.picture).shape[:2] if first else (1, 1)
+            height, width = image_files.read_image(first.image).shape[:2] if first else (1, 1)
             self.size = (height, width)
 
     @property
@@ -84,12 +84,12 @@ class Folder(PairFiles):
         raise UserError("a folder is no dataset by name; give its path, --dataset PATH")
 
     def _scan(self, folder: Path, lines: Mapping[str, Line]) -> tuple[list[Pair], list[str]]:
-        pictures, layouts = by_stem(folder / "images"), by_stem(folder / "layouts", (".png",))
+        images, layouts = by_stem(folder / "images"), by_stem(folder / "layouts", (".png",))
         pairs = []
-        for stem in sorted(pictures.keys() & layouts.keys()):
+        for stem in sorted(images.keys() & layouts.keys()):
             line = lines.get(stem)
-            pairs.append(Pair(stem, pictures[stem], layouts[stem], line.group if line and line.group else stem))
-        alone = [pictures.get(stem) or layouts[stem] for stem in sorted(pictures.keys() ^ layouts.keys())]
+            pairs.append(Pair(stem, images[stem], layouts[stem], line.group if line and line.group else stem))
+        alone = [images.get(stem) or layouts[stem] for stem in sorted(images.keys() ^ layouts.keys())]
         return pairs, [str(path.relative_to(self.root)) for path in alone]
 
     def read_layout(self, path: Path) -> np.ndarray:
@@ -102,12 +102,12 @@ class Folder(PairFiles):
             names = present(self.read_layout(pair.layout), self.classes, self.void)
             return (build_caption(names, generator(pair.id), PLAIN),)
         if pair.id not in lines:
-            folder = pair.picture.parent.parent
-            raise UserError(f"{folder / PROMPTS} has no line for {pair.picture.name}; add it, or remove the file")
+            folder = pair.image.parent.parent
+            raise UserError(f"{folder / PROMPTS} has no line for {pair.image.name}; add it, or remove the file")
         return lines[pair.id].text
 
     def _files(self) -> set[Path]:
-        prompts = {self.found[split][0].picture.parent.parent / PROMPTS for split in self.found if self.found[split]}
+        prompts = {self.found[split][0].image.parent.parent / PROMPTS for split in self.found if self.found[split]}
         return super()._files() | {path for path in prompts if path.is_file()} | {self.root / CONFIG}
 
 

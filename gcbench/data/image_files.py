@@ -1,4 +1,4 @@
-"""Read pictures and layouts, and bring them to size: pictures by area, layouts by the nearest pixel."""
+"""Read images and layouts, and bring them to size: images by area, layouts by the nearest pixel."""
 
 import struct
 import zlib
@@ -35,7 +35,7 @@ def header(file: BinaryIO, place: Path, kind: Kind) -> Header:
     """The file's header; a PNG's checksums are checked too, so that a truncated one is known without decoding it.
 
     Raises:
-        Unreadable: it is empty, truncated, no picture, or has no pixels.
+        Unreadable: it is empty, truncated, no image, or has no pixels.
     """
     image = _open(file, place, kind)
     try:
@@ -49,7 +49,7 @@ def decode(file: Path | BinaryIO, place: Path, kind: Kind) -> Image.Image:
     """The decoded image of a file that messages call `place`.
 
     Raises:
-        UserError: it is absent, truncated or no picture.
+        UserError: it is absent, truncated or no image.
     """
     try:
         with _open(file, place, kind) as image:
@@ -65,13 +65,13 @@ def _open(file: Path | BinaryIO, place: Path, kind: Kind) -> Image.Image:
     except FileNotFoundError as error:
         raise UserError(f"{place} is not there; put the {kind} back or take its pair out") from error
     except Image.UnidentifiedImageError as error:
-        raise Unreadable(kind, place, "it is empty or no picture") from error
+        raise Unreadable(kind, place, "it is empty or no image") from error
     except _BROKEN as error:
         raise Unreadable(kind, place, str(error)) from error
 
 
 def rgb(image: Image.Image, place: Path) -> np.ndarray:
-    """A decoded picture as RGB, uint8 [H,W,3].
+    """A decoded image as RGB, uint8 [H,W,3].
 
     Grey, palette and CMYK are converted, alpha is left out, 16 bits a channel become their upper 8.
 
@@ -81,7 +81,7 @@ def rgb(image: Image.Image, place: Path) -> np.ndarray:
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise UserError(f"the picture {place} has {image.mode} pixels; save it with 8 bits a channel")
+        raise UserError(f"the image {place} has {image.mode} pixels; save it with 8 bits a channel")
     return np.array(image.convert("RGB"))  # [H,W,3]
 
 
@@ -99,13 +99,13 @@ def plain_ids(image: Image.Image, place: Path) -> np.ndarray:
     return array.astype(np.uint8)  # [H,W]
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """An RGB picture, uint8 [H,W,3].
+def read_image(path: Path) -> np.ndarray:
+    """An RGB image, uint8 [H,W,3].
 
     Raises:
-        UserError: the file is absent, truncated or no picture of 8 or 16 bits a channel.
+        UserError: the file is absent, truncated or no image of 8 or 16 bits a channel.
     """
-    return rgb(decode(path, path, "picture"), path)
+    return rgb(decode(path, path, "image"), path)
 
 
 def read_layout(path: Path) -> np.ndarray:
@@ -135,18 +135,18 @@ def check_layout(layout: np.ndarray, path: Path, classes: int, void: int | None)
     return layout
 
 
-def check_sizes(picture: np.ndarray, layout: np.ndarray, picture_path: Path, layout_path: Path) -> None:
-    """Raise a UserError that names both files if a layout has another size than its picture."""
-    if picture.shape[:2] != layout.shape:
+def check_sizes(image: np.ndarray, layout: np.ndarray, image_path: Path, layout_path: Path) -> None:
+    """Raise a UserError that names both files if a layout has another size than its image."""
+    if image.shape[:2] != layout.shape:
         raise UserError(
-            f"{picture_path} is {picture.shape[0]}x{picture.shape[1]} (HxW) but its layout {layout_path} is"
+            f"{image_path} is {image.shape[0]}x{image.shape[1]} (HxW) but its layout {layout_path} is"
             f" {layout.shape[0]}x{layout.shape[1]}; bring one to the other's size"
         )
 
 
-def resize_picture(picture: np.ndarray, size: Size, box: Box | None = None) -> np.ndarray:
-    """The picture, or a box of it, at `size` by area, uint8 [H,W,3]."""
-    return _resize(picture, size, box, Image.Resampling.BOX)
+def resize_image(image: np.ndarray, size: Size, box: Box | None = None) -> np.ndarray:
+    """The image, or a box of it, at `size` by area, uint8 [H,W,3]."""
+    return _resize(image, size, box, Image.Resampling.BOX)
 
 
 def resize_layout(layout: np.ndarray, size: Size, box: Box | None = None) -> np.ndarray:

@@ -14,15 +14,15 @@ from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash, text_hash
 from gcbench.data import image_files
 
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture and its layout."""
+    """An image and its layout."""
 
     id: str
-    picture: Path
+    image: Path
     layout: Path
     group: str
 
@@ -60,14 +60,14 @@ class PairFiles(Dataset):
 
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
         check_split(self, split)
-        picture, layout = self.read(self.found[split][index])
-        return image_files.resize_picture(picture, size), image_files.resize_layout(layout, size)
+        image, layout = self.read(self.found[split][index])
+        return image_files.resize_image(image, size), image_files.resize_layout(layout, size)
 
     def read(self, files: Pair) -> tuple[np.ndarray, np.ndarray]:
         """A pair at its own size: uint8 [H,W,3] and uint8 [H,W]."""
-        picture, layout = image_files.read_picture(files.picture), self.read_layout(files.layout)
-        image_files.check_sizes(picture, layout, files.picture, files.layout)
-        return picture, layout
+        image, layout = image_files.read_image(files.image), self.read_layout(files.layout)
+        image_files.check_sizes(image, layout, files.image, files.layout)
+        return image, layout
 
     @cached_property
     def _version(self) -> str:
@@ -76,11 +76,11 @@ class PairFiles(Dataset):
 
     def _files(self) -> set[Path]:
         """Every file that a sample or its caption comes from."""
-        return {path for pairs in self.found.values() for pair in pairs for path in (pair.picture, pair.layout)}
+        return {path for pairs in self.found.values() for pair in pairs for path in (pair.image, pair.layout)}
 
     def fingerprint(self, split: str) -> str:
-        """A hash of the contents of the split's picture files, in their order."""
-        return text_hash(*(file_hash(path) for path in dict.fromkeys(pair.picture for pair in self.pairs(split))))
+        """A hash of the contents of the split's image files, in their order."""
+        return text_hash(*(file_hash(path) for path in dict.fromkeys(pair.image for pair in self.pairs(split))))
 
     @property
     def version(self) -> str:
@@ -89,7 +89,7 @@ class PairFiles(Dataset):
 
 
 def _mark(path: Path) -> str:
-    return str(path.stat().st_size) if path.suffix.lower() in PICTURE_ENDINGS else file_hash(path)
+    return str(path.stat().st_size) if path.suffix.lower() in IMAGE_ENDINGS else file_hash(path)
 
 
 def check_split(dataset: Dataset, split: str) -> None:

@@ -1,7 +1,7 @@
-"""JSON lines of texts: `{"file_name": "STEM.png", "text": ["…", …]}`, one object a picture.
+"""JSON lines of texts: `{"file_name": "STEM.png", "text": ["…", …]}`, one object an image.
 
-`file_name` may be the picture's id alone, without an ending: the way to name a row of an npz.
-A line may also hold `"group"`, the name of what its picture depends on (a video sequence).
+`file_name` may be the image's id alone, without an ending: the way to name a row of an npz.
+A line may also hold `"group"`, the name of what its image depends on (a video sequence).
 """
 
 import json
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
-from gcbench.data.pairs import PICTURE_ENDINGS
+from gcbench.data.pairs import IMAGE_ENDINGS
 
 
 @dataclass(frozen=True)
 class Line:
-    """The texts of one picture, and its group if it has one."""
+    """The texts of one image, and its group if it has one."""
 
     file_name: str
     text: tuple[str, ...]
@@ -24,7 +24,7 @@ class Line:
 
 
 def read_prompts(path: Path) -> dict[str, Line]:
-    """The lines of a file by their picture's id (`file_name` without its ending); lines of one picture are joined.
+    """The lines of a file by their image's id (`file_name` without its ending); lines of one image are joined.
 
     Raises:
         UserError: names the file and the first line that is not as it should be.
@@ -39,7 +39,7 @@ def read_prompts(path: Path) -> dict[str, Line]:
             continue
         line = _parse(row, f"{path}, line {number}")
         name = Path(line.file_name)
-        stem = name.stem if name.suffix.lower() in PICTURE_ENDINGS else name.name
+        stem = name.stem if name.suffix.lower() in IMAGE_ENDINGS else name.name
         if stem in lines:
             line = Line(line.file_name, lines[stem].text + line.text, lines[stem].group or line.group)
         lines[stem] = line

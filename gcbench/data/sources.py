@@ -1,4 +1,4 @@
-"""Where finished pictures and layouts lie: a folder, a zip or an npz, read one entry at a time.
+"""Where finished images and layouts lie: a folder, a zip or an npz, read one entry at a time.
 
 A source lists its entries by id and gives, for each, what its bytes say before they are decoded (`look`) and the
 decoded image (`image`). Knows nothing of datasets, prompts or pairs.
@@ -17,13 +17,13 @@ from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
 from gcbench.data import image_files
 from gcbench.data.npz import Array, array_names, class_ids, open_archive
-from gcbench.data.pairs import PICTURE_ENDINGS
+from gcbench.data.pairs import IMAGE_ENDINGS
 from gcbench.data.unreadable import BROKEN_ARCHIVE, Kind, Unreadable, some
 
-ENDINGS = {"picture": PICTURE_ENDINGS, "layout": (".png",)}
+ENDINGS = {"image": IMAGE_ENDINGS, "layout": (".png",)}
 """What files a kind of entry is read from: a layout in JPEG has lost its ids."""
 
-FOLDERS = {"picture": "images", "layout": "layouts"}
+FOLDERS = {"image": "images", "layout": "layouts"}
 """Inside a zip, a folder of this name holds the entries of a kind, if there is one."""
 
 
@@ -134,17 +134,17 @@ class NpzSource(Source):
 
     def look(self, name: str) -> Facts:
         row = self._array.row(self._rows[name])
-        if self.kind == "picture":
+        if self.kind == "image":
             self._most = max(self._most, int(row.max()))
             if name == self.ids[-1] and self._most <= 1:
                 raise UserError(
-                    f"{self.path}: {self._array.name} holds no value above {self._most}; scale the pictures to 0 to 255"
+                    f"{self.path}: {self._array.name} holds no value above {self._most}; scale the images to 0 to 255"
                 )
         return Facts(_hash(row.tobytes()), (row.shape[0], row.shape[1]), False)
 
     def image(self, name: str) -> Image.Image:
         row = self._array.row(self._rows[name])
-        return Image.fromarray(row if self.kind == "picture" or row.ndim == 3 else class_ids(row, self.place(name)))
+        return Image.fromarray(row if self.kind == "image" or row.ndim == 3 else class_ids(row, self.place(name)))
 
 
 def open_source(path: Path, kind: Kind) -> Source:
@@ -161,16 +161,16 @@ def open_source(path: Path, kind: Kind) -> Source:
         raise UserError(f"{path} {what}; give the folder, .zip or .npz that holds the {kind}s")
     source = FolderSource(path, kind) if path.is_dir() else ZipSource(path, kind)
     if not source.ids:
-        formats = "PNG or JPEG" if kind == "picture" else "PNG"
+        formats = "PNG or JPEG" if kind == "image" else "PNG"
         raise UserError(f"no {formats} {kind}s in {path}; give the folder that holds them")
     return source
 
 
-def inner_layouts(pictures: Source) -> Source | None:
-    """The layouts that an npz of pictures holds beside them (`arr_1` [N,H,W], as DatasetDDPM writes it), if any."""
-    if not isinstance(pictures, NpzSource) or "arr_1" not in array_names(pictures.path):
+def inner_layouts(images: Source) -> Source | None:
+    """The layouts that an npz of images holds beside them (`arr_1` [N,H,W], as DatasetDDPM writes it), if any."""
+    if not isinstance(images, NpzSource) or "arr_1" not in array_names(images.path):
         return None
-    array = Array(pictures.path, "arr_1")
+    array = Array(images.path, "arr_1")
     return NpzSource(array, "layout") if array.holds_label_maps else None
 
 
@@ -180,13 +180,13 @@ def _npz(path: Path, kind: Kind) -> NpzSource:
         for name in ("arr_1", "arr_0"):
             if name in names and (array := Array(path, name)).holds_label_maps:
                 return NpzSource(array, kind)
-    wanted = {"picture": "pictures as uint8 [N,H,W,3] of 0 to 255", "layout": "layouts as uint8 [N,H,W] of class ids"}
+    wanted = {"image": "images as uint8 [N,H,W,3] of 0 to 255", "layout": "layouts as uint8 [N,H,W] of class ids"}
     if "arr_0" not in names:
         raise UserError(f"{path} holds {some(names) or 'no array'}; save the {wanted[kind]}, as arr_0")
     return NpzSource(Array(path, "arr_0").expect_rgb(wanted[kind]), kind)  # layouts: coloured ones
 
 
-def by_stem(folder: Path, endings: Sequence[str] = PICTURE_ENDINGS) -> dict[str, Path]:
+def by_stem(folder: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> dict[str, Path]:
     """stem -> file, of a folder's files with one of these endings.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from gcbench.core.errors import UserError
 
-Kind = Literal["picture", "layout"]
+Kind = Literal["image", "layout"]
 
 BROKEN_ARCHIVE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What reading a damaged, encrypted or strangely compressed member of an archive raises."""
@@ -19,7 +19,7 @@ SHOWN = 10
 
 
 class Unreadable(UserError):
-    """A file that is no whole picture or layout: its kind, its place and the reason in a few words."""
+    """A file that is no whole image or layout: its kind, its place and the reason in a few words."""
 
     def __init__(self, kind: Kind, place: Path, reason: str):
         self.kind, self.place, self.reason = kind, place, reason

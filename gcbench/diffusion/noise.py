@@ -1,4 +1,4 @@
-"""Random numbers that belong to one sample: a picture depends on its own seed, never on its batch."""
+"""Random numbers that belong to one sample: an image depends on its own seed, never on its batch."""
 
 from collections.abc import Sequence
 

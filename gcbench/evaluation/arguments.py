@@ -87,15 +87,13 @@ def training_of(model: Model) -> Training | None:
     if not isinstance(model, TrainedModel):
         return None
     said = model.card.provenance
-    return Training(
-        pictures=pictures_seen(model.card), seconds=said.get("seconds"), device=str(said.get("device") or "")
-    )
+    return Training(images=images_seen(model.card), seconds=said.get("seconds"), device=str(said.get("device") or ""))
 
 
-def pictures_seen(card: Card) -> int | None:
+def images_seen(card: Card) -> int | None:
     """Steps x batch size, and what the weights had seen that the training started from; None where that is unknown."""
     said = card.provenance
-    before = said.get("init", {}).get("pictures") if "--init" in said.get("command", "") or "init" in said else 0
+    before = said.get("init", {}).get("images") if "--init" in said.get("command", "") or "init" in said else 0
     steps, batch = said.get("steps"), said.get("train", {}).get("batch_size")
     return None if before is None or steps is None or batch is None else before + steps * batch
 
@@ -142,7 +140,7 @@ def parse_size(text: str | Size | None) -> Size | None:
 
 def check_n(n: int) -> None:
     if n < 2:
-        raise UserError(f"-n {n}: at least 2 pictures are needed to measure a spread; the default is 64")
+        raise UserError(f"-n {n}: at least 2 images are needed to measure a spread; the default is 64")
 
 
 def check_precision(precision: str) -> None:

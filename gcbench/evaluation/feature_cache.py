@@ -1,7 +1,7 @@
-"""What evaluators say of a dataset's real pictures, kept between runs: the same split is judged once.
+"""What evaluators say of a dataset's real images, kept between runs: the same split is evaluated once.
 
 Kept in `$GCBENCH_CACHE`, else in the user's cache directory; `GCBENCH_CACHE=off` keeps nothing. One file for each
-evaluator and split. Its name is a hash of everything that the features depend on: the pictures (list and contents of
+evaluator and split. Its name is a hash of everything that the features depend on: the images (list and contents of
 their files), their size and resize filter, the evaluator's id (architecture, weights' hash, resize, precision) and the
 versions of gcbench and torch. Whatever changes, the old file is no longer found. Texts are not kept.
 """
@@ -19,11 +19,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gcbench.runs.progress import say
 from gcbench.core.contracts import Dataset, Evaluator, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash, write_atomic
 from gcbench.core.samples import Features, Samples
+from gcbench.runs.progress import say
 
 PARTS = ("vectors", "labels", "probabilities")
 
@@ -39,8 +39,8 @@ def cache_directory() -> Path | None:
 
 
 def key_of(dataset: Dataset, split: str, size: Size, evaluator: Evaluator) -> str:
-    """The hash of all that the features of the split's pictures depend on."""
-    pictures = (dataset.name, split, dataset.fingerprint(split), *dataset.ids(split))
+    """The hash of all that the features of the split's images depend on."""
+    images = (dataset.name, split, dataset.fingerprint(split), *dataset.ids(split))
     made = (
         f"{size[0]}x{size[1]}",
         dataset.resize,
@@ -49,14 +49,14 @@ def key_of(dataset: Dataset, split: str, size: Size, evaluator: Evaluator) -> st
         version("gcbench"),
         str(torch.__version__),
     )
-    return text_hash(*pictures, *made, length=32)
+    return text_hash(*images, *made, length=32)
 
 
 class ReferenceFeatures:
-    """Features of a split's real pictures by role: read from the cache where they are there, else judged and kept.
+    """Features of a split's real images by role: read from the cache where they are there, else evaluated and kept.
 
-    cached: off, everything is judged anew and nothing kept.
-    A context: what was judged is written when it ends without an error. Of two processes that lack the same file the
+    cached: off, everything is evaluated anew and nothing kept.
+    A context: what was evaluated is written when it ends without an error. Of two processes that lack the same file the
     second waits for the first and reads what it wrote.
     """
 
@@ -68,7 +68,7 @@ class ReferenceFeatures:
         self._new: dict[str, list[Features]] = {}
         root = cache_directory() if cached else None
         if root is not None:
-            fingerprinted = {role: key_of(dataset, split, size, judge) for role, judge in evaluators.items()}
+            fingerprinted = {role: key_of(dataset, split, size, evaluator) for role, evaluator in evaluators.items()}
             self._files = {role: root / f"{key}.safetensors" for role, key in fingerprinted.items()}
         self._locks = ExitStack()
 
@@ -97,29 +97,29 @@ class ReferenceFeatures:
                     write(self._files[role], parts)
 
     def features(self, places: Sequence[int], samples: Samples) -> dict[str, Features]:
-        """What every evaluator says of the split's pictures at `places`: rising, each once."""
+        """What every evaluator says of the split's images at `places`: rising, each once."""
         found = {}
-        for role, judge in self.evaluators.items():
+        for role, evaluator in self.evaluators.items():
             if role in self._held:
                 found[role] = self._held[role].take(places)
                 continue
-            found[role] = judge(samples.images)
+            found[role] = evaluator(samples.images)
             if role in self._new:
                 self._new[role].append(found[role])
         return found
 
 
 def read(file: Path, n: int) -> Features | None:
-    """The features of n pictures, or None if the file is not there. A damaged one is judged anew."""
+    """The features of n images, or None if the file is not there. A damaged one is evaluated anew."""
     if not file.exists():
         return None
     try:
         parts = load_file(file)
     except (OSError, SafetensorError) as error:
-        say(f"{file} cannot be read ({error}); the real pictures are judged again")
+        say(f"{file} cannot be read ({error}); the real images are evaluated again")
         return None
     if not parts or any(len(part) != n for part in parts.values()):
-        say(f"{file} does not hold {n} pictures; they are judged again")
+        say(f"{file} does not hold {n} images; they are evaluated again")
         return None
     labels = parts.get("labels")
     return Features(parts.get("vectors"), None if labels is None else labels.long(), parts.get("probabilities"))
@@ -148,7 +148,7 @@ def _locked(file: Path) -> FileLock:
         file.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
-        say("Another process judges the same real pictures; waiting for it.")
+        say("Another process evaluates the same real images; waiting for it.")
         lock.acquire()
     except OSError as error:
         raise UserError(

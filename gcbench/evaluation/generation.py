@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import torch
 
-from gcbench.evaluation.scoring import BATCH, Scoring
 from gcbench.core.contracts import Dataset, Model, Size
 from gcbench.core.errors import UserError
 from gcbench.core.record import Point
 from gcbench.core.samples import Samples
+from gcbench.evaluation.scoring import BATCH, Scoring
 
 
 class Prompts(NamedTuple):
@@ -61,8 +61,8 @@ def measure_point(
 ) -> Measured:
     """Generate the samples of `prompts` with seeds seed, seed + 1, ... and score them, batch by batch.
 
-    Judges always see blocks of BATCH pictures, whatever `batch_size`: a network's last digits depend on how many
-    pictures go through it together.
+    Evaluators always see blocks of BATCH images, whatever `batch_size`: a network's last digits depend on how many
+    images go through it together.
 
     Raises:
         UserError: the model gave other samples than the contract says.
@@ -71,8 +71,8 @@ def measure_point(
     names = sample_ids(n)
     metrics = scoring.start()
     kept: list[Samples] = []
-    waiting: list[Samples] = []  # generated, not yet judged
-    seconds = {"generate": 0.0, "judge": 0.0, "score": 0.0}
+    waiting: list[Samples] = []  # generated, not yet evaluated
+    seconds = {"generate": 0.0, "evaluate": 0.0, "score": 0.0}
     for start in range(0, n, batch_size):
         part = slice(start, min(start + batch_size, n))
         began = time.perf_counter()
@@ -97,7 +97,7 @@ def measure_point(
             block = joined(waiting, model)
             scoring.update(metrics, block.take(range(min(BATCH, ready))))
             waiting = [block.take(range(BATCH, ready))] if ready > BATCH else []
-        seconds["judge"] += time.perf_counter() - began
+        seconds["evaluate"] += time.perf_counter() - began
         if keep:
             kept.append(samples)
         tick(len(samples))
@@ -140,7 +140,7 @@ def check_samples(samples: Samples, n: int, size: Size, classes: int, model: Mod
         raise UserError(f"{name}.generate gave {type(samples).__name__}, not gcbench.core.samples.Samples; mend it")
     if len(samples) != n or tuple(samples.images.shape[-2:]) != size:
         raise UserError(
-            f"{name}.generate gave {len(samples)} pictures of {tuple(samples.images.shape[-2:])}, not {n} of {size};"
+            f"{name}.generate gave {len(samples)} images of {tuple(samples.images.shape[-2:])}, not {n} of {size};"
             " mend the model"
         )
     layouts = samples.layouts

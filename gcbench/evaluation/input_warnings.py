@@ -1,4 +1,4 @@
-"""What a reader of the scores should know of finished pictures: compression on one side, other sizes."""
+"""What a reader of the scores should know of finished images: compression on one side, other sizes."""
 
 from gcbench.core.contracts import Dataset, Size
 from gcbench.data import image_files
@@ -7,23 +7,23 @@ from gcbench.data.pairs import PairFiles
 
 
 def cautions(survey: Survey, dataset: Dataset, split: str, size: Size) -> list[str]:
-    """One line for each thing that moves scores although no picture's content does."""
+    """One line for each thing that moves scores although no image's content does."""
     lines = []
     n, real = survey.sizes.total(), len(dataset.ids(split))
     theirs = jpegs(dataset, split)
     if survey.jpeg * real != theirs * n:
         lines.append(
-            f"{survey.jpeg} of the {n} pictures are JPEG, and {theirs} of the {real} of {dataset.name}/{split}:"
+            f"{survey.jpeg} of the {n} images are JPEG, and {theirs} of the {real} of {dataset.name}/{split}:"
             " compression on one side alone moves every distance"
         )
     if set(survey.sizes) != {size}:
         counts = ", ".join(f"{count} of {h}×{w}" for (h, w), count in survey.sizes.most_common())
-        lines.append(f"pictures are resized to {size[0]}×{size[1]} by the {image_files.RESIZE} filter: {counts}")
+        lines.append(f"images are resized to {size[0]}×{size[1]} by the {image_files.RESIZE} filter: {counts}")
     return lines
 
 
 def jpegs(dataset: Dataset, split: str) -> int:
-    """How many of a split's pictures are JPEG files; those of a dataset that is drawn are none."""
+    """How many of a split's images are JPEG files; those of a dataset that is drawn are none."""
     if not isinstance(dataset, PairFiles):
         return 0
-    return sum(pair.picture.suffix.lower() in (".jpg", ".jpeg") for pair in dataset.pairs(split))
+    return sum(pair.image.suffix.lower() in (".jpg", ".jpeg") for pair in dataset.pairs(split))

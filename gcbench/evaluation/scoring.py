@@ -1,4 +1,4 @@
-"""One pass for all metrics: a batch of pictures goes once through each evaluator, its features to each metric."""
+"""One pass for all metrics: a batch of images goes once through each evaluator, its features to each metric."""
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -8,36 +8,38 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from gcbench.runs.progress import say
-from gcbench.evaluation.feature_cache import ReferenceFeatures
 from gcbench.core.contracts import Dataset, Evaluator, Metric, Size, Task
 from gcbench.core.errors import UserError
 from gcbench.core.registry import registry
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
+from gcbench.evaluation.feature_cache import ReferenceFeatures
+from gcbench.runs.progress import say
 
 Tick = Callable[[int], object]
 
 BATCH = 16
-"""Real pictures judged together."""
+"""Real images evaluated together."""
 
 SEGMENTER = "segmenter"
-"""The role that reads layouts from pictures."""
+"""The role that reads layouts from images."""
 
 
-class Judges(NamedTuple):
-    """evaluators: by role. missing: role -> why it is not here and how to get it."""
+class EvaluatorSet(NamedTuple):
+    """by_role: the evaluators. missing: role -> why it is not here and how to get it."""
 
-    evaluators: dict[str, Evaluator]
+    by_role: dict[str, Evaluator]
     missing: dict[str, str]
 
     def features(self, samples: Samples) -> dict[str, Features]:
-        """What every evaluator says of the samples: each picture and each text goes through a network once."""
-        return self.reread({role: judge(samples.images) for role, judge in self.evaluators.items()}, samples.prompts)
+        """What every evaluator says of the samples: each image and each text goes through a network once."""
+        return self.reread(
+            {role: evaluator(samples.images) for role, evaluator in self.by_role.items()}, samples.prompts
+        )
 
     def reread(self, features: Mapping[str, Features], prompts: Sequence[str] | None) -> dict[str, Features]:
-        """The same pictures' features beside those of other prompts."""
-        read = {role: judge.read(prompts) if prompts else None for role, judge in self.evaluators.items()}
+        """The same images' features beside those of other prompts."""
+        read = {role: evaluator.read(prompts) if prompts else None for role, evaluator in self.by_role.items()}
         return {role: replace(one, texts=read[role]) for role, one in features.items()}
 
 
@@ -46,9 +48,9 @@ def roles_of(metric: type[Metric], derives: bool) -> tuple[str, ...]:
     return (*metric.roles, SEGMENTER) if derives and "layouts" in metric.needs else metric.roles
 
 
-def open_judges(
+def open_evaluators(
     dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], device: str, derives: bool = False
-) -> Judges:
+) -> EvaluatorSet:
     """The evaluators that `metrics` need. `specs`: `ROLE=ID[@FILE]`, as `--evaluator` takes them. derives: whether the
     segmenter reads the layouts, too.
 
@@ -77,27 +79,29 @@ def open_judges(
             if role in asked:
                 raise
             missing[role] = str(error)
-    return Judges(evaluators, missing)
+    return EvaluatorSet(evaluators, missing)
 
 
 class Scoring:
     """The metrics of a run: their references, and fresh instances for each set of samples.
 
-    derives: the samples' layouts are what the segmenter reads in them. real: digests of the reference's pictures;
+    derives: the samples' layouts are what the segmenter reads in them. real: digests of the reference's images;
     shown: of the samples since `start`; given: whether their layouts are real ones. What stands on both sides makes a
     distance too small, down to 0.
     """
 
-    def __init__(self, dataset: Dataset, names: Sequence[str], judges: Judges, derives: bool = False):
+    def __init__(self, dataset: Dataset, names: Sequence[str], evaluator_set: EvaluatorSet, derives: bool = False):
         self.task = Task(dataset.classes, dataset.void, dataset.aliases, dataset.attributes, dataset.attribute_words)
-        self.judges = judges
-        reader = judges.evaluators.get(SEGMENTER) if derives else None
+        self.evaluator_set = evaluator_set
+        reader = evaluator_set.by_role.get(SEGMENTER) if derives else None
         self.derived = None if reader is None else f"derived:{reader.id}"
         self.metrics: dict[str, Metric] = {}
         self.missing: dict[str, str] = {}
         for name in names:
             metric = registry("metrics")[name]
-            lacking = [judges.missing[role] for role in roles_of(metric, derives) if role in judges.missing]
+            lacking = [
+                evaluator_set.missing[role] for role in roles_of(metric, derives) if role in evaluator_set.missing
+            ]
             if lacking:
                 self.missing[name] = lacking[0]
             else:
@@ -129,7 +133,7 @@ class Scoring:
         n, own = len(self.shown), sum(digest in self.real for digest in self.shown)
         if own:
             return Score.skipped(
-                f"of the {n} pictures {own} are the reference's own; the ceiling is what real ones reach", n
+                f"of the {n} images {own} are the reference's own; the ceiling is what real ones reach", n
             )
         if self.given and "layouts" in metric.needs:
             return Score.skipped("the layouts are real ones; the ceiling is what these reach", n)
@@ -138,7 +142,7 @@ class Scoring:
     def update(self, metrics: Mapping[str, Metric], samples: Samples) -> None:
         self.shown += digests(samples)
         self.given |= samples.layout_source == "real"
-        features = self.judges.features(samples)
+        features = self.evaluator_set.features(samples)
         if self.derived is not None:
             samples = replace(samples, layouts=features[SEGMENTER].labels, layout_source=self.derived)
         for metric in metrics.values():
@@ -146,7 +150,7 @@ class Scoring:
 
 
 def digests(samples: Samples) -> list[bytes]:
-    """What tells each picture from every other."""
+    """What tells each image from every other."""
     return [hashlib.sha256(image.cpu().numpy().tobytes()).digest() for image in samples.images]
 
 
@@ -171,7 +175,7 @@ def batches(items: Sequence[int], size: int) -> Iterator[tuple[int, Sequence[int
 
 
 def pairs_matter(metric: Metric) -> bool:
-    """Whether permuting captions and layouts among pictures can change the metric."""
+    """Whether permuting captions and layouts among images can change the metric."""
     return "prompts" in metric.needs or {"images", "layouts"} <= metric.needs
 
 
@@ -200,14 +204,14 @@ def measure_real(
 ) -> Bounds:
     """Fill the references of `scoring` with the whole split, and measure ceiling and floor, in one pass over it.
 
-    Ceiling: the `chosen` pictures with their own captions and layouts. For metrics with a reference: as many pictures,
-    at most half of the groups, against the pictures of the other groups, so that nothing dependent stands on both
-    sides. Floor: the chosen pictures with captions and layouts permuted among them. cached: whether what evaluators
+    Ceiling: the `chosen` images with their own captions and layouts. For metrics with a reference: as many images,
+    at most half of the groups, against the images of the other groups, so that nothing dependent stands on both
+    sides. Floor: the chosen images with captions and layouts permuted among them. cached: whether what evaluators
     said of the split before may be used again.
     """
     groups = dataset.groups(split)
     if len(groups) < 4:
-        raise UserError(f"the split {split!r} of {dataset.name} has {len(groups)} pictures; at least 4 are needed")
+        raise UserError(f"the split {split!r} of {dataset.name} has {len(groups)} images; at least 4 are needed")
     shown = sorted(set(chosen))
     held, rest = (set(places) for places in held_out(groups, len(shown)))
     order = np.random.default_rng(0).permutation(len(shown))
@@ -216,11 +220,11 @@ def measure_real(
     )  # none keeps its own
     ceiling = {name: type(metric)(scoring.task) for name, metric in scoring.metrics.items()}
     floor = {name: metric.fresh() for name, metric in ceiling.items() if pairs_matter(metric)}
-    with ReferenceFeatures(dataset, split, size, scoring.judges.evaluators, cached) as kept:
+    with ReferenceFeatures(dataset, split, size, scoring.evaluator_set.by_role, cached) as kept:
         for start, places in batches(range(len(groups)), BATCH):
             samples = real_samples(dataset, split, places, size, start)
             scoring.real |= set(digests(samples))
-            features = scoring.judges.reread(kept.features(places, samples), samples.prompts)
+            features = scoring.evaluator_set.reread(kept.features(places, samples), samples.prompts)
 
             def part(of: Collection[int], places: Sequence[int] = places) -> list[int]:
                 return [row for row, place in enumerate(places) if place in of]
@@ -235,7 +239,9 @@ def measure_real(
             if floor and (rows := part(swap)):
                 others = real_samples(dataset, split, [swap[places[row]] for row in rows], size)
                 mixed = replace(samples.take(rows), prompts=others.prompts, layouts=others.layouts)
-                reread = scoring.judges.reread({role: one.take(rows) for role, one in features.items()}, mixed.prompts)
+                reread = scoring.evaluator_set.reread(
+                    {role: one.take(rows) for role, one in features.items()}, mixed.prompts
+                )
                 for metric in floor.values():
                     _add(metric.update, mixed, reread, range(len(rows)))
             tick(len(places))

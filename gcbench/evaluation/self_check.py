@@ -1,51 +1,53 @@
-"""`--self-check`: what the evaluators say of the dataset's own real pictures, before they judge anybody else's.
+"""`--self-check`: what the evaluators say of the dataset's own real images, before they measure anybody else's.
 
-A segmenter that errs on real pictures, or a wrong resize, shows here first: its mIoU on real pairs should be the one
+A segmenter that errs on real images, or a wrong resize, shows here first: its mIoU on real pairs should be the one
 that is published for it, the ceiling of Semantic Recall near 1 and far above its floor, and the FID between two halves
-of the real pictures near 0.
+of the real images near 0.
 """
 
 import numpy as np
 
-from gcbench.evaluation.feature_cache import ReferenceFeatures
-from gcbench.evaluation.scoring import BATCH, Judges, Scoring, Tick, batches, measure_real, real_samples
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.record import SelfCheck
 from gcbench.core.registry import registry
 from gcbench.core.score import Score
+from gcbench.evaluation.feature_cache import ReferenceFeatures
+from gcbench.evaluation.scoring import BATCH, EvaluatorSet, Scoring, Tick, batches, measure_real, real_samples
 from gcbench.statistics.intervals import cluster_bootstrap_mean
 
 
-def checked_metrics(judges: Judges) -> list[str]:
+def checked_metrics(evaluator_set: EvaluatorSet) -> list[str]:
     """Every installed metric that reads an evaluator, and reads none but those that are here."""
     roles = {name: registry("metrics")[name].roles for name in registry("metrics")}
-    return [name for name, wanted in roles.items() if wanted and set(wanted) <= judges.evaluators.keys()]
+    return [name for name, wanted in roles.items() if wanted and set(wanted) <= evaluator_set.by_role.keys()]
 
 
-def self_check(dataset: Dataset, split: str, size: Size, judges: Judges, tick: Tick = lambda count: None) -> SelfCheck:
+def self_check(
+    dataset: Dataset, split: str, size: Size, evaluator_set: EvaluatorSet, tick: Tick = lambda count: None
+) -> SelfCheck:
     """Every evaluator on every real pair of the split.
 
     real: with their own captions and layouts (for distances: one half of the groups against the other half).
-    permuted: captions and layouts permuted among all pictures. An attribute classifier's `attribute-accuracy` stands in
+    permuted: captions and layouts permuted among all images. An attribute classifier's `attribute-accuracy` stands in
     real too.
     """
     n = len(dataset.ids(split))
-    scoring = Scoring(dataset, checked_metrics(judges), judges)
+    scoring = Scoring(dataset, checked_metrics(evaluator_set), evaluator_set)
     bounds = measure_real(scoring, dataset, split, size, range(n), tick)
     real = dict(bounds.ceiling)
-    if "attributes" in judges.evaluators:
-        real["attribute-accuracy"] = attribute_accuracy(dataset, split, size, judges)
+    if "attributes" in evaluator_set.by_role:
+        real["attribute-accuracy"] = attribute_accuracy(dataset, split, size, evaluator_set)
     return SelfCheck(n=n, real=real, permuted=bounds.floor)
 
 
-def attribute_accuracy(dataset: Dataset, split: str, size: Size, judges: Judges) -> Score:
-    """The share of (picture, attribute) pairs that the classifier gets right at 0.5, against the dataset's own labels.
+def attribute_accuracy(dataset: Dataset, split: str, size: Size, evaluator_set: EvaluatorSet) -> Score:
+    """The share of (image, attribute) pairs that the classifier gets right at 0.5, against the dataset's own labels.
 
     Attributes that the classifier does not know (a probability of NaN) do not count. Detail: the accuracy of each
-    attribute, and how often a picture has it.
+    attribute, and how often an image has it.
     """
     right, labels = [], []
-    with ReferenceFeatures(dataset, split, size, {"attributes": judges.evaluators["attributes"]}) as kept:
+    with ReferenceFeatures(dataset, split, size, {"attributes": evaluator_set.by_role["attributes"]}) as kept:
         for start, places in batches(range(len(dataset.ids(split))), BATCH):
             seen = kept.features(places, real_samples(dataset, split, places, size, start))["attributes"]
             assert seen.probabilities is not None

@@ -1,1 +1,1 @@
-"""Networks that judge."""
+"""Networks that measure."""

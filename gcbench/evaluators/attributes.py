@@ -1,4 +1,4 @@
-"""The judge of attributes: a classifier that says of a whole picture what it has and is (`Smiling`, `Eyeglasses`)."""
+"""The evaluator of attributes: a classifier that says of a whole image what it has and is (`Smiling`, `Eyeglasses`)."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from gcbench.weights.find_weights import find_weights
 
 
 class AttributesConfig(BaseModel):
-    """arch: a timm classifier, or `mldecoder_tresnet_l`. size: pictures are brought to size×size for the network."""
+    """arch: a timm classifier, or `mldecoder_tresnet_l`. size: images are brought to size×size for the network."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,7 +28,7 @@ class AttributesConfig(BaseModel):
 
 
 class Attributes(Evaluator):
-    """Says how likely a picture has each of the dataset's attributes: glasses, a beard, a smile.
+    """Says how likely an image has each of the dataset's attributes: glasses, a beard, a smile.
 
     `probabilities` [B,A], in the dataset's order; NaN where the classifier lacks one.
 
@@ -37,7 +37,7 @@ class Attributes(Evaluator):
     - with ARCH `mldecoder_tresnet_l`: a file of ML-Decoder's authors (TResNet-L, any classes). Its attributes are those
       of its `idx_to_class`, else of `WHERE.labels.txt`, else CelebA's 40 in the order of `list_attr_celeba.txt`;
     - with another ARCH: a state dict of that timm network, beside `WHERE.labels.txt`, one attribute a line.
-    Attributes are matched by name, case and punctuation ignored. How pictures are prepared: `Classifier`. SIZE belongs
+    Attributes are matched by name, case and punctuation ignored. How images are prepared: `Classifier`. SIZE belongs
     to files that are not checkpoints of ours (448 for ML-Decoder, else what timm states).
     """
 
@@ -61,7 +61,7 @@ class Attributes(Evaluator):
     @classmethod
     def open(cls, dataset: Dataset, *, spec: str | None = None, device: str = "cpu") -> "Attributes":
         if not dataset.attributes:
-            raise UserError(f"{dataset.name} has no attributes to judge; choose a dataset that has (faces, celeba)")
+            raise UserError(f"{dataset.name} has no attributes to measure; choose a dataset that has (faces, celeba)")
         arch, size, where = _parse(spec)
         path = find_weights("attributes", where or dataset.name)
         if path is None and where and Path(where).exists():

@@ -11,20 +11,20 @@ from torch import Tensor
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.data.contact_sheet import grid, save_png
-from gcbench.training.recipe import Batch, Recipe, TrainConfig
 from gcbench.core.settings import apply
+from gcbench.data.contact_sheet import grid, save_png
 from gcbench.evaluators.attributes import AttributesConfig
 from gcbench.evaluators.classifier import Classifier
 from gcbench.evaluators.segmenter_training import vary
+from gcbench.training.recipe import Batch, Recipe, TrainConfig
 
 TRAINING = TrainConfig(steps=2000, batch_size=32, lr=5e-3, weight_decay=1e-2, warmup=50, decay=0.7, ema=0.99, clip=5.0)
 
 
 class AttributesRecipe(Recipe):
-    """Binary cross-entropy an attribute, on pictures whose brightness, colour, sharpness and noise vary a little.
+    """Binary cross-entropy an attribute, on images whose brightness, colour, sharpness and noise vary a little.
 
-    `accuracy`: the share of all (picture, attribute) pairs that are right at 0.5. `recall`: of those that the picture
+    `accuracy`: the share of all (image, attribute) pairs that are right at 0.5. `recall`: of those that the image
     has; it starts near 0, since most attributes are rare.
     """
 
@@ -72,24 +72,24 @@ class AttributesRecipe(Recipe):
         return self.classifier.network.state_dict()
 
     def preview(self, path: Path) -> None:
-        """Eight held-out pictures above their attributes: found (black), missed (-, grey), found and wrong (+, red)."""
+        """Eight held-out images above their attributes: found (black), missed (-, grey), found and wrong (+, red)."""
         split = self.dataset.splits[-1]
         rows = range(min(8, len(self.dataset.ids(split))))
-        pictures = [self.dataset.pair(split, i, self.size)[0] for i in rows]
-        images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+        arrays = [self.dataset.pair(split, i, self.size)[0] for i in rows]
+        images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
         with torch.no_grad():
             found = self.classifier(images.to(self.classifier.mean.device).float() / 255).cpu().numpy() > 0  # [B,A]
         labels = [self.dataset.attribute_labels(split, i) for i in rows]
-        tiles = [self._tile(*shown) for shown in zip(pictures, found, labels, strict=True)]
+        tiles = [self._tile(*shown) for shown in zip(arrays, found, labels, strict=True)]
         save_png(path, grid(torch.from_numpy(np.stack(tiles)).permute(0, 3, 1, 2), None, self.dataset.palette))
 
-    def _tile(self, picture: np.ndarray, found: np.ndarray, label: np.ndarray | None) -> np.ndarray:
-        """A picture 160 px wide, with a line an attribute below it, as many as there is room for: uint8 [H,W,3]."""
+    def _tile(self, image: np.ndarray, found: np.ndarray, label: np.ndarray | None) -> np.ndarray:
+        """An image 160 px wide, with a line an attribute below it, as many as there is room for: uint8 [H,W,3]."""
         assert label is not None
         width, line, lines = 160, 12, 14
-        top = round(width * picture.shape[0] / picture.shape[1])
+        top = round(width * image.shape[0] / image.shape[1])
         tile = Image.new("RGB", (width, top + line * lines), "white")
-        tile.paste(Image.fromarray(picture).resize((width, top), Image.Resampling.NEAREST))
+        tile.paste(Image.fromarray(image).resize((width, top), Image.Resampling.NEAREST))
         draw = ImageDraw.Draw(tile)
         shown = [
             ("+ " if not has else "" if said else "- ", name, "red" if not has else "black" if said else "grey")

@@ -1,4 +1,4 @@
-"""A network that says which attributes a picture has: any classifier of timm's, or ML-Decoder on TResNet-L."""
+"""A network that says which attributes an image has: any classifier of timm's, or ML-Decoder on TResNet-L."""
 
 from difflib import get_close_matches
 from typing import Any
@@ -18,9 +18,9 @@ ML_DECODER_BODY, ML_DECODER_FEATURES = "tresnet_v2_l", 2048
 
 
 class Classifier(nn.Module):
-    """Pictures [B,3,H,W] in [0,1] -> logits [B,A] of A attributes.
+    """Images [B,3,H,W] in [0,1] -> logits [B,A] of A attributes.
 
-    Pictures are resized to size×size, whatever their shape (bilinear, antialiased where they shrink), then normalised
+    Images are resized to size×size, whatever their shape (bilinear, antialiased where they shrink), then normalised
     with the mean and deviation that timm states for the architecture (ML-Decoder: 0 and 1). size: None for the
     architecture's own, 448 for ML-Decoder.
 
@@ -40,11 +40,11 @@ class Classifier(nn.Module):
         self.register_buffer("mean", torch.tensor(cfg["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(cfg["std"]).view(1, 3, 1, 1), persistent=False)
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         size = (self.size, self.size)
-        if pictures.shape[-2:] != size:
-            pictures = F.interpolate(pictures, size, mode="bilinear", align_corners=False, antialias=True)
-        return self.network((pictures - self.mean) / self.std)
+        if images.shape[-2:] != size:
+            images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+        return self.network((images - self.mean) / self.std)
 
 
 def _build(arch: str, classes: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The judge of pictures against their texts: CLIP, by default ViT-L/14 at 336 pixels with OpenAI's weights."""
+"""The evaluator of images against their texts: CLIP, by default ViT-L/14 at 336 pixels with OpenAI's weights."""
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -24,11 +24,11 @@ OPENAI_ENTRIES = ("input_resolution", "context_length", "vocab_size")
 
 
 class CLIP(Evaluator):
-    """Places pictures and texts in one space: OpenAI's CLIP, or another of open_clip's models.
+    """Places images and texts in one space: OpenAI's CLIP, or another of open_clip's models.
 
-    `vectors`: projected embeddings of pictures; `read(...).vectors`: of texts. float32 [B,d], not normalised.
+    `vectors`: projected embeddings of images; `read(...).vectors`: of texts. float32 [B,d], not normalised.
 
-    Pictures: PIL's bicubic resize of the shorter side to the network's size, the central square of it (the rest is not
+    Images: PIL's bicubic resize of the shorter side to the network's size, the central square of it (the rest is not
     seen), OpenAI's mean and standard deviation. Texts: open_clip's tokenizer. A text longer than the network's 77
     tokens is cut before its end token, which stays last: the network reads its answer off there.
 
@@ -38,7 +38,7 @@ class CLIP(Evaluator):
     QuickGELU or GELU: a file does not say which its network was trained with, and the wrong one loads without a word
     and gives other embeddings. NAME decides, and the id says which. A NAME without `-quickgelu` is refused if the file
     is in OpenAI's own format, or if all weights that open_clip lists for it were trained with QuickGELU, as for
-    ViT-L-14-336. So is a NAME all of whose weights want pictures prepared in another way. Where the weights of one
+    ViT-L-14-336. So is a NAME all of whose weights want images prepared in another way. Where the weights of one
     NAME differ (ViT-B-32, ViT-L-14, ViT-H-14), the user chooses the name that goes with the file.
 
     Source: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision".
@@ -90,11 +90,11 @@ class CLIP(Evaluator):
         vectors = [self.network.encode_text(part.to(self.device)).float().cpu() for part in tokens.split(self.chunk)]
         return Texts(torch.cat(vectors), truncated)
 
-    def prepare(self, pictures: Tensor) -> Tensor:
+    def prepare(self, images: Tensor) -> Tensor:
         """uint8 [B,3,H,W] -> what the network takes, float32 [B,3,S,S]."""
-        h, w = pictures.shape[-2:]
+        h, w = images.shape[-2:]
         size = (self.size * h // min(h, w), self.size * w // min(h, w))
-        resized = pil_bicubic(pictures, size)
+        resized = pil_bicubic(images, size)
         top, left = (round((side - self.size) / 2) for side in size)
         square = resized[..., top : top + self.size, left : left + self.size]
         return (square / 255 - self.mean) / self.std
@@ -112,13 +112,13 @@ def _config(name: str) -> dict[str, Any]:
     text = config["text_cfg"]
     if "multimodal_cfg" in config or "hf_tokenizer_name" in text or "hf_model_name" in text or "siglip" in name.lower():
         raise UserError(
-            f"--evaluator clip={name}: only models with CLIP's own tokenizer and two towers can judge;"
+            f"--evaluator clip={name}: only models with CLIP's own tokenizer and two towers can be used;"
             " choose another, such as ViT-B-32-quickgelu"
         )
     published = [get_pretrained_cfg(name, tag) for tag in list_pretrained_tags_by_model(name)]
     if published and not any(_prepared_as_openai(weights) for weights in published):
         raise UserError(
-            f"--evaluator clip={name}: all weights of this model want pictures prepared in another way than CLIP's own;"
+            f"--evaluator clip={name}: all weights of this model want images prepared in another way than CLIP's own;"
             " choose another, such as ViT-B-32-quickgelu"
         )
     if published and all(weights.get("quick_gelu") for weights in published) and not config.get("quick_gelu"):

@@ -53,7 +53,7 @@ class Fusion(nn.Module):
 
 
 def _backbone(arch: str) -> Any:
-    """timm's network, pictures [B,3,H,W] -> four branches, fused as the original fuses them."""
+    """timm's network, images [B,3,H,W] -> four branches, fused as the original fuses them."""
     net: Any = timm.create_model(arch, features_only=True, feature_location="", out_indices=(1, 2, 3, 4))
     stages: list[Any] = [net.stage2, net.stage3, net.stage4]
     for stage in stages:
@@ -63,10 +63,10 @@ def _backbone(arch: str) -> Any:
 
 
 class HRNet(nn.Module):
-    """Pictures [B,3,H,W] in [0,1] -> logits of C classes at the same size, which need be no multiple of anything.
+    """Images [B,3,H,W] in [0,1] -> logits of C classes at the same size, which need be no multiple of anything.
 
-    arch: a timm HRNet. scale: pictures are enlarged by this first (bilinear). white: the value of white where mean and
-    deviation are taken off, 1 or 255, which differ in rounding: a network should get its pictures as in its training.
+    arch: a timm HRNet. scale: images are enlarged by this first (bilinear). white: the value of white where mean and
+    deviation are taken off, 1 or 255, which differ in rounding: a network should get its images as in its training.
     The four branches, brought to the finest one's size and concatenated, are the features that the head reads.
     """
 
@@ -88,12 +88,12 @@ class HRNet(nn.Module):
         self.register_buffer("mean", torch.tensor([white * value for value in MEAN]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([white * value for value in STD]).view(1, 3, 1, 1), persistent=False)
 
-    def forward(self, pictures: Tensor) -> Segmented:
-        x = (pictures * self.white - self.mean) / self.std
+    def forward(self, images: Tensor) -> Segmented:
+        x = (images * self.white - self.mean) / self.std
         if self.scale != 1:
             x = F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
         maps = self.backbone(x)
         finest = maps[0].shape[-2:]
         fused = torch.cat([resize(m, finest) for m in maps], dim=1)  # [B,width,H'/4,W'/4]
         logits = resize(self.head(fused), x.shape[-2:])
-        return Segmented(resize(logits, pictures.shape[-2:]), fused.mean(dim=(2, 3)))
+        return Segmented(resize(logits, images.shape[-2:]), fused.mean(dim=(2, 3)))

@@ -3,7 +3,7 @@
     mmsegmentation   {"meta": …, "state_dict": backbone.*, decode_head.convs.0.{conv,bn}.*, decode_head.conv_seg.*}
     HRNet's authors  {"state_dict": …} or bare: model.*, the head as model.last_layer.{0,1,3}.*
 
-Both take align_corners=False for these weights. Both normalise pictures alike but for rounding, mmsegmentation at 0 to
+Both take align_corners=False for these weights. Both normalise images alike but for rounding, mmsegmentation at 0 to
 255, the authors at 0 to 1; each file gets what it was trained with.
 """
 

@@ -1,4 +1,4 @@
-"""The judge of FID: the Inception network of 2015-12-05, with the resize of one of the two protocols."""
+"""The evaluator of FID: the Inception network of 2015-12-05, with the resize of one of the two protocols."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ RESIZES: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {"tf1": tf1_bi
 class Inception(Evaluator):
     """Gives the features that FID, KID and PRDC compare: InceptionV3 of 2015-12-05.
 
-    `vectors`: its 2048 pooled features of each picture, float32 [B,2048].
+    `vectors`: its 2048 pooled features of each image, float32 [B,2048].
 
     `--evaluator inception=RESIZE[@FILE]`: RESIZE is `tf1`, TensorFlow 1's bilinear resize to 299×299 as in the first
     FID (the default), or `clean`, clean-fid's antialiased bicubic; numbers of the two are not comparable. FILE has the
@@ -57,7 +57,7 @@ class Inception(Evaluator):
         found = cls(feature_network(network), resize, file_hash(path), device)
         if found.blind():
             raise UserError(
-                f"{path} gives two unlike pictures the same features, as weights do that were never trained;"
+                f"{path} gives two unlike images the same features, as weights do that were never trained;"
                 f" run `gcbench weights fetch {cls.weights}` for the official ones"
             )
         return found
@@ -67,9 +67,9 @@ class Inception(Evaluator):
         vectors = []
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for part in images.split(self.chunk):
-                pictures = self.resize(part.to(self.device), SIZE)  # [b,3,299,299] in [0,255]
-                pictures = ((pictures - 128) / 128).contiguous(memory_format=self.layout)
-                vectors.append(self.network(pictures).float().cpu())
+                inputs = self.resize(part.to(self.device), SIZE)  # [b,3,299,299] in [0,255]
+                inputs = ((inputs - 128) / 128).contiguous(memory_format=self.layout)
+                vectors.append(self.network(inputs).float().cpu())
         return Features(vectors=torch.cat(vectors))
 
     def blind(self) -> bool:

@@ -23,7 +23,7 @@ SIZE = (299, 299)
 
 
 def inception_v3() -> nn.Sequential:
-    """Pictures [B,3,299,299] in [-1,1) -> logits [B,1008]; its state dict has the 566 keys of the official file."""
+    """Images [B,3,299,299] in [-1,1) -> logits [B,1008]; its state dict has the 566 keys of the official file."""
     return nn.Sequential(
         OrderedDict[str, nn.Module](
             Conv2d_1a_3x3=BasicConv2d(3, 32, kernel_size=3, stride=2),  # [B,32,149,149]
@@ -64,9 +64,9 @@ def feature_network(network: nn.Sequential) -> nn.Sequential:
 
 
 def random_weights(seed: int = 0) -> dict[str, Tensor]:
-    """A state dict in the official format whose features differ from picture to picture, unlike PyTorch's default.
+    """A state dict in the official format whose features differ from image to image, unlike PyTorch's default.
 
-    With default weights each layer shrinks its input, so that all features of all pictures are 0 to within 1e-6.
+    With default weights each layer shrinks its input, so that all features of all images are 0 to within 1e-6.
     """
     with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(seed)

@@ -80,9 +80,9 @@ def open_mmseg(config: str, where: str | None, scale: float, dataset: Dataset) -
 
 
 class MMSegNetwork(nn.Module):
-    """Pictures [B,3,H,W] in [0,1] -> Segmented, by the model's own normalisation and test mode (whole or windows).
+    """Images [B,3,H,W] in [0,1] -> Segmented, by the model's own normalisation and test mode (whole or windows).
 
-    scale: pictures are enlarged by this first (bilinear, not rounded to 8 bits). pooled: the spatial means of the
+    scale: images are enlarged by this first (bilinear, not rounded to 8 bits). pooled: the spatial means of the
     maps that the decode head reads (`in_index`), each at its own resolution, concatenated; over windows, their mean.
     None for a backbone that gives anything but maps.
     """
@@ -103,8 +103,8 @@ class MMSegNetwork(nn.Module):
         self.model.to(next(self.model.parameters()).device)
         return self
 
-    def forward(self, pictures: Tensor) -> Segmented:
-        x = pictures.flip(1) * 255  # BGR, as mmsegmentation reads pictures
+    def forward(self, images: Tensor) -> Segmented:
+        x = images.flip(1) * 255  # BGR, as mmsegmentation reads images
         if self.scale != 1:
             x = F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
         h, w = x.shape[-2:]
@@ -113,8 +113,8 @@ class MMSegNetwork(nn.Module):
         about = {"ori_shape": (h, w), "img_shape": padded, "pad_shape": padded, "padding_size": [0, 0, 0, 0]}
         self._seen.clear()
         logits = self.model.inference(inputs, [dict(about) for _ in x])[..., :h, :w]
-        if (h, w) != pictures.shape[-2:]:
-            logits = F.interpolate(logits, pictures.shape[-2:], mode="bilinear", align_corners=self.model.align_corners)
+        if (h, w) != images.shape[-2:]:
+            logits = F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=self.model.align_corners)
         pooled = [self._pool(maps) for maps in self._seen]
         self._seen.clear()
         parts = [one for one in pooled if one is not None]

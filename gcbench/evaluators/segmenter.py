@@ -1,4 +1,4 @@
-"""The judge of classes and places: a segmentation network that labels every pixel, void never among its answers."""
+"""The evaluator of classes and places: a segmentation network that labels every pixel, void never among its answers."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,12 +19,12 @@ MMSEG = "mmseg:"
 class Segmenter(Evaluator):
     """Labels every pixel: an own trained network, HRNet-w48 with official weights, or any of mmsegmentation's.
 
-    `vectors`: pooled features [B,d], or None; `labels`: class ids [B,H,W] at the pictures' own size.
+    `vectors`: pooled features [B,d], or None; `labels`: class ids [B,H,W] at the images' own size.
 
-    `--evaluator segmenter=ID[:xS][:fp64][@WHERE]`, where S enlarges pictures before the network (1 by default) and
+    `--evaluator segmenter=ID[:xS][:fp64][@WHERE]`, where S enlarges images before the network (1 by default) and
     fp64 computes in double precision, so that two processors give the same labels and features to ten digits:
     `hrnet_w48` is the official network, `mmseg:CONFIG` one of mmsegmentation's; any other ID is the architecture of
-    a checkpoint that `gcbench train --evaluator segmenter` wrote, WHERE its file or the dataset whose judge is
+    a checkpoint that `gcbench train --evaluator segmenter` wrote, WHERE its file or the dataset whose evaluator is
     bundled. Without the option: `hrnet_w48` for `cityscapes`, else the dataset's own. Its id says what it is and what
     it was trained on (`hrnet_w18_small@streets#<hash> ×2 fp32`).
     """

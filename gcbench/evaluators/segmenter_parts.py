@@ -14,7 +14,7 @@ from gcbench.core.errors import UserError
 
 
 class Segmented(NamedTuple):
-    """logits: [B,C,H,W] at the pictures' own size; pooled: [B,d] means of the features that the head reads, or None."""
+    """logits: [B,C,H,W] at the images' own size; pooled: [B,d] means of the features that the head reads, or None."""
 
     logits: Tensor
     pooled: Tensor | None
@@ -23,8 +23,8 @@ class Segmented(NamedTuple):
 class Loaded(NamedTuple):
     """A network with its weights.
 
-    network: pictures [B,3,H,W] in [0,1] -> Segmented. labels: the class id of each output. scale: how much it
-    enlarges pictures. id: what the protocol calls it.
+    network: images [B,3,H,W] in [0,1] -> Segmented. labels: the class id of each output. scale: how much it
+    enlarges images. id: what the protocol calls it.
     """
 
     network: nn.Module

@@ -1,4 +1,4 @@
-"""How a dataset's judge is trained: the recipe that the trainer runs."""
+"""How a dataset's evaluator is trained: the recipe that the trainer runs."""
 
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,11 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from gcbench.core.contracts import Dataset
-from gcbench.data.contact_sheet import grid, save_png
-from gcbench.training.recipe import Batch, Recipe, TrainConfig
 from gcbench.core.settings import apply
+from gcbench.data.contact_sheet import grid, save_png
 from gcbench.evaluators.hrnet import HRNet
 from gcbench.evaluators.trained_segmenter import SegmenterConfig
+from gcbench.training.recipe import Batch, Recipe, TrainConfig
 
 TRAINING = TrainConfig(steps=1500, batch_size=16, lr=2e-3, weight_decay=1e-4, warmup=50, decay=0.7, ema=0.995, clip=5.0)
 
@@ -21,7 +21,7 @@ TRAINING = TrainConfig(steps=1500, batch_size=16, lr=2e-3, weight_decay=1e-4, wa
 def fill_void(layouts: Tensor, void: int | None) -> Tensor:
     """Void pixels take the class of the nearest labelled one.
 
-    The judge has no void among its answers; so trained, it continues what is beside a void region and does not
+    The evaluator has no void among its answers; so trained, it continues what is beside a void region and does not
     invent a class there. A layout that is void all over stays so.
     """
     if void is None:
@@ -36,7 +36,7 @@ def fill_void(layouts: Tensor, void: int | None) -> Tensor:
 
 
 class SegmenterRecipe(Recipe):
-    """Cross-entropy a pixel, on pictures whose brightness, colour, sharpness and noise vary a little."""
+    """Cross-entropy a pixel, on images whose brightness, colour, sharpness and noise vary a little."""
 
     kind = "evaluator"
     name = "segmenter"
@@ -65,8 +65,8 @@ class SegmenterRecipe(Recipe):
 
     def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
         target = self.output[fill_void(batch.layouts, self.dataset.void).to(self.output.device)]
-        pictures = vary(batch.images.float() / 255, generator).to(self.output.device)
-        logits = self.network(pictures).logits.float()
+        images = vary(batch.images.float() / 255, generator).to(self.output.device)
+        logits = self.network(images).logits.float()
         loss = F.cross_entropy(logits, target, ignore_index=-100)
         accuracy = (logits.argmax(1) == target).float().mean()
         return {"loss": loss, "accuracy": accuracy}
@@ -75,7 +75,7 @@ class SegmenterRecipe(Recipe):
         return self.network.state_dict()
 
     def preview(self, path: Path) -> None:
-        """Eight held-out pictures above the labels that the judge gives them."""
+        """Eight held-out images above the labels that the evaluator gives them."""
         split = self.dataset.splits[-1]
         pairs = [self.dataset.pair(split, i, self.size) for i in range(min(8, len(self.dataset.ids(split))))]
         images = torch.stack([torch.from_numpy(image) for image, _ in pairs]).permute(0, 3, 1, 2)
@@ -85,15 +85,15 @@ class SegmenterRecipe(Recipe):
         save_png(path, grid(images, labels, self.dataset.palette))
 
 
-def vary(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Each picture's contrast, brightness and channel gains ±15 %, blur on half of them, noise up to 0.03; in [0,1]."""
-    b = len(pictures)
+def vary(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image's contrast, brightness and channel gains ±15 %, blur on half of them, noise up to 0.03; in [0,1]."""
+    b = len(images)
 
     def draw(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator) * 2 - 1
 
     gain, shift = 1 + 0.15 * draw(b, 1, 1, 1) + 0.05 * draw(b, 3, 1, 1), 0.1 * draw(b, 1, 1, 1)
-    out = (pictures - 0.5) * gain + 0.5 + shift
+    out = (images - 0.5) * gain + 0.5 + shift
     amount = draw(b, 1, 1, 1).clamp_min(0)
     out = torch.lerp(out, F.avg_pool2d(F.pad(out, (1, 1, 1, 1), mode="replicate"), 3, stride=1), amount)
     noise = torch.randn(out.shape, generator=generator) * 0.03 * draw(b, 1, 1, 1).abs()

@@ -13,7 +13,7 @@ from gcbench.weights.find_weights import find_weights
 
 
 class SegmenterConfig(BaseModel):
-    """arch: a timm HRNet. scale: enlargement of pictures before the network. labels: class id of each output."""
+    """arch: a timm HRNet. scale: enlargement of images before the network. labels: class id of each output."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -2,10 +2,10 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gcbench.training.recipe import TrainConfig
 from gcbench.diffusion.joint import ProcessConfig
 from gcbench.networks.text import TextConfig
 from gcbench.networks.unet import UNetConfig
+from gcbench.training.recipe import TrainConfig
 
 
 class GCDPConfig(BaseModel):
@@ -13,7 +13,7 @@ class GCDPConfig(BaseModel):
 
     size: (H, W) it is trained at. cond_drop: share of texts replaced by the null in training. time_power: training
     times are T u^time_power with uniform u: 1 is uniform; 2 spends more of a short training where details are drawn.
-    sample_steps: default number of sampling steps. block: pictures that go through the network together, always:
+    sample_steps: default number of sampling steps. block: images that go through the network together, always:
     a shorter batch is filled up and the filling thrown away, so that the network's sums run in one order whatever
     the caller's batch size, and no layout changes with it.
     """
@@ -54,8 +54,8 @@ TINY = GCDPConfig(
     sample_steps=20,
     block=8,
 )
-"""For 64×128 on two cores: what ships. The picture's schedule is noisier than the layout's at every time, so that the
-layout leads and the picture fills it in: a small network learns that sooner than both at once."""
+"""For 64×128 on two cores: what ships. The image's schedule is noisier than the layout's at every time, so that the
+layout leads and the image fills it in: a small network learns that sooner than both at once."""
 
 PAPER = GCDPConfig(
     unet=UNetConfig(),

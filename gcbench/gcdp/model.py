@@ -1,4 +1,4 @@
-"""GCDP, the reference model: a Gaussian-categorical diffusion process that draws a picture and its layout together.
+"""GCDP, the reference model: a Gaussian-categorical diffusion process that draws an image and its layout together.
 
 Source: "Learning to Generate Semantic Layouts for Higher Text-Image Correspondence in Text-to-Image Synthesis"
 (ICCV 2023).
@@ -12,14 +12,14 @@ import torch
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions, Size
 from gcbench.core.errors import UserError
-from gcbench.training.recipe import Recipe, choose
 from gcbench.core.samples import Samples
 from gcbench.core.settings import apply
-from gcbench.training.trained_model import TrainedModel, seconds
 from gcbench.diffusion.joint import JointProcess
 from gcbench.gcdp.config import PRESETS, GCDPConfig
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import sample_many
+from gcbench.training.recipe import Recipe, choose
+from gcbench.training.trained_model import TrainedModel, seconds
 from gcbench.weights.find_weights import open_weights
 
 SAMPLING = ("image_sampler", "last_label", "posterior", "threshold")
@@ -27,7 +27,7 @@ SAMPLING = ("image_sampler", "last_label", "posterior", "threshold")
 
 
 class GCDP(TrainedModel):
-    """Draws picture and layout from a text, with guidance on both heads."""
+    """Draws image and layout from a text, with guidance on both heads."""
 
     name: ClassVar[str] = "gcdp"
     guided = True
@@ -77,7 +77,7 @@ class GCDP(TrainedModel):
             raise UserError(f"size {size[0]}x{size[1]} does not suit this model; take multiples of {stride}")
 
     @torch.inference_mode()
-    def seconds_a_picture(self, size: Size, guidance: float) -> float:
+    def seconds_per_image(self, size: Size, guidance: float) -> float:
         """From one pass of the network over one block, timed after one that is not counted."""
         self.check_size(size)
         b, device = self.cfg.block, self.network.device

@@ -1,4 +1,4 @@
-"""From texts and seeds to pictures and layouts: guidance and the sampling loop around the network."""
+"""From texts and seeds to images and layouts: guidance and the sampling loop around the network."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gcbench.training.fixed_batches import in_blocks
 from gcbench.diffusion.guidance import guide
 from gcbench.diffusion.joint import JointProcess
 from gcbench.diffusion.noise import SeededNoise
 from gcbench.gcdp.network import TextToPair
 from gcbench.networks.unet import Text
+from gcbench.training.fixed_batches import in_blocks
 
 
 def guided_head(head: Tensor, guidance: float) -> Tensor:

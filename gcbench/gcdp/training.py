@@ -8,13 +8,13 @@ from torch import Tensor
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.data.contact_sheet import grid, save_png
-from gcbench.training.recipe import Batch, Recipe, TrainConfig, check_sample_steps
 from gcbench.diffusion.joint import JointProcess
 from gcbench.diffusion.schedules import training_times
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import sample_many
 from gcbench.networks.text import vocabulary_of
+from gcbench.training.recipe import Batch, Recipe, TrainConfig, check_sample_steps
 
 
 class GCDPRecipe(Recipe):
@@ -69,9 +69,9 @@ class GCDPRecipe(Recipe):
         return self.network.trained()
 
     def preview(self, path: Path) -> None:
-        """Eight validation captions at guidance 2: pictures above, layouts below."""
+        """Eight validation captions at guidance 2: images above, layouts below."""
         prompts = self.shown if self.cfg.text else None
-        with torch.compiler.set_stance("force_eager"):  # compiling anew for a few pictures takes longer than they do
+        with torch.compiler.set_stance("force_eager"):  # compiling anew for a few images takes longer than they do
             images, layouts = sample_many(
                 self.network,
                 self.process,

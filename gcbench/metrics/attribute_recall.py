@@ -1,4 +1,4 @@
-"""Attribute recall: does a picture have the attributes that its text affirms?"""
+"""Attribute recall: does an image have the attributes that its text affirms?"""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -14,18 +14,18 @@ from gcbench.statistics.intervals import cluster_bootstrap_mean
 
 
 class AttributeRecall(Metric):
-    """Σ_i |F(x_i) ∩ A_i| / Σ_i |A_i|, in [0,1]: the share of all affirmed attributes that is found in the pictures.
+    """Σ_i |F(x_i) ∩ A_i| / Σ_i |A_i|, in [0,1]: the share of all affirmed attributes that is found in the images.
 
     A_i: the attributes that prompt i affirms, negations excluded (the rules: `gcbench.text.attribute_mentions`). F(x_i): those
     to which the attribute classifier gives at least `found_from` = 0.5. Pooled: a prompt that affirms five attributes
-    weighs five times one that affirms one. The column `per_picture`: the mean over pictures of |F(x_i) ∩ A_i| / |A_i|.
+    weighs five times one that affirms one. The column `per_image`: the mean over images of |F(x_i) ∩ A_i| / |A_i|.
     A prompt that affirms nothing is unscored and counted. An attribute of the dataset that the classifier does not know
-    (its probability is NaN) is unscored wherever it is affirmed, and counted (`pairs`). n: the pictures scored.
+    (its probability is NaN) is unscored wherever it is affirmed, and counted (`pairs`). n: the images scored.
 
-    There is no precision beside it: captions name some of what a picture shows, so an attribute that is found and not
+    There is no precision beside it: captions name some of what an image shows, so an attribute that is found and not
     named is no error. A classifier that finds everything has recall 1; the floor shows it.
 
-    Interval: bootstrap over groups, of the ratio itself. Bias: none of its own, but F errs on real pictures too: read
+    Interval: bootstrap over groups, of the ratio itself. Bias: none of its own, but F errs on real images too: read
     it between ceiling and floor. Source: the engine's own definition; the attributes are CelebA's (Liu et al. 2015,
     "Deep Learning Face Attributes in the Wild").
     """
@@ -35,12 +35,12 @@ class AttributeRecall(Metric):
     direction = "higher"
     unit = "share of affirmed attributes"
     title = "Attribute recall"
-    summary = "Share of the attributes affirmed in the prompt that a classifier finds in the picture"
+    summary = "Share of the attributes affirmed in the prompt that a classifier finds in the image"
     thresholds: ClassVar[Mapping[str, float]] = {"found_from": 0.5}
 
     def __init__(self, task: Task):
         super().__init__(task)
-        self._pictures = Blocks()  # a row: bool [3,A], affirmed / known to the classifier / found
+        self._images = Blocks()  # a row: bool [3,A], affirmed / known to the classifier / found
         self._prompts_missing = False
 
     def update(self, samples: Samples, features: Mapping[str, Features]) -> None:
@@ -54,11 +54,11 @@ class AttributeRecall(Metric):
             raise ValueError(f"the classifier gave {given.shape[1]} of {len(self.task.attributes)} attributes")
         said = np.array([self._affirmed(prompt) for prompt in samples.prompts])  # [B,A]
         found = given >= self.thresholds["found_from"]
-        self._pictures.add(samples.ids, np.stack([said, ~np.isnan(given), found], axis=1), samples.groups)  # [B,3,A]
+        self._images.add(samples.ids, np.stack([said, ~np.isnan(given), found], axis=1), samples.groups)  # [B,3,A]
 
     def merge(self, other: Metric) -> None:
         assert isinstance(other, AttributeRecall)
-        self._pictures.merge(other._pictures)
+        self._images.merge(other._images)
         self._prompts_missing |= other._prompts_missing
 
     def compute(self) -> Score:
@@ -66,22 +66,22 @@ class AttributeRecall(Metric):
             return Score.skipped("the dataset has no attributes")
         if self._prompts_missing:
             return Score.skipped("the samples have no prompts")
-        if not len(self._pictures):
-            return Score.skipped("no pictures")
-        rows = self._pictures.sorted()
+        if not len(self._images):
+            return Score.skipped("no images")
+        rows = self._images.sorted()
         asked, hit = _asked(rows), _hit(rows)  # bool [n,A]
         scored = np.flatnonzero(asked.any(axis=1))
         n, unscored = len(scored), len(asked) - len(scored)
         if not n:
             return Score.skipped("no prompt affirms an attribute that the classifier knows", unscored=unscored)
-        picture, _ = np.nonzero(asked)  # [pairs]
-        pooled = cluster_bootstrap_mean(hit[asked], [rows.groups[i] for i in picture], seed=0)
+        image, _ = np.nonzero(asked)  # [pairs]
+        pooled = cluster_bootstrap_mean(hit[asked], [rows.groups[i] for i in image], seed=0)
         mean = cluster_bootstrap_mean(_shares(rows)[scored], [rows.groups[i] for i in scored], seed=0)
         return Score(
             **pooled._asdict(),
             n=n,
             unscored=unscored,
-            also={"per_picture": Score(**mean._asdict(), n=n, unscored=unscored)},
+            also={"per_image": Score(**mean._asdict(), n=n, unscored=unscored)},
             detail={
                 "per_attribute": self._by_attribute(hit.sum(axis=0), asked.sum(axis=0)),
                 "affirmed": self._by_attribute(rows.values[:, 0].sum(axis=0)),
@@ -90,18 +90,18 @@ class AttributeRecall(Metric):
         )
 
     def per_sample(self) -> Mapping[str, Mapping[str, float | None]]:
-        """`per_picture`: |F ∩ A_i| / |A_i|. `attribute-recall`: |F ∩ A_i| / mean |A|, whose mean is the pooled value.
+        """`per_image`: |F ∩ A_i| / |A_i|. `attribute-recall`: |F ∩ A_i| / mean |A|, whose mean is the pooled value.
 
-        None where nothing is asked of a picture. The second may exceed 1.
+        None where nothing is asked of an image. The second may exceed 1.
         """
-        if self._prompts_missing or not len(self._pictures):
+        if self._prompts_missing or not len(self._images):
             return {}
-        rows = self._pictures.sorted()
+        rows = self._images.sorted()
         asked = _asked(rows).sum(axis=1)  # [n]
         parts = np.divide(_hit(rows).sum(axis=1), asked[asked > 0].mean() if asked.any() else 1.0)  # [n]
         return {
             name: {i: float(v) if k else None for i, v, k in zip(rows.ids, values, asked, strict=True)}
-            for name, values in {"attribute-recall": parts, "per_picture": _shares(rows)}.items()
+            for name, values in {"attribute-recall": parts, "per_image": _shares(rows)}.items()
         }
 
     def _affirmed(self, prompt: str) -> list[bool]:
@@ -124,6 +124,6 @@ def _hit(rows: Rows) -> np.ndarray:
 
 
 def _shares(rows: Rows) -> np.ndarray:
-    """Each picture's own recall [n]; NaN where nothing is asked of it."""
+    """Each image's own recall [n]; NaN where nothing is asked of it."""
     asked = _asked(rows).sum(axis=1)  # [n]
     return np.divide(_hit(rows).sum(axis=1), asked, out=np.full(len(asked), np.nan), where=asked > 0)

@@ -1,4 +1,4 @@
-"""FD(segmenter): do the pictures look real to the dataset's own segmenter?"""
+"""FD(segmenter): do the images look real to the dataset's own segmenter?"""
 
 from gcbench.core.contracts import Task
 from gcbench.core.score import Score
@@ -8,9 +8,9 @@ from gcbench.statistics.moments import Growing
 
 
 class FD(PooledMetric):
-    """|m_r - m_g|² + tr(S_r + S_g - 2 (S_r S_g)^½) on the segmenter's pooled features [n,d] of the pictures.
+    """|m_r - m_g|² + tr(S_r + S_g - 2 (S_r S_g)^½) on the segmenter's pooled features [n,d] of the images.
 
-    m [d] and S [d,d] are the mean and the sample covariance (divisor n - 1); r: real pictures of the split;
+    m [d] and S [d,d] are the mean and the sample covariance (divisor n - 1); r: real images of the split;
     g: the samples. In squared units of the features, so values of different segmenters are not comparable. It
     is no FID: that name belongs to the Inception network of 2015, and the two differ in scale and in what
     they see.
@@ -24,7 +24,7 @@ class FD(PooledMetric):
     direction = "lower"
     unit = "squared feature units"
     title = "FD(segmenter)"
-    summary = "Fréchet distance between real and generated pictures on the segmenter's features (not FID)"
+    summary = "Fréchet distance between real and generated images on the segmenter's features (not FID)"
     reference: Growing
 
     def __init__(self, task: Task):

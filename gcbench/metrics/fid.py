@@ -1,13 +1,13 @@
-"""FID@n: do the pictures look real to the Inception network of 2015?"""
+"""FID@n: do the images look real to the Inception network of 2015?"""
 
 from gcbench.metrics.fd import FD
 
 
 class FID(FD):
-    """|m_r - m_g|² + tr(S_r + S_g - 2 (S_r S_g)^½) on the 2048 pooled Inception features of the pictures.
+    """|m_r - m_g|² + tr(S_r + S_g - 2 (S_r S_g)^½) on the 2048 pooled Inception features of the images.
 
-    m [d] and S [d,d] are the mean and the sample covariance (divisor n - 1); r: real pictures of the split; g: the
-    samples. In squared units of the features. The network is that of 2015-12-05; how pictures are brought to its size
+    m [d] and S [d,d] are the mean and the sample covariance (divisor n - 1); r: real images of the split; g: the
+    samples. In squared units of the features. The network is that of 2015-12-05; how images are brought to its size
     (`tf1`, `clean`) is in the evaluator's id, and two resizes are two protocols.
 
     Bias: too large in small samples, by a term in 1/n, strongly where n ≤ d = 2048: a value at one n says nothing of a
@@ -19,4 +19,4 @@ class FID(FD):
 
     roles = ("inception",)
     title = "FID@n"
-    summary = "Fréchet distance between real and generated pictures on the Inception features of 2015, at this n"
+    summary = "Fréchet distance between real and generated images on the Inception features of 2015, at this n"

@@ -22,7 +22,7 @@ class FSD(Metric):
 
     Bias: too large in small samples, by a term in 1/n: compare at equal n. Shares of classes only: it cannot
     see where they are. Source: Bau et al. 2019, "Seeing What a GAN Cannot Generate" (there both sets are
-    segmented pictures); as used in "Learning to Generate Semantic Layouts for Higher Text-Image
+    segmented images); as used in "Learning to Generate Semantic Layouts for Higher Text-Image
     Correspondence in Text-to-Image Synthesis", ICCV 2023, whose unit and class set we infer to be these.
     """
 
@@ -56,9 +56,9 @@ class FSD(Metric):
         if self._layouts_missing:
             return Score.skipped("the samples have no layouts")
         if len(self._samples) < 2:
-            return Score.skipped("needs at least 2 pictures", n=len(self._samples))
+            return Score.skipped("needs at least 2 images", n=len(self._samples))
         if len(self.reference) < 2:
-            return Score.skipped("needs at least 2 pictures in the reference")
+            return Score.skipped("needs at least 2 images in the reference")
         real, made = self.reference.sorted().values, self._samples.sorted().values  # [n,K]
         score = _score(real, made, self.task.classes)
         if self.task.void is None:
@@ -84,7 +84,7 @@ def _score(real: np.ndarray, made: np.ndarray, names: tuple[str, ...]) -> Score:
     h_real, h_made = _per_cent(real), _per_cent(made)  # [n,K]
     unscored = len(made) - len(h_made)
     if min(len(h_real), len(h_made)) < 2:
-        return Score.skipped("needs at least 2 pictures that are not all void", n=len(h_made), unscored=unscored)
+        return Score.skipped("needs at least 2 images that are not all void", n=len(h_made), unscored=unscored)
     score = frechet_score(h_real, h_made)
     score.unscored = unscored
     shift = h_made.mean(axis=0) - h_real.mean(axis=0)  # [K]

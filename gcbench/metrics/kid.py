@@ -1,4 +1,4 @@
-"""KID: the kernel distance between real and generated pictures on Inception features."""
+"""KID: the kernel distance between real and generated images on Inception features."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -27,7 +27,7 @@ class KID(PooledMetric):
     direction = "lower"
     unit = "MMD²"
     title = "KID"
-    summary = "Kernel distance between real and generated pictures on Inception features, without bias at small n"
+    summary = "Kernel distance between real and generated images on Inception features, without bias at small n"
     thresholds: ClassVar[Mapping[str, float]] = {"subsets": 100, "subset_size": 1000}
     reference: Blocks
 

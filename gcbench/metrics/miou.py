@@ -1,4 +1,4 @@
-"""mIoU: does the picture agree with the layout that was generated beside it?"""
+"""mIoU: does the image agree with the layout that was generated beside it?"""
 
 from collections.abc import Mapping
 
@@ -15,11 +15,11 @@ from gcbench.statistics.intervals import block_jackknife, cluster_bootstrap_mean
 class MeanIoU(Metric):
     """IoU_k = C[k,k] / (C[k,:] + C[:,k] - C[k,k]) and its mean over classes, in [0,1].
 
-    C [K,K] is one confusion matrix of all pixels of all pictures: rows the generated layout [H,W], columns
-    the segmenter's prediction from the picture [H,W]. Pixels whose layout is void do not count; a class that
+    C [K,K] is one confusion matrix of all pixels of all images: rows the generated layout [H,W], columns
+    the segmenter's prediction from the image [H,W]. Pixels whose layout is void do not count; a class that
     neither side has is left out and counted. A model could gain by drawing void where it is unsure, so
     `void_share` (per cent of the layouts' area) stands beside it. Layouts that an evaluator derived from the
-    picture are refused: they would agree with a segmenter by making.
+    image are refused: they would agree with a segmenter by making.
 
     Bias: the segmenter errs, so the ceiling on real pairs is below 1; classes that are rare at this n make
     the mean jump, and the jackknife's interval shows it. Source: "Learning to Generate Semantic Layouts for
@@ -32,11 +32,11 @@ class MeanIoU(Metric):
     direction = "higher"
     unit = "share of union (its void share in %)"
     title = "mIoU"
-    summary = "Agreement between the generated layout and a segmenter's view of the generated picture"
+    summary = "Agreement between the generated layout and a segmenter's view of the generated image"
 
     def __init__(self, task: Task):
         super().__init__(task)
-        self._confusions = Blocks()  # a row: int32 [K,K] of one picture, void included
+        self._confusions = Blocks()  # a row: int32 [K,K] of one image, void included
         self._refusals: set[str] = set()
 
     def update(self, samples: Samples, features: Mapping[str, Features]) -> None:
@@ -61,7 +61,7 @@ class MeanIoU(Metric):
         if self._refusals:
             return Score.skipped("; ".join(sorted(self._refusals)))
         if len(self._confusions) < 2:
-            return Score.skipped("needs at least 2 pictures", n=len(self._confusions))
+            return Score.skipped("needs at least 2 images", n=len(self._confusions))
         _, confusions, groups = self._confusions.sorted()  # [n,K,K]
         void = self.task.void
         total = _sum(confusions)  # [K,K]
@@ -92,7 +92,7 @@ class MeanIoU(Metric):
         )
 
     def _void_share(self, confusions: np.ndarray, groups: list[str]) -> Score:
-        """Per cent of a layout's area that is void, the mean over pictures."""
+        """Per cent of a layout's area that is void, the mean over images."""
         if self.task.void is None:
             return Score.skipped("the dataset has no void class")
         shares = 100 * confusions[:, self.task.void].sum(axis=1) / confusions.sum(axis=(1, 2))  # [n]

@@ -14,13 +14,13 @@ from gcbench.statistics.moments import Growing
 
 
 class PooledMetric(Metric):
-    """Compares `Features.vectors` [n,d] of the samples with those of real pictures, both from the evaluator `roles[0]`.
+    """Compares `Features.vectors` [n,d] of the samples with those of real images, both from the evaluator `roles[0]`.
 
-    A subclass says how in `score`, which is only asked where both sides have 2 pictures at least. Its reference keeps
+    A subclass says how in `score`, which is only asked where both sides have 2 images at least. Its reference keeps
     every row (`Blocks`), unless sums are enough (`Growing`).
 
     Raises:
-        UserError: the evaluator gave features that are not finite; it names the pictures.
+        UserError: the evaluator gave features that are not finite; it names the images.
     """
 
     needs = frozenset({"images", "reference"})
@@ -33,7 +33,7 @@ class PooledMetric(Metric):
         self._vectors_missing = False
 
     def update_reference(self, samples: Samples, features: Mapping[str, Features]) -> None:
-        if (rows := self._vectors(samples, features, "the real pictures")) is not None:
+        if (rows := self._vectors(samples, features, "the real images")) is not None:
             self.reference.add(samples.ids, rows)
 
     def update(self, samples: Samples, features: Mapping[str, Features]) -> None:
@@ -51,9 +51,9 @@ class PooledMetric(Metric):
         if self._vectors_missing:
             return Score.skipped(f"this {self.roles[0]} gives no pooled features; choose another with --evaluator")
         if len(self._samples) < 2:
-            return Score.skipped("needs at least 2 pictures", n=len(self._samples))
+            return Score.skipped("needs at least 2 images", n=len(self._samples))
         if len(self.reference) < 2:
-            return Score.skipped("needs at least 2 pictures in the reference")
+            return Score.skipped("needs at least 2 images in the reference")
         return self.score()
 
     @abstractmethod
@@ -71,6 +71,6 @@ class PooledMetric(Metric):
             more = f" and {len(broken) - 5} more" if len(broken) > 5 else ""
             raise UserError(
                 f"the evaluator {role} gave features that are not finite for {', '.join(broken[:5])}{more} of {whose};"
-                f" look at these pictures, or give other weights with --evaluator {role}=ID@FILE"
+                f" look at these images, or give other weights with --evaluator {role}=ID@FILE"
             )
         return rows

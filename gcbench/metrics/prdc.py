@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage: do the pictures lie among the real ones, and all of these among them?"""
+"""Precision, recall, density and coverage: do the images lie among the real ones, and all of these among them?"""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -15,10 +15,10 @@ from gcbench.statistics.neighbours import Neighbourhoods, neighbourhoods
 
 
 class PRDC(PooledMetric):
-    """Precision, and beside it recall, density and coverage, on pooled Inception features of the pictures.
+    """Precision, and beside it recall, density and coverage, on pooled Inception features of the images.
 
-    With x_i the n samples, y_j the m real pictures, and B_k(z) the closed ball about z that reaches to the k-th nearest
-    other picture of z's own set:
+    With x_i the n samples, y_j the m real images, and B_k(z) the closed ball about z that reaches to the k-th nearest
+    other image of z's own set:
 
         precision = mean_i 1[some j: x_i ∈ B(y_j)]      density  = mean_i (1/k) #{j: x_i ∈ B(y_j)}
         recall    = mean_j 1[some i: y_j ∈ B(x_i)]      coverage = mean_j 1[some i: x_i ∈ B(y_j)]
@@ -26,20 +26,20 @@ class PRDC(PooledMetric):
     k is `k` = 3 in precision and recall, `k_density` = 5 in density and coverage, as in their sources. All but density
     are shares, in [0,1]; density is 1 where both sets come from one distribution, and may be above. The balls are
     closed: of two copies of one set precision, recall and coverage are 1. (The sources' code differs: that of `prdc`
-    takes open balls, which are empty where many pictures are the same. Without ties both agree.)
+    takes open balls, which are empty where many images are the same. Without ties both agree.)
 
     Bias: precision and recall rise with the size of the set whose balls are drawn, coverage with n: compare at equal n
     and with the same reference. Intervals, the reference fixed: precision and density are means over the samples,
-    bootstrapped over groups; recall and coverage are means over the real pictures, so they take the block jackknife
+    bootstrapped over groups; recall and coverage are means over the real images, so they take the block jackknife
     over the samples. Sources: Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric for Assessing Generative
     Models" (with VGG features); Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models".
     """
 
     roles = ("inception",)
     direction = "higher"
-    unit = "share of pictures"
+    unit = "share of images"
     title = "PRDC: precision"
-    summary = "Precision of the pictures among the real ones, with recall, density and coverage, on Inception features"
+    summary = "Precision of the images among the real ones, with recall, density and coverage, on Inception features"
     thresholds: ClassVar[Mapping[str, float]] = {"k": 3, "k_density": 5}
     reference: Blocks
 
@@ -82,9 +82,9 @@ class PRDC(PooledMetric):
     def _too_few(self) -> str | None:
         k, k_density = self.thresholds["k"], self.thresholds["k_density"]
         if len(self._samples) <= k:
-            return f"needs more than {k:.0f} pictures, so that each has {k:.0f} neighbours"
+            return f"needs more than {k:.0f} images, so that each has {k:.0f} neighbours"
         if len(self.reference) <= max(k, k_density):
-            return f"needs more than {max(k, k_density):.0f} pictures in the reference"
+            return f"needs more than {max(k, k_density):.0f} images in the reference"
         return None
 
     def _measured(self, made: Ordered) -> Neighbourhoods:

@@ -1,4 +1,4 @@
-"""Semantic Recall: does a picture show the classes that its text names?"""
+"""Semantic Recall: does an image show the classes that its text names?"""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -16,13 +16,13 @@ from gcbench.statistics.intervals import cluster_bootstrap_mean
 class SemanticRecall(Metric):
     """mean_i |classes(F(x_i)) ∩ C_i| / |C_i|, in [0,1].
 
-    C_i: the classes that prompt i names, void excluded. F: the segmenter, its labels [H,W] at the picture's
+    C_i: the classes that prompt i names, void excluded. F: the segmenter, its labels [H,W] at the image's
     own size. A class is found from `min_pixels` = 1 pixel on (the paper's rule); the column `recall@0.1%`
-    asks for `min_area` of the picture, hence for 1 pixel at least. void is never found. A prompt that names no
-    class is unscored and counted. Beside it, precision: |found ∩ C_i| / |found|, where a picture with nothing
-    found is unscored; a noisy picture in which F sees every class has recall 1 and shows up there.
+    asks for `min_area` of the image, hence for 1 pixel at least. void is never found. A prompt that names no
+    class is unscored and counted. Beside it, precision: |found ∩ C_i| / |found|, where an image with nothing
+    found is unscored; a noisy image in which F sees every class has recall 1 and shows up there.
 
-    Bias: none of its own (a mean over pictures), but F errs on real pictures too: read it between ceiling and
+    Bias: none of its own (a mean over images), but F errs on real images too: read it between ceiling and
     floor. Source: "Learning to Generate Semantic Layouts for Higher Text-Image Correspondence in
     Text-to-Image Synthesis", ICCV 2023, which reports the 1-pixel recall only.
     """
@@ -32,12 +32,12 @@ class SemanticRecall(Metric):
     direction = "higher"
     unit = "share of named classes"
     title = "Semantic Recall"
-    summary = "Share of the classes named in the prompt that a segmenter finds in the picture"
+    summary = "Share of the classes named in the prompt that a segmenter finds in the image"
     thresholds: ClassVar[Mapping[str, float]] = {"min_pixels": 1.0, "min_area": 0.001}
 
     def __init__(self, task: Task):
         super().__init__(task)
-        self._pictures = Blocks()  # a row: bool [3,K], named / found from 1 pixel / found from 0.1 %
+        self._images = Blocks()  # a row: bool [3,K], named / found from 1 pixel / found from 0.1 %
         self._prompts_missing = False
 
     def update(self, samples: Samples, features: Mapping[str, Features]) -> None:
@@ -46,21 +46,21 @@ class SemanticRecall(Metric):
             return
         labels = features["segmenter"].labels  # [B,H,W]
         assert labels is not None
-        pictures = zip(samples.prompts, labels.cpu().numpy(), strict=True)
-        rows = [self._row(prompt, labels_i) for prompt, labels_i in pictures]
-        self._pictures.add(samples.ids, np.array(rows), samples.groups)  # [B,3,K]
+        images = zip(samples.prompts, labels.cpu().numpy(), strict=True)
+        rows = [self._row(prompt, labels_i) for prompt, labels_i in images]
+        self._images.add(samples.ids, np.array(rows), samples.groups)  # [B,3,K]
 
     def merge(self, other: Metric) -> None:
         assert isinstance(other, SemanticRecall)
-        self._pictures.merge(other._pictures)
+        self._images.merge(other._images)
         self._prompts_missing |= other._prompts_missing
 
     def compute(self) -> Score:
         if self._prompts_missing:
             return Score.skipped("the samples have no prompts")
-        if not len(self._pictures):
-            return Score.skipped("no pictures")
-        rows = self._pictures.sorted()
+        if not len(self._images):
+            return Score.skipped("no images")
+        rows = self._images.sorted()
         scores = {name: _mean(values, rows.groups) for name, values in _columns(rows).items()}
         score = scores.pop("semantic-recall")
         score.also = scores
@@ -69,9 +69,9 @@ class SemanticRecall(Metric):
 
     def per_sample(self) -> Mapping[str, Mapping[str, float | None]]:
         """`semantic-recall`, `recall@0.1%`, `precision`, `precision@0.1%`; None where it is unscored."""
-        if self._prompts_missing or not len(self._pictures):
+        if self._prompts_missing or not len(self._images):
             return {}
-        rows = self._pictures.sorted()
+        rows = self._images.sorted()
         return {
             name: {i: None if np.isnan(v) else float(v) for i, v in zip(rows.ids, values, strict=True)}
             for name, values in _columns(rows).items()
@@ -92,7 +92,7 @@ class SemanticRecall(Metric):
         return row
 
     def _per_class(self, rows: Rows, found: int) -> dict[str, float | None]:
-        """Of the pictures whose prompt names a class, the share that shows it; None where no prompt does."""
+        """Of the images whose prompt names a class, the share that shows it; None where no prompt does."""
         asked = rows.values[:, 0].sum(axis=0)  # [K]
         hit = (rows.values[:, 0] & rows.values[:, found]).sum(axis=0)  # [K]
         return {
@@ -103,7 +103,7 @@ class SemanticRecall(Metric):
 
 
 def _columns(rows: Rows) -> dict[str, np.ndarray]:
-    """Each column's value a picture [n], NaN where it is unscored."""
+    """Each column's value an image [n], NaN where it is unscored."""
     named, small, large = rows.values[:, 0], rows.values[:, 1], rows.values[:, 2]  # bool [n,K] each
     silent = ~named.any(axis=1, keepdims=True)  # [n,1], prompts that name no class
     return {
@@ -121,7 +121,7 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def _mean(values: np.ndarray, groups: list[str]) -> Score:
-    """The mean of a column [n] over the pictures that are scored in it."""
+    """The mean of a column [n] over the images that are scored in it."""
     scored = np.flatnonzero(~np.isnan(values))
     unscored = len(values) - len(scored)
     if not len(scored):

@@ -1,4 +1,4 @@
-"""Losses of two networks against each other, and what keeps the judging one smooth.
+"""Losses of two networks against each other, and what keeps the evaluating one smooth.
 
 Logits are real numbers of any shape, high for real; images [B,C,H,W]. Every function gives a scalar.
 """

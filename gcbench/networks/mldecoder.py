@@ -1,4 +1,4 @@
-"""ML-Decoder: a classification head in which each group of classes asks the picture its own question.
+"""ML-Decoder: a classification head in which each group of classes asks the image its own question.
 
 Source: Ridnik et al. 2021, "ML-Decoder: Scalable and Versatile Classification Head". Parameters have the names of the
 authors' file below `head.` (`decoder.embed_standart`, `decoder.layers.0`, ...), so that it loads as it is. The layer is

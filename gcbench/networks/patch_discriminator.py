@@ -1,7 +1,7 @@
-"""The judge of pictures patch by patch, at several scales, and feature matching through it.
+"""The evaluator of images patch by patch, at several scales, and feature matching through it.
 
 Source: Wang et al. 2018 (pix2pixHD), with the normalisation of Park et al. 2019: spectral on the inner convolutions,
-then instance normalisation. Input [B,C,H,W], a picture or a layout and a picture on top of each other.
+then instance normalisation. Input [B,C,H,W], an image or a layout and an image on top of each other.
 """
 
 from itertools import pairwise
@@ -17,7 +17,7 @@ from gcbench.networks.spectral import spectral
 
 class PatchConfig(BaseModel):
     """width: of the first layer, doubled by each that follows up to 8 times. layers: that halve the grid.
-    scales: judges, each on a picture half as large as the last one's."""
+    scales: evaluators, each on an image half as large as the last one's."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -26,14 +26,14 @@ class PatchConfig(BaseModel):
     scales: int = 2
 
 
-class Judgement(NamedTuple):
+class PatchOutput(NamedTuple):
     """Of one scale. features: of every layer but the last, each [B,C,h,w]; logits: [B,1,h,w], high for real."""
 
     features: list[Tensor]
     logits: Tensor
 
 
-class PatchJudge(nn.Module):
+class ScaleDiscriminator(nn.Module):
     """One scale: 4×4 convolutions, `layers` of stride 2 and one of stride 1, then one to a logit a patch."""
 
     def __init__(self, channels: int, cfg: PatchConfig):
@@ -47,41 +47,41 @@ class PatchJudge(nn.Module):
         )
         self.last = nn.Conv2d(widths[-1], 1, 4, padding=2)
 
-    def forward(self, x: Tensor) -> Judgement:
+    def forward(self, x: Tensor) -> PatchOutput:
         features = [F.leaky_relu(self.first(x), 0.2)]
         for conv in self.inner:
             features.append(F.leaky_relu(F.instance_norm(conv(features[-1])), 0.2))
-        return Judgement(features, self.last(features[-1]))
+        return PatchOutput(features, self.last(features[-1]))
 
 
 class PatchDiscriminator(nn.Module):
-    """One judgement a scale, the finest first."""
+    """One output a scale, the finest first."""
 
     def __init__(self, channels: int, cfg: PatchConfig):
         super().__init__()
-        self.judges = nn.ModuleList(PatchJudge(channels, cfg) for _ in range(cfg.scales))
+        self.scales = nn.ModuleList(ScaleDiscriminator(channels, cfg) for _ in range(cfg.scales))
 
-    def forward(self, x: Tensor) -> list[Judgement]:
+    def forward(self, x: Tensor) -> list[PatchOutput]:
         out = []
-        for judge in self.judges:
-            out.append(judge(x))
+        for scale in self.scales:
+            out.append(scale(x))
             x = F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)
         return out
 
 
-def critic_loss(real: list[Judgement], fake: list[Judgement]) -> Tensor:
+def critic_loss(real: list[PatchOutput], fake: list[PatchOutput]) -> Tensor:
     """Hinge, the mean over scales."""
     losses = [hinge_discriminator(r.logits, f.logits) for r, f in zip(real, fake, strict=True)]
     return sum(losses[1:], losses[0]) / len(losses)
 
 
-def generator_loss(fake: list[Judgement]) -> Tensor:
+def generator_loss(fake: list[PatchOutput]) -> Tensor:
     """-mean D(fake), the mean over scales."""
     losses = [-f.logits.mean() for f in fake]
     return sum(losses[1:], losses[0]) / len(losses)
 
 
-def feature_matching(real: list[Judgement], fake: list[Judgement]) -> Tensor:
+def feature_matching(real: list[PatchOutput], fake: list[PatchOutput]) -> Tensor:
     """Σ over layers of mean |features of fake - those of real|, the mean over scales. Real is not moved."""
     losses = [
         F.l1_loss(made, true.detach())

@@ -1,4 +1,4 @@
-"""The perceptual loss: how far apart two pictures are in the eyes of VGG-19 (Johnson et al. 2016, Wang et al. 2018).
+"""The perceptual loss: how far apart two images are in the eyes of VGG-19 (Johnson et al. 2016, Wang et al. 2018).
 
 Σ_l w_l mean |φ_l(x) - φ_l(y)|, φ_l the first ReLU of each of the five blocks, w = 1/32, 1/16, 1/8, 1/4, 1.
 The weights are ImageNet's, in the file that torchvision gives (`vgg19-dcbb9e9d.pth`, or the same as safetensors).
@@ -23,7 +23,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def perceptual_loss(path: Path) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss of two pictures [B,3,H,W] in [-1,1]; a function, so that its frozen network is nobody's to train.
+    """The loss of two images [B,3,H,W] in [-1,1]; a function, so that its frozen network is nobody's to train.
 
     Raises:
         UserError: the file is missing or holds no VGG-19.
@@ -41,7 +41,7 @@ def perceptual_loss(path: Path) -> Callable[[Tensor, Tensor], Tensor]:
 
     def loss(x: Tensor, y: Tensor) -> Tensor:
         vgg.to(x.device)
-        x, y = ((picture * 0.5 + 0.5 - mean.to(x.device)) / std.to(x.device) for picture in (x, y))
+        x, y = ((image * 0.5 + 0.5 - mean.to(x.device)) / std.to(x.device) for image in (x, y))
         total = torch.zeros((), device=x.device)
         for i, layer in enumerate(vgg):
             x, y = layer(x), layer(y)

@@ -1,4 +1,4 @@
-"""Layout to picture: spatially adaptive normalisation and the GauGAN generator.
+"""Layout to image: spatially adaptive normalisation and the GauGAN generator.
 
 Source: Park et al. 2019, "Semantic Image Synthesis with Spatially-Adaptive Normalization". Deterministic: no encoder of
 styles, no noise. A layout is [B,K,H,W], one-hot or soft; a gradient reaches soft ones. Where the paper picks the
@@ -22,7 +22,7 @@ class SPADEConfig(BaseModel):
 
     width: channels are its multiples. multiples: before the first block and after each; every block but the first
     works on a grid twice as fine. hidden: channels between a layout and the scales and shifts that it sets. patch: the
-    last grid is so many times coarser than the picture, whose pixels are drawn patch×patch at a time from the features
+    last grid is so many times coarser than the image, whose pixels are drawn patch×patch at a time from the features
     and from the layout's own pixels (1 at paper size: every pixel has its own place on the last grid).
     """
 
@@ -77,7 +77,7 @@ class SPADEBlock(nn.Module):
 
 
 class SPADEGenerator(nn.Module):
-    """Layout [B,K,H,W] -> picture [B,3,H,W] in [-1,1]."""
+    """Layout [B,K,H,W] -> image [B,3,H,W] in [-1,1]."""
 
     def __init__(self, cfg: SPADEConfig):
         super().__init__()

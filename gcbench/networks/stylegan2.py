@@ -1,4 +1,4 @@
-"""StyleGAN2 for pictures of any shape H×W, in plain torch operations (Karras et al. 2020).
+"""StyleGAN2 for images of any shape H×W, in plain torch operations (Karras et al. 2020).
 
 Every weight is drawn from N(0,1) and scaled where it is used by 1/√fan_in (equalised learning rate). Resolutions
 double from a learned seed map on; what goes up or down passes the filter [1,3,3,1]. Images are float [B,3,H,W], real
@@ -26,11 +26,11 @@ SMALLEST = 4
 
 
 class StyleGAN2Config(BaseModel):
-    """size: (H, W) of the pictures. A map of height h has min(channel_max, channel_base // h) channels.
+    """size: (H, W) of the images. A map of height h has min(channel_max, channel_base // h) channels.
 
-    z_dim, w_dim, mapping_layers: of the mapping network. mixing: share of training pictures whose styles come from two
-    latents, with a random layer between. generator: `skip` sums the pictures of all resolutions, `residual` reads one
-    off the last, with a shortcut around each pair of convolutions. group: pictures whose deviation the discriminator
+    z_dim, w_dim, mapping_layers: of the mapping network. mixing: share of training images whose styles come from two
+    latents, with a random layer between. generator: `skip` sums the images of all resolutions, `residual` reads one
+    off the last, with a shortcut around each pair of convolutions. group: images whose deviation the discriminator
     sees together.
     """
 
@@ -48,7 +48,7 @@ class StyleGAN2Config(BaseModel):
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
-        """The resolutions, from the seed's to the pictures': halved while both sides are even and the shorter > 4."""
+        """The resolutions, from the seed's to the images': halved while both sides are even and the shorter > 4."""
         h, w = self.size
         out = [(h, w)]
         while h % 2 == w % 2 == 0 and min(h, w) > SMALLEST:
@@ -58,7 +58,7 @@ class StyleGAN2Config(BaseModel):
 
     @property
     def layers(self) -> int:
-        """Styles that a picture takes: one a convolution, and one for the last picture."""
+        """Styles that an image takes: one a convolution, and one for the last image."""
         return 2 * len(self.sizes)
 
     def channels(self, h: int) -> int:
@@ -134,11 +134,11 @@ def pixel_norm(z: Tensor) -> Tensor:
 
 
 class ModulatedConv(nn.Module):
-    """A convolution whose input channels each picture's style scales: y_j = d_j Σ_i W_ji * (s_i x_i).
+    """A convolution whose input channels each image's style scales: y_j = d_j Σ_i W_ji * (s_i x_i).
 
     s = A(style) [B,in], 1 at style 0. d_j = (Σ_ik (W_jik s_i)²)^-½ makes the outputs' variance one for inputs of unit
     variance (demodulation), or 1. up: twice the size, by a transposed convolution and the filter. Styles scale maps
-    and not weights, which is the same and needs no weights of a picture's own.
+    and not weights, which is the same and needs no weights of an image's own.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class ToRGB(nn.Module):
 class Synthesis(nn.Module):
     """Styles [B,layers,style_dim] to images [B,3,H,W].
 
-    Convolution 0 is at the seed's resolution, 2r-1 (upwards) and 2r at resolution r; the picture of resolution r takes
+    Convolution 0 is at the seed's resolution, 2r-1 (upwards) and 2r at resolution r; the image of resolution r takes
     style 2r+1, which is that of the next convolution.
     """
 
@@ -210,7 +210,7 @@ class Synthesis(nn.Module):
         self.staying = nn.ModuleList(StyledConv(b, b, style_dim) for _, b in steps)
         skip = cfg.generator == "skip"
         self.shortcuts = nn.ModuleList(Conv(a, b, 1, bias=False) for a, b in steps if not skip)
-        self.pictures = nn.ModuleList(ToRGB(width, style_dim) for width in (widths if skip else widths[-1:]))
+        self.to_rgb = nn.ModuleList(ToRGB(width, style_dim) for width in (widths if skip else widths[-1:]))
 
     def forward(self, styles: Tensor, noise: Noise, between: Between | None = None) -> Tensor:
         assert styles.shape[1] == self.cfg.layers, styles.shape
@@ -228,11 +228,11 @@ class Synthesis(nn.Module):
         if self.cfg.generator == "residual":
             for r, shortcut in enumerate(self.shortcuts):
                 x = (convolve_all(x, r) + upsample(shortcut(x))) / math.sqrt(2)
-            return self.pictures[0](x, style[-1])
-        image = self.pictures[0](x, style[1])
-        for r, picture in enumerate(self.pictures[1:]):
+            return self.to_rgb[0](x, style[-1])
+        image = self.to_rgb[0](x, style[1])
+        for r, to_rgb in enumerate(self.to_rgb[1:]):
             x = convolve_all(x, r)
-            image = upsample(image) + picture(x, style[2 * r + 3])
+            image = upsample(image) + to_rgb(x, style[2 * r + 3])
         return image
 
 
@@ -250,9 +250,9 @@ class ResidualDown(nn.Module):
 
 
 def group_deviation(x: Tensor, group: int) -> Tensor:
-    """[B,1,h,w]: the standard deviation over a group of pictures, its mean over channels and places.
+    """[B,1,h,w]: the standard deviation over a group of images, its mean over channels and places.
 
-    Groups are of `group` pictures or of the largest divisor of both it and B; one picture alone has 0.
+    Groups are of `group` images or of the largest divisor of both it and B; one image alone has 0.
     """
     b, c, h, w = x.shape
     size = math.gcd(b, group)
@@ -289,7 +289,7 @@ class Discriminator(nn.Module):
 
 
 def mixed(first: Tensor, second: Tensor, mixing: float, generator: torch.Generator) -> Tensor:
-    """Styles [B,L,D] of two latents: with chance `mixing`, the second's from a layer on that is drawn for each picture.
+    """Styles [B,L,D] of two latents: with chance `mixing`, the second's from a layer on that is drawn for each image.
 
     The layer is one of 1..L-1, so that either has some.
     """

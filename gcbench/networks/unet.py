@@ -33,9 +33,9 @@ class UNetConfig(BaseModel):
     conditioned on a low-resolution pair. patch: pixels are unshuffled patch×patch first (1 at paper size).
     init_to_final: the first convolution's output also goes to the last block (not at paper size). A small network
     needs it: the noise that the image head must name does not fit through its narrow first level.
-    drawing_blocks: residual blocks, after the last, that draw the picture from what the layout head answered: they read
+    drawing_blocks: residual blocks, after the last, that draw the image from what the layout head answered: they read
     its class probabilities beside the features (0 at paper size: both heads read the same features). A small network
-    knows the layout long before it knows how to follow it; told so, its picture keeps to the layout's outlines.
+    knows the layout long before it knows how to follow it; told so, its image keeps to the layout's outlines.
     pooled_text: the sum of a text's vectors over the root of their number is added to the time embedding too, through a
     linear layer that starts at 0 (not at paper size; Saharia et al. 2022 add a pooled vector). A small network needs
     it: the mean of its few resampled tokens tells but a handful of classes apart.
@@ -412,7 +412,7 @@ class UNet(nn.Module):
         return Prediction(noise, logits)
 
     def draw(self, x: Tensor, logits: Tensor | None, first_map: Tensor | None, time: Tensor) -> Tensor:
-        """Features [B,dim,H/patch,W/patch] of the picture, given the layout head's answer. No gradient goes through
+        """Features [B,dim,H/patch,W/patch] of the image, given the layout head's answer. No gradient goes through
         that answer: the layout is learnt from layouts alone."""
         read = [x]
         if logits is not None:

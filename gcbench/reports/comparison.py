@@ -1,4 +1,4 @@
-"""Compare two runs: the difference of every number, paired picture by picture or block by block.
+"""Compare two runs: the difference of every number, paired image by image or block by block.
 
 Knows records and per_sample.csv; measures nothing. What is said of a difference is taken from what the runs stored.
 """
@@ -12,14 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.table import Table
 
-from gcbench.evaluation.arguments import guidance_scales
-from gcbench.runs.run_directory import RECORD, SAMPLES, Rows, RunDirectory
-from gcbench.reports.record_table import digits, heading, pick, titles
 from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Record
 from gcbench.core.registry import registry
 from gcbench.core.score import Score
+from gcbench.evaluation.arguments import guidance_scales
+from gcbench.reports.record_table import digits, heading, pick, titles
+from gcbench.runs.run_directory import RECORD, SAMPLES, Rows, RunDirectory
 from gcbench.statistics.intervals import Difference, paired_difference, paired_jackknife
 
 BEST = "best"
@@ -28,9 +28,9 @@ FEW_GROUPS = 20
 
 
 class Row(BaseModel):
-    """One number of two runs. a, b: the scores as recorded. difference: a - b over the n pictures that both score.
+    """One number of two runs. a, b: the scores as recorded. difference: a - b over the n images that both score.
 
-    pairing: what was paired, `pictures` (bootstrap over groups) or `blocks` (jackknife); units: how many groups or
+    pairing: what was paired, `images` (bootstrap over groups) or `blocks` (jackknife); units: how many groups or
     blocks. better: the run whose number is better, where the 95 % interval leaves 0 out and the metric has a direction.
     reason: why the difference, or its interval, is missing.
     """
@@ -48,7 +48,7 @@ class Row(BaseModel):
     interval: tuple[float, float] | None = None
     p_value: float | None = None
     n: int = 0
-    pairing: Literal["pictures", "blocks"] | None = None
+    pairing: Literal["images", "blocks"] | None = None
     units: int | None = None
     better: Literal["a", "b"] | None = None
     reason: str | None = None
@@ -88,7 +88,7 @@ def compare(run_a: Path, run_b: Path, *, guidance: str | float | None = None) ->
     guidance: one scale only; or `best`: each metric at the scale where each run has its best value. A run without
     guidance is set beside every scale of the other.
 
-    Per-picture metrics: the pictures of one name are paired, their differences bootstrapped by prompt or group. Set
+    Per-image metrics: the images of one name are paired, their differences bootstrapped by prompt or group. Set
     metrics: the stored leave-one-block-out values are paired block by block (`paired_jackknife`).
 
     Raises:
@@ -101,17 +101,15 @@ def compare(run_a: Path, run_b: Path, *, guidance: str | float | None = None) ->
             " under one"
         )
     groups, notes = common_groups(a, b)
-    notes += [
-        f"{one.beside(SAMPLES)} is not there: nothing can be paired by picture." for one in (a, b) if not one.rows
-    ]
+    notes += [f"{one.beside(SAMPLES)} is not there: nothing can be paired by image." for one in (a, b) if not one.rows]
     rows: list[Row] = []
     for metrics, point_a, point_b in matched(a, b, guidance):
         for name in metrics:
             further = dict.fromkeys([*point_a.scores[name].also, *point_b.scores[name].also])
             columns: list[str | None] = [None] if guidance == BEST else [None, *further]
             rows += [row(name, column, point_a, point_b, a, b, groups) for column in columns]
-    if any(one.pairing == "pictures" and one.units and one.units < FEW_GROUPS for one in rows):
-        notes.append(f"Fewer than {FEW_GROUPS} groups: intervals of per-picture metrics are too narrow.")
+    if any(one.pairing == "images" and one.units and one.units < FEW_GROUPS for one in rows):
+        notes.append(f"Fewer than {FEW_GROUPS} groups: intervals of per-image metrics are too narrow.")
     if guidance == BEST:
         notes.append("The best scales were chosen on these same samples, so both values flatter their run.")
     for one, other, letter in ((a, b, "A"), (b, a, "B")):
@@ -158,17 +156,17 @@ def differences(a: Protocol, b: Protocol) -> list[str]:
 
 
 def common_groups(a: Run, b: Run) -> tuple[dict[str, str], list[str]]:
-    """Sample id -> group, and what is to be said of them. UserError if the runs group the same pictures differently."""
+    """Sample id -> group, and what is to be said of them. UserError if the runs group the same images differently."""
     shared = a.groups.keys() & b.groups.keys()
     if unlike := next((name for name in sorted(shared) if a.groups[name] != b.groups[name]), None):
         raise UserError(
-            f"{a.path} and {b.path} put the picture {unlike} into different groups ({a.groups[unlike]!r} and"
+            f"{a.path} and {b.path} put the image {unlike} into different groups ({a.groups[unlike]!r} and"
             f" {b.groups[unlike]!r}); measure both with the same groups"
         )
     groups = {**a.groups, **b.groups}
     if groups:
         return groups, []
-    return {}, ["per_sample.csv of neither run names groups: every picture counts as independent of the others."]
+    return {}, ["per_sample.csv of neither run names groups: every image counts as independent of the others."]
 
 
 def matched(a: Run, b: Run, guidance: str | float | None) -> list[tuple[list[str], Point, Point]]:
@@ -245,14 +243,14 @@ def row(
         values = [None if score is None else score.value for score in (one, other)]
         return found.model_copy(update={"a": values[0], "b": values[1], "reason": "; ".join(lacking)})
     found = found.model_copy(update={"a": one.value, "b": other.value, "n": min(one.n, other.n)})
-    values_a = picture_values(a.rows, point_a.guidance, column or metric, one)
-    values_b = picture_values(b.rows, point_b.guidance, column or metric, other)
+    values_a = image_values(a.rows, point_a.guidance, column or metric, one)
+    values_b = image_values(b.rows, point_b.guidance, column or metric, other)
     if values_a is not None and values_b is not None:
-        return by_pictures(found, values_a, values_b, groups)
+        return by_images(found, values_a, values_b, groups)
     return by_blocks(found, one, other)
 
 
-def picture_values(rows: Rows, guidance: float | None, column: str, score: Score) -> dict[str, float | None] | None:
+def image_values(rows: Rows, guidance: float | None, column: str, score: Score) -> dict[str, float | None] | None:
     """Sample id -> value, if per_sample.csv has a column whose mean is the score; else None."""
     key = "" if guidance is None else f"{guidance:g}"
     values = {name: row[column] for (scale, name), row in rows.items() if scale == key and column in row}
@@ -262,20 +260,20 @@ def picture_values(rows: Rows, guidance: float | None, column: str, score: Score
     return values if np.isclose(np.mean(scored), score.value, rtol=1e-9, atol=1e-12) else None
 
 
-def by_pictures(
+def by_images(
     found: Row, a: Mapping[str, float | None], b: Mapping[str, float | None], groups: Mapping[str, str]
 ) -> Row:
-    """Pictures of one name are partners; those that a run could not score are left out of both."""
+    """Images of one name are partners; those that a run could not score are left out of both."""
     if a.keys() != b.keys():
-        return without_interval(found, "the pictures have other names in A than in B")
+        return without_interval(found, "the images have other names in A than in B")
     pairs = {name: (x, y) for name in sorted(a) if (x := a[name]) is not None and (y := b[name]) is not None}
     if not pairs:
-        return without_interval(found, "no picture is scored in both runs")
+        return without_interval(found, "no image is scored in both runs")
     x, y = np.array(list(pairs.values())).T  # [n], [n]
     clusters = [groups.get(name, name) for name in pairs]
     difference = paired_difference(x, y, clusters, seed=0)
-    found = found.model_copy(update={"n": len(pairs), "pairing": "pictures", "units": len(set(clusters))})
-    reason = "all pictures are of one group" if difference.interval is None else None
+    found = found.model_copy(update={"n": len(pairs), "pairing": "images", "units": len(set(clusters))})
+    reason = "all images are of one group" if difference.interval is None else None
     return filled(found, difference, reason)
 
 
@@ -283,9 +281,9 @@ def by_blocks(found: Row, a: Score, b: Score) -> Row:
     """Blocks are partners where both runs cut the same samples into them."""
     left_a, left_b = a.detail.get("left_out"), b.detail.get("left_out")
     if not isinstance(left_a, list) or not isinstance(left_b, list) or not left_a or not left_b:
-        return without_interval(found, "the runs hold no values of it, a picture or a block, that could be paired")
+        return without_interval(found, "the runs hold no values of it, an image or a block, that could be paired")
     if len(left_a) != len(left_b) or a.n != b.n or a.unscored or b.unscored:
-        return without_interval(found, "the runs did not score the same pictures, so their blocks are no partners")
+        return without_interval(found, "the runs did not score the same images, so their blocks are no partners")
     values = [[np.nan if value is None else value for value in left] for left in (left_a, left_b)]
     assert found.a is not None
     assert found.b is not None
@@ -371,12 +369,12 @@ def footnotes(found: Comparison) -> list[str]:
         lines.append(f"The models differ in {'; '.join(found.models_differ)}.")
     units: dict[str, Sequence[int]] = {
         kind: sorted({row.units for row in found.rows if row.pairing == kind and row.units is not None})
-        for kind in ("pictures", "blocks")
+        for kind in ("images", "blocks")
     }
-    if units["pictures"]:
+    if units["images"]:
         lines.append(
-            "Means over pictures: pictures of one name are paired, differences bootstrapped over"
-            f" {' or '.join(map(str, units['pictures']))} groups."
+            "Means over images: images of one name are paired, differences bootstrapped over"
+            f" {' or '.join(map(str, units['images']))} groups."
         )
     if units["blocks"]:
         lines.append(

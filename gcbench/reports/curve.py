@@ -1,4 +1,4 @@
-"""The picture of a sweep: realism against correspondence with error bars, and every metric against guidance."""
+"""The image of a sweep: realism against correspondence with error bars, and every metric against guidance."""
 
 from functools import partial
 from pathlib import Path
@@ -11,11 +11,11 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from gcbench.reports.pareto import axes as trade_off
-from gcbench.reports.record_table import titles
 from gcbench.core.files import write_atomic
 from gcbench.core.record import Record
 from gcbench.core.score import Score
+from gcbench.reports.pareto import axes as trade_off
+from gcbench.reports.record_table import titles
 
 INK, ACCENT, SECOND, THIRD, GREY = "#1b2a41", "#c1121f", "#2a6f97", "#588157", "#8d99ae"
 
@@ -44,7 +44,7 @@ def draw(record: Record, folder: Path) -> None:
         protocol = record.protocol
         figure.suptitle(
             f"{record.model.name} on {protocol.dataset}/{protocol.split}, n = {protocol.n},"
-            f" {protocol.size[0]}×{protocol.size[1]}, judge {', '.join(protocol.evaluators.values()) or 'none'}",
+            f" {protocol.size[0]}×{protocol.size[1]}, evaluator {', '.join(protocol.evaluators.values()) or 'none'}",
             fontsize=9,
             color=INK,
         )
@@ -77,7 +77,7 @@ def _trade_off(record: Record, panel: Axes, x: str, y: str) -> None:
         )
         if point.guidance is not None:
             panel.annotate(f"{point.guidance:g}", (px, py), xytext=(5, 5), textcoords="offset points", color=colour)
-    for label, scores in (("ceiling: real pictures", record.ceiling), ("floor: permuted captions", record.floor)):
+    for label, scores in (("ceiling: real images", record.ceiling), ("floor: permuted captions", record.floor)):
         score = scores.get(y)
         if score is not None and score.value is not None:
             panel.axhline(score.value, color=THIRD, lw=0.8, ls="--")
@@ -102,7 +102,7 @@ def _against_guidance(record: Record, panel: Axes) -> None:
     for name, head, column in (
         ("semantic-recall", "Semantic Recall", None),
         ("semantic-recall", "precision", "precision"),
-        ("miou", "mIoU (layout, judge)", None),
+        ("miou", "mIoU (layout, evaluator)", None),
     ):
         scores = [point.scores.get(name) for point in points]
         picked = [s if s is None or column is None else s.also.get(column) for s in scores]

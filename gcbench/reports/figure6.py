@@ -2,7 +2,7 @@
 
 Panels: `trade-off` (Fréchet distance against Semantic Recall, a curve a guided model), `recall` (of each rare class, at
 the guidance scale where the model's Semantic Recall is best), `shares` (of each class in the area of the training
-layouts). Knows records, and of the dataset its layouts and prompts; measures no picture.
+layouts). Knows records, and of the dataset its layouts and prompts; measures no image.
 """
 
 import csv
@@ -17,19 +17,19 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binomtest
 
-from gcbench.reports.comparison import best
-from gcbench.runs.progress import Bar, say
-from gcbench.evaluation.generation import choose_prompts
-from gcbench.runs.run_directory import RECORD
-from gcbench.runs.suite_plan import bundled
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash, write_text
-from gcbench.text.class_mentions import named_classes
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record
 from gcbench.core.score import Score
 from gcbench.data.open_dataset import open_dataset
+from gcbench.evaluation.generation import choose_prompts
+from gcbench.reports.comparison import best
+from gcbench.runs.progress import Bar, say
+from gcbench.runs.run_directory import RECORD
+from gcbench.runs.suite_plan import bundled
+from gcbench.text.class_mentions import named_classes
 
 KNOWN = {6: "realism against obedience to the text"}
 SUITE = "figure6"
@@ -41,7 +41,7 @@ CEILING, FLOOR = "ceiling", "floor"
 
 
 class Number(NamedTuple):
-    """One line of the figure's CSV. model: of whom; `ceiling` and `floor` are real pictures. low, high: 95 %."""
+    """One line of the figure's CSV. model: of whom; `ceiling` and `floor` are real images. low, high: 95 %."""
 
     panel: str
     model: str = ""
@@ -188,7 +188,7 @@ def _number(panel: str, model: str, guidance: float | None, metric: str, score: 
 
 
 def _bounds(record: Record, rare: Sequence[str]) -> list[Number]:
-    """Of real pictures: the trade-off's ceiling and floor, and theirs of each rare class."""
+    """Of real images: the trade-off's ceiling and floor, and theirs of each rare class."""
     out = []
     for model, scores in ((CEILING, record.ceiling), (FLOOR, record.floor)):
         for metric in (COST, GAIN):

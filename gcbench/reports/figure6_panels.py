@@ -13,10 +13,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from gcbench.core.files import write_atomic
 from gcbench.reports.curve import ACCENT, GREY, INK, SECOND, THIRD
 from gcbench.reports.figure6 import CEILING, COST, FLOOR, GAIN, RARE, Figure, Number
 from gcbench.reports.record_table import titles
-from gcbench.core.files import write_atomic
 
 COLOURS = (ACCENT, SECOND, "#e09f3e", "#7b2d8b", THIRD, "#3d5a80", "#9c6644")
 MARKERS = "osD^vP*"
@@ -37,7 +37,7 @@ def draw(figure: Figure, folder: Path, name: str) -> None:
         lacking = ", ".join(line.partition(":")[0] for line in figure.left_out)
         paper.suptitle(
             f"{protocol.dataset}/{protocol.split}, n = {protocol.n}, {protocol.size[0]}×{protocol.size[1]},"
-            f" judge {', '.join(protocol.evaluators.values()) or 'none'}; thin lines are 95 % intervals"
+            f" evaluator {', '.join(protocol.evaluators.values()) or 'none'}; thin lines are 95 % intervals"
             + (f"\nnot drawn: {lacking}" if lacking else ""),
             fontsize=9,
             color=INK,

@@ -85,7 +85,7 @@ def print_record(record: Record, console: Console | None = None) -> None:
 
 
 def real_rows(record: Record) -> list[tuple[str, Mapping[str, Score]]]:
-    """The rows of a record's table that are about real pictures."""
+    """The rows of a record's table that are about real images."""
     rows: list[tuple[str, Mapping[str, Score]]] = [("ceiling", record.ceiling), ("floor", record.floor)]
     if record.self_check:
         rows += [("self-check", record.self_check.real), ("permuted", record.self_check.permuted)]
@@ -94,7 +94,7 @@ def real_rows(record: Record) -> list[tuple[str, Mapping[str, Score]]]:
 
 def footnotes(record: Record) -> list[str]:
     protocol = record.protocol
-    n = f"{protocol.n} pictures" if protocol.n else ""
+    n = f"{protocol.n} images" if protocol.n else ""
     model = record.model
     about = [model.name]
     if model.trained_on:
@@ -107,7 +107,7 @@ def footnotes(record: Record) -> list[str]:
         *units(record),
         "± is half the 95 % interval for the metric at this n, the reference fixed."
         + (" * is on the Pareto front of realism and recall." if any(point.pareto for point in record.points) else ""),
-        "ceiling: real pictures with their own captions; floor: captions and layouts permuted among them.",
+        "ceiling: real images with their own captions; floor: captions and layouts permuted among them.",
     ]
     if record.self_check:
         lines.append(
@@ -155,7 +155,7 @@ def stage_seconds(record: Record) -> list[str]:
     spent |= {stage: seconds for stage, seconds in record.provenance.seconds.items() if stage != record.kind}
     if not spent:
         return []
-    names = {"judge": "judge pictures", "real": "judge real pictures"}
+    names = {"evaluate": "evaluate images", "real": "evaluate real images"}
     return [
         "Seconds: " + ", ".join(f"{names.get(stage, stage)} {seconds:.1f}" for stage, seconds in spent.items()) + "."
     ]

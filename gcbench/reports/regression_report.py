@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 from rich.console import Console
 from rich.table import Table
 
-from gcbench.evaluation.regression_checks import Check, Gated, Report
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_atomic
+from gcbench.evaluation.regression_checks import Check, Gated, Report
 
 HEADS = ("metric", "recorded", "now", "difference", "tolerance", "")
 

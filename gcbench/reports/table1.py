@@ -21,15 +21,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gcbench.runs.run_directory import REGRESSION
 from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record, Training
 from gcbench.core.score import Score
+from gcbench.runs.run_directory import REGRESSION
 
 MISSING = "–"
 CAPTIONED = "with captions"
-ABOUT = ("parameters", "pictures seen")
+ABOUT = ("parameters", "images seen")
 """Columns about a measured model: its size, and its budget in training."""
 
 
@@ -98,7 +98,7 @@ class Row:
     def about(self) -> list[str]:
         """Its size and its budget, for the table."""
         millions = MISSING if self.parameters is None else f"{self.parameters / 1e6:.2f} M"
-        seen = None if self.training is None else self.training.pictures
+        seen = None if self.training is None else self.training.images
         return [millions, MISSING if seen is None else f"{seen:,}".replace(",", " ")]
 
 
@@ -444,7 +444,7 @@ def _latex(blocks: Sequence[Block]) -> str:
 
 CSV = (
     *("block", "status", "dataset", "kind", "model", "text", "guidance", "metric", "value", "low", "high", "n"),
-    *("n_protocol", "size", "evaluators", "parameters", "pictures_seen", "reason"),
+    *("n_protocol", "size", "evaluators", "parameters", "images_seen", "reason"),
 )
 
 
@@ -457,8 +457,8 @@ def _csv(blocks: Sequence[Block]) -> str:
         protocol = block.protocol
         setting: list[Any] = ["", "", ""]
         if protocol is not None:
-            judges = "; ".join(f"{role}={name}" for role, name in protocol.evaluators.items())
-            setting = [protocol.n, "x".join(map(str, protocol.size)), judges]
+            evaluators = "; ".join(f"{role}={name}" for role, name in protocol.evaluators.items())
+            setting = [protocol.n, "x".join(map(str, protocol.size)), evaluators]
         for row in block.rows:
             for column in block.columns:
                 cell = row.cells[column.name]
@@ -466,7 +466,7 @@ def _csv(blocks: Sequence[Block]) -> str:
                 value = "" if cell.value is None else cell.value
                 count = "" if cell.n is None else cell.n
                 guidance = "" if row.guidance is None else row.guidance
-                seen = None if row.training is None else row.training.pictures
+                seen = None if row.training is None else row.training.images
                 about = ["" if fact is None else fact for fact in (row.parameters, seen)]
                 who = [number, block.status, block.dataset, row.kind, row.name, row.text, guidance]
                 writer.writerow([*who, column.name, value, low, high, count, *setting, *about, cell.reason or ""])

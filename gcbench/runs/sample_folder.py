@@ -11,7 +11,7 @@ from gcbench.core.samples import Samples
 from gcbench.data.prompts import Line, write_prompts
 
 SHEET = 16
-"""Pictures on the contact sheet."""
+"""Images on the contact sheet."""
 
 
 def _group(samples: Samples, row: int) -> str | None:

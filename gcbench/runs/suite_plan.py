@@ -14,7 +14,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.registry import registry
 
 BUDGET = "train.steps"
-"""The setting that a row may not make: the suite's `pictures` does."""
+"""The setting that a row may not make: the suite's `images` does."""
 
 
 class Row(BaseModel):
@@ -41,7 +41,7 @@ class Row(BaseModel):
         if not re.fullmatch(r"[\w.-]*\w[\w.-]*", self.name):
             raise ValueError(f"the name {self.name!r} must do as a folder's: letters, digits, '.', '_' and '-'")
         if any(setting.partition("=")[0] == BUDGET for setting in self.train):
-            raise ValueError(f"{BUDGET} of {self.name} follows from the suite's `pictures`; leave it out")
+            raise ValueError(f"{BUDGET} of {self.name} follows from the suite's `images`; leave it out")
         return self
 
     @property
@@ -58,7 +58,7 @@ class Row(BaseModel):
 class Suite(BaseModel):
     """Rows under one budget.
 
-    pictures: that each training sees, steps x batch size, rounded up to a whole step. n: that each row is measured on.
+    images: that each training sees, steps x batch size, rounded up to a whole step. n: that each row is measured on.
     show: what is made of the records at the end.
     """
 
@@ -66,7 +66,7 @@ class Suite(BaseModel):
 
     name: str
     title: str = ""
-    pictures: int = Field(default=48_000, ge=1)
+    images: int = Field(default=48_000, ge=1)
     n: int = Field(default=500, ge=2)
     show: Literal["table1", "figure6"] | None = None
     row: list[Row] = Field(min_length=1)

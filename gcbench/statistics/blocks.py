@@ -1,6 +1,6 @@
 """Rows of numbers keyed by sample id: the state of a metric that batches fill and processes merge exactly.
 
-Knows of ids, groups and numbers; nothing of pictures or of what the numbers mean.
+Knows of ids, groups and numbers; nothing of images or of what the numbers mean.
 """
 
 from collections.abc import Mapping, Sequence

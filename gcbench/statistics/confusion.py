@@ -1,4 +1,4 @@
-"""Confusion matrices between two maps of class ids, and what is read off them. Knows nothing of pictures.
+"""Confusion matrices between two maps of class ids, and what is read off them. Knows nothing of images.
 
 Everywhere rows are the layout (what was asked for or drawn) and columns the prediction (what was seen).
 """

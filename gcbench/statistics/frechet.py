@@ -1,4 +1,4 @@
-"""The Fréchet distance of two sets of features: arrays in, numbers out. Knows nothing of pictures.
+"""The Fréchet distance of two sets of features: arrays in, numbers out. Knows nothing of images.
 
     d² = |m1 - m2|² + tr S1 + tr S2 - 2 tr (S1 S2)^½        (Dowson & Landau 1982)
 

@@ -3,7 +3,7 @@
 Two kinds of statistic, two ways:
 - a set statistic (a Fréchet distance, mIoU) takes the block jackknife. Never a naive bootstrap: drawing with
   replacement doubles the small-sample bias of a Fréchet distance, and the interval misses the estimate.
-- a mean over pictures takes the bootstrap over clusters of what is dependent.
+- a mean over images takes the bootstrap over clusters of what is dependent.
 Intervals are for the expectation of the statistic at this n. They are not cut at 0 or 1.
 """
 
@@ -101,7 +101,7 @@ def cluster_bootstrap_mean(values: np.ndarray, clusters: Sequence[str], seed: in
 def paired_difference(
     values_a: np.ndarray, values_b: np.ndarray, clusters: Sequence[str], seed: int, resamples: int = 2000
 ) -> Difference:
-    """mean(a - b) of two models on the same pictures or prompts: its SE, 95 % interval and two-sided p-value.
+    """mean(a - b) of two models on the same images or prompts: its SE, 95 % interval and two-sided p-value.
 
     The differences are bootstrapped by cluster, as in `cluster_bootstrap_mean`. The p-value is twice the
     smaller share of resampled means on one side of 0 (with one added to both counts, so never 0, and at least

@@ -1,7 +1,7 @@
 """Which attributes a text affirms: those whose words it says outside of a negation.
 
 A text that says what is not there ("no hat") must not be scored for it. This file reads English captions by the rules
-below, without a parser; what can be read both ways is not affirmed, because a false demand would blame a picture for
+below, without a parser; what can be read both ways is not affirmed, because a false demand would blame an image for
 what nobody asked of it, while a missed one costs a little data. What is denied is left out, never turned round.
 
 Words. Whole words, case ignored, the longest first, no word counted twice; a blank matches blanks or one hyphen. Words

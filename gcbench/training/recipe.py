@@ -33,7 +33,7 @@ def check_sample_steps(sampling: int, trained: int) -> None:
 class TrainConfig(BaseModel):
     """How to train. seed fixes initial weights, order of data and noise. ema: decay of the averaged weights.
 
-    batch_size: pictures a step, over all processes; micro_batch: pictures at a time (0: all at once).
+    batch_size: images a step, over all processes; micro_batch: images at a time (0: all at once).
     warmup: steps of linear rise of lr; decay: fraction of the run, at its end, over which lr falls to 0.
     compile: let torch.compile fuse the network's small operations: some minutes at the start, then faster steps.
     """
@@ -67,7 +67,7 @@ def choose(
 ) -> tuple[Config, TrainConfig]:
     """The model's config and how to train it: the preset that `settings` names (default `tiny`), the rest laid over.
 
-    presets: name -> (model, training). settings: `preset`, `model.*`, `train.*`. size: of the dataset's pictures,
+    presets: name -> (model, training). settings: `preset`, `model.*`, `train.*`. size: of the dataset's images,
     which a config with a field `size` takes on in the preset `tiny`.
 
     Raises:
@@ -110,7 +110,7 @@ class Recipe(nn.Module):
     """A trainable thing. `forward(batch, generator, turn)` gives {"loss": scalar, ...}: `loss` is minimised.
 
     name: the entry point of what it trains, a model or, by `kind`, an evaluator. cfg: all that rebuilds the network.
-    train_config: how to train it. dataset: what it learns from. size: (H, W) of the pictures it wants. A recipe whose
+    train_config: how to train it. dataset: what it learns from. size: (H, W) of the images it wants. A recipe whose
     parts are trained against each other, or one after the other, says so by `players` and `turns`.
     """
 
@@ -154,4 +154,4 @@ class Recipe(nn.Module):
 
     @abstractmethod
     def preview(self, path: Path) -> None:
-        """Draw a picture that shows what has been learnt so far."""
+        """Draw an image that shows what has been learnt so far."""

@@ -31,7 +31,7 @@ class TrainedModel(Model):
         """Refuse any size but the one that it was trained at; a model that can draw others has a check of its own."""
         if tuple(size) != tuple(self.size):
             h, w = self.size
-            raise UserError(f"{self.name} draws pictures of {h}x{w} only; leave out --size or train it at another")
+            raise UserError(f"{self.name} draws images of {h}x{w} only; leave out --size or train it at another")
 
     def samples(
         self, images: Tensor, layouts: Tensor | None, prompts: Sequence[str] | None, seeds: Sequence[int]

@@ -17,10 +17,10 @@ from accelerate.utils import set_seed
 from gcbench.core import checkpoint
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_atomic, write_text
-from gcbench.training.recipe import Batch, Recipe, TrainConfig, Turn
 from gcbench.training.ema import EMA
 from gcbench.training.pairs import Pairs
 from gcbench.training.phases import Players, due, stages
+from gcbench.training.recipe import Batch, Recipe, TrainConfig, Turn
 
 Tick = Callable[[int, float, float], object]
 """(step, loss of the step's first turn, images a second), called after every step."""

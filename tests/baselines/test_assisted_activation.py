@@ -97,7 +97,7 @@ def test_softened_layouts() -> None:
     layout = torch.randint(0, 4, (2, 9, 14), generator=torch.Generator().manual_seed(0))
     onehot = F.one_hot(layout, 4).movedim(-1, 1).float()
     kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
-    want = [[(c + convolve(c, kernel, mode="nearest")) / 2 for c in picture] for picture in onehot.numpy()]
+    want = [[(c + convolve(c, kernel, mode="nearest")) / 2 for c in image] for image in onehot.numpy()]
     soft = soften(onehot)
     np.testing.assert_allclose(soft, np.array(want), atol=1e-6)
     torch.testing.assert_close(soft.sum(1), torch.ones(2, 9, 14))

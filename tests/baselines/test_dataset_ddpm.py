@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import assert_same_layouts, assert_same_pictures, write_toyland
+from conftest import assert_same_layouts, assert_same_images, write_toyland
 from PIL import Image
 from scipy.spatial.distance import jensenshannon
 from torch import Tensor
@@ -60,7 +60,7 @@ def recipe_of(dataset: Dataset, **settings: Any) -> DatasetDDPMRecipe:
     return recipe.eval()
 
 
-def pictures(dataset: Dataset, split: str, count: int) -> tuple[Tensor, Tensor]:
+def real_pairs(dataset: Dataset, split: str, count: int) -> tuple[Tensor, Tensor]:
     pairs = [dataset.pair(split, i, SIZE) for i in range(count)]
     images = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2)
     return images, torch.from_numpy(np.stack([layout for _, layout in pairs])).long()
@@ -105,7 +105,7 @@ def test_noise_levels_are_those_of_the_papers_schedule() -> None:
 def test_features_are_what_hooks_on_the_decoder_give(dataset: Dataset) -> None:
     recipe = recipe_of(dataset)
     unet, annotator = recipe.network.unet, recipe.annotator
-    images, _ = pictures(dataset, "val", 2)
+    images, _ = real_pairs(dataset, "val", 2)
     named = {"up0.0": unet.ups[0][0], "up1.1": unet.ups[1][1][0], "final": unet.final_res_block}
     heard: dict[str, list[Tensor]] = {name: [] for name in named}
 
@@ -194,7 +194,7 @@ def test_labels_equal_those_of_classifiers_on_whole_feature_maps(dataset: Datase
     recipe = recipe_of(dataset)
     unet, annotator = recipe.network.unet, recipe.annotator
     shaken(annotator)
-    images, _ = pictures(dataset, "val", 2)
+    images, _ = real_pairs(dataset, "val", 2)
     every = torch.arange(SIZE[0] * SIZE[1])
     whole = annotator.features(unet, images, [every, every])  # 2 × [HW,d]
     with torch.no_grad():
@@ -228,7 +228,7 @@ class Largest(TorchDispatchMode):
 
 def test_memory_is_bounded(dataset: Dataset) -> None:
     recipe = recipe_of(dataset, kept_pixels=100, block=2)
-    whole_map = D * SIZE[0] * SIZE[1]  # the features of one picture at its own size
+    whole_map = D * SIZE[0] * SIZE[1]  # the features of one image at its own size
     batches: list[int] = []
     handle = recipe.network.unet.register_forward_pre_hook(lambda module, inputs: batches.append(len(inputs[0])))
     with Largest() as largest:
@@ -238,10 +238,10 @@ def test_memory_is_bounded(dataset: Dataset) -> None:
     assert learnt.samples.shape == (8, 3, *SIZE)
     assert max(batches) == 2
     assert largest.elements < whole_map / 2
-    images, _ = pictures(dataset, "val", 8)
+    images, _ = real_pairs(dataset, "val", 8)
     with Largest() as largest:
         recipe.annotator.label(recipe.network.unet, images)
-    assert largest.elements < whole_map  # for eight pictures
+    assert largest.elements < whole_map  # for eight images
     handle.remove()
 
 
@@ -268,7 +268,7 @@ def test_classes_of_few_pixels_are_not_learnt_from(dataset: Dataset, monkeypatch
     assert asked == [0, 2, 4]
 
 
-def test_few_labelled_pictures_teach_the_labels_of_others(tmp_path: Path) -> None:
+def test_few_labelled_images_teach_the_labels_of_others(tmp_path: Path) -> None:
     """Even a network that was never trained passes on toyland's colours, which are its classes, at half the size."""
     dataset = open_dataset(str(write_toyland(tmp_path / "toyland", {"train": 30, "val": 14})))
     recipe = recipe_of(dataset, members=2, decoder_blocks=["final"])
@@ -281,7 +281,7 @@ def test_few_labelled_pictures_teach_the_labels_of_others(tmp_path: Path) -> Non
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    images, layouts = pictures(dataset, "val", 14)
+    images, layouts = real_pairs(dataset, "val", 14)
     drawn, _ = recipe.annotator.eval().label(recipe.network.unet, images)
     right, rare, named = drawn == layouts, layouts > 0, drawn > 0
     assert rare.float().mean() < 0.06  # so that chance would be right of 6 % of them at most
@@ -317,7 +317,7 @@ def test_a_sample_depends_on_its_own_seed(dataset: Dataset, weights: Path) -> No
     for i, seed in enumerate(seeds):
         alone = draw([seed])
         for other, row in ((alone, 0), (backwards, 4 - i)):
-            assert_same_pictures(together.images[i], other.images[row])
+            assert_same_images(together.images[i], other.images[row])
             assert_same_layouts(together.layouts[i], other.layouts[row])
     assert not torch.equal(together.images[0], together.images[1])
 

@@ -64,7 +64,7 @@ def test_train_sample_sweep(toyland: Path, tmp_path: Path, cli: Cli, oracle: Non
     refused = {
         ("--prompt", "a car"): "reads no prompts",
         ("--steps", "1001"): "--steps 1001 is outside 1..1000",
-        ("--size", "64x128"): "draws pictures of 32x64 only",
+        ("--size", "64x128"): "draws images of 32x64 only",
         ("--set", "filter.keep=0"): "filter.keep",
         ("--set", "process.posterior=soft"): "may only choose process.image_sampler",
         ("--set", "keep=0.5"): "may only choose process.image_sampler",

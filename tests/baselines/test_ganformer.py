@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Cli, assert_same_pictures
+from conftest import Cli, assert_same_images
 from torch import Tensor, nn
 
 from gcbench.baselines.ganformer import GANformer
@@ -187,7 +187,7 @@ def test_gradients_reach_every_parameter(attention: str, toyland: Path) -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_each_latent_changes_the_picture() -> None:
+def test_each_latent_changes_the_image() -> None:
     torch.manual_seed(0)
     generator = Generator(TINY.model_copy(update={"size": (16, 32), "components": 3}))
 
@@ -214,9 +214,9 @@ def test_train_sample_sweep(toyland: Path, tmp_path: Path, cli: Cli, oracle: Non
     setting = ("--set", "train.batch_size=4", "--set", "train.log_every=4")
     trained = cli("train", *common, *small_settings(), *setting, "--steps", 24, "--out", run)
     assert trained.code == 0, trained.err
-    judging = losses(run, "discriminator")
-    assert np.mean(judging[-2:]) < 2 * math.log(2) < judging[0] + 0.5  # what a coin costs; it starts near there
-    assert np.mean(judging[-2:]) < judging[0]
+    evaluating = losses(run, "discriminator")
+    assert np.mean(evaluating[-2:]) < 2 * math.log(2) < evaluating[0] + 0.5  # what a coin costs; it starts near there
+    assert np.mean(evaluating[-2:]) < evaluating[0]
     assert len(losses(run, "generator")) == 6
     assert len(losses(run, "r1")) == 2  # at steps 0 and 16
     assert (run / "previews" / "0000024.png").is_file()
@@ -246,7 +246,7 @@ def test_train_sample_sweep(toyland: Path, tmp_path: Path, cli: Cli, oracle: Non
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (("sweep", "--size", "64x64"), "ganformer draws pictures of 32x64 only"),
+        (("sweep", "--size", "64x64"), "ganformer draws images of 32x64 only"),
         (("sweep", "--steps", "5"), "--steps 5: ganformer draws in one pass"),
         (("sweep", "--set", "sampler.phi=1"), "unknown setting 'sampler.phi'; did you mean sampler.psi?"),
         (("sweep", "--set", "sampler.psi=-1"), "setting sampler.psi=-1 is not valid"),
@@ -263,7 +263,7 @@ def test_what_it_cannot_do_is_said(
     assert "Traceback" not in refused.err
 
 
-def test_a_picture_depends_on_its_own_seed(toyland: Path, random_weights: Path) -> None:
+def test_an_image_depends_on_its_own_seed(toyland: Path, random_weights: Path) -> None:
     model = opened(toyland, random_weights)
 
     def draw(*seeds: int) -> Tensor:
@@ -272,10 +272,10 @@ def test_a_picture_depends_on_its_own_seed(toyland: Path, random_weights: Path) 
         return made.images
 
     alone = draw(7)
-    assert_same_pictures(draw(5, 6, 7, 8)[2:3], alone)
-    assert_same_pictures(draw(8, 7)[1:], alone)
+    assert_same_images(draw(5, 6, 7, 8)[2:3], alone)
+    assert_same_images(draw(8, 7)[1:], alone)
     assert not torch.equal(draw(8), alone)
-    assert len({picture.numpy().tobytes() for picture in draw(*range(8))}) == 8
+    assert len({image.numpy().tobytes() for image in draw(*range(8))}) == 8
 
 
 def test_truncation_draws_styles_towards_their_mean(toyland: Path, random_weights: Path) -> None:
@@ -316,13 +316,13 @@ def test_paper_size() -> None:
     square = StyleGAN2Config(size=(256, 256), channel_base=32768, channel_max=512)
     with torch.device("meta"):
         generator, discriminator = Generator(PAPER), Discriminator(PAPER)
-        theirs, judge = Synthesis(square, 512), Discriminator(square)
+        theirs, evaluator = Synthesis(square, 512), Discriminator(square)
     assert count(generator) == pytest.approx(30e6, rel=0.05)
     assert len(generator.attention) == 11  # all convolutions up to 128x256
     widths = [512] * 9 + [256] * 2
     attention = sum(2 * c * c + 16 * c + 32 * c + 4 * c + c for c in widths) + 16 * 512
     assert count(generator.attention) == attention
-    assert count(discriminator) == count(judge) + 512 * 512 * 16
+    assert count(discriminator) == count(evaluator) + 512 * 512 * 16
     assert count(theirs) == pytest.approx(28e6, rel=0.01)
 
 

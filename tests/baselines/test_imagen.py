@@ -17,7 +17,7 @@ from gcbench.networks.unet import UNet, UNetConfig
 
 LAYOUT_ONLY = ("network.unet.init_emb_seg.", "network.unet.final_conv_seg.")
 WIDER = ("network.unet.init_conv.", "network.unet.drawing.0.")
-"""Layers that read the layout's channels beside the picture's."""
+"""Layers that read the layout's channels beside the image's."""
 
 SMALL = {
     "model.unet.dim": 16,
@@ -92,7 +92,7 @@ def test_more_sampling_steps_than_the_process_has(toyland: Path, tmp_path: Path,
     assert ": give 1 to 10, as the process has steps" in refused.complaint
 
 
-def test_guidance_and_texts_change_the_picture(toyland: Path, tmp_path: Path) -> None:
+def test_guidance_and_texts_change_the_image(toyland: Path, tmp_path: Path) -> None:
     dataset = open_dataset(str(toyland))
     recipe = Imagen.recipe(dataset, dict(SMALL))
     with torch.no_grad():
@@ -103,11 +103,11 @@ def test_guidance_and_texts_change_the_picture(toyland: Path, tmp_path: Path) ->
     model = Imagen.open(dataset, ModelOptions(checkpoint=tmp_path / "model.safetensors"))
     assert (model.conditional, model.guided, model.layouts) == (True, True, False)
 
-    def picture(prompt: str, guidance: float) -> torch.Tensor:
+    def image(prompt: str, guidance: float) -> torch.Tensor:
         made = model.generate([prompt], n=1, size=(32, 64), guidance=guidance, seeds=[3])
         assert made.layouts is None
         return made.images
 
-    assert torch.equal(picture("a car", 2.0), picture("a car", 2.0))
-    assert not torch.equal(picture("a car", 1.0), picture("a tree", 1.0))
-    assert not torch.equal(picture("a car", 1.0), picture("a car", 4.0))
+    assert torch.equal(image("a car", 2.0), image("a car", 2.0))
+    assert not torch.equal(image("a car", 1.0), image("a tree", 1.0))
+    assert not torch.equal(image("a car", 1.0), image("a car", 4.0))

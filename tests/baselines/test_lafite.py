@@ -8,13 +8,13 @@ from typing import Any
 import open_clip
 import pytest
 import torch
-from conftest import Cli, assert_same_pictures
+from conftest import Cli, assert_same_images
 from safetensors.torch import save_file
 
 from gcbench.baselines.lafite import Lafite
 from gcbench.baselines.lafite.config import PAPER, TINY, LafiteConfig
 from gcbench.baselines.lafite.encoder import Words
-from gcbench.baselines.lafite.network import Generator, TextToPicture
+from gcbench.baselines.lafite.network import Generator, TextToImage
 from gcbench.baselines.lafite.training import LafiteRecipe
 from gcbench.core import checkpoint
 from gcbench.core.contracts import ModelOptions
@@ -87,14 +87,14 @@ def test_train_sweep_sample(toyland: Path, tmp_path: Path, cli: Cli, oracle: Non
 
     for wrong, said in (
         (("--steps", 5), "no sampling steps"),
-        (("--size", "40x40"), "pictures of 32x64 only"),
+        (("--size", "40x40"), "images of 32x64 only"),
         (("--set", "truncation=0.7"), "has nothing to choose"),
     ):
         refused = cli("sweep", *common, "--checkpoint", weights, "-n", 4, "--out", tmp_path / "no", *wrong)
         assert (refused.code, said in refused.complaint) == (2, True), refused.err
 
 
-def test_a_picture_depends_on_its_own_seed_and_text(toyland: Path, tmp_path: Path) -> None:
+def test_an_image_depends_on_its_own_seed_and_text(toyland: Path, tmp_path: Path) -> None:
     recipe = recipe_of(toyland)
     with torch.no_grad():  # let the noise of each convolution show
         for name, parameter in recipe.network.named_parameters():
@@ -102,9 +102,9 @@ def test_a_picture_depends_on_its_own_seed_and_text(toyland: Path, tmp_path: Pat
                 parameter.fill_(0.3)
     model = opened(recipe, toyland, tmp_path)
     assert (model.conditional, model.guided, model.layouts) == (True, False, False)
-    prompts = ["a car", "a picture with a road and a tree and sky", "a tree", "car", "a road", "the sky"]
+    prompts = ["a car", "an image with a road and a tree and sky", "a tree", "car", "a road", "the sky"]
 
-    def pictures(order: list[int]) -> torch.Tensor:
+    def images(order: list[int]) -> torch.Tensor:
         made = model.generate(
             [prompts[i] for i in order], n=len(order), size=(32, 64), guidance=1, seeds=[100 + i for i in order]
         )
@@ -112,17 +112,17 @@ def test_a_picture_depends_on_its_own_seed_and_text(toyland: Path, tmp_path: Pat
         assert made.images.dtype == torch.uint8
         return made.images
 
-    together = pictures([0, 1, 2, 3, 4, 5])
-    assert_same_pictures(pictures([5, 4, 3, 2, 1, 0]).flip(0), together)
+    together = images([0, 1, 2, 3, 4, 5])
+    assert_same_images(images([5, 4, 3, 2, 1, 0]).flip(0), together)
     for i in range(6):
-        assert_same_pictures(pictures([i])[0], together[i])
+        assert_same_images(images([i])[0], together[i])
     same = model.generate(["a car", "a tree", "a car"], n=3, size=(32, 64), guidance=1, seeds=[1, 1, 2]).images
     assert not torch.equal(same[0], same[1])  # another text
     assert not torch.equal(same[0], same[2])  # another seed
     with pytest.raises(UserError, match="give prompts"):
         model.generate(None, n=1, size=(32, 64), guidance=1, seeds=[1])
-    assert str(model.describe()["note"]).endswith("judges nothing")
-    assert model.seconds_a_picture((32, 64), 1.0) > 0
+    assert str(model.describe()["note"]).endswith("evaluates nothing")
+    assert model.seconds_per_image((32, 64), 1.0) > 0
 
 
 def test_the_text_reaches_every_modulated_layer() -> None:
@@ -139,7 +139,7 @@ def test_the_text_reaches_every_modulated_layer() -> None:
     with torch.no_grad():
         for h in texts:
             generator(w, h, lambda height, width: torch.zeros(2, 1, height, width))
-    assert len(affine) == 7 + 4  # convolutions and pictures of four resolutions
+    assert len(affine) == 7 + 4  # convolutions and images of four resolutions
     for name, (one, other) in seen.items():
         assert (one - other).abs().amax() > 0.01, name
 
@@ -195,21 +195,21 @@ def test_players_and_turns(toyland: Path) -> None:
     assert len(moved) == len(set(moved)) == len(list(recipe.parameters()))
 
 
-def test_mixing_prob_chooses_between_texts_and_pictures(toyland: Path) -> None:
-    """1: the texts are not read; 0: the pictures are not. In between: row by row, as often as said."""
+def test_mixing_prob_chooses_between_texts_and_images(toyland: Path) -> None:
+    """1: the texts are not read; 0: the images are not. In between: row by row, as often as said."""
     batch = Pairs(open_dataset(str(toyland)), "train", (32, 64)).batch(0, 6, seed=0, flip=False)
     real = batch.images.float() / 127.5 - 1
 
-    def conditions(probability: float, *, text: bool = True, picture: bool = True) -> torch.Tensor:
+    def conditions(probability: float, *, text: bool = True, image: bool = True) -> torch.Tensor:
         recipe = recipe_of(toyland, **{"model.mixing_prob": probability})
         texts = batch.texts if text else ["sky"] * 6
-        return recipe.conditions(real if picture else -real, texts, torch.Generator().manual_seed(0))
+        return recipe.conditions(real if image else -real, texts, torch.Generator().manual_seed(0))
 
     assert torch.equal(conditions(1.0), conditions(1.0, text=False))
-    assert not torch.equal(conditions(1.0), conditions(1.0, picture=False))
-    assert torch.equal(conditions(0.0), conditions(0.0, picture=False))
+    assert not torch.equal(conditions(1.0), conditions(1.0, image=False))
+    assert torch.equal(conditions(0.0), conditions(0.0, image=False))
     assert not torch.equal(conditions(0.0), conditions(0.0, text=False))
-    moved = (conditions(0.5) != conditions(0.5, picture=False)).any(1)
+    moved = (conditions(0.5) != conditions(0.5, image=False)).any(1)
     use = torch.rand(6, generator=torch.Generator().manual_seed(0)) < 0.5
     assert torch.equal(moved, use)
     assert torch.allclose(conditions(0.5).norm(dim=1), torch.ones(6), atol=1e-5)
@@ -227,7 +227,7 @@ def test_the_word_encoder_does_not_mind_order_or_company(toyland: Path) -> None:
 
 
 def test_paper_size_without_memory() -> None:
-    """About 39 M were counted for 256×256, of which 25 M are StyleGAN2's. Here 35.9 M: there, each of the six pictures
+    """About 39 M were counted for 256×256, of which 25 M are StyleGAN2's. Here 35.9 M: there, each of the six images
     before the last has text layers of its own (6 · 2 · (512² + 512) = 3.2 M); here it shares those of the next
     convolution, with which it shares its w too. The seed map 4×8 has 8192 numbers more."""
     with torch.device("meta"):
@@ -240,14 +240,14 @@ def test_paper_size_without_memory() -> None:
     without_text = count - sum(p.numel() for p in generator.readers.parameters())
     widening = 512 * sum(m.weight.shape[0] for n, m in generator.synthesis.named_modules() if n.endswith("affine"))
     assert without_text - widening == pytest.approx(25e6, rel=0.05)
-    judging = sum(p.numel() for p in discriminator.parameters())
+    evaluating = sum(p.numel() for p in discriminator.parameters())
     wider = 512 * 16 * 512  # the last map is 4×8, not 4×4
-    assert judging - wider - 512 * 513 == pytest.approx(24e6, rel=0.05)  # StyleGAN2's, without the head for texts
+    assert evaluating - wider - 512 * 513 == pytest.approx(24e6, rel=0.05)  # StyleGAN2's, without the head for texts
 
 
 def test_tiny_is_small() -> None:
     with torch.device("meta"):
-        network = TextToPicture(TINY, Words(TINY.encoder))
+        network = TextToImage(TINY, Words(TINY.encoder))
         discriminator = Discriminator(TINY.stylegan, TINY.encoder.dim)
     assert sum(p.numel() for part in (network, discriminator) for p in part.parameters()) < 3e6
 
@@ -316,28 +316,28 @@ def test_a_clip_from_its_file(toyland: Path, tmp_path: Path, clip_settings: dict
     torch.manual_seed(5)
     network = open_clip.create_model("toy-clip", load_weights=False).eval()
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD))
-    pictures = torch.rand(2, 3, 32, 32)  # of the network's own size: nothing to resize
+    images = torch.rand(2, 3, 32, 32)  # of the network's own size: nothing to resize
     with torch.no_grad():
-        expected = network.encode_image((pictures - mean) / std, normalize=True)
-        assert torch.allclose(recipe.pictures(pictures * 2 - 1), expected, atol=1e-5)
+        expected = network.encode_image((images - mean) / std, normalize=True)
+        assert torch.allclose(recipe.images(images * 2 - 1), expected, atol=1e-5)
         tokens = open_clip.get_tokenizer("toy-clip")(["a car", "a tree"])
         assert torch.allclose(recipe.network.texts(["a car", "a tree"]), network.encode_text(tokens, normalize=True))
     wide = torch.zeros(1, 3, 32, 64, requires_grad=True)
-    recipe.pictures(wide)[0, 0].backward()
+    recipe.images(wide)[0, 0].backward()
     assert wide.grad is not None
     assert (wide.grad.abs().sum((0, 1, 2)) > 0).all()  # the whole width is seen
 
     pairs = Pairs(recipe.dataset, "train", (32, 64))
-    before = {name: tensor.clone() for name, tensor in recipe.pictures.state_dict().items()}
+    before = {name: tensor.clone() for name, tensor in recipe.images.state_dict().items()}
     weights = train(recipe, pairs, tmp_path / "run", provenance={})
-    assert all(torch.equal(tensor, before[name]) for name, tensor in recipe.pictures.state_dict().items())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in recipe.images.state_dict().items())
     stored = checkpoint.load(weights, kind="model").state
-    assert not any(name.startswith(("pictures.", "network.texts.")) for name in stored)
+    assert not any(name.startswith(("images.", "network.texts.")) for name in stored)
 
     dataset = open_dataset(str(toyland))
     model = Lafite.open(dataset, ModelOptions(checkpoint=weights))
     assert "toy-clip#" in str(model.describe()["note"])
-    assert "must not be judged" in str(model.describe()["note"])
+    assert "must not be evaluated" in str(model.describe()["note"])
     made = model.generate(["a car"], n=1, size=(32, 64), guidance=1, seeds=[3]).images
 
     file = Path(clip_settings["model.encoder.path"])

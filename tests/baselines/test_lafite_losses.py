@@ -49,7 +49,7 @@ def test_the_fixed_form_by_hand() -> None:
 
 
 def test_learned_pseudo_features_begin_as_fixed_ones_and_learn_to_find_their_texts() -> None:
-    """Texts are the pictures' features turned by one rotation, which noise alone cannot know."""
+    """Texts are the images' features turned by one rotation, which noise alone cannot know."""
     torch.manual_seed(0)
     dim = 16
     learned = Pseudo(PseudoConfig(kind="learned", xi=0.75, hidden=32), dim)
@@ -62,8 +62,8 @@ def test_learned_pseudo_features_begin_as_fixed_ones_and_learn_to_find_their_tex
     rotation = torch.linalg.qr(drawn(dim, dim, seed=2)).Q
     optimiser = torch.optim.Adam(learned.parameters(), lr=3e-3)
     for step in range(150):
-        pictures = F.normalize(drawn(64, dim, seed=10 + step))
-        loss = contrastive(learned(pictures, drawn(64, dim, seed=1000 + step)), pictures @ rotation, tau=0.5)
+        images = F.normalize(drawn(64, dim, seed=10 + step))
+        loss = contrastive(learned(images, drawn(64, dim, seed=1000 + step)), images @ rotation, tau=0.5)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -77,9 +77,9 @@ def test_learned_pseudo_features_begin_as_fixed_ones_and_learn_to_find_their_tex
 # ---------------------------------------------------------------------------------------------- contrastive losses
 
 
-def naive(pictures: torch.Tensor, texts: torch.Tensor, tau: float, lam: float, *, exponent: bool) -> float:
+def naive(images: torch.Tensor, texts: torch.Tensor, tau: float, lam: float, *, exponent: bool) -> float:
     """One pair at a time, in Python's own numbers."""
-    p, t = pictures.tolist(), texts.tolist()
+    p, t = images.tolist(), texts.tolist()
     n = len(p)
 
     def similarity(i: int, j: int) -> float:
@@ -87,19 +87,19 @@ def naive(pictures: torch.Tensor, texts: torch.Tensor, tau: float, lam: float, *
         scaled = inner / math.hypot(*p[i]) / math.hypot(*t[j]) / tau
         return math.exp(scaled) if exponent else scaled
 
-    texts_find = pictures_find = 0.0
+    texts_find = images_find = 0.0
     for k in range(n):
         texts_find -= math.log(math.exp(similarity(k, k)) / sum(math.exp(similarity(i, k)) for i in range(n))) / n
-        pictures_find -= math.log(math.exp(similarity(k, k)) / sum(math.exp(similarity(k, j)) for j in range(n))) / n
-    return tau * (lam * pictures_find + (1 - lam) * texts_find)
+        images_find -= math.log(math.exp(similarity(k, k)) / sum(math.exp(similarity(k, j)) for j in range(n))) / n
+    return tau * (lam * images_find + (1 - lam) * texts_find)
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("legacy_exp", [False, True])
 def test_contrastive_loss_against_a_loop(lam: float, legacy_exp: bool) -> None:
-    pictures, texts = 3 * drawn(5, 7).double(), drawn(5, 7, seed=1).double()
-    loss = contrastive(pictures, texts, tau=0.5, lam=lam, legacy_exp=legacy_exp)
-    assert loss.item() == pytest.approx(naive(pictures, texts, 0.5, lam, exponent=legacy_exp), rel=1e-9)
+    images, texts = 3 * drawn(5, 7).double(), drawn(5, 7, seed=1).double()
+    loss = contrastive(images, texts, tau=0.5, lam=lam, legacy_exp=legacy_exp)
+    assert loss.item() == pytest.approx(naive(images, texts, 0.5, lam, exponent=legacy_exp), rel=1e-9)
 
 
 def test_contrastive_loss_by_hand() -> None:
@@ -114,12 +114,12 @@ def test_contrastive_loss_by_hand() -> None:
 
 
 def test_directions_differ() -> None:
-    """Two pictures alike, two texts apart: the pictures tell the texts apart no better than the texts the pictures."""
-    pictures, texts = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    texts_find = contrastive(pictures, texts, tau=1.0, lam=0.0).item()
-    pictures_find = contrastive(pictures, texts, tau=1.0, lam=1.0).item()
-    assert texts_find == pytest.approx(math.log(2))  # either picture is as likely for each text
-    assert pictures_find == pytest.approx(0.5 * (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(1))))
+    """Two images alike, two texts apart: the images tell the texts apart no better than the texts the images."""
+    images, texts = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    texts_find = contrastive(images, texts, tau=1.0, lam=0.0).item()
+    images_find = contrastive(images, texts, tau=1.0, lam=1.0).item()
+    assert texts_find == pytest.approx(math.log(2))  # either image is as likely for each text
+    assert images_find == pytest.approx(0.5 * (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(1))))
 
 
 def test_symmetric_matching_is_the_mean_of_two_cross_entropies() -> None:
@@ -132,14 +132,14 @@ def test_symmetric_matching_is_the_mean_of_two_cross_entropies() -> None:
 # ----------------------------------------------------------------------------------------- the discriminator's view
 
 
-def test_each_picture_is_judged_with_its_own_text() -> None:
+def test_each_image_is_evaluated_with_its_own_text() -> None:
     logits = torch.tensor([0.5, -1.0])
     features, texts = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[1.0, 0.0], [0.0, 0.5]])
     assert paired_logits(logits, features, texts).tolist() == [1.5, 1.0]
     assert paired_logits(logits, features, texts, legacy_batch_sum=True).tolist() == [3.5, 2.0]  # 1 + 2 on both
 
 
-def test_the_batch_sum_lets_a_stranger_change_a_picture_s_logit() -> None:
+def test_the_batch_sum_lets_a_stranger_change_an_image_s_logit() -> None:
     logits, features, texts = drawn(4), drawn(4, 8, seed=1), drawn(4, 8, seed=2)
     other = texts.clone()
     other[3] = -other[3]

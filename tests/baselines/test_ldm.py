@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Cli, assert_same_pictures
+from conftest import Cli, assert_same_images
 from PIL import Image
 from torch import Tensor
 
@@ -85,15 +85,15 @@ def generator(seed: int = 0) -> torch.Generator:
 
 @pytest.mark.parametrize(("head", "steps"), [("v", 20), ("eps", 20), ("eps", 10)])
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
-def test_a_picture_is_that_of_diffusers_own_loop(
+def test_an_image_is_that_of_diffusers_own_loop(
     head: str, steps: int, guidance: float, dataset: Dataset, tmp_path: Path
 ) -> None:
-    """DDIMScheduler, one text at a time without padding or mask, two passes a step: the same picture."""
+    """DDIMScheduler, one text at a time without padding or mask, two passes a step: the same image."""
     from diffusers import DDIMScheduler
 
     path = saved(recipe_of(dataset, process__head=head), tmp_path)
     model = LDM.open(dataset, ModelOptions(checkpoint=path, steps=steps))
-    prompt, seed = "a picture with car and tree", 7
+    prompt, seed = "an image with car and tree", 7
     drawn = model.generate([prompt], n=1, size=SIZE, guidance=guidance, seeds=[seed]).images
 
     network = model.network
@@ -122,35 +122,35 @@ def test_a_picture_is_that_of_diffusers_own_loop(
     assert (drawn - expected).abs().max() <= 1
 
 
-def test_guidance_and_texts_change_the_picture(dataset: Dataset, weights: Path) -> None:
+def test_guidance_and_texts_change_the_image(dataset: Dataset, weights: Path) -> None:
     model = LDM.open(dataset, ModelOptions(checkpoint=weights))
     assert (model.conditional, model.guided, model.layouts) == (True, True, False)
 
-    def picture(prompt: str, scale: float) -> Tensor:
+    def image(prompt: str, scale: float) -> Tensor:
         made = model.generate([prompt], n=1, size=SIZE, guidance=scale, seeds=[3])
         assert made.layouts is None
         return made.images
 
-    assert torch.equal(picture("car", 2.0), picture("car", 2.0))
-    assert not torch.equal(picture("car", 1.0), picture("tree", 1.0))
-    assert not torch.equal(picture("car", 1.0), picture("car", 6.0))
-    assert torch.equal(picture("car", 0.0), picture("tree", 0.0))  # the null alone
+    assert torch.equal(image("car", 2.0), image("car", 2.0))
+    assert not torch.equal(image("car", 1.0), image("tree", 1.0))
+    assert not torch.equal(image("car", 1.0), image("car", 6.0))
+    assert torch.equal(image("car", 0.0), image("tree", 0.0))  # the null alone
     without = model.generate(None, n=1, size=SIZE, guidance=4.0, seeds=[3]).images
-    assert (without.int() - picture("tree", 0.0).int()).abs().max() <= 1
-    assert model.seconds_a_picture(SIZE, 2.0) > 0
+    assert (without.int() - image("tree", 0.0).int()).abs().max() <= 1
+    assert model.seconds_per_image(SIZE, 2.0) > 0
 
 
-def test_a_picture_depends_on_its_own_seed_and_text(dataset: Dataset, weights: Path) -> None:
+def test_an_image_depends_on_its_own_seed_and_text(dataset: Dataset, weights: Path) -> None:
     model = LDM.open(dataset, ModelOptions(checkpoint=weights))
-    texts = {4: "car", 5: "a picture with car and tree and sky", 6: "tree", 7: "sky", 8: "car"}
+    texts = {4: "car", 5: "an image with car and tree and sky", 6: "tree", 7: "sky", 8: "car"}
 
     def draw(*seeds: int) -> Tensor:
         prompts = [texts[seed] for seed in seeds]
         return model.generate(prompts, n=len(seeds), size=SIZE, guidance=2.0, seeds=seeds).images
 
     together = draw(4, 5, 6, 7, 8)
-    assert_same_pictures(draw(8, 6, 4)[[2, 1, 0]], together[[0, 2, 4]])
-    assert_same_pictures(draw(7), together[3:4])
+    assert_same_images(draw(8, 6, 4)[[2, 1, 0]], together[[0, 2, 4]])
+    assert_same_images(draw(7), together[3:4])
     assert not torch.equal(together[0], together[4])  # one text, two seeds
 
 
@@ -189,7 +189,7 @@ def test_the_reconstruction_is_the_autoencoders_own(dataset: Dataset, weights: P
     made = model.generate(None, n=4, size=SIZE, guidance=1.0, seeds=[13, 0, 5, 14])
     places = [13, 0, 5, 0]  # the split holds 14 pairs
     pairs = [dataset.pair("val", place, SIZE) for place in places]
-    x = torch.stack([torch.from_numpy(picture) for picture, _ in pairs]).permute(0, 3, 1, 2) / 127.5 - 1
+    x = torch.stack([torch.from_numpy(image) for image, _ in pairs]).permute(0, 3, 1, 2) / 127.5 - 1
     with torch.no_grad():
         latents = kl.encode(torch.nn.functional.pixel_unshuffle(x, 2)).latent_dist.mode()
         back = torch.nn.functional.pixel_shuffle(kl.decode(latents).sample, 2)
@@ -200,7 +200,7 @@ def test_the_reconstruction_is_the_autoencoders_own(dataset: Dataset, weights: P
     assert torch.equal(made.layouts, torch.stack([torch.from_numpy(layout).long() for _, layout in pairs]))
     assert made.prompts == tuple(dataset.captions("val", place)[0] for place in places)
     alone = model.generate(None, n=1, size=SIZE, guidance=1.0, seeds=[5])
-    assert_same_pictures(alone.images, made.images[2:3])
+    assert_same_images(alone.images, made.images[2:3])
     assert model.describe()["parameters"] == sum(p.numel() for p in kl.parameters())
 
 
@@ -378,9 +378,9 @@ def test_bad_input_is_one_sentence(toyland: Path, weights: Path, tmp_path: Path,
         ("ldm", ("--steps", 21), "--steps 21 is outside 1..20"),
         ("ldm", ("--set", "process.head=eps"), "--set process.head: a sample run may only choose vae.path"),
         ("ldm", ("--set", "vae.path=x"), "autoencoder was trained with it"),
-        ("ldm", ("--size", "64x64"), "ldm draws pictures of 32x64 only"),
+        ("ldm", ("--size", "64x64"), "ldm draws images of 32x64 only"),
         ("ldm-reconstruction", ("--steps", 5), "in no steps"),
-        ("ldm-reconstruction", ("--size", "64x64"), "ldm-reconstruction draws pictures of 32x64 only"),
+        ("ldm-reconstruction", ("--size", "64x64"), "ldm-reconstruction draws images of 32x64 only"),
     ]:
         result = cli("sample", "--model", model, *given, "-n", 2, *arguments)
         assert result.code == 2, (arguments, result.err)

@@ -54,7 +54,7 @@ def weights(dataset: Dataset, vae: Path, tmp_path_factory: pytest.TempPathFactor
     return saved(recipe, tmp_path_factory.mktemp("ldm"))
 
 
-def test_latents_and_pictures_are_diffusers_own(dataset: Dataset, vae: Path, weights: Path) -> None:
+def test_latents_and_images_are_diffusers_own(dataset: Dataset, vae: Path, weights: Path) -> None:
     from diffusers import AutoencoderKL
 
     kl = AutoencoderKL.from_pretrained(vae)
@@ -107,12 +107,12 @@ def test_it_is_frozen_and_not_stored(
 def test_it_may_lie_elsewhere_if_it_is_the_same(dataset: Dataset, vae: Path, weights: Path, tmp_path: Path) -> None:
     moved = Path(shutil.copytree(vae, tmp_path / "moved"))
 
-    def picture(**settings: str) -> torch.Tensor:
+    def image(**settings: str) -> torch.Tensor:
         keys: dict[str, Any] = {f"vae.{key}": value for key, value in settings.items()}
         model = LDM.open(dataset, ModelOptions(checkpoint=weights, settings=keys))
         return model.generate(["car"], n=1, size=SIZE, guidance=2.0, seeds=[1]).images
 
-    assert torch.equal(picture(path=str(moved)), picture())
+    assert torch.equal(image(path=str(moved)), image())
     other = write_vae(tmp_path / "other", 1)
     for opened in (LDM, LDMReconstruction):
         with pytest.raises(UserError, match="has other weights"):

@@ -45,7 +45,7 @@ VOC += [(192, 128, 128), (0, 64, 0), (128, 64, 0), (0, 192, 0), (128, 192, 0), (
 
 
 def draw(n: int, ids: int = 20, size: tuple[int, int] = SIZE, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures uint8 [n,H,W,3] and layouts uint8 [n,H,W], every pixel another."""
+    """Images uint8 [n,H,W,3] and layouts uint8 [n,H,W], every pixel another."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (n, *size, 3), np.uint8), rng.integers(0, ids, (n, *size), np.uint8)
 
@@ -65,8 +65,8 @@ def taken(model: Folder, size: tuple[int, int] = SIZE) -> Samples:
     return model.generate(None, n=n, size=size, guidance=1, seeds=range(n))
 
 
-def check(samples: Samples, pictures: np.ndarray, layouts: np.ndarray | None, source: str | None = None) -> None:
-    assert np.array_equal(samples.images.permute(0, 2, 3, 1).numpy(), pictures)
+def check(samples: Samples, images: np.ndarray, layouts: np.ndarray | None, source: str | None = None) -> None:
+    assert np.array_equal(samples.images.permute(0, 2, 3, 1).numpy(), images)
     assert samples.layout_source == source
     if layouts is None:
         assert samples.layouts is None
@@ -80,11 +80,11 @@ def manifest(path: Path, texts: Mapping[str, str]) -> Path:
     return path
 
 
-def write_sheets(folder: Path, pictures: np.ndarray, layouts: np.ndarray, batch: int, unet: int = 0) -> None:
+def write_sheets(folder: Path, arrays: np.ndarray, layouts: np.ndarray, batch: int, unet: int = 0) -> None:
     """As GCDP's test.py: one grid a batch, coloured layouts as floats, named by the batch's last number."""
     folder.mkdir(parents=True, exist_ok=True)
-    for start in range(0, len(pictures), batch):
-        images = torch.from_numpy(pictures[start : start + batch]).permute(0, 3, 1, 2) / 255
+    for start in range(0, len(arrays), batch):
+        images = torch.from_numpy(arrays[start : start + batch]).permute(0, 3, 1, 2) / 255
         colours = torch.from_numpy(PALETTE[layouts[start : start + batch]]).permute(0, 3, 1, 2) / 255
         last = start + len(images) - 1
         save_image(torch.cat([images, colours]), folder / f"sample_{last}_{unet}.png", nrow=max(2, batch), pad_value=1)
@@ -92,22 +92,22 @@ def write_sheets(folder: Path, pictures: np.ndarray, layouts: np.ndarray, batch:
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4])
 def test_gcdp_sheets(tmp_path: Path, batch: int) -> None:
-    pictures, layouts = draw(12)
-    pictures[0] = 255  # a white picture is no gap between tiles
-    write_sheets(tmp_path / "results", pictures, layouts, batch)
+    images, layouts = draw(12)
+    images[0] = 255  # a white image is no gap between tiles
+    write_sheets(tmp_path / "results", images, layouts, batch)
     manifest(tmp_path / "results" / "prompts.jsonl", {f"{i:06d}": f"text {i}" for i in range(12)})
     model = opened(tmp_path / "results")
     samples = taken(model)
-    check(samples, pictures, layouts, "generated")
+    check(samples, images, layouts, "generated")
     assert samples.prompts == tuple(f"text {i}" for i in range(12))
     assert (model.conditional, model.guided, model.layouts, model.form) == (False, False, True, "gcdp")
 
 
 def test_gcdp_sheets_of_the_last_network_count(tmp_path: Path) -> None:
-    pictures, layouts = draw(4)
+    images, layouts = draw(4)
     write_sheets(tmp_path, *draw(4, size=(4, 8), seed=1), batch=2, unet=0)
-    write_sheets(tmp_path, pictures, layouts, batch=2, unet=1)
-    check(taken(opened(tmp_path)), pictures, layouts, "generated")
+    write_sheets(tmp_path, images, layouts, batch=2, unet=1)
+    check(taken(opened(tmp_path)), images, layouts, "generated")
     (tmp_path / "sample_1_1.png").rename(tmp_path / "other_1_1.png")
     with pytest.raises(UserError, match="sheets of 2 runs, other and sample; give each its own folder"):
         opened(tmp_path)
@@ -130,7 +130,7 @@ def palette_floats(labels: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("name", "picture", "layout"),
+    ("name", "image", "layout"),
     [
         ("cond_interpolation_0", 0, 1),
         ("latent_interpolation_3", 0, 1),
@@ -140,11 +140,11 @@ def palette_floats(labels: np.ndarray) -> np.ndarray:
         ("hat_manipulation_0", 3, 2),
     ],
 )
-def test_semantic_palette(tmp_path: Path, name: str, picture: int, layout: int) -> None:
+def test_semantic_palette(tmp_path: Path, name: str, image: int, layout: int) -> None:
     _, labels = draw(11, ids=34)
     floats = np.random.default_rng(1).random((11, *SIZE, 3)).astype(np.float32)
     columns = [np.random.default_rng(9).random((11, *SIZE, 3)).astype(np.float32) for _ in range(6)]
-    columns[picture], columns[layout] = floats, palette_floats(labels)
+    columns[image], columns[layout] = floats, palette_floats(labels)
     visualise(tmp_path / "logs" / name, columns)
     labels[labels == 18] = 17  # a group of poles has the poles' colour
     model = opened(tmp_path / "logs")
@@ -166,28 +166,28 @@ STEM = "frankfurt_000000_{:06d}_leftImg8bit"
 
 @pytest.mark.parametrize("below", [".", "images", "test_latest/images", "label2city/test_latest/images"])
 def test_spade_results(tmp_path: Path, below: str) -> None:
-    pictures, layouts = draw(3)
+    images, layouts = draw(3)
     for i in range(3):
-        save(tmp_path / below / "synthesized_image" / f"{STEM.format(i)}.png", pictures[i])
+        save(tmp_path / below / "synthesized_image" / f"{STEM.format(i)}.png", images[i])
         save(tmp_path / below / "input_label" / f"{STEM.format(i)}.png", PALETTE[layouts[i]])
-    check(taken(opened(tmp_path)), pictures, layouts, "real")
-    check(taken(opened(tmp_path, layout_source="generated")), pictures, layouts, "generated")
+    check(taken(opened(tmp_path)), images, layouts, "real")
+    check(taken(opened(tmp_path, layout_source="generated")), images, layouts, "generated")
 
 
 def test_spade_colours_labels_as_pascal_voc_does(tmp_path: Path) -> None:
-    pictures, labels = draw(3, ids=20)
+    images, labels = draw(3, ids=20)
     labels[0] = 19  # of the 35 labels 0 to 19 alone; one colour of VOC's is also Cityscapes' road
     labels[1:, 0, 0] = 7
     for i in range(3):
-        save(tmp_path / "synthesized_image" / f"{i}.png", pictures[i])
+        save(tmp_path / "synthesized_image" / f"{i}.png", images[i])
         save(tmp_path / "input_label" / f"{i}.png", np.array(VOC, np.uint8)[labels[i] + 1])
-    check(taken(opened(tmp_path, layout_source="generated")), pictures, labels, "generated")
+    check(taken(opened(tmp_path, layout_source="generated")), images, labels, "generated")
     # label 23 (sky) has VOC's colour 24; with it the layouts can only be labelIds
     labels[2, 0, 0] = 23
     row = np.array(VOC, np.uint8)[np.where(labels[2] == 23, 0, labels[2] + 1)]
     row[0, 0] = (64, 64, 0)  # VOC's colour 24
     save(tmp_path / "input_label" / "2.png", row)
-    check(taken(opened(tmp_path)), pictures, cityscapes_classes.TRAIN_IDS[labels], "real")
+    check(taken(opened(tmp_path)), images, cityscapes_classes.TRAIN_IDS[labels], "real")
     row[0, 0] = (1, 2, 3)
     save(tmp_path / "input_label" / "2.png", row)
     with pytest.raises(UserError, match=r"2\.png has the colour \(1, 2, 3\), which is no label's"):
@@ -203,37 +203,37 @@ def test_spade_results_of_two_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("below", [".", "images", "SOA/images"])
 def test_lafite_names_hold_the_prompts(tmp_path: Path, below: str) -> None:
-    pictures, _ = draw(5)
+    images, _ = draw(5)
     names = [
         ("label_00", "A man. With a dog.0"),
         ("label_02", "A car0"),
         ("label_02", "A car1"),
         ("label_02", "A car2"),
     ]
-    for picture, (label, stem) in zip(pictures, [*names, ("label_79", "A car0")], strict=True):
-        save(tmp_path / below / label / f"{stem}.png", picture)
+    for image, (label, stem) in zip(images, [*names, ("label_79", "A car0")], strict=True):
+        save(tmp_path / below / label / f"{stem}.png", image)
     model = opened(tmp_path)
     samples = taken(model)
-    check(samples, pictures, None)
+    check(samples, images, None)
     assert samples.prompts == ("A man. With a dog.", "A car", "A car", "A car", "A car")
     assert len(set(samples.ids)) == 5
     assert not model.layouts
 
 
 def test_lafite_seeds(tmp_path: Path) -> None:
-    pictures, _ = draw(3)
-    for picture, seed in zip(pictures, (85, 265, 849), strict=True):
-        save(tmp_path / f"seed{seed:04d}.png", picture)
+    images, _ = draw(3)
+    for image, seed in zip(images, (85, 265, 849), strict=True):
+        save(tmp_path / f"seed{seed:04d}.png", image)
     model = opened(tmp_path)
     assert model.form == "lafite"
-    check(taken(model), pictures, None)
+    check(taken(model), images, None)
 
 
 @pytest.mark.parametrize("pattern", ["sample_{:06d}.png", "Sample_{:06d}.png"])
 def test_ganformer(tmp_path: Path, pattern: str) -> None:
-    pictures, layouts = draw(3)
+    images, layouts = draw(3)
     squares = np.zeros((3, 16, 16, 3), np.uint8)
-    squares[:, 4:12] = pictures  # letterboxed
+    squares[:, 4:12] = images  # letterboxed
     for i in range(3):
         save(tmp_path / "out" / pattern.format(i), squares[i])
         save(tmp_path / "labels" / pattern.format(i), layouts[i])
@@ -245,7 +245,7 @@ def test_ganformer(tmp_path: Path, pattern: str) -> None:
         opened(place, format="ganformer")
     check(taken(opened(place, format="ganformer", psi=1.0), (16, 16)), squares, None)
     model = opened(place, format="ganformer", psi=0.7, ratio=0.5)
-    check(taken(model), pictures, None)
+    check(taken(model), images, None)
     assert model.sampler() == {"psi": 0.7, "ratio": 0.5}
     note = model.describe()["note"]
     assert isinstance(note, str)
@@ -253,33 +253,33 @@ def test_ganformer(tmp_path: Path, pattern: str) -> None:
     labels = {"format": "ganformer", "psi": 0.7, "ratio": 0.5, "layouts": str(tmp_path / "labels")}
     with pytest.raises(UserError, match=r"draws no layouts, so those in .*labels are a segmenter's; name it with"):
         opened(place, **labels)
-    check(taken(opened(place, **labels, derived_by="hrnet")), pictures, layouts, "derived:hrnet")
+    check(taken(opened(place, **labels, derived_by="hrnet")), images, layouts, "derived:hrnet")
 
 
 def test_dataset_ddpm(tmp_path: Path) -> None:
-    pictures, layouts = draw(5)
+    images, layouts = draw(5)
     file = tmp_path / "exp" / "samples_8x16x3.npz"
     file.parent.mkdir()
-    np.savez(file, pictures, layouts, np.random.default_rng(0).random(5))
+    np.savez(file, images, layouts, np.random.default_rng(0).random(5))
     for place in (file, file.parent):
         model = opened(place)
         assert model.form == "dataset-ddpm"
-        check(taken(model), pictures, layouts, "generated")
-    np.savez(file.parent / "samples_4x4x3.npz", pictures, layouts)
+        check(taken(model), images, layouts, "generated")
+    np.savez(file.parent / "samples_4x4x3.npz", images, layouts)
     with pytest.raises(UserError, match=r"2 files of samples: .*; give one of them"):
         opened(file.parent)
 
 
 @pytest.mark.parametrize("below", [".", "samples"])
 def test_dataset_gan(tmp_path: Path, below: str) -> None:
-    pictures, layouts = draw(12)
+    images, layouts = draw(12)
     for i in range(12):
-        save(tmp_path / below / f"{i}.png", pictures[i])
+        save(tmp_path / below / f"{i}.png", images[i])
         save(tmp_path / below / f"label_{i}.png", layouts[i])
         np.save(tmp_path / below / f"{i}.npy", np.zeros(SIZE))
     (tmp_path / below / "12_0.pickle").write_bytes(b"unread")
     model = opened(tmp_path)
-    check(taken(model), pictures, layouts, "generated")
+    check(taken(model), images, layouts, "generated")
     assert model.found.ids[-3:] == ("9", "10", "11")
     (tmp_path / below / "label_7.png").unlink()
     with pytest.raises(UserError, match=r"1 of 12 entries of .* have no counterpart in .*, the first is 7;"):
@@ -287,82 +287,82 @@ def test_dataset_gan(tmp_path: Path, below: str) -> None:
 
 
 def test_ldm(tmp_path: Path) -> None:
-    pictures, _ = draw(3)
+    images, _ = draw(3)
     for i in range(3):
-        save(tmp_path / "text" / "samples" / f"{i:04}.png", pictures[i])
-        save(tmp_path / "plain" / "img" / f"sample_{i:06}.png", pictures[i])
+        save(tmp_path / "text" / "samples" / f"{i:04}.png", images[i])
+        save(tmp_path / "plain" / "img" / f"sample_{i:06}.png", images[i])
     save(tmp_path / "text" / "a-red-car.png", draw(1)[0][0])  # the grid of all
     lines = manifest(tmp_path / "texts.jsonl", {f"{i:04}.png": f"text {i}" for i in range(3)})
     for place in (tmp_path / "text", tmp_path / "text" / "samples"):
         model = opened(place, prompts=str(lines))
         assert model.form == "ldm"
-        check(taken(model), pictures, None)
+        check(taken(model), images, None)
         assert taken(model).prompts == ("text 0", "text 1", "text 2")
     model = opened(tmp_path / "plain")
     assert model.form == "ldm"
-    check(taken(model), pictures, None)
+    check(taken(model), images, None)
     assert taken(model).prompts is None
 
 
 def test_imagen(tmp_path: Path) -> None:
-    pictures, _ = draw(11)
+    images, _ = draw(11)
     for i in range(11):
-        save(tmp_path / f"sample-{i}.png", pictures[i])
+        save(tmp_path / f"sample-{i}.png", images[i])
     manifest(tmp_path / "prompts.jsonl", {f"sample-{i}.png": f"text {i}" for i in range(11)})
     model = opened(tmp_path)
     assert model.form == "imagen"
-    check(taken(model), pictures, None)
+    check(taken(model), images, None)
     assert taken(model).prompts == tuple(f"text {i}" for i in range(11))
 
 
 def test_our_own_folder_with_label_ids(tmp_path: Path) -> None:
-    pictures, labels = draw(3, ids=34)
+    images, labels = draw(3, ids=34)
     for i in range(3):
-        save(tmp_path / "images" / f"{STEM.format(i)}.png", pictures[i])
+        save(tmp_path / "images" / f"{STEM.format(i)}.png", images[i])
         save(tmp_path / "layouts" / f"frankfurt_000000_{i:06d}_gtFine_labelIds.png", labels[i])
-    save(tmp_path / "grid.png", pictures[0])
+    save(tmp_path / "grid.png", images[0])
     model = opened(tmp_path)
     assert model.form == "folder"
-    check(taken(model), pictures, cityscapes_classes.TRAIN_IDS[labels], "generated")
+    check(taken(model), images, cityscapes_classes.TRAIN_IDS[labels], "generated")
     note = model.describe()["note"]
     assert isinstance(note, str)
     assert "labelIds mapped to train ids" in note
 
 
 def test_label_ids_shown_by_a_later_layout_hold_for_all(tmp_path: Path) -> None:
-    pictures, labels = draw(3, ids=12)
+    images, labels = draw(3, ids=12)
     labels[2, 0, 0] = 26
     for i in range(3):
-        save(tmp_path / "images" / f"{i}.png", pictures[i])
+        save(tmp_path / "images" / f"{i}.png", images[i])
         save(tmp_path / "layouts" / f"{i}.png", labels[i])
     model = opened(tmp_path)
     first = model.generate(None, n=1, size=SIZE, guidance=1, seeds=[0])
-    check(first, pictures[:1], cityscapes_classes.TRAIN_IDS[labels[:1]], "generated")
+    check(first, images[:1], cityscapes_classes.TRAIN_IDS[labels[:1]], "generated")
 
 
 def test_cityscapes_names_are_no_sheets(tmp_path: Path) -> None:
-    pictures, _ = draw(2)
+    images, _ = draw(2)
     for i, city in enumerate(("lindau", "munster")):
-        save(tmp_path / f"{city}_000001_{i:06d}.png", pictures[i])
+        save(tmp_path / f"{city}_000001_{i:06d}.png", images[i])
     assert opened(tmp_path).form == "folder"
 
 
-def test_pictures_are_brought_to_size(tmp_path: Path) -> None:
-    pictures, layouts = draw(2)
-    save(tmp_path / "images" / "a.png", pictures[0])
+def test_images_are_brought_to_size(tmp_path: Path) -> None:
+    images, layouts = draw(2)
+    save(tmp_path / "images" / "a.png", images[0])
     save(tmp_path / "layouts" / "a.png", layouts[0])
-    save(tmp_path / "images" / "b.png", pictures[1].repeat(2, 0).repeat(2, 1))
+    save(tmp_path / "images" / "b.png", images[1].repeat(2, 0).repeat(2, 1))
     save(tmp_path / "layouts" / "b.png", layouts[1].repeat(2, 0).repeat(2, 1))
     model = opened(tmp_path)
-    check(taken(model), pictures, layouts, "generated")
+    check(taken(model), images, layouts, "generated")
     note = model.describe()["note"]
     assert isinstance(note, str)
     assert re.search(r"form folder: 1 of 8×16, 1 of 16×32, resized to the protocol's size \(box\); layouts gen", note)
 
 
-def test_a_seed_beyond_the_pictures(tmp_path: Path) -> None:
+def test_a_seed_beyond_the_images(tmp_path: Path) -> None:
     save(tmp_path / "a.png", draw(1)[0][0])
-    with pytest.raises(UserError, match=r"holds 1 pictures, for the seeds 0 to 0, and seed 3 is asked .*give -n 1"):
+    with pytest.raises(UserError, match=r"holds 1 images, for the seeds 0 to 0, and seed 3 is asked .*give -n 1"):
         opened(tmp_path).generate(None, n=2, size=SIZE, guidance=1, seeds=[0, 3])
 
 
@@ -388,15 +388,15 @@ def test_pickles_stay_unread(tmp_path: Path, name: str, inside: bool) -> None:
     else:
         pickle.dump(Trap(sprung), buffer)
     file.write_bytes(buffer.getvalue())
-    with pytest.raises(UserError, match=rf"{name} may be a pickle.* unread; draw pictures .* give their folder"):
+    with pytest.raises(UserError, match=rf"{name} may be a pickle.* unread; draw images .* give their folder"):
         opened(file.parent if inside else file)
     assert not sprung.exists()
 
 
 @pytest.mark.parametrize("trapped", ["arr_0", "arr_1", "arr_2"])
 def test_objects_in_an_npz_stay_unread(tmp_path: Path, trapped: str) -> None:
-    pictures, layouts = draw(2)
-    arrays: dict[str, Any] = {"arr_0": pictures, "arr_1": layouts, "arr_2": np.zeros(2)}
+    images, layouts = draw(2)
+    arrays: dict[str, Any] = {"arr_0": images, "arr_1": layouts, "arr_2": np.zeros(2)}
     arrays[trapped] = np.array([Trap(tmp_path / "sprung")] * 2, object)
     np.savez(tmp_path / "samples_8x16x3.npz", **arrays)
     if trapped == "arr_0":
@@ -404,7 +404,7 @@ def test_objects_in_an_npz_stay_unread(tmp_path: Path, trapped: str) -> None:
             opened(tmp_path / "samples_8x16x3.npz")
     else:
         model = opened(tmp_path / "samples_8x16x3.npz")
-        check(taken(model), pictures, *((None,) if trapped == "arr_1" else (layouts, "generated")))
+        check(taken(model), images, *((None,) if trapped == "arr_1" else (layouts, "generated")))
     assert not (tmp_path / "sprung").exists()
 
 
@@ -425,9 +425,9 @@ def test_settings(tmp_path: Path, source: dict[str, object], message: str) -> No
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="model folder lacks its pictures; give"):
+    with pytest.raises(UserError, match="model folder lacks its images; give"):
         Folder.open(Streets(), ModelOptions())
-    with pytest.raises(UserError, match="holds no finished pictures in a form that is read"):
+    with pytest.raises(UserError, match="holds no finished images in a form that is read"):
         opened(tmp_path)
     with pytest.raises(UserError, match=r"--checkpoint .* is not there"):
         opened(tmp_path / "none")
@@ -438,8 +438,8 @@ def test_a_sweep(toyland: Path, tmp_path: Path, cli: Cli, oracle: None, without_
     dataset = open_dataset(str(toyland))
     texts = {}
     for i in range(7):
-        picture, layout = dataset.pair("val", i, dataset.size)
-        save(tmp_path / "out" / f"{i}.png", picture)
+        image, layout = dataset.pair("val", i, dataset.size)
+        save(tmp_path / "out" / f"{i}.png", image)
         save(tmp_path / "out" / f"label_{i}.png", layout)
         texts[f"{i}.png"] = dataset.captions("val", i)[0]
     manifest(tmp_path / "out" / "prompts.jsonl", texts)
@@ -462,4 +462,4 @@ def test_a_sweep(toyland: Path, tmp_path: Path, cli: Cli, oracle: None, without_
     assert record.protocol.sampler == {"psi": 0.7}
     done = cli(*common, "-n", 8, "--out", tmp_path / "c")
     assert done.code == 2
-    assert "holds 7 pictures" in done.complaint
+    assert "holds 7 images" in done.complaint

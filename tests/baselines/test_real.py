@@ -17,8 +17,8 @@ def test_its_samples_are_the_split_s_pairs(toyland: Path) -> None:
     made = Real.open(dataset, ModelOptions()).generate(None, n=3, size=(32, 64), guidance=1, seeds=[13, 14, 2])
     assert made.layouts is not None
     for row, place in enumerate((13, 0, 2)):  # the split has 14 pairs
-        picture, layout = dataset.pair("val", place, (32, 64))
-        assert np.array_equal(made.images[row].permute(1, 2, 0).numpy(), picture)
+        image, layout = dataset.pair("val", place, (32, 64))
+        assert np.array_equal(made.images[row].permute(1, 2, 0).numpy(), image)
         assert torch.equal(made.layouts[row], torch.from_numpy(layout).long())
         assert made.prompts is not None
         assert made.prompts[row] == dataset.captions("val", place)[0]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import Cli, assert_same_layouts, assert_same_pictures
+from conftest import Cli, assert_same_layouts, assert_same_images
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -32,7 +32,7 @@ SMALL: dict[str, Any] = {
     "model.image.width": 8,
     "model.image.multiples": [2, 2, 1],
     "model.image.hidden": 8,
-    "model.judge.width": 4,
+    "model.discriminator.width": 4,
     "model.block": 4,
     "model.image_from": 0.3,
     "model.both_from": 0.8,
@@ -74,7 +74,7 @@ class Horizons(Dataset):
 
 
 def colour_error(network: PaletteToPair, dataset: Dataset) -> float:
-    """How far pictures of held-out layouts are from the real pictures, of 255."""
+    """How far images of held-out layouts are from the real images, of 255."""
     pairs = Pairs(dataset, "val", (32, 64))
     layouts, images = torch.from_numpy(pairs.layouts).long(), torch.from_numpy(pairs.images).movedim(-1, 1)
     with torch.no_grad():
@@ -97,11 +97,11 @@ def test_train_sample_sweep(toyland: Path, tmp_path: Path, cli: Cli, oracle: Non
     assert trained.code == 0, trained.err
     assert Image.open(run / "previews" / "0000060.png").size == (4 * 64 + 3 * 2, 4 * 64 + 3 * 2)
     logged = (run / "log.csv").read_text().splitlines()[0].split(",")
-    names = ("layout-critic", "layout", "pair-judge", "image", "judges", "generators", "picture-judge", "unpaired")
+    names = ("layout-critic", "layout", "pair-discriminator", "image", "discriminators", "generators", "image-discriminator", "unpaired")
     assert set(names) < set(logged)
     found = checkpoint.load(run / "model.safetensors", kind="model", name="semantic-palette")
     assert found.card.config["vgg"] == "off"
-    assert {name.split(".")[0] for name in found.state} == {"prior", "layout", "image"}  # no judge is kept
+    assert {name.split(".")[0] for name in found.state} == {"prior", "layout", "image"}  # no discriminator is kept
 
     dataset = open_dataset(str(toyland))
     before = colour_error(SemanticPalette.recipe(dataset, dict(SMALL)).network, dataset)
@@ -150,7 +150,7 @@ def test_the_layout_gan_learns_what_is_above(palette: bool, tmp_path: Path) -> N
     assert (model.network.prior is None) is not palette
 
 
-def test_a_picture_depends_on_its_own_seed(toyland: Path, tmp_path: Path) -> None:
+def test_an_image_depends_on_its_own_seed(toyland: Path, tmp_path: Path) -> None:
     dataset = open_dataset(str(toyland))
     recipe = SemanticPalette.recipe(dataset, dict(SMALL))
     prior = recipe.network.prior
@@ -165,12 +165,12 @@ def test_a_picture_depends_on_its_own_seed(toyland: Path, tmp_path: Path) -> Non
     assert together.layouts is not None
     assert together.images.dtype == torch.uint8
     assert (together.images.shape, together.layouts.shape) == ((6, 3, 32, 64), (6, 32, 64))
-    assert len({picture.numpy().tobytes() for picture in together.images}) == 6
+    assert len({image.numpy().tobytes() for image in together.images}) == 6
     reverse = model.generate(None, n=6, size=(32, 64), guidance=4, seeds=seeds[::-1])
     alone = model.generate(["a car"], n=1, size=(32, 64), guidance=1, seeds=[7])
     for other, place in ((reverse, 3), (alone, 0)):
         assert other.layouts is not None
-        assert_same_pictures(other.images[place], together.images[2])
+        assert_same_images(other.images[place], together.images[2])
         assert_same_layouts(other.layouts[place], together.layouts[2])
 
 
@@ -210,8 +210,8 @@ def test_turns_move_their_own_players(toyland: Path) -> None:
         "layout": recipe.network.layout,
         "image": recipe.network.image,
         "layout-critic": recipe.layout_critic,
-        "pair-judge": recipe.pair_judge,
-        "picture-judge": recipe.picture_judge,
+        "pair-discriminator": recipe.pair_discriminator,
+        "image-discriminator": recipe.image_discriminator,
     }
     moved = {}
     for step in (0, 5, 8):
@@ -227,9 +227,9 @@ def test_turns_move_their_own_players(toyland: Path) -> None:
     assert {name: {part for part, change in changes.items() if change} for name, changes in moved.items()} == {
         "layout-critic": {"layout-critic"},
         "layout": {"layout"},
-        "pair-judge": {"pair-judge"},
+        "pair-discriminator": {"pair-discriminator"},
         "image": {"image"},
-        "judges": {"layout-critic", "pair-judge", "picture-judge"},
+        "discriminators": {"layout-critic", "pair-discriminator", "image-discriminator"},
         "generators": {"layout", "image"},
     }
     # Adam's first step is as long as the learning rate
@@ -237,12 +237,12 @@ def test_turns_move_their_own_players(toyland: Path) -> None:
     assert moved["generators"]["layout"] == pytest.approx(4e-4, rel=0.01)
 
 
-def test_pictures_teach_layouts_end_to_end(toyland: Path) -> None:
-    """The judge of pictures alone reaches the layout generator through the soft layout."""
+def test_images_teach_layouts_end_to_end(toyland: Path) -> None:
+    """The discriminator of images alone reaches the layout generator through the soft layout."""
     recipe = SemanticPalette.recipe(open_dataset(str(toyland)), dict(SMALL))
     _, drawn = recipe._draw(3, torch.Generator().manual_seed(0))
-    [judgement, _] = recipe.picture_judge(recipe.network.image(drawn))
-    judgement.logits.sum().backward()
+    [evaluation, _] = recipe.image_discriminator(recipe.network.image(drawn))
+    evaluation.logits.sum().backward()
     gradients = [p.grad for p in recipe.network.layout.parameters()]
     assert all(g is not None and g.isfinite().all() and g.abs().max() > 0 for g in gradients)
 
@@ -250,7 +250,7 @@ def test_pictures_teach_layouts_end_to_end(toyland: Path) -> None:
 def test_bad_input_is_one_sentence(toyland: Path, weights: Path, tmp_path: Path, cli: Cli) -> None:
     common = ("--model", "semantic-palette", "--dataset", toyland, "--checkpoint", weights, "-n", 4)
     for arguments, complaint in (
-        (("--size", "64x64"), "draws pictures of 32x64 only"),
+        (("--size", "64x64"), "draws images of 32x64 only"),
         (("--steps", 5), "draws in one pass and has no sampling steps; leave it out"),
         (("--set", "truncation=0.7"), "--set truncation: semantic-palette has nothing to choose when it samples"),
     ):

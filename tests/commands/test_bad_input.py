@@ -253,7 +253,7 @@ def test_a_directory_of_evaluate(sweep: Callable[..., Result], cli: Cli, toyland
 
 @pytest.mark.parametrize("place", ["file", "file/below"])
 def test_out_is_a_file(sweep: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    """Known before a single picture is judged."""
+    """Known before a single image is evaluated."""
     Path("file").write_text("a letter")
     monkeypatch.setattr("gcbench.commands.sweep.measure_real", None)
     refused(sweep("--out", place), place, "--out")
@@ -264,7 +264,7 @@ def test_out_is_a_file(sweep: Callable[..., Result], monkeypatch: pytest.MonkeyP
     ("name", "text", "fragments"),
     [
         ("record.json", "{", ["record.json is not a record"]),
-        ("record.json", '{"schema_version": 9}', ["record.json is not a record of schema 1"]),
+        ("record.json", '{"schema_version": 9}', ["record.json is not a record of schema 2"]),
         ("per_sample.csv", "guidance,id,semantic-recall\n1,000000,high\n", ["per_sample.csv is damaged", "--fresh"]),
         ("per_sample.csv", "a\n1\n", ["per_sample.csv is damaged"]),
         ("per_sample.csv", "guidance,id\n", ["per_sample.csv lacks rows", "--fresh"]),
@@ -304,7 +304,7 @@ def test_a_full_disk(sweep: Callable[..., Result], monkeypatch: pytest.MonkeyPat
 
 
 def test_a_place_that_cannot_be_written(sweep: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Known before a single picture is judged."""
+    """Known before a single image is evaluated."""
 
     def mkstemp(**settings: Any) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -314,11 +314,11 @@ def test_a_place_that_cannot_be_written(sweep: Callable[..., Result], monkeypatc
     refused(sweep(), "cannot write run", "Permission denied", "choose another --out")
 
 
-# ------------------------------------------------------------------------------------------------- pictures
+# ------------------------------------------------------------------------------------------------- images
 
 
-def picture_files(root: Path, n: int = 16) -> list[Path]:
-    """Whole pictures, to be broken."""
+def image_files(root: Path, n: int = 16) -> list[Path]:
+    """Whole images, to be broken."""
     root.mkdir()
     rng = np.random.default_rng(0)
     for i in range(n):
@@ -327,26 +327,26 @@ def picture_files(root: Path, n: int = 16) -> list[Path]:
 
 
 def sixteen_empty(root: Path) -> tuple[Path, list[str]]:
-    for path in picture_files(root / "mine"):
+    for path in image_files(root / "mine"):
         path.write_bytes(b"")
-    names = [f"p{i:02d}.png (it is empty or no picture)" for i in range(10)]
-    return root / "mine", ["cannot read 16 pictures of 16: ", *names, "and 6 more; replace these files"]
+    names = [f"p{i:02d}.png (it is empty or no image)" for i in range(10)]
+    return root / "mine", ["cannot read 16 images of 16: ", *names, "and 6 more; replace these files"]
 
 
 def half_cut(root: Path) -> tuple[Path, list[str]]:
-    for path in picture_files(root / "mine")[::2]:
+    for path in image_files(root / "mine")[::2]:
         path.write_bytes(path.read_bytes()[:-100])
-    return root / "mine", ["cannot read 8 pictures of 16: ", "p00.png (", "p14.png (", "replace these files"]
+    return root / "mine", ["cannot read 8 images of 16: ", "p00.png (", "p14.png (", "replace these files"]
 
 
-def no_pictures_at_all(root: Path) -> tuple[Path, list[str]]:
-    picture_files(root / "mine")[3].write_text("a letter")
-    return root / "mine", [f"cannot read the picture {root / 'mine/p03.png'} (it is empty or no picture)"]
+def no_images_at_all(root: Path) -> tuple[Path, list[str]]:
+    image_files(root / "mine")[3].write_text("a letter")
+    return root / "mine", [f"cannot read the image {root / 'mine/p03.png'} (it is empty or no image)"]
 
 
 def zipped(root: Path) -> Path:
     with zipfile.ZipFile(root / "mine.zip", "w") as archive:
-        for path in picture_files(root / "mine", 3):
+        for path in image_files(root / "mine", 3):
             archive.write(path, path.name)
     return root / "mine.zip"
 
@@ -356,14 +356,14 @@ def corrupt_members(root: Path) -> tuple[Path, list[str]]:
     for name in (b"p00.png", b"p02.png"):
         content[content.index(name) + 500] ^= 1
     (root / "mine.zip").write_bytes(content)
-    return root / "mine.zip", ["cannot read 2 pictures of 3: ", "mine.zip/p00.png (Bad CRC", "mine.zip/p02.png (Bad"]
+    return root / "mine.zip", ["cannot read 2 images of 3: ", "mine.zip/p00.png (Bad CRC", "mine.zip/p02.png (Bad"]
 
 
 def encrypted_members(root: Path) -> tuple[Path, list[str]]:
     content = bytearray(zipped(root).read_bytes())
     content[content.rindex(b"p01.png") - 46 + 8] |= 1  # the flags of its entry in the central directory
     (root / "mine.zip").write_bytes(content)
-    return root / "mine.zip", ["1 of 3 pictures in ", "mine.zip are encrypted: p01.png; unpack it"]
+    return root / "mine.zip", ["1 of 3 images in ", "mine.zip are encrypted: p01.png; unpack it"]
 
 
 def cut_zip(root: Path) -> tuple[Path, list[str]]:
@@ -374,7 +374,7 @@ def cut_zip(root: Path) -> tuple[Path, list[str]]:
 
 def real_numbers(root: Path) -> tuple[Path, list[str]]:
     np.savez(root / "mine.npz", np.linspace(-1, 1, 2 * 4 * 8 * 3, dtype=np.float32).reshape(2, 4, 8, 3))
-    return root / "mine.npz", ["arr_0 is float32 of shape (2, 4, 8, 3) with values from -1.0 to 1.0; save pictures as"]
+    return root / "mine.npz", ["arr_0 is float32 of shape (2, 4, 8, 3) with values from -1.0 to 1.0; save images as"]
 
 
 def channels_first(root: Path) -> tuple[Path, list[str]]:
@@ -384,36 +384,36 @@ def channels_first(root: Path) -> tuple[Path, list[str]]:
 
 def zero_sized(root: Path) -> tuple[Path, list[str]]:
     np.savez(root / "mine.npz", np.zeros((2, 0, 8, 3), np.uint8))
-    return root / "mine.npz", ["arr_0 is uint8 of shape (2, 0, 8, 3); save pictures as uint8 [N,H,W,3]"]
+    return root / "mine.npz", ["arr_0 is uint8 of shape (2, 0, 8, 3); save images as uint8 [N,H,W,3]"]
 
 
 def python_objects(root: Path) -> tuple[Path, list[str]]:
     np.savez(root / "mine.npz", np.array([{}, {}], object))
-    return root / "mine.npz", ["arr_0 is object of shape (2,); save pictures"]
+    return root / "mine.npz", ["arr_0 is object of shape (2,); save images"]
 
 
 def statistics(root: Path) -> tuple[Path, list[str]]:
     np.savez(root / "mine.npz", mu=np.zeros(3), sigma=np.eye(3))
-    return root / "mine.npz", ["mine.npz holds mu, sigma; save the pictures", "as arr_0"]
+    return root / "mine.npz", ["mine.npz holds mu, sigma; save the images", "as arr_0"]
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        *(sixteen_empty, half_cut, no_pictures_at_all, corrupt_members, encrypted_members, cut_zip),
+        *(sixteen_empty, half_cut, no_images_at_all, corrupt_members, encrypted_members, cut_zip),
         *(real_numbers, channels_first, zero_sized, python_objects, statistics),
     ],
 )
 @pytest.mark.usefixtures("oracle")
-def test_pictures(
+def test_images(
     cli: Cli,
     toyland: Path,
     tmp_path: Path,
     make: Callable[[Path], tuple[Path, list[str]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """All that cannot be read are counted and named, before anything is judged; none is left out in silence."""
-    monkeypatch.setattr("gcbench.commands.evaluate.judge_pictures", None)
+    """All that cannot be read are counted and named, before anything is evaluated; none is left out in silence."""
+    monkeypatch.setattr("gcbench.commands.evaluate.evaluator_images", None)
     path, fragments = make(tmp_path)
     refused(cli("evaluate", "--images", path, "--dataset", toyland), *fragments)
     assert not Path("runs").exists()
@@ -442,11 +442,11 @@ def test_sample_options(cli: Cli, toyland: Path, painter: str, mistake: list[str
     assert not Path("there").exists()
 
 
-def test_sample_into_pictures_or_a_file(cli: Cli, toyland: Path, painter: str) -> None:
+def test_sample_into_images_or_a_file(cli: Cli, toyland: Path, painter: str) -> None:
     base = ["sample", "--model", f"{painter}:Painter", "--dataset", toyland, "-n", 2, "--out", "there"]
     assert cli(*base).code == 0
     before = content(Path("there"))
-    refused(cli(*base, "--seed", 5), "there already holds pictures", "another --out")
+    refused(cli(*base, "--seed", 5), "there already holds images", "another --out")
     assert content(Path("there")) == before
     Path("file").write_text("a letter")
     refused(cli(*base, "--out", "file"), "--out file is a file")
@@ -459,7 +459,7 @@ def test_sample_prompts_for_a_model_that_reads_none(cli: Cli, toyland: Path, pai
 
 def test_sample_breaks_the_contract(cli: Cli, toyland: Path, painter: str) -> None:
     asked = ["--model", f"{painter}:TooFew", "--dataset", toyland, "-n", 3, "--out", "there"]
-    refused(cli("sample", *asked), "TooFew.generate gave 2 pictures", "not 3")
+    refused(cli("sample", *asked), "TooFew.generate gave 2 images", "not 3")
 
 
 @pytest.mark.parametrize(

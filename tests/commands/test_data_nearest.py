@@ -1,4 +1,4 @@
-"""Distances that tell copies from new pictures."""
+"""Distances that tell copies from new images."""
 
 from pathlib import Path
 
@@ -22,8 +22,8 @@ def test_distance_is_in_grey_levels() -> None:
     np.testing.assert_allclose(nearest(vectors([dark], (8, 8)), vectors([light], (8, 8))), [30])
 
 
-def test_a_copy_of_a_training_picture_is_seen(tmp_path: Path) -> None:
-    """Training pictures given as a model's own are at distance 0; held-out ones are not."""
+def test_a_copy_of_a_training_image_is_seen(tmp_path: Path) -> None:
+    """Training images given as a model's own are at distance 0; held-out ones are not."""
     root = tmp_path / "data"
     export(Streets.open(), root, "folder", (32, 64), limit=6)
     for split in ("train", "val"):
@@ -32,7 +32,7 @@ def test_a_copy_of_a_training_picture_is_seen(tmp_path: Path) -> None:
             Image.open(path).save(tmp_path / split / path.name)
     copies = report(str(root), tmp_path / "train", tmp_path / "copies.json")
     honest = report(str(root), tmp_path / "val")
-    key = "pictures to the nearest of all 6 of train"
+    key = "images to the nearest of all 6 of train"
     assert copies[key]["minimum"] == copies[key]["median"] == 0
     assert honest[key]["minimum"] > 5
     assert (tmp_path / "copies.json").read_text().startswith("{")

@@ -1,4 +1,4 @@
-"""Finished pictures: what is refused, what is measured, and that a sweep's own pictures give the sweep's scores."""
+"""Finished images: what is refused, what is measured, and that a sweep's own images give the sweep's scores."""
 
 import json
 import shutil
@@ -17,10 +17,10 @@ from gcbench.core.record import Record
 
 
 @pytest.fixture
-def evaluate(cli: Cli, pictures: Path, toyland: Path, oracle: None, without_curve: None) -> Callable[..., Result]:
+def evaluate(cli: Cli, images: Path, toyland: Path, oracle: None, without_curve: None) -> Callable[..., Result]:
     def run(*more: object) -> Result:
-        parts = ["--images", pictures / "images", "--layouts", pictures / "layouts"]
-        return cli("evaluate", *parts, "--prompts", pictures / "prompts.jsonl", "--dataset", toyland, *more)
+        parts = ["--images", images / "images", "--layouts", images / "layouts"]
+        return cli("evaluate", *parts, "--prompts", images / "prompts.jsonl", "--dataset", toyland, *more)
 
     return run
 
@@ -33,7 +33,7 @@ def record_of(result: Result) -> Record:
 # ------------------------------------------------------------------------------------------------- measured
 
 
-def test_real_pictures_score_perfectly(evaluate: Callable[..., Result], tmp_path: Path) -> None:
+def test_real_images_score_perfectly(evaluate: Callable[..., Result], tmp_path: Path) -> None:
     record = record_of(evaluate("--out", tmp_path / "run", "--json"))
     assert record.kind == "evaluate"
     assert record.model.name == "mine"
@@ -47,28 +47,28 @@ def test_real_pictures_score_perfectly(evaluate: Callable[..., Result], tmp_path
     assert [row.split(",")[1] for row in rows] == ["id", *(f"val{i:02d}" for i in range(5))]
 
 
-def test_the_references_own_pictures_have_no_distance(cli: Cli, pictures: Path, toyland: Path, oracle: None) -> None:
-    """One of the reference's pictures among five is enough; what needs no reference is measured all the same."""
-    shutil.copy(toyland / "val/images/val03.png", pictures / "images/val03.png")
-    asked = ["--images", pictures / "images", "--layouts", pictures / "layouts", "--dataset", toyland, "--json"]
+def test_the_references_own_images_have_no_distance(cli: Cli, images: Path, toyland: Path, oracle: None) -> None:
+    """One of the reference's images among five is enough; what needs no reference is measured all the same."""
+    shutil.copy(toyland / "val/images/val03.png", images / "images/val03.png")
+    asked = ["--images", images / "images", "--layouts", images / "layouts", "--dataset", toyland, "--json"]
     record = record_of(cli("evaluate", *asked))
     scores = record.points[0].scores
     for name in ("fd", "fsd"):
-        assert str(scores[name].reason).startswith("of the 5 pictures 1 are the reference's own")
+        assert str(scores[name].reason).startswith("of the 5 images 1 are the reference's own")
         assert record.ceiling[name].value is not None
     assert scores["miou"].status == "ok"
 
 
-def test_python_mirrors_the_command(evaluate: Callable[..., Result], pictures: Path, toyland: Path) -> None:
+def test_python_mirrors_the_command(evaluate: Callable[..., Result], images: Path, toyland: Path) -> None:
     typed = record_of(evaluate("--out", "a", "--json"))
-    parts = {"layouts": pictures / "layouts", "prompts": pictures / "prompts.jsonl"}
-    called = gcbench.evaluate(pictures / "images", str(toyland), **parts, out=Path("b"))
+    parts = {"layouts": images / "layouts", "prompts": images / "prompts.jsonl"}
+    called = gcbench.evaluate(images / "images", str(toyland), **parts, out=Path("b"))
     assert comparable(called.model_dump()) == comparable(typed.model_dump())
 
 
-def test_pictures_alone(cli: Cli, pictures: Path, toyland: Path, oracle: None, without_curve: None) -> None:
+def test_images_alone(cli: Cli, images: Path, toyland: Path, oracle: None, without_curve: None) -> None:
     """Without layouts and prompts their metrics are skipped and say why; the rest is measured."""
-    asked = ["--images", pictures / "images", "--dataset", toyland, "--json"]
+    asked = ["--images", images / "images", "--dataset", toyland, "--json"]
     scores = record_of(cli("evaluate", *asked)).points[0].scores
     status = {name: score.status for name, score in scores.items()}
     assert status == {"semantic-recall": "skipped", "miou": "skipped", "fsd": "skipped", "fd": "ok"}
@@ -83,34 +83,34 @@ def test_derived_layouts_are_no_evidence(evaluate: Callable[..., Result]) -> Non
 
 
 @pytest.mark.usefixtures("without_curve")
-def test_without_a_segmenter(cli: Cli, pictures: Path, toyland: Path) -> None:
-    asked = ["--images", pictures / "images", "--layouts", pictures / "layouts", "--dataset", toyland, "--json"]
+def test_without_a_segmenter(cli: Cli, images: Path, toyland: Path) -> None:
+    asked = ["--images", images / "images", "--layouts", images / "layouts", "--dataset", toyland, "--json"]
     scores = record_of(cli("evaluate", *asked)).points[0].scores
     assert {name: score.status for name, score in scores.items() if score.status == "ok"} == {"fsd": "ok"}
 
 
-def test_other_sizes_are_brought_to_the_datasets(evaluate: Callable[..., Result], pictures: Path) -> None:
-    """Every pixel doubled: the box and the nearest neighbour give the same picture and layout back."""
+def test_other_sizes_are_brought_to_the_datasets(evaluate: Callable[..., Result], images: Path) -> None:
+    """Every pixel doubled: the box and the nearest neighbour give the same image and layout back."""
     first = record_of(evaluate("--out", "a", "--json"))
-    for path in pictures.glob("*/*.png"):
+    for path in images.glob("*/*.png"):
         array = np.array(Image.open(path))
         Image.fromarray(array.repeat(2, axis=0).repeat(2, axis=1)).save(path)
     assert record_of(evaluate("--out", "b", "--json")).points[0].scores == first.points[0].scores
 
 
 @pytest.mark.usefixtures("without_curve")
-def test_a_sweeps_own_pictures(cli: Cli, toyland: Path, gcdp: Path, judge: str, tmp_path: Path) -> None:
+def test_a_sweeps_own_images(cli: Cli, toyland: Path, gcdp: Path, evaluator: str, tmp_path: Path) -> None:
     """`sample`, then `evaluate`, gives what the sweep gave at the same prompts and seeds, for every metric."""
     made = ["--dataset", toyland, "--checkpoint", gcdp, "-n", 10, "--seed", 3]
     run = tmp_path / "sweep"
-    asked = ["--guidance", "2", "--evaluator", judge, "--out", run, "--keep-samples", "--batch-size", 3, "--json"]
+    asked = ["--guidance", "2", "--evaluator", evaluator, "--out", run, "--keep-samples", "--batch-size", 3, "--json"]
     swept = record_of(cli("sweep", *made, *asked))
     drawn = tmp_path / "drawn"
     assert cli("sample", *made, "--guidance", 2, "--out", drawn).code == 0
     assert content(drawn) == content(run / "samples/guidance-2")
     assert Image.open(drawn / "grid.png").size[0] > SIZE[1]
     parts = ["--images", drawn / "images", "--layouts", drawn / "layouts", "--prompts", drawn / "prompts.jsonl"]
-    measured = record_of(cli("evaluate", *parts, "--dataset", toyland, "--evaluator", judge, "--json"))
+    measured = record_of(cli("evaluate", *parts, "--dataset", toyland, "--evaluator", evaluator, "--json"))
     assert measured.points[0].scores == swept.points[0].scores
     assert (measured.ceiling, measured.floor) == (swept.ceiling, swept.floor)
 
@@ -130,7 +130,7 @@ def one(root: Path) -> list[str]:
             path.unlink()
     lines = (root / "prompts.jsonl").read_text().splitlines()
     (root / "prompts.jsonl").write_text(lines[0])
-    return [str(root / "images"), "one picture", "at least 2"]
+    return [str(root / "images"), "one image", "at least 2"]
 
 
 def without_a_layout(root: Path) -> list[str]:
@@ -138,7 +138,7 @@ def without_a_layout(root: Path) -> list[str]:
     return ["1 of 5", str(root / "layouts"), "val03", "add the missing"]
 
 
-def without_a_picture(root: Path) -> list[str]:
+def without_an_image(root: Path) -> list[str]:
     (root / "images/val02.png").unlink()
     return ["1 of 5", str(root / "images"), "val02"]
 
@@ -146,7 +146,7 @@ def without_a_picture(root: Path) -> list[str]:
 def truncated(root: Path) -> list[str]:
     path = root / "images/val04.png"
     path.write_bytes(path.read_bytes()[:60])
-    return [str(path), "cannot read the picture", "replace the file"]
+    return [str(path), "cannot read the image", "replace the file"]
 
 
 def truncated_layout(root: Path) -> list[str]:
@@ -172,7 +172,7 @@ def colours(root: Path) -> list[str]:
 def empty_files(root: Path) -> list[str]:
     for name in ("val01", "val03"):
         (root / f"images/{name}.png").write_bytes(b"")
-    return ["cannot read 2 pictures of 5", "val01.png", "val03.png", "replace these files"]
+    return ["cannot read 2 images of 5", "val01.png", "val03.png", "replace these files"]
 
 
 def truncated_jpegs(root: Path) -> list[str]:
@@ -183,7 +183,7 @@ def truncated_jpegs(root: Path) -> list[str]:
     for name in ("val00", "val04"):
         path = root / f"images/{name}.jpg"
         path.write_bytes(path.read_bytes()[:-40])
-    return ["cannot read 2 pictures of 5", "val00.jpg (", "val04.jpg (", "truncated"]
+    return ["cannot read 2 images of 5", "val00.jpg (", "val04.jpg (", "truncated"]
 
 
 def other_form(root: Path) -> list[str]:
@@ -223,21 +223,21 @@ def a_prompt_too_few(root: Path) -> list[str]:
 @pytest.mark.parametrize(
     "damage",
     [
-        *(empty, one, without_a_layout, without_a_picture, truncated, truncated_layout, strange_ids, colours),
+        *(empty, one, without_a_layout, without_an_image, truncated, truncated_layout, strange_ids, colours),
         *(another_size, no_prompts_file, bad_json, no_text, a_prompt_too_few),
         *(empty_files, truncated_jpegs, other_form),
     ],
 )
 def test_refused(
     evaluate: Callable[..., Result],
-    pictures: Path,
+    images: Path,
     damage: Callable[[Path], list[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Before a real picture is judged; the earlier run in the same place is kept, even where it was to be replaced."""
+    """Before a real image is evaluated; the earlier run in the same place is kept, even where it was to be replaced."""
     assert evaluate("--out", "run").code == 0
     before = content(Path("run"))
-    fragments = damage(pictures)
+    fragments = damage(images)
     monkeypatch.setattr(evaluate_module, "measure_real", None)
     result = evaluate("--out", "run", "--fresh")
     assert (result.code, result.out) == (2, "")
@@ -256,35 +256,35 @@ def test_refused(
         (["--metrics", "mIoU"], ["unknown metric 'mIoU'", "miou"]),
         (["--split", "test"], ["'test'", "train or val"]),
         (["--size", "1"], ["'1'", "64x128"]),
-        (["--evaluator", "judge=x"], ["unknown evaluator 'judge'"]),
+        (["--evaluator", "evaluator=x"], ["unknown evaluator 'evaluator'"]),
         (["--device", "gpu"], ["--device 'gpu'"]),
         (["--out", "file"], ["--out file is a file"]),
     ],
 )
-def test_options(cli: Cli, pictures: Path, toyland: Path, mistake: list[str], fragments: list[str]) -> None:
+def test_options(cli: Cli, images: Path, toyland: Path, mistake: list[str], fragments: list[str]) -> None:
     Path("file").write_text("a letter")
-    parts = ["--images", pictures / "images", "--layouts", pictures / "layouts", "--dataset", toyland]
+    parts = ["--images", images / "images", "--layouts", images / "layouts", "--dataset", toyland]
     result = cli("evaluate", *parts, *mistake)
     assert (result.code, result.out) == (2, "")
     assert all(fragment in result.complaint for fragment in fragments), result.complaint
 
 
 def test_a_split_too_small_to_compare_with(
-    cli: Cli, pictures: Path, tmp_path: Path, oracle: None, without_curve: None
+    cli: Cli, images: Path, tmp_path: Path, oracle: None, without_curve: None
 ) -> None:
     root = write_toyland(tmp_path / "three", {"val": 3})
-    result = cli("evaluate", "--images", pictures / "images", "--dataset", root)
+    result = cli("evaluate", "--images", images / "images", "--dataset", root)
     assert result.code == 2
-    assert "3 pictures" in result.complaint
+    assert "3 images" in result.complaint
     assert "at least 4" in result.complaint
 
 
-def test_other_pictures_do_not_replace_a_run(evaluate: Callable[..., Result], pictures: Path) -> None:
+def test_other_images_do_not_replace_a_run(evaluate: Callable[..., Result], images: Path) -> None:
     """Two folders of one name end in one default place; the second is refused there."""
     assert evaluate().code == 0
     before = content(Path("runs/evaluate-mine"))
-    picture = np.array(Image.open(pictures / "images/val00.png"))
-    Image.fromarray(255 - picture).save(pictures / "images/val00.png")
+    image = np.array(Image.open(images / "images/val00.png"))
+    Image.fromarray(255 - image).save(images / "images/val00.png")
     result = evaluate()
     assert result.code == 2
     assert "runs/evaluate-mine holds another run (model note: " in result.complaint

@@ -1,4 +1,4 @@
-"""The forms that finished pictures may have: each gives the scores of the plain folder, and says what it did."""
+"""The forms that finished images may have: each gives the scores of the plain folder, and says what it did."""
 
 import json
 import shutil
@@ -60,13 +60,13 @@ def _prompts_by_row(root: Path) -> Path:
 
 
 def from_datasetddpm(root: Path) -> list[object]:
-    """Pictures, layouts and uncertainty in one file."""
+    """Images, layouts and uncertainty in one file."""
     np.savez(root / "samples_32x64x3.npz", *_arrays(root), np.zeros(N))
     return ["--images", root / "samples_32x64x3.npz", "--prompts", _prompts_by_row(root)]
 
 
 def from_adm(root: Path) -> list[object]:
-    """Pictures and a class a picture in one file, layouts in another."""
+    """Images and a class an image in one file, layouts in another."""
     images, layouts = _arrays(root)
     np.savez_compressed(root / "samples_5x32x64x3.npz", images, np.arange(N))
     np.savez(root / "layouts.npz", layouts.astype(np.int64))
@@ -82,32 +82,32 @@ def from_colours(root: Path) -> list[object]:
 
 @pytest.mark.parametrize("form", [from_zip, from_datasetddpm, from_adm, from_colours])
 def test_every_form_scores_alike(
-    evaluate: Evaluate, pictures: Path, form: Callable[[Path], list[object]], tmp_path: Path
+    evaluate: Evaluate, images: Path, form: Callable[[Path], list[object]], tmp_path: Path
 ) -> None:
-    plain = record_of(evaluate(*from_folder(pictures), "--out", tmp_path / "plain", "--json"))
-    other = record_of(evaluate(*form(pictures), "--out", tmp_path / "other", "--json"))
+    plain = record_of(evaluate(*from_folder(images), "--out", tmp_path / "plain", "--json"))
+    other = record_of(evaluate(*form(images), "--out", tmp_path / "other", "--json"))
     assert other.points[0].scores == plain.points[0].scores
     assert {score.status for score in other.points[0].scores.values()} == {"ok"}
     assert (other.ceiling, other.floor) == (plain.ceiling, plain.floor)
     assert other.provenance.warnings == []
 
 
-def test_a_zip_is_the_same_run_as_its_folder(evaluate: Evaluate, pictures: Path) -> None:
+def test_a_zip_is_the_same_run_as_its_folder(evaluate: Evaluate, images: Path) -> None:
     """The same ids and bytes: only the name that is taken from the path must be given."""
-    assert evaluate(*from_folder(pictures), "--out", "run", "--name", "a").code == 0
-    assert evaluate(*from_zip(pictures), "--out", "run", "--name", "a").code == 0
+    assert evaluate(*from_folder(images), "--out", "run", "--name", "a").code == 0
+    assert evaluate(*from_zip(images), "--out", "run", "--name", "a").code == 0
 
 
-def test_what_an_npz_holds_itself_is_said(evaluate: Evaluate, pictures: Path) -> None:
-    result = evaluate(*from_datasetddpm(pictures))
+def test_what_an_npz_holds_itself_is_said(evaluate: Evaluate, images: Path) -> None:
+    result = evaluate(*from_datasetddpm(images))
     assert "The layouts are those that" in result.err
     assert Path("runs/evaluate-samples_32x64x3/record.json").exists()
-    assert "The layouts are those" not in evaluate(*from_folder(pictures)).err
+    assert "The layouts are those" not in evaluate(*from_folder(images)).err
 
 
-def test_a_picture_is_decoded_once(evaluate: Evaluate, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For all metrics together; the user's pictures are told from real ones by their size."""
-    for path in pictures.glob("*/*.png"):
+def test_an_image_is_decoded_once(evaluate: Evaluate, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For all metrics together; the user's images are told from real ones by their size."""
+    for path in images.glob("*/*.png"):
         array = np.array(Image.open(path))
         Image.fromarray(array.repeat(2, axis=0).repeat(2, axis=1)).save(path)
     decoded: Counter[tuple[str, tuple[int, int]]] = Counter()
@@ -118,7 +118,7 @@ def test_a_picture_is_decoded_once(evaluate: Evaluate, pictures: Path, monkeypat
         prepare(self)
 
     monkeypatch.setattr(ImageFile.ImageFile, "load_prepare", counting)
-    record = record_of(evaluate(*from_folder(pictures), "--json"))
+    record = record_of(evaluate(*from_folder(images), "--json"))
     assert len(record.points[0].scores) > 3
     doubled = (2 * SIZE[1], 2 * SIZE[0])
     assert decoded["RGB", doubled] == decoded["L", doubled] == N
@@ -136,21 +136,21 @@ def warned(result: Result, line: str) -> None:
     assert line in Record.read(path).provenance.warnings
 
 
-def test_jpeg_on_one_side(evaluate: Evaluate, pictures: Path) -> None:
-    for path in sorted((pictures / "images").iterdir())[:3]:
+def test_jpeg_on_one_side(evaluate: Evaluate, images: Path) -> None:
+    for path in sorted((images / "images").iterdir())[:3]:
         Image.open(path).save(path.with_suffix(".jpg"))
         path.unlink()
-    line = "3 of the 5 pictures are JPEG, and 0 of the 14 of toyland/val: compression on one side alone moves every"
-    warned(evaluate(*from_folder(pictures)), f"{line} distance")
+    line = "3 of the 5 images are JPEG, and 0 of the 14 of toyland/val: compression on one side alone moves every"
+    warned(evaluate(*from_folder(images)), f"{line} distance")
 
 
-def test_mixed_sizes(evaluate: Evaluate, pictures: Path) -> None:
+def test_mixed_sizes(evaluate: Evaluate, images: Path) -> None:
     for part in ("images", "layouts"):
         for name, size in (("val00", (10, 20)), ("val01", (64, 128)), ("val02", (64, 128))):
-            path = pictures / part / f"{name}.png"
+            path = images / part / f"{name}.png"
             Image.open(path).resize(size[::-1], Image.Resampling.NEAREST).save(path)
-    line = "pictures are resized to 32×64 by the box filter: 2 of 64×128, 2 of 32×64, 1 of 10×20"
-    warned(evaluate(*from_folder(pictures)), line)
+    line = "images are resized to 32×64 by the box filter: 2 of 64×128, 2 of 32×64, 1 of 10×20"
+    warned(evaluate(*from_folder(images)), line)
 
 
 # ------------------------------------------------------------------------------------------------- labelIds
@@ -158,7 +158,7 @@ def test_mixed_sizes(evaluate: Evaluate, pictures: Path) -> None:
 
 @pytest.fixture
 def city(tmp_path: Path) -> Path:
-    """A dataset in Cityscapes' classes, 18 pictures in their colours; only the last holds a labelId above 19."""
+    """A dataset in Cityscapes' classes, 18 images in their colours; only the last holds a labelId above 19."""
     root = tmp_path / "city"
     rng = np.random.default_rng(0)
     for part in ("images", "layouts", "labels"):
@@ -181,7 +181,7 @@ def city(tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("oracle", "without_curve")
 def test_label_ids(cli: Cli, city: Path) -> None:
-    """Found out by the last picture, in the second batch: all layouts are read anew, and none is counted twice."""
+    """Found out by the last image, in the second batch: all layouts are read anew, and none is counted twice."""
     base = ["evaluate", "--dataset", city, "--images", city / "images", "--prompts", city / "prompts.jsonl"]
     plain = record_of(cli(*base, "--layouts", city / "layouts", "--out", "plain", "--json"))
     assert plain.points[0].scores["miou"].value == 1
@@ -216,22 +216,22 @@ def test_label_ids_by_name(cli: Cli, city: Path) -> None:
 # ------------------------------------------------------------------------------------- what the table says
 
 
-def test_seconds_a_stage(evaluate: Evaluate, pictures: Path) -> None:
-    result = evaluate(*from_folder(pictures))
+def test_seconds_a_stage(evaluate: Evaluate, images: Path) -> None:
+    result = evaluate(*from_folder(images))
     record = Record.read(Path("runs/evaluate-mine/record.json"))
     [point] = record.points
-    assert set(point.seconds) == {"read", "judge", "score"}
+    assert set(point.seconds) == {"read", "evaluate", "score"}
     assert set(record.provenance.seconds) == {"real", "evaluate"}
     spent = {**point.seconds, "real": record.provenance.seconds["real"]}
     assert all(seconds > 0 for seconds in spent.values())
     assert sum(spent.values()) <= record.provenance.seconds["evaluate"] + 0.002
     [line] = [line for line in result.out.splitlines() if line.startswith("Seconds: ")]
-    words = {"read": "read", "judge": "judge pictures", "score": "score", "real": "judge real pictures"}
+    words = {"read": "read", "evaluate": "evaluate images", "score": "score", "real": "evaluate real images"}
     assert line == "Seconds: " + ", ".join(f"{words[name]} {spent[name]:.1f}" for name in words) + "."
 
 
-def test_what_is_skipped_and_why(evaluate: Evaluate, pictures: Path) -> None:
-    result = evaluate("--images", pictures / "images")
+def test_what_is_skipped_and_why(evaluate: Evaluate, images: Path) -> None:
+    result = evaluate("--images", images / "images")
     assert result.code == 0
     lines = result.out.splitlines()
     for name, why in (("miou", "layouts"), ("fsd", "layouts"), ("semantic-recall", "prompts")):

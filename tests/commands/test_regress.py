@@ -18,38 +18,39 @@ from PIL import Image
 
 import gcbench
 import gcbench.gcdp.sampling as sampling
-from gcbench.evaluation.regression_checks import near_scores, same_scores
-from gcbench.evaluation.scoring import Judges, Scoring
 from gcbench.commands.regress import Given, evaluators_of
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Task
-from gcbench.training.recipe import TrainConfig
 from gcbench.core.record import Record
 from gcbench.core.samples import Features
 from gcbench.core.score import Score
 from gcbench.data import image_files
 from gcbench.data.open_dataset import open_dataset
+from gcbench.evaluation.regression_checks import near_scores, same_scores
+from gcbench.evaluation.scoring import EvaluatorSet, Scoring
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.model import GCDP
 from gcbench.gcdp.training import GCDPRecipe
 from gcbench.statistics import confusion
 from gcbench.training.pairs import Pairs
+from gcbench.training.recipe import TrainConfig
 from gcbench.training.trainer import train
 
 BUNDLED = Path(str(files("gcbench.results") / "measured" / "regression"))
-SIZE = "24x48"  # not the dataset's own: real pictures are resized
+SIZE = "24x48"  # not the dataset's own: real images are resized
 Regress = Callable[..., tuple[Result, set[tuple[str, str]]]]
 
 
 def oracles(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("sweep", "regress"):
         monkeypatch.setattr(
-            f"gcbench.bench.{module}.open_judges", lambda dataset, *rest: Judges({"segmenter": Oracle(dataset)}, {})
+            f"gcbench.commands.{module}.open_evaluators",
+            lambda dataset, *rest: EvaluatorSet({"segmenter": Oracle(dataset)}, {}),
         )
 
 
 def record(out: Path, toyland: Path, **settings: Any) -> Path:
-    """A baseline: a sweep that keeps its samples, judged by the oracle."""
+    """A baseline: a sweep that keeps its samples, evaluated by the oracle."""
     with pytest.MonkeyPatch.context() as patch:
         oracles(patch)
         patch.setenv("GCBENCH_CACHE", "off")
@@ -67,7 +68,7 @@ def baseline(toyland: Path, gcdp: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def painted(toyland: Path, painter: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A quick one: the painter at two scales, 20 pictures of 14 prompts."""
+    """A quick one: the painter at two scales, 20 images of 14 prompts."""
     return record(
         tmp_path_factory.mktemp("runs") / "painted", toyland, model=f"{painter}:Painter", n=20, guidance=[1, 3]
     )
@@ -157,12 +158,12 @@ def test_layouts_that_were_derived_stay_derived(regress: Regress, toyland: Path,
 # ------------------------------------------------------------------------------------------------ planted faults
 
 
-def judged(monkeypatch: pytest.MonkeyPatch, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
-    """Let the judge's labels [B,H,W] go through `change`."""
+def evaluated(monkeypatch: pytest.MonkeyPatch, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Let the evaluator's labels [B,H,W] go through `change`."""
     real = Oracle.__call__
 
-    def call(self: Oracle, pictures: torch.Tensor) -> Features:
-        found = real(self, pictures)
+    def call(self: Oracle, images: torch.Tensor) -> Features:
+        found = real(self, images)
         assert found.labels is not None
         return Features(vectors=found.vectors, labels=change(found.labels))
 
@@ -175,8 +176,10 @@ def drawn(monkeypatch: pytest.MonkeyPatch, change: Callable[[torch.Tensor], torc
     monkeypatch.setattr("gcbench.gcdp.model.sample_many", lambda *a, **k: (lambda x, y: (x, change(y)))(*real(*a, **k)))
 
 
-def test_label_index_off_by_one_in_the_judge(regress: Regress, painted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged(monkeypatch, lambda labels: (labels + 1) % 4)
+def test_label_index_off_by_one_in_the_evaluator(
+    regress: Regress, painted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated(monkeypatch, lambda labels: (labels + 1) % 4)
     result, failures = regress(painted)
     assert result.code == 1
     for stage in ("ceiling", "stored samples", "new samples"):
@@ -200,7 +203,7 @@ def test_label_index_beyond_the_classes(regress: Regress, baseline: Path, monkey
         ("new samples", name) for name in ("semantic-recall", "miou", "fsd", "fd")
     }
     assert "layout ids outside 0..4" in result.out
-    judged(monkeypatch, lambda labels: labels + 5)
+    evaluated(monkeypatch, lambda labels: labels + 5)
     result, failures = regress(baseline)
     assert result.code == 1
     assert ("ceiling", "semantic-recall") in failures
@@ -233,18 +236,18 @@ def test_void_rule_flipped(regress: Regress, baseline: Path, monkeypatch: pytest
 
 
 def test_resize_swapped(regress: Regress, baseline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures by the nearest pixel: the real ones are others then, and so is what samples are compared with."""
-    monkeypatch.setattr(image_files, "resize_picture", image_files.resize_layout)
+    """Images by the nearest pixel: the real ones are others then, and so is what samples are compared with."""
+    monkeypatch.setattr(image_files, "resize_image", image_files.resize_layout)
     result, failures = regress(baseline)
     assert result.code == 1
     assert ("ceiling", "miou") in failures
     assert ("stored samples", "fd") in failures
 
 
-@pytest.mark.parametrize("where", ["judge", "metrics"])
+@pytest.mark.parametrize("where", ["evaluator", "metrics"])
 def test_shuffled_classes(regress: Regress, painted: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    if where == "judge":
-        judged(monkeypatch, lambda labels: torch.tensor([2, 0, 3, 1, 4])[labels])
+    if where == "evaluator":
+        evaluated(monkeypatch, lambda labels: torch.tensor([2, 0, 3, 1, 4])[labels])
     else:
         real = Scoring.__init__
 
@@ -317,16 +320,16 @@ def test_new_samples_hold_to_a_standard_error(regress: Regress, own: Path) -> No
     assert failures == {("stored samples", "fsd"), ("stored samples", "fd"), ("new samples", "fd")}
 
 
-def test_a_stored_picture_that_changed(regress: Regress, own: Path) -> None:
-    picture = own / "samples" / "guidance-3" / "images" / "000004.png"
-    Image.fromarray(np.zeros((24, 48, 3), np.uint8)).save(picture)
+def test_a_stored_image_that_changed(regress: Regress, own: Path) -> None:
+    image = own / "samples" / "guidance-3" / "images" / "000004.png"
+    Image.fromarray(np.zeros((24, 48, 3), np.uint8)).save(image)
     result, failures = regress(own)
     assert result.code == 1
     assert failures
     assert {stage for stage, _ in failures} == {"stored samples"}
 
 
-def test_another_judge_is_another_protocol(regress: Regress, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_evaluator_is_another_protocol(regress: Regress, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Oracle, "id", "another")
     result, failures = regress(own)
     assert (result.code, failures) == (1, {("protocol", "evaluators")})
@@ -341,7 +344,7 @@ def test_a_number_that_is_gone(regress: Regress, own: Path, monkeypatch: pytest.
     assert "fd: now failed: out of order" in result.out
 
 
-def test_a_model_of_other_code_is_named_but_judged_by_its_numbers(regress: Regress, own: Path) -> None:
+def test_a_model_of_other_code_is_named_but_evaluated_by_its_numbers(regress: Regress, own: Path) -> None:
     Path("mine.py").write_text(PAINTER + "\n# a comment\n")
     result, failures = regress(own, "--model", "mine.py:Painter")
     assert (result.code, failures) == (0, set())
@@ -355,11 +358,11 @@ def test_a_model_of_other_code_is_named_but_judged_by_its_numbers(regress: Regre
 def test_the_cache_of_features_is_not_asked(
     regress: Regress, cli: Cli, toyland: Path, painter: str, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the judge said of real pictures before it was broken would hide the fault."""
+    """What the evaluator said of real images before it was broken would hide the fault."""
     monkeypatch.setattr("gcbench.runs.run_directory.draw", lambda record, folder: None)
     asked = ["--model", f"{painter}:Painter", "--dataset", toyland, "-n", 4, "--guidance", 1, "--size", SIZE]
     assert cli("sweep", *asked, "--out", "warm").code == 0
-    judged(monkeypatch, lambda labels: (labels + 1) % 4)
+    evaluated(monkeypatch, lambda labels: (labels + 1) % 4)
     _, failures = regress(own, how="--rescore")
     assert ("ceiling", "miou") in failures
 
@@ -435,13 +438,13 @@ def test_what_is_no_baseline(regress: Regress, own: Path, fault: str, fragment: 
     elif fault == "a layout is missing":
         (kept / "layouts" / "000003.png").unlink()
     elif fault == "a sample is damaged":
-        (kept / "images" / "000003.png").write_bytes(b"no picture")
+        (kept / "images" / "000003.png").write_bytes(b"no image")
     elif fault == "no points":
         edit(own, lambda content: content.update(points=[]))
     elif fault == "no record":
         (own / "record.json").unlink()
     else:
-        edit(own, lambda content: content.update(schema_version=2))
+        edit(own, lambda content: content.update(schema_version=3))
     result, failures = regress(own)
     assert (result.code, failures) == (2, set())
     assert fragment in result.complaint
@@ -510,8 +513,8 @@ def test_the_bundled_baseline_is_whole_and_of_the_bundled_weights() -> None:
     held = Record.read(run / "record.json")
     weights = files("gcbench.weights")
     assert held.model.weights == checkpoint.read_card(Path(str(weights / "gcdp/streets/model.safetensors"))).sha256
-    judge = checkpoint.read_card(Path(str(weights / "segmenter/streets/model.safetensors"))).sha256
-    assert judge in held.protocol.evaluators["segmenter"]
+    evaluator = checkpoint.read_card(Path(str(weights / "segmenter/streets/model.safetensors"))).sha256
+    assert evaluator in held.protocol.evaluators["segmenter"]
     (point,) = held.points
     kept = run / "samples" / f"guidance-{point.guidance:g}"
     for part in ("images", "layouts"):
@@ -520,7 +523,7 @@ def test_the_bundled_baseline_is_whole_and_of_the_bundled_weights() -> None:
     assert sum(path.stat().st_size for path in kept.rglob("*.png") if path.name != "grid.png") < 400_000
 
 
-def test_a_judge_in_double_precision_is_opened_by_its_recorded_name() -> None:
+def test_an_evaluator_in_double_precision_is_opened_by_its_recorded_name() -> None:
     held = Record.read(BUNDLED / "streets" / "record.json")
     assert held.protocol.evaluators["segmenter"].endswith(" fp64")
     assert evaluators_of(held, Given(None, None, None, (), {}, "cpu")) == ["segmenter=hrnet_w18_small:fp64@streets"]

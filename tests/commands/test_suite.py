@@ -10,13 +10,13 @@ from conftest import Cli, Result, comparable
 
 import gcbench.commands.suite as run_module
 import gcbench.commands.train as train_module
-from gcbench.runs.progress import Bar, Part
-from gcbench.runs.suite_plan import Row, Suite, bundled, find
 from gcbench.commands.suite import COST, Ledger, tasks
 from gcbench.core import checkpoint
 from gcbench.core.errors import UserError
 from gcbench.core.record import Record
 from gcbench.core.registry import registry
+from gcbench.runs.progress import Bar, Part
+from gcbench.runs.suite_plan import Row, Suite, bundled, find
 
 SMALL = [
     "model.unet.dim=16",
@@ -29,13 +29,13 @@ SMALL = [
     "train.batch_size=3",
     "train.save_every=4",
 ]
-PICTURES, STEPS = 59, 20  # 20 steps of 3
+IMAGES, STEPS = 59, 20  # 20 steps of 3
 
 Run = Callable[..., Result]
 
 
 def write_suite(path: Path, rows: Sequence[dict[str, Any]], **more: Any) -> Path:
-    lines = [f"{key} = {json.dumps(value)}" for key, value in ({"pictures": PICTURES, "n": 4} | more).items()]
+    lines = [f"{key} = {json.dumps(value)}" for key, value in ({"images": IMAGES, "n": 4} | more).items()]
     for row in rows:
         lines += ["[[row]]", *(f"{key} = {json.dumps(value)}" for key, value in row.items())]
     path.write_text("\n".join(lines) + "\n")
@@ -82,7 +82,7 @@ def test_killed_in_training_and_in_a_sweep_it_comes_to_the_same_records(
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     first = suite(whole)
     assert first.code == 0, first.err
-    for line in ("train small", "sweep small", "sweep real: 4 pictures"):
+    for line in ("train small", "sweep small", "sweep real: 4 images"):
         assert line in first.err
 
     with monkeypatch.context() as patch:
@@ -125,19 +125,19 @@ def test_killed_in_training_and_in_a_sweep_it_comes_to_the_same_records(
         assert without_seconds(record(killed / name)) == without_seconds(record(whole / name))
 
     made = ledger(killed)
-    assert (made.suite, made.dataset, made.pictures, made.n) == ("mine", "toyland", PICTURES, 4)
+    assert (made.suite, made.dataset, made.images, made.n) == ("mine", "toyland", IMAGES, 4)
     assert [(stage.kind, stage.row, stage.status) for stage in made.stages] == [
         ("train", "small", "ok"),
         ("sweep", "small", "ok"),
         ("sweep", "real", "ok"),
     ]
     trained, swept, real = made.stages
-    assert (trained.pictures, swept.pictures, real.pictures) == (STEPS * 3, 8, 4)
+    assert (trained.images, swept.images, real.images) == (STEPS * 3, 8, 4)
     assert all(stage.seconds is not None and stage.device for stage in made.stages)
     card = checkpoint.read_card(killed / "train-small/model.safetensors")
     found = Record.read(killed / "small/record.json")
     assert found.training is not None
-    assert (found.training.pictures, found.training.device) == (STEPS * 3, card.provenance["device"])
+    assert (found.training.images, found.training.device) == (STEPS * 3, card.provenance["device"])
     assert swept.parameters == found.model.parameters
     assert Record.read(killed / "real/record.json").training is None
 
@@ -196,7 +196,7 @@ def test_a_failing_stage_does_not_lose_the_others(suite: Run, tmp_path: Path, pa
     assert result.code == 2
     assert result.complaint.startswith("gcbench: 4 of 5 stages were not made (train broken: setting model.size=")
     assert "sweep heir: the training of broken was not made" in result.complaint
-    assert "sweep too-few: TooFew.generate gave 3 pictures" in result.complaint
+    assert "sweep too-few: TooFew.generate gave 3 images" in result.complaint
     assert (out / "real/record.json").is_file()
     failed = {(stage.kind, stage.row) for stage in ledger(out).stages if stage.status == "failed"}
     assert failed == {("train", "broken"), ("sweep", "broken"), ("sweep", "heir"), ("sweep", "too-few")}
@@ -214,7 +214,7 @@ def test_a_failing_stage_does_not_lose_the_others(suite: Run, tmp_path: Path, pa
 @pytest.mark.parametrize(
     ("content", "fragments"),
     [
-        ("pictures = ", ["not valid TOML"]),
+        ("images = ", ["not valid TOML"]),
         ("n = 4", ["row: Field required"]),
         ("row = []", ["row", "at least 1"]),
         ('[[row]]\nmodel = "real"\nguidence = 1', ["row.0.guidence"]),
@@ -239,7 +239,7 @@ def test_a_file_that_is_no_suite(cli: Cli, content: str, fragments: list[str]) -
         (["tabel1"], "no suite is called 'tabel1'; choose table1"),
         (["absent.toml"], "absent.toml cannot be read"),
         (["table1", "--only", "lafite"], "no such row; choose among gcdp-unconditional"),
-        (["table1", "--pictures", "0"], "--pictures 0"),
+        (["table1", "--images", "0"], "--images 0"),
         (["table1", "-n", "1"], "-n 1"),
         (["table1", "--device", "abacus"], "--device 'abacus'"),
     ],
@@ -256,7 +256,7 @@ def test_mistakes_are_one_sentence(cli: Cli, arguments: list[str], fragment: str
 
 def test_the_bundled_suites(cli: Cli) -> None:
     suites = bundled()
-    assert {name: suite.pictures for name, suite in suites.items()} == {"table1": 48_000, "figure6": 32_000}
+    assert {name: suite.images for name, suite in suites.items()} == {"table1": 48_000, "figure6": 32_000}
     assert [row.name for row in suites["table1"].row] == [
         *("gcdp-unconditional", "semantic-palette", "dataset-ddpm", "ganformer", "real"),
     ]
@@ -271,7 +271,7 @@ def test_the_bundled_suites(cli: Cli) -> None:
 
 def test_only_what_is_needed_is_trained() -> None:
     rows = [Row(model="gcdp"), Row(model="gcdp", name="heir", weights="gcdp"), Row(model="real")]
-    suite = Suite(name="s", pictures=100, n=10, row=rows)
+    suite = Suite(name="s", images=100, n=10, row=rows)
 
     def planned(only: str | None) -> list[tuple[str, str, int]]:
         return [(task.kind, task.row.name, task.length) for task in tasks(suite, suite.chosen(only))]
@@ -297,10 +297,10 @@ def test_the_estimate_scales_what_the_bundled_run_took(
     from gcbench.data.open_dataset import open_dataset
 
     monkeypatch.setattr(run_module, "files", lambda package: tmp_path)
-    suite = Suite(name="s", pictures=100, n=10, row=[Row(model="gcdp")])
+    suite = Suite(name="s", images=100, n=10, row=[Row(model="gcdp")])
     todo, dataset = tasks(suite, suite.row), open_dataset(str(toyland))
     assert run_module._estimate(suite, dataset, todo) is None
-    held = Ledger(suite="s", dataset="toyland", dataset_version="1", pictures=200, n=20)
+    held = Ledger(suite="s", dataset="toyland", dataset_version="1", images=200, n=20)
     held.put(run_module.Stage(kind="train", row="gcdp", model="gcdp", seconds=3600, device="cpu X"))
     held.write(tmp_path / "measured/toyland/s")
     assert run_module._estimate(suite, dataset, todo) is None  # the sweep is not known

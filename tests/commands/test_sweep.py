@@ -15,10 +15,10 @@ from PIL import Image
 
 import gcbench
 import gcbench.commands.sweep as sweep_module
-from gcbench.runs.run_directory import Rows, RunDirectory, samples_csv
 from gcbench.core import checkpoint
 from gcbench.core.record import Record
 from gcbench.data.open_dataset import open_dataset
+from gcbench.runs.run_directory import Rows, RunDirectory, samples_csv
 
 METRICS = ["semantic-recall", "miou", "fsd", "fd"]
 Sweep = Callable[..., Result]
@@ -31,7 +31,7 @@ def record_of(result: Result) -> dict[str, Any]:
 
 @pytest.fixture
 def paint(cli: Cli, toyland: Path, painter: str, oracle: None, without_curve: None) -> Sweep:
-    """A sweep of the painter, judged by the oracle: `paint(out, guidance, …)`."""
+    """A sweep of the painter, evaluated by the oracle: `paint(out, guidance, …)`."""
 
     def run(out: object, guidance: str = "1,3", *more: object, model: str = "Painter", n: int = 6) -> Result:
         fixed = ["--dataset", toyland, "-n", n, "--guidance", guidance, "--out", out, "--json"]
@@ -43,11 +43,11 @@ def paint(cli: Cli, toyland: Path, painter: str, oracle: None, without_curve: No
 # ---------------------------------------------------------------------------------------------- end to end
 
 
-def test_files_and_record(cli: Cli, toyland: Path, gcdp: Path, judge: str, tmp_path: Path) -> None:
-    """The reference model and a network as judge, random weights both; every file of the run is there and parses."""
+def test_files_and_record(cli: Cli, toyland: Path, gcdp: Path, evaluator: str, tmp_path: Path) -> None:
+    """The reference model and a network as evaluator, of random weights: every file of the run is there and parses."""
     out = tmp_path / "run"
     result = cli(
-        *("sweep", "--dataset", toyland, "--checkpoint", gcdp, "--evaluator", judge, "-n", 6, "--guidance", "1,3"),
+        *("sweep", "--dataset", toyland, "--checkpoint", gcdp, "--evaluator", evaluator, "-n", 6, "--guidance", "1,3"),
         *("--out", out, "--keep-samples", "--json"),
     )
     data = record_of(result)  # the whole of standard output is the record
@@ -91,7 +91,7 @@ def test_the_table_is_for_people(paint: Sweep, cli: Cli, tmp_path: Path, toyland
     assert "…" not in result.out
     assert "ceiling" in result.out
     assert "Run:" in result.err
-    assert "Judging takes about" in result.err  # the painter does not say how long it takes
+    assert "Evaluating takes about" in result.err  # the painter does not say how long it takes
 
 
 def test_python_mirrors_the_command(paint: Sweep, toyland: Path, painter: str, tmp_path: Path) -> None:
@@ -124,11 +124,11 @@ def test_same_seeds_same_record(paint: Sweep, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("without_curve")
-def test_batch_size_changes_no_digit(cli: Cli, toyland: Path, gcdp: Path, judge: str, tmp_path: Path) -> None:
-    """Networks as model and judge, whose sums would otherwise run in another order."""
+def test_batch_size_changes_no_digit(cli: Cli, toyland: Path, gcdp: Path, evaluator: str, tmp_path: Path) -> None:
+    """Networks as model and evaluator, whose sums would otherwise run in another order."""
     records = []
     for size in (1, 5, 19):
-        asked = ["--checkpoint", gcdp, "--evaluator", judge, "-n", 19, "--guidance", 2, "--batch-size", size]
+        asked = ["--checkpoint", gcdp, "--evaluator", evaluator, "-n", 19, "--guidance", 2, "--batch-size", size]
         result = cli("sweep", "--dataset", toyland, *asked, "--out", tmp_path / str(size), "--json")
         records.append(comparable(record_of(result)))
     assert records[0] == records[1] == records[2]
@@ -141,7 +141,7 @@ def test_a_scale_does_not_depend_on_its_neighbours(paint: Sweep, tmp_path: Path)
     assert together["points"][1]["scores"] == alone["points"][0]["scores"]
 
 
-def test_more_pictures_than_the_split_has(paint: Sweep, tmp_path: Path) -> None:
+def test_more_images_than_the_split_has(paint: Sweep, tmp_path: Path) -> None:
     record = record_of(paint(tmp_path / "a", "2", n=30))
     assert record["points"][0]["scores"]["semantic-recall"]["n"] == 30
     assert record["ceiling"]["semantic-recall"]["n"] == 14
@@ -206,7 +206,7 @@ def test_more_scales_join_a_finished_sweep(paint: Sweep, tmp_path: Path) -> None
     assert comparable(joined) == comparable(record_of(paint(tmp_path / "whole", "1,2,3")))
 
 
-def test_fresh_replaces_and_leaves_no_old_pictures(paint: Sweep, tmp_path: Path) -> None:
+def test_fresh_replaces_and_leaves_no_old_images(paint: Sweep, tmp_path: Path) -> None:
     paint(tmp_path / "run", "1", "--keep-samples", n=6)
     refused = paint(tmp_path / "run", "1", "--keep-samples", n=4)
     assert refused.code == 2
@@ -272,7 +272,7 @@ def test_an_unconditional_checkpoint(
 @pytest.mark.parametrize(
     ("model", "fragments"),
     [
-        ("TooFew", ["TooFew.generate", "gave 3 pictures", "not 4"]),
+        ("TooFew", ["TooFew.generate", "gave 3 images", "not 4"]),
         ("WrongSize", ["WrongSize.generate", "(32, 16)", "(32, 64)"]),
         ("WrongIds", ["layout ids outside 0..4"]),
         ("Forgetful", ["gave NoneType"]),

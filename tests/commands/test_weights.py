@@ -9,7 +9,7 @@ import torch
 from conftest import Cli
 from safetensors.torch import save
 
-from gcbench.commands import weights
+from gcbench.commands import weights as commands
 from gcbench.core.errors import UserError
 from gcbench.weights.download import Progress
 
@@ -77,13 +77,13 @@ def test_check_finds_a_broken_file(cli: Cli, root: Path) -> None:
 def test_check_says_what_was_verified(root: Path, manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(root, "known", BODY)
     put(root, "unknown", BODY)
-    assert weights_commands.check(manifest=manifest)
+    assert commands.check(manifest=manifest)
     err = capsys.readouterr().err
     assert "known: it loads; verified by SHA-256" in err
     assert "unknown: it loads; verified by nothing: neither its size nor its hash is published" in err
     put(root, "unknown", BODY[:-1])
-    assert weights_commands.check(["known"], manifest)
-    assert not weights_commands.check(manifest=manifest)
+    assert commands.check(["known"], manifest)
+    assert not commands.check(manifest=manifest)
     assert "unknown: BROKEN: " in capsys.readouterr().err
 
 
@@ -109,12 +109,12 @@ def test_fetch_says_how_the_file_was_verified(
     root: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine").write_bytes(BODY)
-    weights_commands.fetch("known", tmp_path / "mine", manifest)
+    commands.fetch("known", tmp_path / "mine", manifest)
     assert "known/file.safetensors: verified by SHA-256; licence CC0" in capsys.readouterr().err
-    weights_commands.fetch("known", manifest=manifest)
+    commands.fetch("known", manifest=manifest)
     assert "known/file.safetensors is here already" in capsys.readouterr().err
     with pytest.raises(UserError):
-        weights_commands.fetch("unknown", manifest=manifest)
+        commands.fetch("unknown", manifest=manifest)
 
 
 def test_a_download_shows_its_progress_in_megabytes(
@@ -128,7 +128,7 @@ def test_a_download_shows_its_progress_in_megabytes(
         part.write_bytes(BODY)
 
     monkeypatch.setattr("gcbench.weights.fetch.download", download)
-    weights_commands.fetch("known", manifest=manifest)
+    commands.fetch("known", manifest=manifest)
     err = capsys.readouterr().err
     assert "known, MB: 5/11" in err
     assert "known, MB: 11/11" in err

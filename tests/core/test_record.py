@@ -8,7 +8,7 @@ import pytest
 import gcbench
 from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
-from gcbench.core.record import ModelInfo, Point, Provenance, Record, schema_text
+from gcbench.core.record import ModelInfo, Point, Provenance, Record, Training, schema_text
 from gcbench.core.score import Score
 
 SCHEMA = Path(gcbench.__file__).parent / "results" / "record.schema.json"
@@ -20,7 +20,7 @@ def protocol(**changes: object) -> Protocol:
 
 
 def record() -> Record:
-    scores = {"miou": Score(value=0.5, interval=(0.4, 0.6), n=8), "fd": Score.skipped("needs 10 pictures", n=8)}
+    scores = {"miou": Score(value=0.5, interval=(0.4, 0.6), n=8), "fd": Score.skipped("needs 10 images", n=8)}
     return Record(
         kind="sweep",
         model=ModelInfo(name="gcdp", weights="0123456789ab", parameters=5),
@@ -71,9 +71,9 @@ def test_what_is_no_record(tmp_path: Path, text: str | None, match: str) -> None
 
 
 def test_another_schema_version_is_refused(tmp_path: Path) -> None:
-    later = json.loads(record().model_dump_json()) | {"schema_version": 2}
+    later = json.loads(record().model_dump_json()) | {"schema_version": 3}
     (tmp_path / "record.json").write_text(json.dumps(later))
-    with pytest.raises(UserError, match=r"schema 1 \(first fault at schema_version\)"):
+    with pytest.raises(UserError, match=r"schema 2 \(first fault at schema_version\)"):
         Record.read(tmp_path / "record.json")
 
 
@@ -83,3 +83,12 @@ def test_protocols_name_their_differences() -> None:
     assert protocol(evaluators={"clip": "a"}).differences(protocol(evaluators={"clip": "b"})) == [
         "evaluators: {'clip': 'a'} against {'clip': 'b'}"
     ]
+
+
+def test_a_record_of_schema_1_is_read(tmp_path: Path) -> None:
+    """Its names for what are now `images`, `evaluate` and `per_image`."""
+    now = record().model_copy(update={"training": Training(images=7)})
+    now.points[0].seconds = {"generate": 1.0, "evaluate": 2.0}
+    text = now.model_dump_json().replace('"images"', '"pictures"').replace('"evaluate"', '"judge"')
+    (tmp_path / "record.json").write_text(text.replace('"schema_version":2', '"schema_version":1'))
+    assert Record.read(tmp_path / "record.json") == now

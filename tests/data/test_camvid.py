@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from gcbench.core.errors import UserError
-from gcbench.text.class_mentions import named_classes
 from gcbench.data.camvid import CamVid
 from gcbench.data.describe import describe
+from gcbench.text.class_mentions import named_classes
 
 FRAMES = {
     "train": ["0001TP_1", "0016E5_1", *(f"0006R0_f{i:02d}" for i in range(20))],
@@ -103,7 +103,7 @@ def test_the_real_files():
         assert part.missing == part.problems == ()
         assert abs(sum(part.shares.values()) - 1) < 1e-9
         assert part.shares["road"] > 0.1
-    picture, layout = data.pair("val", 0, data.size)
-    assert picture.shape == (96, 128, 3)
+    image, layout = data.pair("val", 0, data.size)
+    assert image.shape == (96, 128, 3)
     assert layout.max() <= 11
     assert "road" in named_classes(data.captions("val", 0)[0], data.aliases)

@@ -1,4 +1,4 @@
-"""MM-CelebA-HQ's tree, made small: the release's file names and forms with random little pictures."""
+"""MM-CelebA-HQ's tree, made small: the release's file names and forms with random little images."""
 
 import pickle
 
@@ -45,14 +45,14 @@ def write_raw(root, number, parts):
 
 @pytest.fixture
 def root(tmp_path):
-    """Pictures of 32x32 and merged masks of 16x16, as the release's are of 1024 and 512."""
+    """Images of 32x32 and merged masks of 16x16, as the release's are of 1024 and 512."""
     root = tmp_path / "celeba"
     (root / "CelebA-HQ-img").mkdir(parents=True)
     (root / "CelebAMaskHQ-mask").mkdir()
     (root / "text" / "celeba-caption").mkdir(parents=True)
     for number in IDS:
-        picture = np.random.default_rng([number, 2]).integers(0, 256, (32, 32, 3), np.uint8)
-        Image.fromarray(picture).save(root / "CelebA-HQ-img" / f"{number}.jpg")
+        image = np.random.default_rng([number, 2]).integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(image).save(root / "CelebA-HQ-img" / f"{number}.jpg")
         Image.fromarray(merged_layout(number)).save(root / "CelebAMaskHQ-mask" / f"{number}.png")
         text = f"She has bangs {number}.\nThis woman is young. \n\n"
         (root / "text" / "celeba-caption" / f"{number}.txt").write_text(text)
@@ -65,11 +65,11 @@ def test_pairs_and_the_maintainers_split(root):
     assert data.splits == ("train", "train50", "train25", "test")
     assert data.ids("train") == [str(n) for n in TRAIN]  # by number, not by letters
     assert data.ids("test") == [str(n) for n in TEST] == data.groups("test")
-    picture, layout = data.pair("test", 1, (16, 16))
-    assert (picture.shape, layout.shape) == ((16, 16, 3), (16, 16))
+    image, layout = data.pair("test", 1, (16, 16))
+    assert (image.shape, layout.shape) == ((16, 16, 3), (16, 16))
     np.testing.assert_array_equal(layout, merged_layout(29999))
     raw = np.asarray(Image.open(root / "CelebA-HQ-img" / "29999.jpg")).astype(float)
-    np.testing.assert_allclose(picture, raw.reshape(16, 2, 16, 2, 3).mean((1, 3)), atol=1.01)
+    np.testing.assert_allclose(image, raw.reshape(16, 2, 16, 2, 3).mean((1, 3)), atol=1.01)
     assert data.pair("train", 0, (4, 8))[1].shape == (4, 8)
     assert data.classes == CLASSES
     assert data.void is None
@@ -88,7 +88,7 @@ def test_subsets_are_nested_and_do_not_depend_on_what_else_is_there(root):
     assert CelebA(root).ids("train50") == data.ids("train50")
 
 
-def test_text_lists_divide_the_pictures(root):
+def test_text_lists_divide_the_images(root):
     (root / "train.txt").write_text("7.jpg\n10\n\n29999.jpg\n7.jpg\n")
     (root / "test.txt").write_text("00001.jpg\n")
     data = CelebA(root)
@@ -194,7 +194,7 @@ def test_raw_parts_are_merged_in_the_documented_order(root):
     before = data.version
     write_raw(root, 7, {"skin": np.zeros((20, 20), bool)})
     assert CelebA(root).version != before
-    with pytest.raises(UserError, match=r"00007_.*bring the masks of a picture to one size"):
+    with pytest.raises(UserError, match=r"00007_.*bring the masks of an image to one size"):
         CelebA(root).pair("train", 3, (16, 16))
     Image.new("L", (16, 16)).save(root / "CelebAMask-HQ-mask-anno" / "0" / "00007_lips.png")
     with pytest.raises(UserError, match=r"00007_lips\.png is no part of CelebAMask-HQ"):
@@ -219,7 +219,7 @@ def test_captions(root):
     with pytest.raises(UserError, match=r"cannot read the captions .*7\.txt"):
         data.captions("train", 3)
     path.unlink()
-    with pytest.raises(UserError, match=r"7\.txt is not there; put the captions of this picture there"):
+    with pytest.raises(UserError, match=r"7\.txt is not there; put the captions of this image there"):
         data.captions("train", 3)
     (root / "text" / "celeba-caption").rename(root / "celeba-caption")
     assert CelebA(root).captions("test", 0)[0] == "She has bangs 24000."
@@ -243,8 +243,8 @@ def test_version_follows_every_kind_of_file(root):
 
 
 def test_mistakes_are_named(root):
-    pictures, masks = root / "CelebA-HQ-img", root / "CelebAMaskHQ-mask"
-    whole = (pictures / "10.jpg").read_bytes()
+    images, masks = root / "CelebA-HQ-img", root / "CelebAMaskHQ-mask"
+    whole = (images / "10.jpg").read_bytes()
     (masks / "10.png").write_bytes((masks / "10.png").read_bytes()[:-40])
     with pytest.raises(UserError, match=r"cannot read the layout .*10\.png"):
         CelebA(root).pair("train", 4, (16, 16))
@@ -254,21 +254,21 @@ def test_mistakes_are_named(root):
     Image.fromarray(np.zeros((16, 24), np.uint8)).save(masks / "10.png")
     with pytest.raises(UserError, match=r"10\.jpg is 32x32 .*10\.png is 16x24"):
         CelebA(root).pair("train", 4, (16, 16))
-    (pictures / "10.jpg").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"cannot read the picture .*10\.jpg"):
+    (images / "10.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"cannot read the image .*10\.jpg"):
         CelebA(root).pair("train", 4, (16, 16))
-    (pictures / "10.jpg").unlink()
+    (images / "10.jpg").unlink()
     with pytest.raises(UserError, match=r"1 files of the split 'train' .*the first is CelebAMaskHQ-mask/10\.png"):
         CelebA(root).ids("train")
     assert CelebA(root).ids("test") == ["24000", "29999"]
     with pytest.raises(UserError, match="no split 'val'; use train or train50"):
         CelebA(root).ids("val")
-    (pictures / "010.jpg").write_bytes(whole)
+    (images / "010.jpg").write_bytes(whole)
     assert "10" in CelebA(root).ids("train")
-    (pictures / "10.jpg").write_bytes(whole)
+    (images / "10.jpg").write_bytes(whole)
     with pytest.raises(UserError, match=r"both of the id 10; remove one"):
         CelebA(root)
-    (pictures / "010.jpg").rename(pictures / "cover.jpg")
+    (images / "010.jpg").rename(images / "cover.jpg")
     with pytest.raises(UserError, match=r"cover\.jpg is not called by an id"):
         CelebA(root)
 
@@ -294,5 +294,5 @@ def test_missing_data(tmp_path, monkeypatch):
     monkeypatch.delenv("GCBENCH_DATA", raising=False)
     with pytest.raises(UserError, match=r"GCBENCH_DATA is not set"):
         CelebA.open()
-    with pytest.raises(UserError, match=r"no pictures of CelebA-HQ in .*--dataset faces"):
+    with pytest.raises(UserError, match=r"no images of CelebA-HQ in .*--dataset faces"):
         CelebA(tmp_path)

@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from gcbench.text.attribute_mentions import affirmed
 from gcbench.data.celeba_attributes import ATTRIBUTE_WORDS, ATTRIBUTES
+from gcbench.text.attribute_mentions import affirmed
 
 
 def test_forty_in_the_order_of_the_list_file() -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from gcbench.core.errors import UserError
 from gcbench.data import cityscapes_classes
-from gcbench.data.cityscapes import LAYOUT, PICTURE, Cityscapes
+from gcbench.data.cityscapes import IMAGE, LAYOUT, Cityscapes
 from gcbench.data.open_dataset import open_dataset
 
 STEMS = {"train": ("aachen_000000_000019", "bochum_000000_000313"), "val": ("lindau_000001_000019",)}
@@ -17,7 +17,7 @@ STEMS = {"train": ("aachen_000000_000019", "bochum_000000_000313"), "val": ("lin
 def paths(root, split, stem):
     city = stem.split("_")[0]
     return (
-        root / "leftImg8bit" / split / city / f"{stem}{PICTURE}",
+        root / "leftImg8bit" / split / city / f"{stem}{IMAGE}",
         root / "gtFine" / split / city / f"{stem}{LAYOUT}",
     )
 
@@ -38,10 +38,10 @@ def test_pairs(root):
     assert data.splits == ("train", "val")
     assert data.ids("train") == list(STEMS["train"])
     assert data.groups("train") == data.ids("train")
-    picture, layout = data.pair("val", 0, (16, 32))
+    image, layout = data.pair("val", 0, (16, 32))
     raw = np.asarray(Image.open(paths(root, "val", STEMS["val"][0])[1]))
-    assert picture.shape == (16, 32, 3)
-    assert picture.dtype == layout.dtype == np.uint8
+    assert image.shape == (16, 32, 3)
+    assert image.dtype == layout.dtype == np.uint8
     for label in range(34):
         expected = cityscapes_classes.LABEL_IDS.index(label) if label in cityscapes_classes.LABEL_IDS[:19] else 19
         assert (layout[raw == label] == expected).all()
@@ -101,7 +101,7 @@ def test_missing_data(root, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"cityscapes is not there; put leftImg8bit.*streets"):
         open_dataset("cityscapes")
     (tmp_path / "cityscapes").mkdir()
-    with pytest.raises(UserError, match="no Cityscapes pictures in"):
+    with pytest.raises(UserError, match="no Cityscapes images in"):
         open_dataset("cityscapes")
     for part in ("leftImg8bit", "gtFine"):
         (root / part).rename(tmp_path / "cityscapes" / part)
@@ -109,7 +109,7 @@ def test_missing_data(root, tmp_path, monkeypatch):
 
 
 def test_mistakes_are_named(root):
-    picture, layout = paths(root, "train", STEMS["train"][0])
+    image, layout = paths(root, "train", STEMS["train"][0])
     data = Cityscapes(root)
     with pytest.raises(UserError, match="no split 'test'; use train or val"):
         data.ids("test")
@@ -119,7 +119,7 @@ def test_mistakes_are_named(root):
     Image.new("L", (30, 16)).save(layout)
     with pytest.raises(UserError, match=r"aachen.*leftImg8bit\.png is 16x32 .*labelIds\.png is 16x30"):
         data.pair("train", 0, (16, 32))
-    picture.unlink()
+    image.unlink()
     with pytest.raises(UserError, match=r"1 files of the split 'train'.*aachen.*labelIds\.png; add"):
         Cityscapes(root).ids("train")
     assert len(Cityscapes(root).ids("val")) == 1

@@ -142,5 +142,5 @@ def test_describe(tmp_path):
     assert abs(sum(train.shares.values()) - 1) < 1e-9
     assert set(train.shares) == set(cityscapes_classes.CLASSES)
     assert (val.pairs, val.missing, val.problems) == (2, (), ())
-    next((tmp_path / "o" / "val" / "images").iterdir()).write_bytes(b"no picture")
-    assert "cannot read the picture" in describe(open_dataset(str(tmp_path / "o")))[1].problems[0]
+    next((tmp_path / "o" / "val" / "images").iterdir()).write_bytes(b"no image")
+    assert "cannot read the image" in describe(open_dataset(str(tmp_path / "o")))[1].problems[0]

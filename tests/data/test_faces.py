@@ -7,15 +7,15 @@ import zlib
 import numpy as np
 import pytest
 
-from gcbench.text.attribute_mentions import affirmed
 from gcbench.core.errors import UserError
-from gcbench.text.class_mentions import named_classes
 from gcbench.data.celeba_attributes import ATTRIBUTES
 from gcbench.data.celeba_parts import CLASSES
 from gcbench.data.describe import describe
 from gcbench.data.faces import CAPTIONS, COUNTS, Faces, labels
 from gcbench.data.faces import captions as wording
 from gcbench.data.subset import Limited
+from gcbench.text.attribute_mentions import affirmed
+from gcbench.text.class_mentions import named_classes
 from gcbench.training.pairs import Pairs
 
 SIZE = (64, 64)
@@ -28,7 +28,7 @@ FROZEN = (
     (153.3, 743, 882),
     (71.28, 530, 1140),
 )
-"""Mean of the picture and pixels of skin and of hair, of the first faces of val."""
+"""Mean of the image and pixels of skin and of hair, of the first faces of val."""
 FROZEN_WORDS = 2001084719
 """CRC-32 of the attributes and captions of the first twenty faces of val."""
 
@@ -40,7 +40,7 @@ def faces() -> Faces:
 
 @pytest.fixture(scope="module")
 def drawn(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures [N,64,64,3] and layouts [N,64,64] of val."""
+    """Images [N,64,64,3] and layouts [N,64,64] of val."""
     pairs = [faces.pair("val", i, SIZE) for i in range(FACES)]
     return np.stack([image for image, _ in pairs]), np.stack([layout for _, layout in pairs])
 
@@ -107,8 +107,8 @@ def test_a_caller_may_write_into_what_it_got(faces: Faces) -> None:
 
 
 def test_faces_differ_within_and_between_splits(faces: Faces) -> None:
-    pictures = [faces.pair(split, i, SIZE)[0].astype(int) for split in ("train", "val") for i in range(15)]
-    assert min(np.abs(a - b).mean() for i, a in enumerate(pictures) for b in pictures[:i]) > 8
+    images = [faces.pair(split, i, SIZE)[0].astype(int) for split in ("train", "val") for i in range(15)]
+    assert min(np.abs(a - b).mean() for i, a in enumerate(images) for b in images[:i]) > 8
 
 
 def test_every_class_and_every_attribute_occurs(truth: dict[str, np.ndarray], present: dict[str, np.ndarray]) -> None:
@@ -151,15 +151,15 @@ def test_the_bald_have_no_hair_and_the_others_do(truth: dict, present: dict) -> 
     np.testing.assert_array_equal(truth["Bald"], ~present["hair"])
 
 
-def test_attributes_without_a_part_show_in_the_picture(drawn, truth) -> None:
+def test_attributes_without_a_part_show_in_the_image(drawn, truth) -> None:
     """A number read from the pixels of a part ranks those with the attribute above those without it."""
-    pictures, layouts = drawn[0].astype(float), drawn[1]
+    images, layouts = drawn[0].astype(float), drawn[1]
 
     def colour(*parts: int) -> np.ndarray:
         """The mean colour of parts [N,3]; NaN where they are hidden."""
         mask = np.isin(layouts, parts)[..., None]
         with np.errstate(invalid="ignore"):
-            return (pictures * mask).sum((1, 2)) / mask.sum((1, 2))
+            return (images * mask).sum((1, 2)) / mask.sum((1, 2))
 
     skin, hair, lips, brows = (
         colour(*parts)
@@ -168,7 +168,7 @@ def test_attributes_without_a_part_show_in_the_picture(drawn, truth) -> None:
     cloth = np.array(
         [
             p[of == labels.CLOTH].std() if (of == labels.CLOTH).any() else np.nan
-            for p, of in zip(pictures, layouts, strict=True)
+            for p, of in zip(images, layouts, strict=True)
         ]
     )
     brow_area = np.isin(layouts, (labels.L_BROW, labels.R_BROW)).sum((1, 2))
@@ -270,7 +270,7 @@ def test_any_size_is_drawn(faces: Faces, size: tuple[int, int]) -> None:
     assert {labels.SKIN, labels.NOSE, labels.BACKGROUND} <= set(np.unique(layout).tolist())
 
 
-def test_the_layout_follows_the_picture(drawn: tuple[np.ndarray, np.ndarray]) -> None:
+def test_the_layout_follows_the_image(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     """Colours change more across the borders of the layout than inside its regions."""
     step = np.abs(np.diff(drawn[0].astype(float), axis=2)).mean(-1)
     border = drawn[1][:, :, 1:] != drawn[1][:, :, :-1]

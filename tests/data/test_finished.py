@@ -1,4 +1,4 @@
-"""Finished pictures with what belongs to them, and what is said of those that cannot be read."""
+"""Finished images with what belongs to them, and what is said of those that cannot be read."""
 
 import io
 import json
@@ -49,11 +49,11 @@ def test_pairs(root: Path, data: Folder) -> None:
     found = read_pairs(root / "images", root / "layouts", lines(root / "p.jsonl", rows))
     assert (found.ids, found.prompts, found.groups) == (("a", "b"), (("A",), ("B",)), ("A", "g"))
     for index, name in enumerate(found.ids):
-        picture, layout = found.read(index, data)
-        assert np.array_equal(picture, Image.open(root / "images" / f"{name}.png"))
+        image, layout = found.read(index, data)
+        assert np.array_equal(image, Image.open(root / "images" / f"{name}.png"))
         assert np.array_equal(layout, Image.open(root / "layouts" / f"{name}.png"))
-    picture, layout = found.read(0, data, (3, 4))
-    assert picture.shape == (3, 4, 3)
+    image, layout = found.read(0, data, (3, 4))
+    assert image.shape == (3, 4, 3)
     assert layout is not None
     assert layout.shape == (3, 4)
     alone = read_pairs(root / "images")
@@ -85,7 +85,7 @@ def test_prompts_of_an_npz_go_by_id(tmp_path: Path, ending: str) -> None:
 
 
 def test_ids_with_dots(tmp_path: Path) -> None:
-    """Only a picture's ending is an ending."""
+    """Only an image's ending is an ending."""
     root = write(tmp_path, ["v1.5", "v1.6"])
     rows = [{"file_name": "v1.5", "text": "five"}, {"file_name": "v1.6.png", "text": "six"}]
     found = read_pairs(root / "images", root / "layouts", lines(root / "p.jsonl", rows))
@@ -93,7 +93,7 @@ def test_ids_with_dots(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("picture", "layout", "label_ids"),
+    ("image", "layout", "label_ids"),
     [
         ("{}", "{}_labelIds", True),
         ("{}_leftImg8bit", "{}_gtFine_labelIds", True),
@@ -103,17 +103,17 @@ def test_ids_with_dots(tmp_path: Path) -> None:
         ("{}_labelIds", "{}_labelIds", True),
     ],
 )
-def test_cityscapes_names(tmp_path: Path, picture: str, layout: str, label_ids: bool) -> None:
+def test_cityscapes_names(tmp_path: Path, image: str, layout: str, label_ids: bool) -> None:
     for stem in ("city_1", "city_2"):
         write(tmp_path, [stem], layout=layout)
-        (tmp_path / "images" / f"{stem}.png").rename(tmp_path / "images" / f"{picture.format(stem)}.png")
+        (tmp_path / "images" / f"{stem}.png").rename(tmp_path / "images" / f"{image.format(stem)}.png")
     found = read_pairs(tmp_path / "images", tmp_path / "layouts")
-    assert found.ids == tuple(picture.format(stem) for stem in ("city_1", "city_2"))
+    assert found.ids == tuple(image.format(stem) for stem in ("city_1", "city_2"))
     assert found.layout_names == tuple(layout.format(stem) for stem in ("city_1", "city_2"))
     assert found.named_label_ids is label_ids
 
 
-def test_two_layouts_of_one_picture(tmp_path: Path) -> None:
+def test_two_layouts_of_one_image(tmp_path: Path) -> None:
     root = write(write(tmp_path, ["a", "b"]), ["a"], layout="{}_labelIds")
     with pytest.raises(UserError, match=r"layouts has two layouts of a, a and a_labelIds; take one out"):
         read_pairs(root / "images", root / "layouts")
@@ -143,9 +143,9 @@ def test_all_that_cannot_be_read_is_named_and_counted(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         read_pairs(root / "images", root / "layouts").survey()
     message = str(caught.value)
-    assert message.startswith("cannot read 1 layouts and 12 pictures of 14: ")
+    assert message.startswith("cannot read 1 layouts and 12 images of 14: ")
     assert message.endswith(" and 3 more; replace these files")
-    assert f"{root / 'layouts/p00.png'} (it is empty or no picture), {root / 'images/p02.png'} (" in message
+    assert f"{root / 'layouts/p00.png'} (it is empty or no image), {root / 'images/p02.png'} (" in message
     assert message.count(".png (") == 10
     assert "images/p00" not in message
     assert "images/p01" not in message
@@ -154,18 +154,18 @@ def test_all_that_cannot_be_read_is_named_and_counted(tmp_path: Path) -> None:
 
 def test_one_that_cannot_be_read(root: Path) -> None:
     (root / "images/b.png").write_bytes(b"")
-    with pytest.raises(Unreadable, match=r"cannot read the picture .*b\.png \(it is empty or no picture\); replace"):
+    with pytest.raises(Unreadable, match=r"cannot read the image .*b\.png \(it is empty or no image\); replace"):
         read_pairs(root / "images", root / "layouts").survey()
 
 
 def test_layouts_of_a_datasetddpm_npz(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    pictures, ids = rng.integers(0, 256, (3, 6, 8, 3), np.uint8), rng.integers(0, 20, (3, 6, 8), np.uint8)
-    np.savez(tmp_path / "samples_6x8x3.npz", pictures, ids, rng.random(3))
+    images, ids = rng.integers(0, 256, (3, 6, 8, 3), np.uint8), rng.integers(0, 20, (3, 6, 8), np.uint8)
+    np.savez(tmp_path / "samples_6x8x3.npz", images, ids, rng.random(3))
     found = read_pairs(tmp_path / "samples_6x8x3.npz")
     for index in range(3):
-        picture, layout = found.read(index, Streets.open())
-        assert np.array_equal(picture, pictures[index])
+        image, layout = found.read(index, Streets.open())
+        assert np.array_equal(image, images[index])
         assert np.array_equal(layout, ids[index])
     write(tmp_path, ["000000", "000001", "000002"])
     given = read_pairs(tmp_path / "samples_6x8x3.npz", tmp_path / "layouts")
@@ -174,7 +174,7 @@ def test_layouts_of_a_datasetddpm_npz(tmp_path: Path) -> None:
 
 
 def test_sources_of_different_forms_pair(tmp_path: Path, data: Folder) -> None:
-    """Pictures as rows of an npz, layouts as members of a zip."""
+    """Images as rows of an npz, layouts as members of a zip."""
     import zipfile
 
     np.savez(tmp_path / "a.npz", np.full((2, 6, 8, 3), 9, np.uint8))

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from gcbench.core.errors import UserError
-from gcbench.text.class_mentions import named_classes
-from gcbench.data.open_dataset import open_dataset
 from gcbench.data.folder import Folder
+from gcbench.data.open_dataset import open_dataset
+from gcbench.text.class_mentions import named_classes
 
 TOML = 'name = "pets"\nclasses = ["cat", "dog", "traffic light", "nothing"]\nvoid = "nothing"\n'
 
@@ -46,8 +46,8 @@ def test_without_split_folders(root):
         "traffic light": ("traffic light", "traffic lights"),
     }
     assert len(set(data.palette)) == 4
-    picture, layout = data.pair("val", 0, (3, 4))
-    assert picture.shape == (3, 4, 3)
+    image, layout = data.pair("val", 0, (3, 4))
+    assert image.shape == (3, 4, 3)
     assert layout.shape == (3, 4)
     (text,) = data.captions("val", 0)
     assert text.startswith("An image with ")
@@ -111,14 +111,14 @@ def test_unpaired_and_empty(root, tmp_path):
         data.ids("val")
     empty = tmp_path / "empty"
     (empty / "images").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"no pictures in .*empty; put"):
+    with pytest.raises(UserError, match=r"no images in .*empty; put"):
         Folder(toml(empty, TOML))
     write(root, ["b"], ".jpg")
     with pytest.raises(UserError, match=r"b\.png and b\.jpg share a name"):
         Folder(root)
 
 
-def test_a_picture_without_prompt(root):
+def test_an_image_without_prompt(root):
     (root / "prompts.jsonl").write_text('{"file_name": "a.png", "text": ["t"]}')
     with pytest.raises(UserError, match=r"prompts\.jsonl has no line for b\.png; add it"):
         Folder(root).captions("val", 1)

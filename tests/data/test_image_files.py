@@ -29,14 +29,14 @@ def test_truncated_files_are_named(tmp_path, rng):
     for length in (0, 10, 60, len(whole) // 2, len(whole) - 30):
         path.write_bytes(whole[:length])
         with pytest.raises(UserError, match=r"cut\.png.*replace"):
-            image_files.read_picture(path)
+            image_files.read_image(path)
         with pytest.raises(UserError, match=r"cut\.png.*replace"):
             image_files.read_layout(path)
 
 
 def test_absent_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"gone\.png is not there; put"):
-        image_files.read_picture(tmp_path / "gone.png")
+        image_files.read_image(tmp_path / "gone.png")
 
 
 def test_pixels_that_do_not_fit(tmp_path, rng):
@@ -48,7 +48,7 @@ def test_pixels_that_do_not_fit(tmp_path, rng):
         image_files.read_layout(deep)
     Image.new("F", (4, 4)).save(tmp_path / "real.png", "TIFF")
     with pytest.raises(UserError, match=r"real\.png has F pixels.*8 bits"):
-        image_files.read_picture(tmp_path / "real.png")
+        image_files.read_image(tmp_path / "real.png")
 
 
 def png(depth, kind, channels, samples):
@@ -78,13 +78,13 @@ def png(depth, kind, channels, samples):
 def test_all_kinds_of_png_become_rgb(tmp_path, depth, kind, channels, samples, expected):
     """Alpha is left out, grey is repeated, of 16 bits the upper 8 stay."""
     (tmp_path / "a.png").write_bytes(png(depth, kind, channels, samples))
-    assert image_files.read_picture(tmp_path / "a.png").tolist() == [expected]
+    assert image_files.read_image(tmp_path / "a.png").tolist() == [expected]
 
 
 def test_cmyk_jpeg_becomes_rgb(tmp_path):
     """Each ink takes its share of the light away."""
     Image.new("CMYK", (16, 16), (255, 0, 51, 0)).save(tmp_path / "a.jpg", quality=100)
-    pixels = image_files.read_picture(tmp_path / "a.jpg").astype(int)
+    pixels = image_files.read_image(tmp_path / "a.jpg").astype(int)
     assert np.abs(pixels - (0, 255, 204)).max() <= 3
 
 
@@ -92,20 +92,20 @@ def test_headers_are_read_without_decoding(tmp_path, rng):
     """A flipped bit in a PNG's data is known from its checksum; a JPEG's size and form from its first bytes."""
     path = save(tmp_path / "a.png", rng.integers(0, 255, (64, 48, 3), np.uint8))
     whole = path.read_bytes()
-    assert image_files.header(io.BytesIO(whole), path, "picture") == ((64, 48), False)
+    assert image_files.header(io.BytesIO(whole), path, "image") == ((64, 48), False)
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
     for content in (b"", whole[:10], whole[: len(whole) // 2], whole[:-12], bytes(flipped)):
-        with pytest.raises(Unreadable, match=r"cannot read the picture .*a\.png \(.+\); replace the file"):
-            image_files.header(io.BytesIO(content), path, "picture")
+        with pytest.raises(Unreadable, match=r"cannot read the image .*a\.png \(.+\); replace the file"):
+            image_files.header(io.BytesIO(content), path, "image")
     stream = io.BytesIO()
     Image.fromarray(rng.integers(0, 255, (64, 48, 3), np.uint8)).save(stream, "JPEG")
-    assert image_files.header(io.BytesIO(stream.getvalue()), path, "picture") == ((64, 48), True)
+    assert image_files.header(io.BytesIO(stream.getvalue()), path, "image") == ((64, 48), True)
 
 
 def test_grey_and_palette_files(tmp_path, rng):
     ids = rng.integers(0, 5, (4, 6), np.uint8)
-    assert image_files.read_picture(save(tmp_path / "grey.png", ids)).shape == (4, 6, 3)
+    assert image_files.read_image(save(tmp_path / "grey.png", ids)).shape == (4, 6, 3)
     coloured = Image.fromarray(ids)
     coloured.putpalette(list(range(30)))
     coloured.save(tmp_path / "p.png")
@@ -127,9 +127,9 @@ def test_sizes_that_differ_name_both(tmp_path):
 
 
 def test_box_filter_is_the_mean_of_blocks(rng):
-    picture = rng.integers(0, 255, (8, 12, 3), np.uint8)
-    mean = picture.reshape(4, 2, 4, 3, 3).mean((1, 3))
-    assert np.abs(image_files.resize_picture(picture, (4, 4)) - mean).max() <= 1  # two passes, each rounded
+    image = rng.integers(0, 255, (8, 12, 3), np.uint8)
+    mean = image.reshape(4, 2, 4, 3, 3).mean((1, 3))
+    assert np.abs(image_files.resize_image(image, (4, 4)) - mean).max() <= 1  # two passes, each rounded
 
 
 def test_nearest_takes_pixels(rng):

@@ -64,7 +64,7 @@ def test_a_colour_table_of_which_only_black_occurs() -> None:
     assert (layout_ids(image, WHERE, STREETS) == cityscapes_classes.VOID).all()
 
 
-def test_a_reduced_picture(tmp_path: Path) -> None:
+def test_a_reduced_image(tmp_path: Path) -> None:
     ids = np.random.default_rng(0).integers(0, 20, (30, 40), np.uint8)
     reduced = saved(Image.fromarray(PALETTE[ids]).quantize(20), tmp_path)
     assert reduced.mode == "P"

@@ -11,7 +11,7 @@ import pytest
 from gcbench.core.errors import UserError
 from gcbench.data.npz import Array, array_names, class_ids
 
-WANTED = "pictures as uint8 [N,H,W,3] of 0 to 255"
+WANTED = "images as uint8 [N,H,W,3] of 0 to 255"
 
 
 @pytest.fixture
@@ -21,10 +21,10 @@ def rng() -> np.random.Generator:
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_rows_are_those_of_numpy(tmp_path: Path, rng: np.random.Generator, save) -> None:
-    pictures, labels = rng.integers(0, 256, (7, 5, 4, 3), np.uint8), rng.integers(-1, 300, (7, 5, 4))
-    save(tmp_path / "a.npz", pictures, labels, uncertainty=rng.random(7))
+    images, labels = rng.integers(0, 256, (7, 5, 4, 3), np.uint8), rng.integers(-1, 300, (7, 5, 4))
+    save(tmp_path / "a.npz", images, labels, uncertainty=rng.random(7))
     assert array_names(tmp_path / "a.npz") == ["arr_0", "arr_1", "uncertainty"]
-    for name, values in (("arr_0", pictures), ("arr_1", labels)):
+    for name, values in (("arr_0", images), ("arr_1", labels)):
         array = Array(tmp_path / "a.npz", name)
         assert (array.shape, array.dtype) == (values.shape, values.dtype)
         for row in (0, 1, 2, 3, 4, 5, 6, 6, 2, 5, 0):  # also backwards
@@ -79,14 +79,14 @@ def test_objects_are_never_unpickled(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", np.array([Malicious(trap), None], object))
     array = Array(tmp_path / "a.npz", "arr_0")
     assert not array.holds_label_maps
-    with pytest.raises(UserError, match=r"arr_0 is object of shape \(2,\); save pictures"):
+    with pytest.raises(UserError, match=r"arr_0 is object of shape \(2,\); save images"):
         array.expect_rgb(WANTED)
     assert not trap.exists()
     pickle.loads(pickle.dumps(Malicious(trap)))
     assert trap.exists()  # the trap works
 
 
-def test_what_is_no_picture_is_described(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_what_is_no_image_is_described(tmp_path: Path, rng: np.random.Generator) -> None:
     """Its dtype, its shape and the range of its values: enough to see the mistake."""
     real = rng.uniform(-1, 1, (3, 200, 300, 3)).astype(np.float32)
     real[0, 0, 0] = (-1, 0.75, np.nan)
@@ -108,7 +108,7 @@ def test_what_is_no_picture_is_described(tmp_path: Path, rng: np.random.Generato
     }
     np.savez(tmp_path / "a.npz", **{name: array for name, (array, _) in cases.items()})
     for name, (_, message) in cases.items():
-        with pytest.raises(UserError, match=rf"a\.npz: {name} is {message}.* save pictures as uint8 \[N,H,W,3\]"):
+        with pytest.raises(UserError, match=rf"a\.npz: {name} is {message}.* save images as uint8 \[N,H,W,3\]"):
             Array(tmp_path / "a.npz", name).expect_rgb(WANTED)
 
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from gcbench.core.errors import UserError
+from gcbench.data.cityscapes_classes import ALIASES, CLASSES, VOID
 from gcbench.data.streets import Streets, labels
 from gcbench.data.streets.dice import Dice
 from gcbench.data.streets.draw import draw_layout
 from gcbench.data.streets.scene import compose
-from gcbench.data.cityscapes_classes import ALIASES, CLASSES, VOID
 
 SIZE = (64, 128)
 SCENES = 300
 FROZEN = ((124.1, 2295), (59.55, 3313), (83.39, 2633), (127.58, 2888), (126.93, 2766), (80.79, 1222))
-"""Mean of the picture and pixels of road, of the first scenes of val."""
+"""Mean of the image and pixels of road, of the first scenes of val."""
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +86,10 @@ def test_a_caller_may_write_into_what_it_got(streets: Streets) -> None:
 
 
 def test_scenes_differ_within_and_between_splits(streets: Streets) -> None:
-    pictures = [streets.pair(split, i, SIZE)[0] for split in ("train", "val") for i in range(20)]
-    for a in range(len(pictures)):
+    images = [streets.pair(split, i, SIZE)[0] for split in ("train", "val") for i in range(20)]
+    for a in range(len(images)):
         for b in range(a):
-            assert np.abs(pictures[a].astype(int) - pictures[b].astype(int)).mean() > 5
+            assert np.abs(images[a].astype(int) - images[b].astype(int)).mean() > 5
 
 
 def test_every_class_occurs_and_the_tail_is_long(counts: np.ndarray) -> None:
@@ -159,7 +159,7 @@ def test_another_size_is_the_same_scene(streets: Streets) -> None:
     assert np.mean(apart) < 6  # of 255: noise, and edges half a pixel apart
 
 
-def test_the_layout_follows_the_picture(streets: Streets) -> None:
+def test_the_layout_follows_the_image(streets: Streets) -> None:
     """Colours change more across the borders of the layout than inside its regions."""
     across, inside = [], []
     for i in range(20):

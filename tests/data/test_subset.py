@@ -6,8 +6,8 @@ import pytest
 from gcbench.commands.train import recipe_of
 from gcbench.core.contracts import Dataset
 from gcbench.data.faces import Faces
-from gcbench.data.subset import Limited
 from gcbench.data.streets import Streets
+from gcbench.data.subset import Limited
 from gcbench.networks.text import vocabulary_of
 from gcbench.training.pairs import Pairs
 

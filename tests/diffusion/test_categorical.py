@@ -45,7 +45,7 @@ def level(t: int) -> Tensor:
 
 
 def every_pair() -> tuple[Tensor, Tensor]:
-    """All K² pairs (y_t, y_0) as a picture of K×K pixels."""
+    """All K² pairs (y_t, y_0) as an image of K×K pixels."""
     y_t, y_0 = torch.meshgrid(torch.arange(K), torch.arange(K), indexing="ij")
     return y_t[None], y_0[None]
 

@@ -99,9 +99,9 @@ def test_dynamic_threshold_against_numpy(quantile: float) -> None:
     x0 = torch.randn(3, 3, 5, 7, generator=torch.Generator().manual_seed(1)) * 3
     x0[2] *= 0.05  # inside [-1,1]: must come back untouched
     found = gaussian.dynamic_threshold(x0, quantile).numpy()
-    for picture, out in zip(x0.numpy(), found, strict=True):
-        s = max(1.0, np.quantile(np.abs(picture), quantile, method="inverted_cdf"))
-        np.testing.assert_allclose(out, np.clip(picture, -s, s) / s, rtol=1e-6)
+    for image, out in zip(x0.numpy(), found, strict=True):
+        s = max(1.0, np.quantile(np.abs(image), quantile, method="inverted_cdf"))
+        np.testing.assert_allclose(out, np.clip(image, -s, s) / s, rtol=1e-6)
     assert np.abs(found).max() <= 1
     np.testing.assert_array_equal(found[2], x0[2].numpy())
 

@@ -34,7 +34,7 @@ def test_guidance_on_v_is_guidance_on_eps() -> None:
     torch.testing.assert_close(by_v, by_eps)
 
 
-def test_a_perfect_v_head_recovers_the_picture() -> None:
+def test_a_perfect_v_head_recovers_the_image() -> None:
     process = JointProcess(ProcessConfig(image_head="v", steps=50))
     x0 = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 from conftest import Cli, Oracle, Result, write_toyland
 
-from gcbench.evaluation.scoring import Judges
 from gcbench.core.contracts import Dataset
 from gcbench.core.samples import Features
+from gcbench.evaluation.scoring import EvaluatorSet
 
 Sight = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Eye(Oracle):
-    """Three features a picture: the mean of each colour, and what `spoil` makes of them."""
+    """Three features an image: the mean of each colour, and what `spoil` makes of them."""
 
     def __init__(self, dataset: Dataset, role: str, spoil: Sight):
         super().__init__(dataset)
@@ -28,16 +28,18 @@ class Eye(Oracle):
 
 @pytest.fixture
 def evaluate(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, toyland: Path, without_curve: None, pictures: Path
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, toyland: Path, without_curve: None, images: Path
 ) -> Callable[[str, Sight], Result]:
-    """Judge five finished pictures, with eyes that see what is given."""
+    """Evaluator five finished images, with eyes that see what is given."""
 
     def run(metric: str, spoil: Sight, dataset: Path = toyland) -> Result:
-        def open_judges(dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], device: str) -> Judges:
-            return Judges({role: Eye(dataset, role, spoil) for role in ("segmenter", "inception")}, {})
+        def open_evaluators(
+            dataset: Dataset, metrics: Sequence[str], specs: Sequence[str], device: str
+        ) -> EvaluatorSet:
+            return EvaluatorSet({role: Eye(dataset, role, spoil) for role in ("segmenter", "inception")}, {})
 
-        monkeypatch.setattr("gcbench.commands.evaluate.open_judges", open_judges)
-        return cli("evaluate", "--images", pictures / "images", "--dataset", dataset, "--metrics", metric)
+        monkeypatch.setattr("gcbench.commands.evaluate.open_evaluators", open_evaluators)
+        return cli("evaluate", "--images", images / "images", "--dataset", dataset, "--metrics", metric)
 
     return run
 
@@ -72,7 +74,7 @@ def test_a_reference_of_one(evaluate: Callable[..., Result], tmp_path: Path, met
     assert result.code == 2
     assert result.out == ""
     assert "Traceback" not in result.err
-    assert "'val' of toyland has 1 pictures; at least 4 are needed" in result.complaint
+    assert "'val' of toyland has 1 images; at least 4 are needed" in result.complaint
 
 
 def test_names_and_warnings_in_the_table(evaluate: Callable[..., Result]) -> None:

@@ -16,7 +16,7 @@ def test_no_group_stands_on_both_sides(groups: list[str], n: int) -> None:
     assert {i for i, group in enumerate(groups) if group not in {groups[j] for j in held}} == set(rest)
 
 
-def test_independent_pictures_are_cut_in_halves() -> None:
+def test_independent_images_are_cut_in_halves() -> None:
     held, rest = held_out([str(i) for i in range(500)], 500)
     assert len(held) == len(rest) == 250
     held, rest = held_out([str(i) for i in range(500)], 64)

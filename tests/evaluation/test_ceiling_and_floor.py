@@ -1,4 +1,4 @@
-"""Ceiling and floor: what real pictures reach under a judge that never errs, and that no picture judges itself."""
+"""Ceiling and floor: what real images reach under an evaluator that never errs, and that no image evaluators itself."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from conftest import Oracle, write_toyland
 
-from gcbench.evaluation.scoring import Bounds, Judges, Scoring, measure_real, pairs_matter
 from gcbench.core.contracts import Metric, Task
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.data.open_dataset import open_dataset
+from gcbench.evaluation.scoring import Bounds, EvaluatorSet, Scoring, measure_real, pairs_matter
 
 METRICS = ["semantic-recall", "miou", "fsd", "fd"]
 
 
 class Spy(Metric):
-    """Notes which pictures, layouts and prompts it is shown on each side."""
+    """Notes which images, layouts and prompts it is shown on each side."""
 
     needs = frozenset({"images", "layouts", "prompts", "reference"})
     direction = "lower"
@@ -53,13 +53,13 @@ seen: list[Spy] = []
 
 def bounds(root: Path, chosen: list[int], spy: bool = False) -> tuple[Bounds, Scoring]:
     dataset = open_dataset(str(root))
-    scoring = Scoring(dataset, METRICS, Judges({"segmenter": Oracle(dataset)}, {}))
+    scoring = Scoring(dataset, METRICS, EvaluatorSet({"segmenter": Oracle(dataset)}, {}))
     if spy:
         scoring.metrics = {"spy": Spy(scoring.task)}
     return measure_real(scoring, dataset, "val", dataset.size, chosen), scoring
 
 
-def test_a_perfect_judge(toyland: Path) -> None:
+def test_a_perfect_evaluator(toyland: Path) -> None:
     found, scoring = bounds(toyland, list(range(7)))
     ceiling, floor = found.ceiling, found.floor
     assert ceiling["semantic-recall"].value == 1
@@ -76,24 +76,24 @@ def test_a_perfect_judge(toyland: Path) -> None:
 
 
 @pytest.mark.parametrize("chosen", [[0, 1], [0, 1, 2, 3], list(range(14)), [i % 14 for i in range(40)]])
-def test_no_picture_stands_on_both_sides(toyland: Path, chosen: list[int]) -> None:
+def test_no_image_stands_on_both_sides(toyland: Path, chosen: list[int]) -> None:
     seen.clear()
     _, scoring = bounds(toyland, chosen, spy=True)
     whole, ceiling, floor = seen
     assert scoring.metrics["spy"] is whole
     dataset = open_dataset(str(toyland))
     real = [dataset.pair("val", i, dataset.size) for i in range(14)]
-    pictures = [picture.transpose(2, 0, 1).tobytes() for picture, _ in real]
-    assert sorted(whole.reference) == sorted(pictures)
+    images = [image.transpose(2, 0, 1).tobytes() for image, _ in real]
+    assert sorted(whole.reference) == sorted(images)
     assert whole.shown == []
     held = {image for image, *_ in ceiling.shown}
     assert not held & set(ceiling.reference)
-    assert held | set(ceiling.reference) == set(pictures)
+    assert held | set(ceiling.reference) == set(images)
     assert len(held) == min(len(set(chosen)), 7)
 
-    # the floor: the chosen pictures, layouts and prompts, none with its own, layout and prompt of one pair together
+    # the floor: the chosen images, layouts and prompts, none with its own, layout and prompt of one pair together
     shown = sorted(set(chosen))
-    assert [image for image, *_ in floor.shown] == [pictures[i] for i in shown]
+    assert [image for image, *_ in floor.shown] == [images[i] for i in shown]
     own = [(real[i][1].astype(np.int64).tobytes(), dataset.captions("val", i)[0]) for i in shown]
     swapped = [pair[1:] for pair in floor.shown]
     assert sorted(own) == sorted(swapped)

@@ -1,4 +1,4 @@
-"""Layouts that the judging segmenter reads from the pictures of a model that draws none."""
+"""Layouts that the evaluating segmenter reads from the images of a model that draws none."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ DERIVING = (
     + '''
 
 class Deriving(Plain):
-    """The same pictures without their layouts."""
+    """The same images without their layouts."""
 
     layouts, derives = False, True
 
@@ -52,16 +52,16 @@ def test_a_perfect_segmenter_reads_what_was_drawn(
 
 
 def test_the_segmenter_is_opened_for_fsd_alone(
-    toyland: Path, models: Path, judge: str, tmp_path: Path, cli: Cli, without_curve: None
+    toyland: Path, models: Path, evaluator: str, tmp_path: Path, cli: Cli, without_curve: None
 ) -> None:
     def sweep(name: str, *more: object) -> tuple[int, str]:
         common = ("sweep", "--model", f"{models}:{name}", "--dataset", toyland, "--metrics", "fsd", "-n", 4)
         result = cli(*common, "--out", tmp_path / name, "--fresh", *more)
         return result.code, " ".join(result.err.split())
 
-    assert sweep("Plain", "--evaluator", judge)[0] == 0
+    assert sweep("Plain", "--evaluator", evaluator)[0] == 0
     assert Record.read(tmp_path / "Plain" / "record.json").protocol.evaluators == {}
-    code, said = sweep("Deriving", "--evaluator", judge)
+    code, said = sweep("Deriving", "--evaluator", evaluator)
     assert code == 0, said
     record = Record.read(tmp_path / "Deriving" / "record.json")
     segmenter = record.protocol.evaluators["segmenter"]
@@ -73,7 +73,7 @@ def test_the_segmenter_is_opened_for_fsd_alone(
     assert "as --evaluator segmenter=hrnet_w18_small@FILE" in said
 
 
-def test_stored_pictures_are_read_again_by_the_gate(
+def test_stored_images_are_read_again_by_the_gate(
     toyland: Path, models: Path, tmp_path: Path, cli: Cli, oracle: None, without_curve: None
 ) -> None:
     run = tmp_path / "runs" / "one"

@@ -1,4 +1,4 @@
-"""The cache of real pictures' features: it changes no number, and whatever the features depend on changes its key."""
+"""The cache of real images' features: it changes no number, and whatever the features depend on changes its key."""
 
 import multiprocessing
 from collections.abc import Sequence
@@ -9,40 +9,40 @@ import torch
 from conftest import Oracle, write_toyland
 from PIL import Image
 
-from gcbench.evaluation.feature_cache import ReferenceFeatures, cache_directory, key_of
-from gcbench.evaluation.scoring import Judges, Scoring, measure_real
 from gcbench.core.contracts import Dataset, Evaluator
 from gcbench.core.samples import Features
 from gcbench.data.open_dataset import open_dataset
+from gcbench.evaluation.feature_cache import ReferenceFeatures, cache_directory, key_of
+from gcbench.evaluation.scoring import EvaluatorSet, Scoring, measure_real
 
 METRICS = ["semantic-recall", "miou", "fsd", "fd"]
 
 
 class Counting(Oracle):
-    """Counts the pictures that it judges."""
+    """Counts the images that it sees."""
 
     def __init__(self, dataset: Dataset):
         super().__init__(dataset)
-        self.judged = 0
+        self.evaluated = 0
 
     def __call__(self, images: torch.Tensor) -> Features:
-        self.judged += len(images)
+        self.evaluated += len(images)
         return super().__call__(images)
 
 
-def measured(root: Path, judge: Counting) -> object:
+def measured(root: Path, evaluator: Counting) -> object:
     dataset = open_dataset(str(root))
-    scoring = Scoring(dataset, METRICS, Judges({"segmenter": judge}, {}))
+    scoring = Scoring(dataset, METRICS, EvaluatorSet({"segmenter": evaluator}, {}))
     return measure_real(scoring, dataset, "val", dataset.size, range(7))
 
 
 def key(root: Path, size: tuple[int, int] = (32, 64), evaluator_id: str = "oracle", resize: str | None = None) -> str:
     dataset = open_dataset(str(root))
-    judge = Oracle(dataset)
-    judge.id = evaluator_id
+    evaluator = Oracle(dataset)
+    evaluator.id = evaluator_id
     if resize is not None:
         dataset.resize = resize
-    return key_of(dataset, "val", size, judge)
+    return key_of(dataset, "val", size, evaluator)
 
 
 @pytest.fixture
@@ -51,31 +51,31 @@ def own_toyland(tmp_path: Path) -> Path:
     return write_toyland(tmp_path / "toyland")
 
 
-def test_the_second_run_judges_nothing_and_says_the_same(own_toyland: Path, own_cache: Path) -> None:
-    judge = Counting(open_dataset(str(own_toyland)))
-    first = measured(own_toyland, judge)
-    assert judge.judged == 14
+def test_the_second_run_evaluators_nothing_and_says_the_same(own_toyland: Path, own_cache: Path) -> None:
+    evaluator = Counting(open_dataset(str(own_toyland)))
+    first = measured(own_toyland, evaluator)
+    assert evaluator.evaluated == 14
     assert len(list(own_cache.glob("*.safetensors"))) == 1
-    assert measured(own_toyland, judge) == first
-    assert judge.judged == 14
+    assert measured(own_toyland, evaluator) == first
+    assert evaluator.evaluated == 14
 
 
 def test_off_keeps_nothing(own_toyland: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GCBENCH_CACHE", "off")
     assert cache_directory() is None
-    judge = Counting(open_dataset(str(own_toyland)))
-    assert measured(own_toyland, judge) == measured(own_toyland, judge)
-    assert judge.judged == 28
+    evaluator = Counting(open_dataset(str(own_toyland)))
+    assert measured(own_toyland, evaluator) == measured(own_toyland, evaluator)
+    assert evaluator.evaluated == 28
 
 
-def test_a_changed_picture_misses(own_toyland: Path) -> None:
+def test_a_changed_image_misses(own_toyland: Path) -> None:
     before = key(own_toyland)
     assert key(own_toyland) == before
     file = own_toyland / "val" / "images" / "val03.png"
     size = file.stat().st_size
-    picture = Image.open(file).convert("RGB")
-    picture.putpixel((5, 5), (1, 2, 3))
-    picture.save(file)
+    image = Image.open(file).convert("RGB")
+    image.putpixel((5, 5), (1, 2, 3))
+    image.save(file)
     with open(file, "ab") as stream:  # not even the file's length gives it away
         stream.write(b"\0" * max(0, size - file.stat().st_size))
     assert key(own_toyland) != before
@@ -88,7 +88,7 @@ def test_another_list_of_files_misses(own_toyland: Path) -> None:
     assert key(own_toyland) != before
 
 
-def test_a_renamed_picture_misses(own_toyland: Path) -> None:
+def test_a_renamed_image_misses(own_toyland: Path) -> None:
     before = key(own_toyland)
     for part in ("images", "layouts"):
         (own_toyland / "val" / part / "val13.png").rename(own_toyland / "val" / part / "val99.png")
@@ -105,13 +105,13 @@ def test_size_filter_and_weights_miss(own_toyland: Path) -> None:
     assert len(keys) == 4
 
 
-def test_other_weights_of_the_bundled_kind_of_judge_miss(toyland: Path, judge: str, tmp_path: Path) -> None:
+def test_other_weights_of_the_bundled_kind_of_evaluator_miss(toyland: Path, evaluator: str, tmp_path: Path) -> None:
     """The evaluator's id carries the hash of its file: one changed weight is another id."""
     from gcbench.core import checkpoint
     from gcbench.evaluators.segmenter import Segmenter
 
     dataset = open_dataset(str(toyland))
-    spec = judge.partition("=")[2]
+    spec = evaluator.partition("=")[2]
     loaded = checkpoint.load(Path(spec.partition("@")[2]), kind="evaluator")
     name = next(name for name, tensor in loaded.state.items() if tensor.is_floating_point())
     loaded.state[name].view(-1)[0] += 1
@@ -121,16 +121,18 @@ def test_other_weights_of_the_bundled_kind_of_judge_miss(toyland: Path, judge: s
     assert key_of(dataset, "val", (32, 64), one) != key_of(dataset, "val", (32, 64), other)
 
 
-def test_a_damaged_file_is_judged_again(own_toyland: Path, own_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    judge = Counting(open_dataset(str(own_toyland)))
-    first = measured(own_toyland, judge)
+def test_a_damaged_file_is_evaluated_again(
+    own_toyland: Path, own_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluator = Counting(open_dataset(str(own_toyland)))
+    first = measured(own_toyland, evaluator)
     (file,) = own_cache.glob("*.safetensors")
     file.write_bytes(file.read_bytes()[:50])
-    assert measured(own_toyland, judge) == first
-    assert judge.judged == 28
-    assert "judged again" in capsys.readouterr().err
-    assert measured(own_toyland, judge) == first
-    assert judge.judged == 28
+    assert measured(own_toyland, evaluator) == first
+    assert evaluator.evaluated == 28
+    assert "evaluated again" in capsys.readouterr().err
+    assert measured(own_toyland, evaluator) == first
+    assert evaluator.evaluated == 28
 
 
 def test_a_run_that_fails_keeps_nothing(own_toyland: Path, own_cache: Path) -> None:
@@ -148,7 +150,7 @@ class Slow(Oracle):
 
     def __call__(self, images: torch.Tensor) -> Features:
         with open(self.log, "a") as stream:
-            stream.write("judged\n")
+            stream.write("evaluated\n")
         return super().__call__(images)
 
 
@@ -157,12 +159,12 @@ def _other_process(root: str, log: str, cache: str, started: Sequence[object]) -
 
     os.environ["GCBENCH_CACHE"] = cache
     dataset = open_dataset(root)
-    scoring = Scoring(dataset, METRICS, Judges({"segmenter": Slow(dataset, Path(log))}, {}))
+    scoring = Scoring(dataset, METRICS, EvaluatorSet({"segmenter": Slow(dataset, Path(log))}, {}))
     started[0].wait()  # type: ignore[attr-defined]
     measure_real(scoring, dataset, "val", dataset.size, range(7))
 
 
-def test_two_processes_at_once_judge_once(own_toyland: Path, own_cache: Path, tmp_path: Path) -> None:
+def test_two_processes_at_once_evaluator_once(own_toyland: Path, own_cache: Path, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     barrier = context.Barrier(2)
     log = tmp_path / "log"
@@ -175,4 +177,4 @@ def test_two_processes_at_once_judge_once(own_toyland: Path, own_cache: Path, tm
     for process in both:
         process.join(120)
         assert process.exitcode == 0
-    assert log.read_text().count("judged") == 1  # 14 pictures are one batch
+    assert log.read_text().count("evaluated") == 1  # 14 images are one batch

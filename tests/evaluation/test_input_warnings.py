@@ -1,4 +1,4 @@
-"""What is said of pictures before they are judged."""
+"""What is said of images before they are evaluated."""
 
 from collections import Counter
 from pathlib import Path
@@ -7,9 +7,9 @@ import pytest
 from conftest import write_toyland
 from PIL import Image
 
-from gcbench.evaluation.input_warnings import cautions
-from gcbench.data.open_dataset import open_dataset
 from gcbench.data.finished import Survey
+from gcbench.data.open_dataset import open_dataset
+from gcbench.evaluation.input_warnings import cautions
 
 
 def test_like_with_like_is_not_mentioned(toyland: Path) -> None:
@@ -17,7 +17,7 @@ def test_like_with_like_is_not_mentioned(toyland: Path) -> None:
     assert cautions(Survey("", Counter({(32, 64): 5}), 0), data, "val", (32, 64)) == []
     assert len(cautions(Survey("", Counter({(32, 64): 5}), 5), data, "val", (32, 64))) == 1
     [line] = cautions(Survey("", Counter({(64, 64): 5}), 0), data, "val", (32, 64))
-    assert line == "pictures are resized to 32×64 by the box filter: 5 of 64×64"
+    assert line == "images are resized to 32×64 by the box filter: 5 of 64×64"
 
 
 @pytest.mark.parametrize(("mine", "lines"), [(0, 1), (3, 0), (2, 1)])
@@ -34,10 +34,10 @@ def test_a_dataset_that_is_drawn_has_no_jpeg() -> None:
     streets = open_dataset("streets")
     survey = Survey("", Counter({streets.size: 3}), 3)
     [line] = cautions(survey, streets, "val", streets.size)
-    assert line.startswith("3 of the 3 pictures are JPEG, and 0 of the ")
+    assert line.startswith("3 of the 3 images are JPEG, and 0 of the ")
 
 
-def test_pictures_are_resized_by_the_box_filter_also_beside_a_dataset_that_is_drawn() -> None:
+def test_images_are_resized_by_the_box_filter_also_beside_a_dataset_that_is_drawn() -> None:
     streets = open_dataset("streets")
     [line] = cautions(Survey("", Counter({(16, 32): 3}), 0), streets, "val", streets.size)
-    assert line == "pictures are resized to 64×128 by the box filter: 3 of 16×32"
+    assert line == "images are resized to 64×128 by the box filter: 3 of 16×32"

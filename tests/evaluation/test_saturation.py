@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from gcbench.runs.run_directory import Rows
 from gcbench.commands.sweep import GAIN, saturated
 from gcbench.core.record import Point
+from gcbench.runs.run_directory import Rows
 
 N = 40
 GROUPS = {f"{i:06d}": f"{i:06d}" for i in range(N)}
@@ -13,7 +13,7 @@ BASE = np.random.default_rng(0).uniform(0.3, 0.9, N)
 
 
 def curve(*levels: float, noise: float = 0.0, seed: int = 0) -> tuple[list[Point], Rows]:
-    """Scales 1, 2, 3, … whose recall is `levels` above the first, picture by picture, with independent noise."""
+    """Scales 1, 2, 3, … whose recall is `levels` above the first, image by image, with independent noise."""
     rng = np.random.default_rng(seed)
     rows: Rows = {}
     for scale, level in enumerate(levels, 1):
@@ -57,13 +57,13 @@ def test_the_order_of_points_does_not_matter() -> None:
     assert saturated(points[::-1], rows, GROUPS)
 
 
-def test_unscored_pictures_are_left_out() -> None:
+def test_unscored_images_are_left_out() -> None:
     points, rows = curve(0, 0, 0)
     for name in list(GROUPS)[3:]:
         rows[("2", name)]["semantic-recall"] = None
     assert saturated(points, rows, GROUPS)
     for name in list(GROUPS)[1:]:
         rows[("2", name)]["semantic-recall"] = None
-    assert not saturated(points, rows, GROUPS)  # one picture tells nothing
+    assert not saturated(points, rows, GROUPS)  # one image tells nothing
     assert not saturated(points, {}, GROUPS)
     assert not saturated([Point(guidance=None)], rows, GROUPS)

@@ -8,17 +8,17 @@ import torch
 from conftest import Cli, Oracle
 from rich.console import Console
 
-from gcbench.evaluation.scoring import Judges
-from gcbench.evaluation.self_check import attribute_accuracy, checked_metrics, self_check
-from gcbench.reports.record_table import print_record
 from gcbench.core.contracts import Dataset
 from gcbench.core.record import Record
 from gcbench.core.samples import Features
 from gcbench.data.open_dataset import open_dataset
+from gcbench.evaluation.scoring import EvaluatorSet
+from gcbench.evaluation.self_check import attribute_accuracy, checked_metrics, self_check
+from gcbench.reports.record_table import print_record
 
 
 class Swapped(Oracle):
-    """Takes every car for a tree and every tree for a car: a judge of shuffled classes."""
+    """Takes every car for a tree and every tree for a car: an evaluator of shuffled classes."""
 
     id = "swapped"
 
@@ -30,30 +30,30 @@ class Swapped(Oracle):
         return Features(vectors=seen.vectors, labels=labels)
 
 
-def judged_by(judge: type[Oracle], dataset: Dataset) -> Judges:
-    return Judges({"segmenter": judge(dataset)}, {})
+def evaluated_by(evaluator: type[Oracle], dataset: Dataset) -> EvaluatorSet:
+    return EvaluatorSet({"segmenter": evaluator(dataset)}, {})
 
 
-def test_a_perfect_judge_passes_and_a_shuffled_one_shows(toyland: Path) -> None:
+def test_a_perfect_evaluator_passes_and_a_shuffled_one_shows(toyland: Path) -> None:
     dataset = open_dataset(str(toyland))
-    good = self_check(dataset, "val", dataset.size, judged_by(Oracle, dataset))
+    good = self_check(dataset, "val", dataset.size, evaluated_by(Oracle, dataset))
     assert good.n == 14
     assert good.real["miou"].value == good.real["semantic-recall"].value == 1
     assert good.real["semantic-recall"].n == 14
     assert good.real["fd"].n == 7  # one half against the other
     assert good.permuted["miou"].value is not None
     assert good.permuted["miou"].value < 0.9
-    bad = self_check(dataset, "val", dataset.size, judged_by(Swapped, dataset))
+    bad = self_check(dataset, "val", dataset.size, evaluated_by(Swapped, dataset))
     assert bad.real["miou"].value is not None
     assert bad.real["miou"].value < 0.6  # IoU 0 on two of four classes
 
 
 def test_it_covers_the_metrics_of_the_evaluators_that_are_here(toyland: Path) -> None:
     dataset = open_dataset(str(toyland))
-    names = checked_metrics(judged_by(Oracle, dataset))
+    names = checked_metrics(evaluated_by(Oracle, dataset))
     assert set(names) >= {"semantic-recall", "miou", "fd"}
     assert not {"fsd", "fid", "clip-score", "attribute-recall"} & set(names)
-    assert checked_metrics(Judges({}, {})) == []
+    assert checked_metrics(EvaluatorSet({}, {})) == []
 
 
 def test_the_command_writes_and_prints_it(
@@ -78,7 +78,7 @@ def test_the_command_writes_and_prints_it(
 
 
 class Weather(Oracle):
-    """Three attributes of toyland; the judge knows two of them, one of these it always takes for present."""
+    """Three attributes of toyland; the evaluator knows two of them, one of these it always takes for present."""
 
     role = "attributes"
     id = "weather"
@@ -91,13 +91,13 @@ class Weather(Oracle):
 def test_the_accuracy_of_an_attribute_classifier(toyland: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = open_dataset(str(toyland))
     monkeypatch.setattr(dataset, "attributes", ("Sunny", "Windy", "Wet"), raising=False)
-    # 3 of 14 pictures are sunny, 1 is windy
+    # 3 of 14 images are sunny, 1 is windy
     monkeypatch.setattr(dataset, "attribute_labels", lambda split, i: np.array([i < 3, i == 5, True]), raising=False)
-    judges = Judges({"attributes": Weather(dataset)}, {})
-    score = attribute_accuracy(dataset, "val", dataset.size, judges)
+    evaluator_set = EvaluatorSet({"attributes": Weather(dataset)}, {})
+    score = attribute_accuracy(dataset, "val", dataset.size, evaluator_set)
     assert score.value == pytest.approx((3 / 14 + 13 / 14) / 2)
     assert score.detail["per_attribute"] == pytest.approx({"Sunny": 3 / 14, "Windy": 13 / 14})
     assert score.detail["share"] == pytest.approx({"Sunny": 3 / 14, "Windy": 1 / 14})
     assert score.n == 14
-    checked = self_check(dataset, "val", dataset.size, judges)
+    checked = self_check(dataset, "val", dataset.size, evaluator_set)
     assert checked.real["attribute-accuracy"] == score

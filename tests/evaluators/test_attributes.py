@@ -1,4 +1,4 @@
-"""The judge of attributes: the authors' file of ML-Decoder, files of timm networks, our own; labels, ids, refusals."""
+"""The evaluator of attributes: the authors' file of ML-Decoder, of timm networks, our own; labels, ids, refusals."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,24 +10,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gcbench.evaluation.scoring import open_judges
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
-from gcbench.training.recipe import Batch
 from gcbench.data.celeba_attributes import ATTRIBUTES
+from gcbench.evaluation.scoring import open_evaluators
 from gcbench.evaluators.attributes import Attributes
 from gcbench.evaluators.attributes_training import AttributesRecipe
 from gcbench.evaluators.classifier import ML_DECODER, Classifier
 from gcbench.networks.mldecoder import MLDecoder
+from gcbench.training.recipe import Batch
 
 SMALL = "test_efficientnet"  # 0.1 M parameters
 SIZE = (32, 48)
 
 
 class Toy(Dataset):
-    """Two attributes are the colours of a picture's halves; the third is none of CelebA's."""
+    """Two attributes are the colours of an image's halves; the third is none of CelebA's."""
 
     name = "toy"
     classes = ("skin", "hair")
@@ -49,10 +49,10 @@ class Toy(Dataset):
         return [str(i) for i in range(16)]
 
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
-        picture = np.random.default_rng(index).integers(0, 60, (*size, 3), dtype=np.uint8)
+        image = np.random.default_rng(index).integers(0, 60, (*size, 3), dtype=np.uint8)
         for half, bit in ((slice(None, size[0] // 2), 0), (slice(size[0] // 2, None), 1)):
-            picture[half, :, bit] += np.uint8(180 * (index >> bit & 1))
-        return picture, np.zeros(size, np.uint8)
+            image[half, :, bit] += np.uint8(180 * (index >> bit & 1))
+        return image, np.zeros(size, np.uint8)
 
     def captions(self, split: str, index: int) -> Sequence[str]:
         return ["smiling"]
@@ -78,15 +78,15 @@ class Faces(Toy):
     attributes = ("Young", "Freckles", "5 o'clock shadow", "Smiling")
 
 
-def pictures(n: int = 3, size: Size = SIZE) -> Tensor:
+def some_images(n: int = 3, size: Size = SIZE) -> Tensor:
     return torch.randint(256, (n, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
 
 
-def probabilities(judge: Attributes, images: Tensor) -> Tensor:
-    found = judge(images).probabilities
+def probabilities(evaluator: Attributes, images: Tensor) -> Tensor:
+    found = evaluator(images).probabilities
     assert found is not None
     assert found.dtype == torch.float32
-    assert found.shape == (len(images), len(judge.places))
+    assert found.shape == (len(images), len(evaluator.places))
     return found
 
 
@@ -105,7 +105,7 @@ def authors_key(name: str) -> str:
 
 
 def loud(network: torch.nn.Module) -> None:
-    """Random weights whose signals stay of order 1: batch statistics of a picture, no zero norms; exact in float16."""
+    """Random weights whose signals stay of order 1: batch statistics of an image, no zero norms; exact in float16."""
     with torch.no_grad():
         network.train()
         for module in network.modules():
@@ -142,14 +142,14 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Callable[[
 
 @torch.inference_mode()
 def test_the_authors_file(official: tuple[Path, Callable[[Tensor], Tensor]]) -> None:
-    """Body and head give what timm's network and the head give; CelebA's order, square pictures, no normalisation."""
+    """Body and head give what timm's network and the head give; CelebA's order, square images, no normalisation."""
     path, expect = official
-    judge = Attributes.open(Faces(), spec=f"{ML_DECODER}:64@{path}")
-    assert judge.id == f"{ML_DECODER}#{file_hash(path)} 64 fp32"
-    images = pictures(2, (80, 112))
+    evaluator = Attributes.open(Faces(), spec=f"{ML_DECODER}:64@{path}")
+    assert evaluator.id == f"{ML_DECODER}#{file_hash(path)} 64 fp32"
+    images = some_images(2, (80, 112))
     squares = F.interpolate(images.float(), (64, 64), mode="bilinear", antialias=True, align_corners=False) / 255
     expected = expect(squares)
-    found = probabilities(judge, images)
+    found = probabilities(evaluator, images)
     order = [ATTRIBUTES.index(name) for name in ("Young", "5_o_Clock_Shadow", "Smiling")]
     torch.testing.assert_close(found[:, [0, 2, 3]], expected[:, order], rtol=1e-4, atol=1e-5)
     assert found[:, 1].isnan().all()
@@ -218,13 +218,13 @@ def test_a_timm_network_beside_a_list_of_labels(small: tuple[Path, torch.nn.Modu
     path, network = small
     beside = path.with_name("small.pt.labels.txt")
     beside.write_text("freckles\n\nSMILING\nWearing Hat\nYoung\n")
-    judge = Attributes.open(Faces(), spec=f"{SMALL}:40@{path}")
-    assert judge.id == f"{SMALL}#{file_hash(path)}+{file_hash(beside, 6)} 40 fp32"
-    images = pictures(5)
+    evaluator = Attributes.open(Faces(), spec=f"{SMALL}:40@{path}")
+    assert evaluator.id == f"{SMALL}#{file_hash(path)}+{file_hash(beside, 6)} 40 fp32"
+    images = some_images(5)
     squares = F.interpolate(images.float() / 255, (40, 40), mode="bilinear", antialias=True, align_corners=False)
     mean, std = (torch.tensor(network.pretrained_cfg[key])[:, None, None] for key in ("mean", "std"))
     expected = network((squares - mean) / std).sigmoid()
-    found = probabilities(judge, images)
+    found = probabilities(evaluator, images)
     torch.testing.assert_close(found[:, [1, 3, 0]], expected[:, [0, 1, 3]], rtol=1e-4, atol=1e-5)
     assert found[:, 2].isnan().all()
     assert Attributes.open(Faces(), spec=f"{SMALL}@{path}").id.endswith(" 160 fp32")  # timm's own size
@@ -237,7 +237,7 @@ def test_labels_in_the_file_are_ordered_by_their_number(small: tuple[Path, torch
     assert Attributes.open(Faces(), spec=f"{SMALL}@{path}").places == [1, None, None, 0]
 
 
-def test_other_labels_are_another_judge(small: tuple[Path, torch.nn.Module]) -> None:
+def test_other_labels_are_another_evaluator(small: tuple[Path, torch.nn.Module]) -> None:
     path, _ = small
     ids = []
     for text in ("Young\nSmiling\na\nb", "Smiling\nYoung\na\nb"):
@@ -279,7 +279,7 @@ def test_a_size_that_the_network_does_not_take(tmp_path: Path) -> None:
     network = timm.create_model("test_vit", num_classes=2)
     torch.save(network.state_dict(), tmp_path / "vit.pt")
     (tmp_path / "vit.pt.labels.txt").write_text("Young\nSmiling\n")
-    with pytest.raises(UserError, match="test_vit does not take pictures of 50 px"):
+    with pytest.raises(UserError, match="test_vit does not take images of 50 px"):
         Attributes.open(Faces(), spec=f"test_vit:50@{tmp_path / 'vit.pt'}")
 
 
@@ -291,7 +291,7 @@ def test_damaged_weights_do_not_pass_for_unknown_attributes(small: tuple[Path, t
     torch.save(network.state_dict(), path)
     path.with_name("small.pt.labels.txt").write_text("a\nb\nc\nYoung")
     with pytest.raises(UserError, match="not finite"):
-        Attributes.open(Faces(), spec=f"{SMALL}@{path}")(pictures())
+        Attributes.open(Faces(), spec=f"{SMALL}@{path}")(some_images())
 
 
 # ------------------------------------------------------------------------------------------------ our own
@@ -329,7 +329,7 @@ def test_loss_accuracy_and_recall_by_hand() -> None:
     learner = recipe().eval()
     learner.classifier.forward = lambda x: torch.tensor([[2.0, -1.0, 0.5], [-3.0, 4.0, -0.5]])  # type: ignore[method-assign]
     labels = torch.tensor([[True, True, False], [False, True, False]])
-    batch = Batch(pictures(2), torch.zeros(2, *SIZE, dtype=torch.int64), ["", ""], labels)
+    batch = Batch(some_images(2), torch.zeros(2, *SIZE, dtype=torch.int64), ["", ""], labels)
     values = learner(batch, torch.Generator().manual_seed(0))
     p = 1 / (1 + np.exp(-np.array([2.0, -1.0, -0.5, 3.0, 4.0, 0.5])))  # of being right
     assert values["loss"].item() == pytest.approx(-np.log(p).mean(), rel=1e-5)
@@ -356,17 +356,17 @@ def test_saved_and_opened_it_answers_the_same(saved: Path, monkeypatch: pytest.M
     monkeypatch.setenv("GCBENCH_WEIGHTS", str(saved.parents[2]))
     network = Classifier(SMALL, 3, 32).eval()
     checkpoint.fill(network.network, checkpoint.load(saved, kind="evaluator"))
-    expected = network(pictures(20).float() / 255).sigmoid()  # more than one chunk
+    expected = network(some_images(20).float() / 255).sigmoid()  # more than one chunk
     name = f"{SMALL}@toy#{checkpoint.read_card(saved).sha256} 32 fp32"
     for spec in (None, SMALL, "@toy", f"{SMALL}@toy", f"@{saved}", f"{SMALL}:32@{saved}", f"@{saved.parent}"):
-        judge = Attributes.open(Toy(), spec=spec)
-        assert judge.id == name
-    torch.testing.assert_close(probabilities(judge, pictures(20)), expected, rtol=1e-4, atol=1e-5)
+        evaluator = Attributes.open(Toy(), spec=spec)
+        assert evaluator.id == name
+    torch.testing.assert_close(probabilities(evaluator, some_images(20)), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_another_dataset_takes_what_it_shares(saved: Path) -> None:
-    judge = Attributes.open(Faces(), spec=f"@{saved}")
-    found = probabilities(judge, pictures(2))
+    evaluator = Attributes.open(Faces(), spec=f"@{saved}")
+    found = probabilities(evaluator, some_images(2))
     assert found[:, [1, 3]].isfinite().all()
     assert found[:, [0, 2]].isnan().all()
     with pytest.raises(UserError, match="knows none of strange's attributes"):
@@ -388,10 +388,10 @@ def test_a_card_of_something_else(saved: Path) -> None:
 
 def test_without_weights_or_attributes_the_metric_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GCBENCH_WEIGHTS", raising=False)
-    judges = open_judges(Toy(), ["attribute-recall"], [], "cpu")
-    assert "gcbench train --evaluator attributes --dataset toy" in judges.missing["attributes"]
-    judges = open_judges(Plain(), ["attribute-recall"], [], "cpu")
-    assert judges.missing["attributes"].startswith("plain has no attributes")
+    evaluators = open_evaluators(Toy(), ["attribute-recall"], [], "cpu")
+    assert "gcbench train --evaluator attributes --dataset toy" in evaluators.missing["attributes"]
+    evaluators = open_evaluators(Plain(), ["attribute-recall"], [], "cpu")
+    assert evaluators.missing["attributes"].startswith("plain has no attributes")
     with pytest.raises(UserError, match="plain has no attributes"):
         Attributes.recipe(Plain(), {})
 

@@ -1,4 +1,4 @@
-"""CLIP against transformers' CLIPModel on the same random weights; its pictures against PIL's; its texts, cut or not.
+"""CLIP against transformers' CLIPModel on the same random weights; its images against PIL's; its texts, cut or not.
 
 Small configurations are added to open_clip's list, so that files and names go the way that a user's do.
 """
@@ -55,8 +55,8 @@ def dataset() -> Dataset:
 
 @pytest.fixture(scope="module")
 def images(dataset: Dataset) -> Tensor:
-    pictures = np.stack([dataset.pair("val", i, (64, 128))[0] for i in range(3)])
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
+    images = np.stack([dataset.pair("val", i, (64, 128))[0] for i in range(3)])
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
 def transformers_model(name: str, act: str = "quick_gelu") -> CLIPModel:
@@ -136,9 +136,9 @@ def as_open_clip(model: CLIPModel) -> dict[str, Tensor]:
     return {key: value.half().contiguous() for key, value in state.items()}
 
 
-def embeddings(model: CLIPModel, judge_input: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def embeddings(model: CLIPModel, evaluator_input: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
-        pooled = model.vision_model(pixel_values=judge_input).pooler_output
+        pooled = model.vision_model(pixel_values=evaluator_input).pooler_output
         texts = model.text_model(input_ids=tokens).pooler_output
         return model.visual_projection(pooled), model.text_projection(texts)
 
@@ -163,12 +163,12 @@ def file(peer: CLIPModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def judge(file: Path, dataset: Dataset, configurations: None) -> CLIP:
+def evaluator(file: Path, dataset: Dataset, configurations: None) -> CLIP:
     return CLIP.open(dataset, spec=f"tiny-quickgelu@{file}")
 
 
-def cosines(judge: CLIP, images: Tensor, prompts: list[str]) -> Tensor:
-    vectors, texts = judge(images).vectors, judge.read(prompts)
+def cosines(evaluator: CLIP, images: Tensor, prompts: list[str]) -> Tensor:
+    vectors, texts = evaluator(images).vectors, evaluator.read(prompts)
     assert vectors is not None
     assert vectors.dtype == texts.vectors.dtype == torch.float32
     return F.cosine_similarity(vectors.double()[:, None], texts.vectors.double()[None], dim=-1)
@@ -177,86 +177,86 @@ def cosines(judge: CLIP, images: Tensor, prompts: list[str]) -> Tensor:
 # ------------------------------------------------------------------------------------------------ parity
 
 
-def test_cosines_are_transformers(judge: CLIP, peer: CLIPModel, images: Tensor) -> None:
-    found = cosines(judge, images, PROMPTS)  # [3,3]
-    pictures, texts = embeddings(peer, judge.prepare(images), tokens_by_hand(PROMPTS))
-    expected = F.cosine_similarity(pictures.double()[:, None], texts.double()[None], dim=-1)
+def test_cosines_are_transformers(evaluator: CLIP, peer: CLIPModel, images: Tensor) -> None:
+    found = cosines(evaluator, images, PROMPTS)  # [3,3]
+    vectors, texts = embeddings(peer, evaluator.prepare(images), tokens_by_hand(PROMPTS))
+    expected = F.cosine_similarity(vectors.double()[:, None], texts.double()[None], dim=-1)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-    assert expected.std() > 1e-2  # they tell pictures and texts apart
+    assert expected.std() > 1e-2  # they tell images and texts apart
 
 
-def test_plain_gelu_gives_other_cosines(judge: CLIP, file: Path, dataset: Dataset, images: Tensor) -> None:
+def test_plain_gelu_gives_other_cosines(evaluator: CLIP, file: Path, dataset: Dataset, images: Tensor) -> None:
     """The trap: the same file opens under the plain name, and only the id and the numbers tell."""
     plain = CLIP.open(dataset, spec=f"tiny@{file}")
-    assert judge.id == f"tiny#{file_hash(file)} quickgelu 32px fp32"
+    assert evaluator.id == f"tiny#{file_hash(file)} quickgelu 32px fp32"
     assert plain.id == f"tiny#{file_hash(file)} gelu 32px fp32"
-    assert (cosines(plain, images, PROMPTS) - cosines(judge, images, PROMPTS)).abs().max() > 1e-3
+    assert (cosines(plain, images, PROMPTS) - cosines(evaluator, images, PROMPTS)).abs().max() > 1e-3
 
 
 def test_the_default_at_full_size_is_openais_network(
     dataset: Dataset, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ViT-L/14 at 336 pixels, one picture and one text. With plain GELU in the place of QuickGELU it fails."""
+    """ViT-L/14 at 336 pixels, one image and one text. With plain GELU in the place of QuickGELU it fails."""
     assert find_entry(CLIP.weights).role == CLIP.role
     size, path = 336, tmp_path / "open_clip_model.safetensors"
     prepare = image_transform(size, is_train=False)
-    picture = prepare(Image.fromarray(images[0].permute(1, 2, 0).numpy()))
+    image = prepare(Image.fromarray(images[0].permute(1, 2, 0).numpy()))
     peer = transformers_model(CLIP.name)
     save_file(as_open_clip(peer), path)
-    expected = [*embeddings(peer, picture[None], tokens_by_hand(PROMPTS[:1]))]
+    expected = [*embeddings(peer, image[None], tokens_by_hand(PROMPTS[:1]))]
     for layer in (*peer.vision_model.encoder.layers, *peer.text_model.encoder.layers):
         layer.mlp.activation_fn = torch.nn.GELU()
-    mutant = embeddings(peer, picture[None], tokens_by_hand(PROMPTS[:1]))[1]
+    mutant = embeddings(peer, image[None], tokens_by_hand(PROMPTS[:1]))[1]
     del peer, layer
     gc.collect()
     monkeypatch.setattr(clip, "locate", {"clip-vit-l-14-336": path}.__getitem__)
-    judge = CLIP.open(dataset)
+    evaluator = CLIP.open(dataset)
     path.unlink()
-    assert judge.id.startswith("ViT-L-14-336#")
-    assert judge.id.endswith(" quickgelu 336px fp32")
-    monkeypatch.setattr(judge, "prepare", lambda pictures: picture[None])
-    found = cosines(judge, images[:1], PROMPTS[:1])
+    assert evaluator.id.startswith("ViT-L-14-336#")
+    assert evaluator.id.endswith(" quickgelu 336px fp32")
+    monkeypatch.setattr(evaluator, "prepare", lambda images: image[None])
+    found = cosines(evaluator, images[:1], PROMPTS[:1])
     torch.testing.assert_close(found[0], F.cosine_similarity(*expected).double(), atol=1e-5, rtol=0)
-    text = judge.read(PROMPTS[:1]).vectors
+    text = evaluator.read(PROMPTS[:1]).vectors
     torch.testing.assert_close(text, expected[1], atol=1e-4, rtol=1e-4)
     assert (text - mutant).abs().max() > 1e-2
 
 
-# ------------------------------------------------------------------------------------------------ pictures and texts
+# ------------------------------------------------------------------------------------------------ images and texts
 
 
 @pytest.mark.parametrize("size", [(64, 128), (50, 33), (32, 32), (300, 301), (20, 90)])
-def test_pictures_are_prepared_as_open_clip_does(judge: CLIP, dataset: Dataset, size: tuple[int, int]) -> None:
+def test_images_are_prepared_as_open_clip_does(evaluator: CLIP, dataset: Dataset, size: tuple[int, int]) -> None:
     """To 2 of 255 grey levels, and exactly in 995 of 1000 places: the rest is PIL's fixed-point rounding."""
-    picture = dataset.pair("val", 0, (64, 128))[0]
-    array = np.array(Image.fromarray(picture).resize(size[::-1], Image.Resampling.LANCZOS))
+    image = dataset.pair("val", 0, (64, 128))[0]
+    array = np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.LANCZOS))
     expected = image_transform(32, is_train=False)(Image.fromarray(array))
-    found = judge.prepare(torch.from_numpy(array).permute(2, 0, 1)[None])[0]
+    found = evaluator.prepare(torch.from_numpy(array).permute(2, 0, 1)[None])[0]
     assert found.shape == expected.shape == (3, 32, 32)
-    levels = (found - expected).abs() * judge.std[0] * 255
+    levels = (found - expected).abs() * evaluator.std[0] * 255
     assert levels.max() < 2.1
     assert (levels > 0.01).float().mean() < 5e-3
 
 
-def test_the_end_token_survives_truncation(judge: CLIP) -> None:
+def test_the_end_token_survives_truncation(evaluator: CLIP) -> None:
     """A long text is read as its first 75 tokens. Cut behind, as a fixed length would, the end token is lost."""
-    read = judge.read(["a " * 200, "a " * 75, "a " * 76, "a " * 74])
+    read = evaluator.read(["a " * 200, "a " * 75, "a " * 76, "a " * 74])
     assert read.truncated.tolist() == [True, False, True, False]
     torch.testing.assert_close(read.vectors[0], read.vectors[1])
     torch.testing.assert_close(read.vectors[2], read.vectors[1])
     assert (read.vectors[3] - read.vectors[1]).abs().max() > 1e-3
-    tokens = judge.tokenizer(["a " * 200])
+    tokens = evaluator.tokenizer(["a " * 200])
     assert torch.equal(tokens, tokens_by_hand(["a " * 200]))
-    assert tokens[0, -1] == judge.tokenizer.eot_token_id
+    assert tokens[0, -1] == evaluator.tokenizer.eot_token_id
     tokens[0, -1] = tokens[0, -2]  # the kept mutant
     with torch.no_grad():
-        assert (judge.network.encode_text(tokens) - read.vectors[1]).abs().max() > 1e-3
+        assert (evaluator.network.encode_text(tokens) - read.vectors[1]).abs().max() > 1e-3
 
 
-def test_batches_change_nothing(judge: CLIP, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = cosines(judge, images, PROMPTS)
+def test_batches_change_nothing(evaluator: CLIP, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = cosines(evaluator, images, PROMPTS)
     monkeypatch.setattr(CLIP, "chunk", 2)
-    torch.testing.assert_close(cosines(judge, images, PROMPTS), whole, atol=1e-6, rtol=0)
+    torch.testing.assert_close(cosines(evaluator, images, PROMPTS), whole, atol=1e-6, rtol=0)
 
 
 # ------------------------------------------------------------------------------------------------ files and names
@@ -274,7 +274,7 @@ def test_batches_change_nothing(judge: CLIP, images: Tensor, monkeypatch: pytest
 def test_other_forms_of_the_same_weights(
     name: str,
     content: Callable[[dict[str, Tensor]], object],
-    judge: CLIP,
+    evaluator: CLIP,
     peer: CLIPModel,
     dataset: Dataset,
     images: Tensor,
@@ -282,7 +282,7 @@ def test_other_forms_of_the_same_weights(
 ) -> None:
     torch.save(content(as_open_clip(peer)), tmp_path / "w.pt")
     found = CLIP.open(dataset, spec=f"{name}@{tmp_path / 'w.pt'}")
-    torch.testing.assert_close(cosines(found, images, PROMPTS), cosines(judge, images, PROMPTS))
+    torch.testing.assert_close(cosines(found, images, PROMPTS), cosines(evaluator, images, PROMPTS))
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_other_forms_of_the_same_weights(
         ("ViT-B-16-SigLIP@{file}", "only models with CLIP's own tokenizer"),
         ("xlm-roberta-base-ViT-B-32@{file}", "only models with CLIP's own tokenizer"),
         ("coca_ViT-B-32@{file}", "only models with CLIP's own tokenizer"),
-        ("ViT-H-14-378-quickgelu@{file}", "want pictures prepared in another way"),
+        ("ViT-H-14-378-quickgelu@{file}", "want images prepared in another way"),
         ("tiny@{folder}/none.pth", "none.pth does not exist"),
     ],
 )

@@ -34,7 +34,12 @@ class Scenes(Dataset):
     resize = "none"
     version = "1"
 
-    def __init__(self, name: str = "scenes", classes: Sequence[str] = cityscapes_classes.CLASSES, void: int | None = cityscapes_classes.VOID):
+    def __init__(
+        self,
+        name: str = "scenes",
+        classes: Sequence[str] = cityscapes_classes.CLASSES,
+        void: int | None = cityscapes_classes.VOID,
+    ):
         self.name, self.classes, self.void = name, tuple(classes), void
 
     @classmethod
@@ -74,7 +79,7 @@ def as_authors(network: HRNet, bias: Tensor) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def network() -> HRNet:
-    """Random weights, with the batch statistics of random pictures so that signals stay of order 1."""
+    """Random weights, with the batch statistics of random images so that signals stay of order 1."""
     torch.manual_seed(0)
     net = HRNet(ARCH, 19)
     with torch.no_grad():
@@ -90,7 +95,7 @@ def network() -> HRNet:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> Tensor:
+def images() -> Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.randint(256, (2, 3, 40, 70), dtype=torch.uint8, generator=generator)
 
@@ -104,12 +109,12 @@ def save(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def judge(path: Path, dataset: Dataset | None = None, spec: str = ARCH) -> Segmenter:
+def evaluator(path: Path, dataset: Dataset | None = None, spec: str = ARCH) -> Segmenter:
     return Segmenter.open(dataset or Scenes(), spec=f"{spec}@{path}")
 
 
-def labels(path: Path, pictures: Tensor, dataset: Dataset | None = None, spec: str = ARCH) -> Tensor:
-    found = judge(path, dataset, spec)(pictures).labels
+def labels(path: Path, images: Tensor, dataset: Dataset | None = None, spec: str = ARCH) -> Tensor:
+    found = evaluator(path, dataset, spec)(images).labels
     assert found is not None
     return found
 
@@ -119,7 +124,7 @@ def labels(path: Path, pictures: Tensor, dataset: Dataset | None = None, spec: s
 
 @torch.inference_mode()
 def test_both_formats_answer_as_the_network_that_was_saved(
-    network: HRNet, pictures: Tensor, save: Callable[..., Path]
+    network: HRNet, images: Tensor, save: Callable[..., Path]
 ) -> None:
     bias = torch.randn(len(network.state_dict()["head.1.running_mean"]), generator=torch.Generator().manual_seed(2))
     mine = as_authors(network, bias)
@@ -127,40 +132,38 @@ def test_both_formats_answer_as_the_network_that_was_saved(
     mmseg = {"meta": {"CLASSES": CITYSCAPES, "epoch": 1}, "state_dict": as_mmseg(network)}
     theirs = [save(mmseg, "a.pth"), save(as_mmseg(network), "b.pt")]
     authors = [save({"state_dict": mine}, "c.pth"), save(old, "d.pth")]
-    expected = network(pictures.float() / 255).logits
+    expected = network(images.float() / 255).logits
     assert len(expected.argmax(1).unique()) > 4
     for path in (*theirs, *authors):
-        found = judge(path).network(pictures.float() / 255).logits
+        found = evaluator(path).network(images.float() / 255).logits
         torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
         assert (found.argmax(1) == expected.argmax(1)).float().mean() > 0.999
-    exact = HRNet(ARCH, 19, white=255.0).eval()  # mmsegmentation normalises pictures at 0 to 255
+    exact = HRNet(ARCH, 19, white=255.0).eval()  # mmsegmentation normalises images at 0 to 255
     exact.load_state_dict(network.state_dict())
     for path in theirs:
-        assert torch.equal(judge(path).network(pictures.float() / 255).logits, exact(pictures.float() / 255).logits)
+        assert torch.equal(evaluator(path).network(images.float() / 255).logits, exact(images.float() / 255).logits)
     without = {**mine, "model.last_layer.0.bias": 0 * bias}
-    assert (labels(save(without), pictures) == expected.argmax(1)).float().mean() < 0.99
+    assert (labels(save(without), images) == expected.argmax(1)).float().mean() < 0.99
 
 
 @torch.inference_mode()
-def test_outputs_become_the_datasets_classes_by_name(
-    network: HRNet, pictures: Tensor, save: Callable[..., Path]
-) -> None:
+def test_outputs_become_the_datasets_classes_by_name(network: HRNet, images: Tensor, save: Callable[..., Path]) -> None:
     """Void first and the classes backwards in the dataset; the file's own order where it names one."""
     path = save({"state_dict": as_mmseg(network)})
     backwards = Scenes("backwards", ("void", *reversed(CITYSCAPES)), 0)
-    direct = labels(path, pictures)
-    assert torch.equal(labels(path, pictures, backwards), 19 - direct)
-    assert torch.equal(labels(path, pictures, Scenes("plain", CITYSCAPES, None)), direct)
+    direct = labels(path, images)
+    assert torch.equal(labels(path, images, backwards), 19 - direct)
+    assert torch.equal(labels(path, images, Scenes("plain", CITYSCAPES, None)), direct)
     rotated = CITYSCAPES[1:] + CITYSCAPES[:1]
     other = save({"meta": {"CLASSES": rotated}, "state_dict": as_mmseg(network)}, "rotated.pth")
-    assert torch.equal(labels(other, pictures), (direct + 1) % 19)
+    assert torch.equal(labels(other, images), (direct + 1) % 19)
 
 
 def test_the_input_scale_is_asked_for_and_stands_in_the_id(
-    network: HRNet, pictures: Tensor, save: Callable[..., Path]
+    network: HRNet, images: Tensor, save: Callable[..., Path]
 ) -> None:
     path = save(as_mmseg(network))
-    one, two = judge(path), judge(path, spec=f"{ARCH}:x2")
+    one, two = evaluator(path), evaluator(path, spec=f"{ARCH}:x2")
     assert one.id.startswith(f"{ARCH}@cityscapes#")
     assert one.id.endswith(" ×1 fp32")
     assert two.id == one.id.replace("×1", "×2")
@@ -168,7 +171,7 @@ def test_the_input_scale_is_asked_for_and_stands_in_the_id(
     expected = HRNet(ARCH, 19, scale=2.0, white=255.0).eval()
     expected.load_state_dict(network.state_dict())
     with torch.inference_mode():
-        assert torch.equal(labels(path, pictures, spec=f"{ARCH}:x2"), expected(pictures.float() / 255).logits.argmax(1))
+        assert torch.equal(labels(path, images, spec=f"{ARCH}:x2"), expected(images.float() / 255).logits.argmax(1))
 
 
 # ------------------------------------------------------------------------------------------------ refused
@@ -209,7 +212,7 @@ def faults(state: dict[str, Tensor]) -> dict[str, tuple[Any, str]]:
 def test_a_file_that_does_not_fit(fault: str, network: HRNet, save: Callable[..., Path]) -> None:
     content, said = faults(as_mmseg(network))[fault]
     with pytest.raises(UserError) as caught:
-        judge(save(content))
+        evaluator(save(content))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert str(caught.value).count("official.pth") >= 1
@@ -218,7 +221,7 @@ def test_a_file_that_does_not_fit(fault: str, network: HRNet, save: Callable[...
 def test_the_authors_network_with_object_context_is_another(network: HRNet, save: Callable[..., Path]) -> None:
     state = as_authors(network, torch.zeros(len(network.state_dict()["head.1.running_mean"])))
     with pytest.raises(UserError, match=r"it has 'backbone\.ocr_distri_head\.x' beside them"):
-        judge(save({**state, "model.ocr_distri_head.x": torch.zeros(1)}))
+        evaluator(save({**state, "model.ocr_distri_head.x": torch.zeros(1)}))
 
 
 def test_another_width_a_name_that_is_none_and_a_dataset_of_other_classes(
@@ -228,12 +231,12 @@ def test_another_width_a_name_that_is_none_and_a_dataset_of_other_classes(
     with pytest.raises(
         UserError, match="does not hold weights of hrnet_w18_small_v2 with a fully convolutional head: "
     ):
-        judge(path, spec="hrnet_w18_small_v2")
+        evaluator(path, spec="hrnet_w18_small_v2")
     with pytest.raises(UserError, match=r"unknown segmenter 'resnet50' for .*; choose hrnet_w18, .* or mmseg:CONFIG"):
-        judge(path, spec="resnet50")
+        evaluator(path, spec="resnet50")
     rooms = Scenes("rooms", ("floor", "wall", "void"), 2)
     with pytest.raises(UserError, match=r"\(Cityscapes\) labels 19 classes that are not the 2 of rooms"):
-        judge(path, rooms)
+        evaluator(path, rooms)
     with pytest.raises(UserError, match="labels 19 classes that are not the 2 of rooms"):
         Segmenter.open(rooms, spec="hrnet_w48")  # before any file is looked for
 
@@ -255,7 +258,7 @@ def published(network: HRNet, save: Callable[..., Path], monkeypatch: pytest.Mon
 
 
 def test_cityscapes_takes_the_published_network_unless_told_another(
-    published: list[str], pictures: Tensor, monkeypatch: pytest.MonkeyPatch
+    published: list[str], images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gcbench.evaluators.segmenter.ARCH", ARCH)
     found = Segmenter.open(Scenes("cityscapes"))
@@ -267,7 +270,7 @@ def test_cityscapes_takes_the_published_network_unless_told_another(
 
 
 def test_a_trained_one_is_named_with_an_at(published: list[str]) -> None:
-    """`streets` has a bundled judge; cityscapes may be judged by it if it is named."""
+    """`streets` has a bundled evaluator; cityscapes may be evaluated by it if it is named."""
     found = Segmenter.open(Scenes("cityscapes"), spec="@streets")
     assert found.id.startswith("hrnet_w18_small@streets#")
     assert Segmenter.open(Scenes("streets")).id == found.id

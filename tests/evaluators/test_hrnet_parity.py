@@ -1,6 +1,6 @@
 """HRNet with official weights against mmsegmentation's own network: random weights saved in its format by itself.
 
-mmsegmentation gets 8-bit BGR pictures and normalises them itself. Every layer is calibrated on random pictures, so that
+mmsegmentation gets 8-bit BGR images and normalises them itself. Every layer is calibrated on random images, so that
 signals stay of order 1 and a difference in any of them shows in the logits.
 They do agree bit for bit: that labels are equal to the last pixel does not hang on rounding.
 """
@@ -31,7 +31,7 @@ ODD = (200, 333)
 
 
 class Pair(NamedTuple):
-    """theirs: mmsegmentation's network; ours: the judge that its saved file makes; path: of that file."""
+    """theirs: mmsegmentation's network; ours: the evaluator that its saved file makes; path: of that file."""
 
     theirs: Any
     ours: Segmenter
@@ -52,7 +52,7 @@ def pair(config: str, arch: str, folder: Path) -> Pair:
                 module.momentum = 1.0
                 module.weight.uniform_(0.3, 1.0)
                 module.bias.normal_(0, 0.2)
-        some = torch.cat([picture((64, 128), seed) for seed in (1, 2)])
+        some = torch.cat([image((64, 128), seed) for seed in (1, 2)])
         inputs = theirs.data_preprocessor({"inputs": list(some.flip(1)), "data_samples": None})["inputs"]
         theirs.train()._forward(inputs)
         theirs.decode_head.conv_seg.bias.sub_(theirs.eval()._forward(inputs).mean((0, 2, 3)))
@@ -67,7 +67,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return pair(SMALL, "hrnet_w18_small_v2", tmp_path_factory.mktemp("small"))
 
 
-def picture(size: tuple[int, int], seed: int = 0) -> Tensor:
+def image(size: tuple[int, int], seed: int = 0) -> Tensor:
     """Smooth random colours, uint8 [1,3,H,W]."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(1, 3, 8, 13, generator=generator) * 255
@@ -77,7 +77,7 @@ def picture(size: tuple[int, int], seed: int = 0) -> Tensor:
 
 @torch.inference_mode()
 def answer(theirs: Any, images: Tensor) -> Tensor:
-    """mmsegmentation's logits [B,19,H,W] of RGB pictures."""
+    """mmsegmentation's logits [B,19,H,W] of RGB images."""
     size = tuple(images.shape[-2:])
     inputs = theirs.data_preprocessor({"inputs": list(images.flip(1)), "data_samples": None})["inputs"]
     about = {"ori_shape": size, "img_shape": size, "pad_shape": size}
@@ -129,13 +129,13 @@ def at_once(layer: nn.Upsample) -> None:
 def test_w48_at_the_papers_size_and_at_an_odd_one(tmp_path: Path) -> None:
     two = pair(W48, "hrnet_w48", tmp_path)
     assert sum(p.numel() for p in two.ours.network.parameters()) == sum(p.numel() for p in two.theirs.parameters())
-    agrees(two, picture((256, 512)))
-    agrees(two, picture(ODD))
+    agrees(two, image((256, 512)))
+    agrees(two, image(ODD))
 
 
 @pytest.mark.parametrize("size", [(64, 128), ODD, (97, 61), (33, 40)])
 def test_small_at_any_size(small: Pair, size: tuple[int, int]) -> None:
-    agrees(small, picture(size))
+    agrees(small, image(size))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_sprung_trap_shows(
     small: Pair, fuse: list[nn.Upsample], size: tuple[int, int], spring: Callable[[nn.Upsample], None]
 ) -> None:
     """timm's own nearest upsampling loads official weights without a word; other mutants beside it."""
-    images = picture(size)
+    images = image(size)
     expected = answer(small.theirs, images)
     for layer in fuse:
         spring(layer)
@@ -154,9 +154,9 @@ def test_a_sprung_trap_shows(
     assert not torch.equal(found.argmax(1), expected.argmax(1))
 
 
-def test_enlarged_pictures_are_judged_enlarged(small: Pair) -> None:
-    """Scale 2: mmsegmentation on the enlarged picture, its logits brought back to the picture's size."""
-    images = picture((50, 70))
+def test_enlarged_images_are_evaluated_enlarged(small: Pair) -> None:
+    """Scale 2: mmsegmentation on the enlarged image, its logits brought back to the image's size."""
+    images = image((50, 70))
     two = Segmenter.open(open_dataset("streets"), spec=f"hrnet_w18_small_v2:x2@{small.path}")
     with torch.inference_mode():
         large = F.interpolate(images.float(), scale_factor=2, mode="bilinear", align_corners=False)
@@ -164,7 +164,7 @@ def test_enlarged_pictures_are_judged_enlarged(small: Pair) -> None:
     assert relative(logits(two, images), expected) < 1e-4
 
 
-def test_both_formats_load_to_the_same_judge(small: Pair, tmp_path: Path) -> None:
+def test_both_formats_load_to_the_same_evaluator(small: Pair, tmp_path: Path) -> None:
     """The authors' names for the same tensors, as their code reads them: `model.`, and the head as `last_layer`."""
     names = {
         "backbone.": "model.",
@@ -176,7 +176,7 @@ def test_both_formats_load_to_the_same_judge(small: Pair, tmp_path: Path) -> Non
     for name, tensor in small.theirs.state_dict().items():
         (beginning,) = (old for old in names if name.startswith(old))
         state[names[beginning] + name.removeprefix(beginning)] = tensor
-    images = picture((64, 128))
+    images = image((64, 128))
     bias = torch.linspace(-1, 1, len(state["model.last_layer.1.running_mean"]))
     state["model.last_layer.0.bias"] = bias
     state["model.last_layer.1.running_mean"] = state["model.last_layer.1.running_mean"] + bias
@@ -187,17 +187,17 @@ def test_both_formats_load_to_the_same_judge(small: Pair, tmp_path: Path) -> Non
         assert relative(found, expected) < 1e-4
         assert (
             found.argmax(1) == expected.argmax(1)
-        ).float().mean() > 0.999  # pictures normalised at 0 to 1 round differently
+        ).float().mean() > 0.999  # images normalised at 0 to 1 round differently
 
 
 def test_any_model_of_mmsegmentation_is_the_same_network_again(small: Pair) -> None:
     """`mmseg:CONFIG` on the same file: bit for bit mmsegmentation's, and close to ours in its pooled features."""
     dataset = open_dataset("streets")
-    judge = Segmenter.open(dataset, spec=f"mmseg:{SMALL}@{small.path}")
+    evaluator = Segmenter.open(dataset, spec=f"mmseg:{SMALL}@{small.path}")
     for size in ((64, 128), ODD):
-        images = picture(size)
-        assert torch.equal(logits(judge, images), answer(small.theirs, images))
-    mine, other = small.ours(picture((64, 128))).vectors, judge(picture((64, 128))).vectors
+        images = image(size)
+        assert torch.equal(logits(evaluator, images), answer(small.theirs, images))
+    mine, other = small.ours(image((64, 128))).vectors, evaluator(image((64, 128))).vectors
     assert mine is not None
     assert other is not None
     torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-4)

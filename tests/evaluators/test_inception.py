@@ -45,26 +45,26 @@ def file(weights: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def judge(file: Path, dataset: Dataset) -> Inception:
+def evaluator(file: Path, dataset: Dataset) -> Inception:
     return Inception.open(dataset, spec=f"tf1@{file}")
 
 
 @pytest.fixture(scope="module")
 def images(dataset: Dataset) -> Tensor:
     """Three drawn streets, uint8 [3,3,64,128]."""
-    pictures = np.stack([dataset.pair("val", i, (64, 128))[0] for i in range(3)])
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
+    images = np.stack([dataset.pair("val", i, (64, 128))[0] for i in range(3)])
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
 @pytest.fixture(scope="module")
-def vectors(judge: Inception, images: Tensor) -> Tensor:
-    found = judge(images).vectors
+def vectors(evaluator: Inception, images: Tensor) -> Tensor:
+    found = evaluator(images).vectors
     assert found is not None
     return found
 
 
 def assert_equal(found: Tensor, expected: Tensor) -> None:
-    """To 1e-5 of the largest feature, which is far below how much pictures differ."""
+    """To 1e-5 of the largest feature, which is far below how much images differ."""
     assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
     assert (expected[0] - expected[1]).abs().max() > 1e-2 * expected.abs().max()
 
@@ -73,9 +73,9 @@ def assert_equal(found: Tensor, expected: Tensor) -> None:
 def fidelity(file: Path) -> Callable[[Tensor], Tensor]:
     network = FeatureExtractorInceptionV3("parity", ["2048"], feature_extractor_weights_path=str(file))
 
-    def features(pictures: Tensor) -> Tensor:
+    def features(images: Tensor) -> Tensor:
         with torch.no_grad():
-            return network(pictures)[0]
+            return network(images)[0]
 
     return features
 
@@ -92,8 +92,8 @@ def test_clean_features_are_torch_fidelitys_of_what_pil_resizes(
     found = Inception.open(dataset, spec=f"clean@{file}")
     resized = np.stack(
         [
-            np.asarray(Image.fromarray(picture).resize((299, 299), Image.Resampling.BICUBIC))
-            for picture in images[:2].permute(0, 2, 3, 1).numpy()
+            np.asarray(Image.fromarray(image).resize((299, 299), Image.Resampling.BICUBIC))
+            for image in images[:2].permute(0, 2, 3, 1).numpy()
         ]
     )
     expected = fidelity(torch.from_numpy(resized).permute(0, 3, 1, 2))
@@ -106,30 +106,30 @@ def test_clean_features_are_torch_fidelitys_of_what_pil_resizes(
 def test_features_are_pytorch_fids(
     vectors: Tensor, images: Tensor, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has another resize and another scaling of pixels: it gets pictures that went through ours."""
+    """It has another resize and another scaling of pixels: it gets images that went through ours."""
     from pytorch_fid import inception as peer
 
     monkeypatch.setattr(peer, "load_state_dict_from_url", lambda url, progress: torch.load(file, weights_only=True))
     network = peer.InceptionV3((3,), resize_input=False, normalize_input=False).eval()
-    pictures = (inception.RESIZES["tf1"](images, (299, 299)) - 128) / 128
+    images = (inception.RESIZES["tf1"](images, (299, 299)) - 128) / 128
     with torch.no_grad():
-        assert_equal(vectors, network(pictures)[0].flatten(1))
+        assert_equal(vectors, network(images)[0].flatten(1))
 
 
 def test_batches_change_nothing(
-    judge: Inception, images: Tensor, vectors: Tensor, monkeypatch: pytest.MonkeyPatch
+    evaluator: Inception, images: Tensor, vectors: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Inception, "chunk", 2)
-    found = judge(images).vectors
+    found = evaluator(images).vectors
     assert found is not None
     assert_equal(found, vectors)
 
 
-def test_float32_is_not_tensorfloat32(judge: Inception, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_float32_is_not_tensorfloat32(evaluator: Inception, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
-    monkeypatch.setattr(judge, "network", lambda x: seen.append(torch.backends.cudnn.allow_tf32) or x.mean((2, 3)))
+    monkeypatch.setattr(evaluator, "network", lambda x: seen.append(torch.backends.cudnn.allow_tf32) or x.mean((2, 3)))
     before = torch.backends.cudnn.allow_tf32
-    judge(images[:1])
+    evaluator(images[:1])
     assert seen == [False]
     assert torch.backends.cudnn.allow_tf32 == before
 
@@ -158,7 +158,7 @@ def test_collapsed_weights_are_refused(tmp_path: Path, dataset: Dataset) -> None
     """PyTorch's default initial weights load without a word and make every FID 0."""
     torch.manual_seed(0)
     message = refusal(inception_v3().state_dict(), tmp_path / "default.pth", dataset)
-    assert "gives two unlike pictures the same features" in message
+    assert "gives two unlike images the same features" in message
     assert "gcbench weights fetch inception-2015-12-05" in message
 
 
@@ -198,8 +198,8 @@ def test_missing_weights_name_the_command(dataset: Dataset, tmp_path: Path, monk
         Inception.open(dataset, spec="clean")
 
 
-def test_the_whole_way_from_pictures_to_fid_and_kid(
-    file: Path, judge: Inception, dataset: Dataset, tmp_path: Path
+def test_the_whole_way_from_images_to_fid_and_kid(
+    file: Path, evaluator: Inception, dataset: Dataset, tmp_path: Path
 ) -> None:
     """torch-fidelity reads the same two folders with the same weights. n is below d, where its own eigenvalues err."""
     torch_fidelity = pytest.importorskip("torch_fidelity", reason="torch-fidelity is not installed")
@@ -208,16 +208,16 @@ def test_the_whole_way_from_pictures_to_fid_and_kid(
     n = 24
     for side, split in (("real", "train"), ("made", "val")):
         (tmp_path / side).mkdir()
-        pictures = np.stack([dataset.pair(split, i, (64, 128))[0] for i in range(n)])
+        images = np.stack([dataset.pair(split, i, (64, 128))[0] for i in range(n)])
         if side == "made":
-            pictures = 255 - pictures
-        for i, picture in enumerate(pictures):
-            Image.fromarray(picture).save(tmp_path / side / f"{i:03d}.png")
-        batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
+            images = 255 - images
+        for i, image in enumerate(images):
+            Image.fromarray(image).save(tmp_path / side / f"{i:03d}.png")
+        batch = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
         samples = Samples(batch, None, None, None, tuple(f"{i:06d}" for i in range(n)))
         for metric in metrics.values():
             add = metric.update_reference if side == "real" else metric.update
-            add(samples, {"inception": judge(batch)})
+            add(samples, {"inception": evaluator(batch)})
     theirs = torch_fidelity.calculate_metrics(
         input1=str(tmp_path / "made"),
         input2=str(tmp_path / "real"),

@@ -114,10 +114,10 @@ def make(mmseg: Any, tmp_path: Path) -> Any:
         model = revert_sync_batchnorm(MODELS.build(cfg.model))
         for module in model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.momentum = 1.0  # statistics of the pictures, so that signals stay of order 1
+                module.momentum = 1.0  # statistics of the images, so that signals stay of order 1
         with torch.no_grad():
-            model.train()._forward(pictures((64, 64)) / 64 - 2)
-            means = model.eval()._forward(pictures((64, 64)) / 64 - 2).mean((0, 2, 3))
+            model.train()._forward(some_images((64, 64)) / 64 - 2)
+            means = model.eval()._forward(some_images((64, 64)) / 64 - 2).mean((0, 2, 3))
             model.decode_head.conv_seg.bias.sub_(means)
         content = {"meta": {"CLASSES": ("wall", "floor")} if meta is None else meta, "state_dict": model.state_dict()}
         torch.save(content, weights)
@@ -126,13 +126,13 @@ def make(mmseg: Any, tmp_path: Path) -> Any:
     return build
 
 
-def pictures(size: Size = (40, 70)) -> Tensor:
+def some_images(size: Size = (40, 70)) -> Tensor:
     return torch.randint(256, (2, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
 @torch.inference_mode()
 def predicted(model: Any, images: Tensor) -> Tensor:
-    """mmsegmentation's own test step: logits [B,C,H,W] at the pictures' size, padding taken off by it."""
+    """mmsegmentation's own test step: logits [B,C,H,W] at the images' size, padding taken off by it."""
     from mmseg.structures import SegDataSample
 
     size = tuple(images.shape[-2:])
@@ -154,17 +154,17 @@ def predicted(model: Any, images: Tensor) -> Tensor:
 def test_it_answers_as_mmsegmentation_does(make: Any, settings: dict[str, Any]) -> None:
     """Outputs named (wall, floor) are classes 2 and 0."""
     config, weights, model = make(**settings)
-    judge = Segmenter.open(Rooms(), spec=f"mmseg:{config}@{weights}")
-    images, expected = pictures(), predicted(model, pictures())
+    evaluator = Segmenter.open(Rooms(), spec=f"mmseg:{config}@{weights}")
+    images, expected = some_images(), predicted(model, some_images())
     with torch.inference_mode():
-        torch.testing.assert_close(judge.network(images.float() / 255).logits, expected, atol=1e-6, rtol=1e-6)
-    found = judge(images)
+        torch.testing.assert_close(evaluator.network(images.float() / 255).logits, expected, atol=1e-6, rtol=1e-6)
+    found = evaluator(images)
     assert found.labels is not None
     assert found.vectors is not None
     assert torch.equal(found.labels, torch.where(expected[:, 0] >= expected[:, 1], 2, 0))
     assert set(found.labels.unique().tolist()) == {0, 2}
     assert found.vectors.shape == (2, 28)
-    alone = judge(images[1:]).vectors
+    alone = evaluator(images[1:]).vectors
     assert alone is not None
     torch.testing.assert_close(found.vectors[1:], alone, atol=1e-6, rtol=1e-5)
 
@@ -172,18 +172,18 @@ def test_it_answers_as_mmsegmentation_does(make: Any, settings: dict[str, Any]) 
 def test_pooled_features_are_the_maps_that_the_head_reads(make: Any) -> None:
     config, weights, model = make()
     with torch.inference_mode():
-        inputs = model.data_preprocessor({"inputs": list(pictures().flip(1)), "data_samples": None})["inputs"]
+        inputs = model.data_preprocessor({"inputs": list(some_images().flip(1)), "data_samples": None})["inputs"]
         expected = torch.cat([x.mean((2, 3)) for x in model.extract_feat(inputs)], 1)
-    found = Segmenter.open(Rooms(), spec=f"mmseg:{config}@{weights}")(pictures()).vectors
+    found = Segmenter.open(Rooms(), spec=f"mmseg:{config}@{weights}")(some_images()).vectors
     assert found is not None
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
 def test_pooled_features_over_windows_are_their_mean(make: Any) -> None:
-    """A picture 52 wide in windows of 32 at 0 and 20: the mean of what the two crops give alone."""
+    """An image 52 wide in windows of 32 at 0 and 20: the mean of what the two crops give alone."""
     config, weights, _ = make(test_cfg={"mode": "slide", "crop_size": (32, 32), "stride": (20, 20)})
-    judge, images = Segmenter.open(Rooms(), spec=f"mmseg:{config}@{weights}"), pictures((32, 52))
-    found, left, right = (judge(part).vectors for part in (images, images[..., :32], images[..., 20:]))
+    evaluator, images = Segmenter.open(Rooms(), spec=f"mmseg:{config}@{weights}"), some_images((32, 52))
+    found, left, right = (evaluator(part).vectors for part in (images, images[..., :32], images[..., 20:]))
     assert found is not None
     assert left is not None
     assert right is not None
@@ -197,7 +197,7 @@ def test_the_scale_enlarges_and_the_id_says_what_was_asked(make: Any) -> None:
     assert plain.id.startswith("mmseg:tiny:")
     assert plain.id.endswith(" ×1 fp32")
     assert large.id == plain.id.replace("×1", "×2")
-    images = pictures()
+    images = some_images()
     twice = F.interpolate(images.float(), scale_factor=2, mode="bilinear", align_corners=False)
     expected = F.interpolate(predicted(model, twice), (40, 70), mode="bilinear", align_corners=False)
     with torch.inference_mode():
@@ -230,13 +230,13 @@ def test_a_network_that_gives_tokens_has_no_pooled_features() -> None:
             return maps
 
     model = Tokens()
-    judge = Segmenter(Loaded(MMSegNetwork(model, 1.0), (0, 2), 1.0, "tokens"), "cpu")
-    found = judge(pictures()).vectors
+    evaluator = Segmenter(Loaded(MMSegNetwork(model, 1.0), (0, 2), 1.0, "tokens"), "cpu")
+    found = evaluator(some_images()).vectors
     assert found is not None
     assert found.shape == (2, 2)
     model.backbone.register_forward_hook(lambda module, inputs, output: output.flatten(2), prepend=True)
     model.inference = lambda inputs, metas: (model.backbone(inputs), torch.zeros(2, 2, 40, 70))[1]  # type: ignore[method-assign]
-    found_tokens = judge(pictures())
+    found_tokens = evaluator(some_images())
     assert found_tokens.vectors is None
     assert found_tokens.labels is not None
 

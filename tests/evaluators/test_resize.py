@@ -13,7 +13,7 @@ from gcbench.evaluators.resize import clean_bicubic, pil_bicubic, tf1_bilinear
 SIZES = [(64, 128), (256, 200), (37, 501), (299, 299), (400, 610), (1, 1)]
 
 
-def pictures(size: tuple[int, int]) -> torch.Tensor:
+def images(size: tuple[int, int]) -> torch.Tensor:
     """uint8 [2,3,H,W]: noise with full contrast, and soft shapes."""
     rng = np.random.default_rng(0)
     noise = rng.integers(256, size=(*size, 3), dtype=np.uint8)
@@ -25,7 +25,7 @@ def pictures(size: tuple[int, int]) -> torch.Tensor:
 @pytest.mark.parametrize("size", SIZES)
 def test_tf1_is_torch_fidelitys_to_within_rounding(size: tuple[int, int]) -> None:
     """Kept mutant: torch's own bilinear, the same but for half a pixel, is far off."""
-    given = pictures(size)
+    given = images(size)
     expected = interpolate_bilinear_2d_like_tensorflow1x(given.float(), (299, 299), align_corners=False)
     torch.testing.assert_close(tf1_bilinear(given, (299, 299)), expected, atol=1e-4, rtol=0)
     if size not in ((299, 299), (1, 1)):
@@ -35,9 +35,9 @@ def test_tf1_is_torch_fidelitys_to_within_rounding(size: tuple[int, int]) -> Non
 
 @pytest.mark.parametrize("size", SIZES)
 def test_clean_is_pils_bicubic_in_float(size: tuple[int, int]) -> None:
-    """Kept mutant: without antialias, shrunk pictures are far off; unclipped, noise leaves 0..255."""
-    given = pictures(size)
-    expected = np.stack([[_pil_float(channel) for channel in picture] for picture in given.numpy()])
+    """Kept mutant: without antialias, shrunk images are far off; unclipped, noise leaves 0..255."""
+    given = images(size)
+    expected = np.stack([[_pil_float(channel) for channel in image] for image in given.numpy()])
     found = clean_bicubic(given, (299, 299)).numpy()
     assert np.abs(found - expected).max() < 1e-2
     assert np.abs(found - expected).mean() < 5e-4
@@ -58,7 +58,7 @@ def _pil_float(channel: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("size", SIZES)
 def test_8_bit_bicubic_is_pils(size: tuple[int, int]) -> None:
     """Whole numbers, equal in 995 of 1000 places; in the others PIL's fixed-point sum is beyond a half."""
-    given = pictures(size)
+    given = images(size)
     wanted = (336, 250)
     expected = np.stack(
         [

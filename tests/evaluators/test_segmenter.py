@@ -1,4 +1,4 @@
-"""The judge of classes and places: HRNet's details, answers without void, void filled, training, opening."""
+"""The evaluator of classes and places: HRNet's details, answers without void, void filled, training, opening."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +14,13 @@ from torch import nn
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
-from gcbench.training.recipe import Batch
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluators.hrnet import HRNet
 from gcbench.evaluators.segmenter import Segmenter
 from gcbench.evaluators.segmenter_parts import Loaded, Segmented, class_names, outputs_of, parse
 from gcbench.evaluators.segmenter_training import SegmenterRecipe, fill_void, vary
 from gcbench.evaluators.trained_segmenter import SegmenterConfig
+from gcbench.training.recipe import Batch
 
 ARCH = "hrnet_w18_small"
 
@@ -61,7 +61,7 @@ class Other(Toy):
 
 
 def hrnet(classes: int = 2, scale: float = 1.0) -> HRNet:
-    """Random weights, with the batch statistics of a random picture so that signals stay of order 1."""
+    """Random weights, with the batch statistics of a random image so that signals stay of order 1."""
     torch.manual_seed(0)
     net = HRNet(ARCH, classes, scale)
     with torch.no_grad():
@@ -89,16 +89,16 @@ def test_fuse_layers_are_bilinear(net: HRNet) -> None:
     assert fuse
     assert {layer.mode for layer in fuse} == {"bilinear"}
     assert {layer.align_corners for layer in fuse} == {False}
-    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    before = net(picture).logits
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    before = net(image).logits
     try:
         for layer in fuse:
             layer.mode, layer.align_corners = "nearest", None
-        assert (net(picture).logits - before).abs().max() > 1e-2
+        assert (net(image).logits - before).abs().max() > 1e-2
     finally:
         for layer in fuse:
             layer.mode, layer.align_corners = "bilinear", False
-    assert torch.equal(net(picture).logits, before)
+    assert torch.equal(net(image).logits, before)
 
 
 @torch.inference_mode()
@@ -108,29 +108,29 @@ def test_at_multiples_of_32_it_is_timms_network_with_bilinear_fuse_layers(net: H
     for layer in theirs.modules():
         if isinstance(layer, nn.Upsample):
             layer.mode, layer.align_corners = "bilinear", False
-    picture = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(2))
-    for mine, other in zip(net.backbone(picture), theirs(picture), strict=True):
+    image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(2))
+    for mine, other in zip(net.backbone(image), theirs(image), strict=True):
         assert torch.equal(mine, other)
 
 
 @pytest.mark.parametrize("size", [(40, 70), (33, 64), (17, 20), (5, 3)])
 @torch.inference_mode()
 def test_any_size_is_labelled_at_its_own(net: HRNet, size: tuple[int, int]) -> None:
-    """Branches of ceil(side / 4), / 8, / 16 and / 32; logits at the picture's size. Values: test_hrnet_parity.py."""
-    picture = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(2))
+    """Branches of ceil(side / 4), / 8, / 16 and / 32; logits at the image's size. Values: test_hrnet_parity.py."""
+    image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(2))
     sizes = [tuple(-(-side // stride) for side in size) for stride in (4, 8, 16, 32)]
-    assert [tuple(branch.shape[-2:]) for branch in net.backbone(picture)] == sizes
-    assert net(picture).logits.shape == (1, 2, *size)
+    assert [tuple(branch.shape[-2:]) for branch in net.backbone(image)] == sizes
+    assert net(image).logits.shape == (1, 2, *size)
 
 
 @torch.inference_mode()
 def test_scale_is_an_enlargement_before_the_network(net: HRNet) -> None:
-    picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(3))
-    larger = F.interpolate(picture, (64, 64), mode="bilinear", align_corners=False)
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    larger = F.interpolate(image, (64, 64), mode="bilinear", align_corners=False)
     expected = F.interpolate(net(larger).logits, (32, 32), mode="bilinear", align_corners=False)
     try:
         net.scale = 2.0
-        found = net(picture).logits
+        found = net(image).logits
     finally:
         net.scale = 1.0
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
@@ -138,10 +138,10 @@ def test_scale_is_an_enlargement_before_the_network(net: HRNet) -> None:
 
 @torch.inference_mode()
 def test_pooled_features_are_the_four_branches_of_the_backbone(net: HRNet) -> None:
-    picture = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(4))
-    pooled = net(picture).pooled
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(4))
+    pooled = net(image).pooled
     assert pooled.shape == (2, sum(net.backbone.feature_info.channels()))
-    finest = net.backbone((picture - net.mean) / net.std)[0]
+    finest = net.backbone((image - net.mean) / net.std)[0]
     torch.testing.assert_close(pooled[:, : finest.shape[1]], finest.mean((2, 3)), atol=1e-4, rtol=1e-4)
 
 
@@ -149,10 +149,10 @@ def test_pooled_features_are_the_four_branches_of_the_backbone(net: HRNet) -> No
 
 
 def test_answers_are_class_ids_and_never_void(net: HRNet) -> None:
-    """Outputs 0 and 1 stand for classes 0 and 2; answers have the pictures' own size; chunks change nothing."""
-    judge = Segmenter(Loaded(net, (0, 2), 1.0, "toy"), "cpu")
+    """Outputs 0 and 1 stand for classes 0 and 2; answers have the images' own size; chunks change nothing."""
+    evaluator = Segmenter(Loaded(net, (0, 2), 1.0, "toy"), "cpu")
     images = torch.randint(256, (3, 3, 40, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
-    found = judge(images)
+    found = evaluator(images)
     assert found.labels is not None
     assert found.vectors is not None
     assert found.labels.shape == (3, 40, 48)
@@ -161,26 +161,26 @@ def test_answers_are_class_ids_and_never_void(net: HRNet) -> None:
     with torch.inference_mode():
         logits = net(images.float() / 255).logits
     assert torch.equal(found.labels, torch.where(logits[:, 1] > logits[:, 0], 2, 0))
-    one_by_one = [judge(images[i : i + 1]) for i in range(3)]
+    one_by_one = [evaluator(images[i : i + 1]) for i in range(3)]
     torch.testing.assert_close(torch.cat([f.vectors for f in one_by_one]), found.vectors, atol=1e-4, rtol=1e-4)
 
 
 class Counting(nn.Module):
-    """Answers nothing but class 0, without pooled features, and notes how many pictures came together."""
+    """Answers nothing but class 0, without pooled features, and notes how many images came together."""
 
     def __init__(self) -> None:
         super().__init__()
         self.came: list[int] = []
 
-    def forward(self, pictures: torch.Tensor) -> Segmented:
-        self.came.append(len(pictures))
-        return Segmented(torch.zeros(len(pictures), 2, *pictures.shape[-2:]), None)
+    def forward(self, images: torch.Tensor) -> Segmented:
+        self.came.append(len(images))
+        return Segmented(torch.zeros(len(images), 2, *images.shape[-2:]), None)
 
 
 @pytest.mark.parametrize(
     ("size", "scale", "came"), [((64, 128), 2.0, [16, 4]), ((256, 512), 1.0, [8, 8, 4]), ((256, 512), 4.0, [1] * 20)]
 )
-def test_pictures_go_together_as_far_as_memory_bears(size: Size, scale: float, came: list[int]) -> None:
+def test_images_go_together_as_far_as_memory_bears(size: Size, scale: float, came: list[int]) -> None:
     network = Counting()
     found = Segmenter(Loaded(network, (0, 2), scale, "toy"), "cpu")(torch.zeros(20, 3, *size, dtype=torch.uint8))
     assert network.came == came
@@ -261,15 +261,15 @@ def test_layouts_without_void_or_of_nothing_else_stay() -> None:
     assert torch.equal(fill_void(layouts, None), layouts)
 
 
-def test_variations_are_mild_seeded_and_by_picture() -> None:
-    pictures = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.4 + 0.3
-    once, again = (vary(pictures, torch.Generator().manual_seed(1)) for _ in range(2))
+def test_variations_are_mild_seeded_and_by_image() -> None:
+    images = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.4 + 0.3
+    once, again = (vary(images, torch.Generator().manual_seed(1)) for _ in range(2))
     assert torch.equal(once, again)
-    assert not torch.equal(once, vary(pictures, torch.Generator().manual_seed(2)))
+    assert not torch.equal(once, vary(images, torch.Generator().manual_seed(2)))
     assert once.min() >= 0
     assert once.max() <= 1
-    assert (once - pictures).flatten(1).abs().mean(1).max() < 0.3
-    assert len({round(float(shift), 4) for shift in (once - pictures).flatten(1).mean(1)}) == 6
+    assert (once - images).flatten(1).abs().mean(1).max() < 0.3
+    assert len({round(float(shift), 4) for shift in (once - images).flatten(1).mean(1)}) == 6
 
 
 def recipe(**train: Any) -> SegmenterRecipe:
@@ -297,8 +297,8 @@ def test_recipe_learns_in_a_few_steps(tmp_path: Path) -> None:
     assert (tmp_path / "preview.png").stat().st_size > 0
 
 
-def test_a_picture_of_void_alone_is_left_out_of_the_loss() -> None:
-    """Its pixels have no target; beside a labelled picture the loss is that picture's own."""
+def test_an_image_of_void_alone_is_left_out_of_the_loss() -> None:
+    """Its pixels have no target; beside a labelled image the loss is that image's own."""
     found = recipe().eval()
     with torch.no_grad():
         images = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -327,13 +327,13 @@ def saved(tmp_path: Path, net: HRNet) -> Path:
 
 def test_saved_and_opened_it_answers_the_same(saved: Path, net: HRNet) -> None:
     images = torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(6))
-    judge = Segmenter.open(Toy(), spec=f"@{saved}")
+    evaluator = Segmenter.open(Toy(), spec=f"@{saved}")
     direct = Segmenter(Loaded(net, (0, 2), 1.0, "toy"), "cpu")
-    found, expected = judge(images), direct(images)
+    found, expected = evaluator(images), direct(images)
     assert found.labels is not None
     assert expected.labels is not None
     assert torch.equal(found.labels, expected.labels)
-    assert judge.id.startswith(f"{ARCH}@toy#{checkpoint.read_card(saved).sha256}")
+    assert evaluator.id.startswith(f"{ARCH}@toy#{checkpoint.read_card(saved).sha256}")
 
 
 def test_found_by_the_name_of_a_dataset(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,8 +376,8 @@ def test_double_precision() -> None:
     """`:fp64` is the same network in double precision: hardly other features, another id."""
     single = Segmenter.open(open_dataset("streets"))
     double = Segmenter.open(open_dataset("streets"), spec="hrnet_w18_small:fp64@streets")
-    pictures = torch.randint(256, (2, 3, 32, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    one, other = single(pictures), double(pictures)
+    images = torch.randint(256, (2, 3, 32, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    one, other = single(images), double(images)
     assert next(double.network.parameters()).dtype == torch.float64
     assert one.vectors is not None
     assert other.vectors is not None

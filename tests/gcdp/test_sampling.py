@@ -139,7 +139,7 @@ def whole(net: TextToPair, cfg: GCDPConfig) -> tuple[Tensor, Tensor]:
     return draw(net, cfg, PROMPTS, SEEDS)
 
 
-def test_samples_are_pictures_and_layouts_that_differ(whole: tuple[Tensor, Tensor]) -> None:
+def test_samples_are_images_and_layouts_that_differ(whole: tuple[Tensor, Tensor]) -> None:
     images, layouts = whole
     assert images.shape == (5, 3, *SIZE)
     assert images.dtype == torch.uint8

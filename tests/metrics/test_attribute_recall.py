@@ -44,8 +44,8 @@ def test_by_hand() -> None:
     assert score.detail["per_attribute"] == {"Bald": 1.0, "No_Beard": 0.0, "Smiling": 1.0, "Wearing_Hat": 0.0}
     assert score.detail["affirmed"] == {"Bald": 1, "No_Beard": 1, "Smiling": 2, "Wearing_Hat": 1}
     assert score.detail["pairs"] == {"scored": 5, "unscored": 0}
-    assert score.also["per_picture"].value == pytest.approx((2 / 3 + 0 + 1) / 3)
-    assert table["per_picture"] == {"00": pytest.approx(2 / 3), "01": 0.0, "02": 1.0, "03": None}
+    assert score.also["per_image"].value == pytest.approx((2 / 3 + 0 + 1) / 3)
+    assert table["per_image"] == {"00": pytest.approx(2 / 3), "01": 0.0, "02": 1.0, "03": None}
     assert table["attribute-recall"] == {
         "00": pytest.approx(2 / (5 / 3)),
         "01": 0.0,
@@ -54,7 +54,7 @@ def test_by_hand() -> None:
     }
 
 
-def test_each_column_of_the_pictures_has_its_score_as_mean() -> None:
+def test_each_column_of_the_images_has_its_score_as_mean() -> None:
     metric = fill(*BY_HAND)
     score = metric.compute()
     for name, one in {"attribute-recall": score, **score.also}.items():
@@ -98,13 +98,13 @@ def test_the_interval_is_of_the_ratio_and_clustered_by_group() -> None:
     assert fill(*pairs, groups=("one",) * 60).compute().interval is None
 
 
-def test_unscored_pictures_take_their_groups_with_them() -> None:
+def test_unscored_images_take_their_groups_with_them() -> None:
     rows = [("smiling", [0.0, 0.0, float(i % 4 < 2), 0.0]) for i in range(16)]
     groups = tuple(f"g{i // 2}" for i in range(16))
     alone = fill(*rows, groups=groups).compute()
     among = fill(*[("nothing", [1.0] * 4)] * 3, *rows, groups=("x", "y", "z", *groups)).compute()
     assert among.interval == alone.interval
-    assert among.also["per_picture"].interval == alone.also["per_picture"].interval
+    assert among.also["per_image"].interval == alone.also["per_image"].interval
     assert among.unscored == 3
 
 
@@ -126,7 +126,7 @@ def test_order_and_merge_change_no_digit(order: list[int], seam: int) -> None:
 
 
 def test_what_is_missing_is_skipped_with_a_reason() -> None:
-    assert AttributeRecall(TASK).compute().reason == "no pictures"
+    assert AttributeRecall(TASK).compute().reason == "no images"
     assert AttributeRecall(Task(("skin",), None, {})).compute().reason == "the dataset has no attributes"
     score = fill(("a face", [1.0] * 4), ("a hat", [1.0, 1.0, 1.0, NAN])).compute()
     assert (score.status, score.n, score.unscored) == ("skipped", 0, 2)

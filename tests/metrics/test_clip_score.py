@@ -14,7 +14,7 @@ TASK = Task(("road",), None, {})
 
 
 def filled(
-    pictures: list[list[float]],
+    images: list[list[float]],
     texts: list[list[float]],
     *,
     cut: list[bool] | None = None,
@@ -22,18 +22,18 @@ def filled(
     places: list[int] | None = None,
 ) -> CLIPScore:
     """A metric with one sample a row, or with the rows at `places` only; ids are the rows' numbers."""
-    rows = list(range(len(pictures))) if places is None else places
+    rows = list(range(len(images))) if places is None else places
     metric = CLIPScore(TASK)
     samples = Samples(
-        torch.zeros(len(pictures), 3, 2, 2, dtype=torch.uint8),
+        torch.zeros(len(images), 3, 2, 2, dtype=torch.uint8),
         None,
         None,
-        tuple("text" for _ in pictures),
-        tuple(f"{i:02}" for i in range(len(pictures))),
+        tuple("text" for _ in images),
+        tuple(f"{i:02}" for i in range(len(images))),
         groups,
     )
     read = Texts(torch.tensor(texts), torch.tensor(cut or [False] * len(texts)))
-    features = Features(vectors=torch.tensor(pictures), texts=read)
+    features = Features(vectors=torch.tensor(images), texts=read)
     if rows:
         metric.update(samples.take(rows), {"clip": features.take(rows)})
     return metric
@@ -50,7 +50,7 @@ def test_by_hand() -> None:
     assert score.detail["prompts"] == {"truncated": 0.0}
 
 
-def test_each_picture_meets_its_own_prompt() -> None:
+def test_each_image_meets_its_own_prompt() -> None:
     vectors = np.eye(3).tolist()
     assert filled(vectors, vectors).compute().value == pytest.approx(100)
     assert filled(vectors, np.roll(vectors, 1, axis=0).tolist()).compute().value == pytest.approx(0)
@@ -64,16 +64,16 @@ def test_truncated_prompts_are_scored_and_counted() -> None:
 
 def random_rows(n: int, d: int = 9) -> tuple[list[list[float]], list[list[float]], list[bool], tuple[str, ...]]:
     rng = np.random.default_rng(n)
-    pictures, texts = (rng.standard_normal((n, d)).astype(np.float32).tolist() for _ in range(2))
-    return pictures, texts, (rng.random(n) < 0.3).tolist(), tuple(f"g{i // 3}" for i in range(n))
+    images, texts = (rng.standard_normal((n, d)).astype(np.float32).tolist() for _ in range(2))
+    return images, texts, (rng.random(n) < 0.3).tolist(), tuple(f"g{i // 3}" for i in range(n))
 
 
 @given(order=st.permutations(range(13)), seam=st.integers(0, 13))
 def test_order_batches_and_merge_change_no_digit(order: list[int], seam: int) -> None:
-    pictures, texts, cut, groups = random_rows(13)
-    whole = filled(pictures, texts, cut=cut, groups=groups)
-    first = filled(pictures, texts, cut=cut, groups=groups, places=order[:seam])
-    first.merge(filled(pictures, texts, cut=cut, groups=groups, places=order[seam:]))
+    images, texts, cut, groups = random_rows(13)
+    whole = filled(images, texts, cut=cut, groups=groups)
+    first = filled(images, texts, cut=cut, groups=groups, places=order[:seam])
+    first.merge(filled(images, texts, cut=cut, groups=groups, places=order[seam:]))
     assert first.compute() == whole.compute()
     assert first.per_sample() == whole.per_sample()
 
@@ -85,17 +85,17 @@ def test_repeated_ids_are_refused() -> None:
 
 
 def test_the_value_is_torchs_mean_cosine() -> None:
-    pictures, texts, *_ = random_rows(200)
-    expected = torch.nn.functional.cosine_similarity(torch.tensor(pictures), torch.tensor(texts)).mean()
-    assert filled(pictures, texts).compute().value == pytest.approx(100 * float(expected), abs=1e-4)
+    images, texts, *_ = random_rows(200)
+    expected = torch.nn.functional.cosine_similarity(torch.tensor(images), torch.tensor(texts)).mean()
+    assert filled(images, texts).compute().value == pytest.approx(100 * float(expected), abs=1e-4)
 
 
 def test_the_interval_is_clustered_by_group() -> None:
-    """Pairs of equal pictures are as good as half as many."""
-    pictures, texts = [[1.0, 0.0]] * 16, [[1.0, 0.0] if i % 4 < 2 else [0.0, 1.0] for i in range(16)]
-    alone = filled(pictures, texts).compute()
-    pairs = filled(pictures, texts, groups=tuple(str(i // 2) for i in range(16))).compute()
-    single = filled(pictures, texts, groups=("one",) * 16).compute()
+    """Pairs of equal images are as good as half as many."""
+    images, texts = [[1.0, 0.0]] * 16, [[1.0, 0.0] if i % 4 < 2 else [0.0, 1.0] for i in range(16)]
+    alone = filled(images, texts).compute()
+    pairs = filled(images, texts, groups=tuple(str(i // 2) for i in range(16))).compute()
+    single = filled(images, texts, groups=("one",) * 16).compute()
     assert alone.value == pairs.value == single.value == pytest.approx(50)
     assert alone.standard_error is not None
     assert pairs.standard_error is not None
@@ -104,7 +104,7 @@ def test_the_interval_is_clustered_by_group() -> None:
 
 
 def test_what_is_missing_is_skipped_with_a_reason() -> None:
-    assert CLIPScore(TASK).compute().reason == "no pictures"
+    assert CLIPScore(TASK).compute().reason == "no images"
     metric = filled([[1.0]], [[1.0]])
     metric.update(
         Samples(torch.zeros(1, 3, 2, 2, dtype=torch.uint8), None, None, None, ("x",)),

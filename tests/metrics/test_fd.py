@@ -46,23 +46,23 @@ def test_bias_falls_with_n_and_the_interval_is_for_this_n() -> None:
     assert values[0].interval[0] < values[0].value < values[0].interval[1]
 
 
-def test_few_pictures() -> None:
+def test_few_images() -> None:
     x = np.random.default_rng(2).standard_normal((10, 4))
-    assert FD(TASK).compute().reason == "needs at least 2 pictures"
-    assert score(x, x[:1]).reason == "needs at least 2 pictures"
-    assert score(x[:1], x).reason == "needs at least 2 pictures in the reference"
+    assert FD(TASK).compute().reason == "needs at least 2 images"
+    assert score(x, x[:1]).reason == "needs at least 2 images"
+    assert score(x[:1], x).reason == "needs at least 2 images in the reference"
     assert score(x, x[:3]).interval is None
     assert score(x, x[:4]).interval is not None
 
 
 def test_features_that_are_not_finite_are_the_users_to_mend() -> None:
-    """One sentence that names the pictures, for samples and for real pictures; nothing is added."""
+    """One sentence that names the images, for samples and for real images; nothing is added."""
     x = np.ones((9, 3))
     broken = np.where(np.arange(9)[:, None] % 4 == 1, np.nan, x)
     metric = FD(TASK)
     with pytest.raises(UserError, match=r"segmenter .* not finite for s0001, s0005 of the samples; .*--evaluator"):
         metric.update(*give(broken, "s"))
-    with pytest.raises(UserError, match="r0001, r0005 of the real pictures"):
+    with pytest.raises(UserError, match="r0001, r0005 of the real images"):
         metric.update_reference(*give(broken, "r"))
     with pytest.raises(UserError, match="s0004 and 4 more"):
         metric.update(*give(np.full((9, 3), np.inf), "s"))

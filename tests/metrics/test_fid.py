@@ -92,7 +92,7 @@ def test_a_large_mean_costs_no_digits() -> None:
     np.testing.assert_allclose(far.detail["left_out"], near.detail["left_out"], rtol=1e-9)
 
 
-def test_many_pictures_are_held_once_and_real_ones_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_are_held_once_and_real_ones_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Peak memory while the sets are filled and measured, against the size of the rows of one."""
     monkeypatch.setattr("gcbench.statistics.moments.CHUNK", 128)
     n, d = 8000, 256

@@ -98,9 +98,9 @@ def test_size_of_the_layouts_does_not_matter() -> None:
 def test_what_is_missing_is_skipped_with_a_reason() -> None:
     real = random_layouts(5, 0, (1, 1, 1, 1))
     assert score(real, None).reason == "the samples have no layouts"
-    assert score(real, real[:1]).reason == "needs at least 2 pictures"
-    assert score(real[:1], real).reason == "needs at least 2 pictures in the reference"
-    assert FSD(TASK).compute().reason == "needs at least 2 pictures"
+    assert score(real, real[:1]).reason == "needs at least 2 images"
+    assert score(real[:1], real).reason == "needs at least 2 images in the reference"
+    assert FSD(TASK).compute().reason == "needs at least 2 images"
     assert score(real, composed(*[(0, 0, 0, 100)] * 3)).also["void=drop"].status == "skipped"
     bare = score(real % 3, real % 3, task=Task(("a", "b", "c"), None, {}))
     assert bare.also["void=drop"].reason == "the dataset has no void class"

@@ -26,7 +26,7 @@ PROMPTS = ("a road", "a road and a car", "a person", "nothing")
 
 
 def part(places: list[int], prefix: str = "s") -> tuple[Samples, dict[str, Features]]:
-    """Pictures by number: each depends on its number only."""
+    """Images by number: each depends on its number only."""
     layouts, labels, vectors = [], [], []
     for place in places:
         rng = np.random.default_rng([place, ord(prefix)])

@@ -57,8 +57,8 @@ def test_below_zero_stays_below_zero() -> None:
 
 def test_what_is_missing_or_broken() -> None:
     x = features(10, 4, 0)
-    assert KID(TASK).compute().reason == "needs at least 2 pictures"
-    assert score(x[:1], x).reason == "needs at least 2 pictures in the reference"
+    assert KID(TASK).compute().reason == "needs at least 2 images"
+    assert score(x[:1], x).reason == "needs at least 2 images in the reference"
     assert score(x, x[:2]).interval is None
     x[3] = np.inf
     with pytest.raises(UserError, match="inception gave features that are not finite for s0003 of the samples"):

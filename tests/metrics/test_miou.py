@@ -1,4 +1,4 @@
-"""mIoU of whole pictures against scikit-learn; refusals; the jackknife from stored matrices."""
+"""mIoU of whole images against scikit-learn; refusals; the jackknife from stored matrices."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_against_scikit_learn() -> None:
     assert result.also["void_share"].value == pytest.approx(100 * (~kept).double().mean().item())
 
 
-def test_left_out_values_are_runs_without_those_pictures() -> None:
+def test_left_out_values_are_runs_without_those_images() -> None:
     layouts, labels = maps(30)
     result = score(layouts, labels)
     kept = [i for i in range(30) if not 3 <= i < 6]  # the second of ten blocks
@@ -59,7 +59,7 @@ def test_left_out_values_are_runs_without_those_pictures() -> None:
     assert result.standard_error == pytest.approx(expected, rel=1e-12)
 
 
-def test_one_matrix_of_all_pictures_not_a_mean_over_pictures() -> None:
+def test_one_matrix_of_all_images_not_a_mean_over_images() -> None:
     layouts = torch.tensor([[[0, 0]], [[0, 1]]])
     labels = torch.tensor([[[0, 0]], [[1, 1]]])
     assert score(layouts, labels).value == pytest.approx((2 / 3 + 1 / 2) / 2)
@@ -88,13 +88,13 @@ def test_real_layouts_are_the_ceiling_and_are_scored() -> None:
 def test_what_is_missing_is_skipped_with_a_reason() -> None:
     layouts, labels = maps(4)
     assert score(None, labels, None).reason == "the samples have no layouts"
-    assert score(layouts[:1], labels[:1]).reason == "needs at least 2 pictures"
-    assert MeanIoU(TASK).compute().reason == "needs at least 2 pictures"
+    assert score(layouts[:1], labels[:1]).reason == "needs at least 2 images"
+    assert MeanIoU(TASK).compute().reason == "needs at least 2 images"
     assert score(torch.full_like(layouts, 3), labels).reason == "every layout is void everywhere"
     assert score(layouts[:3], labels[:3]).interval is None
 
 
-def test_pictures_that_are_all_void_are_unscored() -> None:
+def test_images_that_are_all_void_are_unscored() -> None:
     layouts, labels = maps(6)
     layouts[2] = 3
     result = score(layouts, labels)

@@ -52,7 +52,7 @@ def test_the_four_and_their_neighbours() -> None:
         assert one.standard_error > 0
 
 
-def test_a_mean_over_pictures_is_bootstrapped_over_groups() -> None:
+def test_a_mean_over_images_is_bootstrapped_over_groups() -> None:
     real, made = features(60, 4, 0), features(40, 4, 1, 1.0)
     groups = tuple(f"g{i // 4}" for i in range(40))
     metric = filled(real, made, groups)
@@ -64,8 +64,8 @@ def test_a_mean_over_pictures_is_bootstrapped_over_groups() -> None:
     assert set(table) == {"prdc", "density"}
 
 
-def test_one_picture_again_and_again_has_precision_and_no_recall() -> None:
-    """Mode collapse: the samples lie on one real picture."""
+def test_one_image_again_and_again_has_precision_and_no_recall() -> None:
+    """Mode collapse: the samples lie on one real image."""
     real = features(50, 3, 0)
     made = np.repeat(real[:1], 30, axis=0) + 1e-4 * features(30, 3, 1)
     score = filled(real, made).compute()
@@ -104,13 +104,13 @@ def test_more_samples_are_measured_anew() -> None:
 
 def test_what_is_missing_or_broken() -> None:
     x = features(20, 3, 0)
-    assert PRDC(TASK).compute().reason == "needs at least 2 pictures"
-    assert filled(x, x[:3]).compute().reason == "needs more than 3 pictures, so that each has 3 neighbours"
-    assert filled(x[:5], x).compute().reason == "needs more than 5 pictures in the reference"
+    assert PRDC(TASK).compute().reason == "needs at least 2 images"
+    assert filled(x, x[:3]).compute().reason == "needs more than 3 images, so that each has 3 neighbours"
+    assert filled(x[:5], x).compute().reason == "needs more than 5 images in the reference"
     assert filled(x[:5], x).per_sample() == {}
     few = filled(x, features(4, 3, 1)).compute()
     assert few.also["recall"].interval is None
     assert few.also["coverage"].interval is not None
     x[7] = np.nan
-    with pytest.raises(UserError, match="inception gave features that are not finite for r0007 of the real pictures"):
+    with pytest.raises(UserError, match="inception gave features that are not finite for r0007 of the real images"):
         PRDC(TASK).update_reference(*pooled_features(x, "r"))

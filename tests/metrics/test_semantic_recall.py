@@ -16,7 +16,7 @@ ROAD, CAR, PERSON, VOID = range(4)
 SIZE = (40, 50)  # 2000 pixels: 0.1 % are 2 of them
 
 
-def picture(background: int, **pixels: int) -> torch.Tensor:
+def image(background: int, **pixels: int) -> torch.Tensor:
     """Labels [H,W]: a background, and so many pixels of other classes."""
     flat = torch.full((SIZE[0] * SIZE[1],), background)
     place = 0
@@ -38,10 +38,10 @@ def score(*pairs: tuple[str, torch.Tensor], task: Task = TASK, groups: tuple[str
 
 def test_by_hand() -> None:
     result, table = score(
-        ("a road with cars", picture(ROAD, car=1)),  # 1 pixel: found, but not from 0.1 %
-        ("a road with cars", picture(ROAD, car=2)),  # 2 pixels of 2000 are 0.1 %
-        ("People and cars", picture(ROAD, person=100)),  # road is found unasked
-        ("a lovely day", picture(ROAD, car=100)),  # names nothing: unscored
+        ("a road with cars", image(ROAD, car=1)),  # 1 pixel: found, but not from 0.1 %
+        ("a road with cars", image(ROAD, car=2)),  # 2 pixels of 2000 are 0.1 %
+        ("People and cars", image(ROAD, person=100)),  # road is found unasked
+        ("a lovely day", image(ROAD, car=100)),  # names nothing: unscored
     )
     assert table["semantic-recall"] == {"00": 1.0, "01": 1.0, "02": 0.5, "03": None}
     assert table["recall@0.1%"] == {"00": 0.5, "01": 1.0, "02": 0.5, "03": None}
@@ -56,7 +56,7 @@ def test_by_hand() -> None:
 
 
 def test_a_class_that_no_prompt_names_has_no_recall() -> None:
-    result, _ = score(("a road", picture(ROAD)), ("roads", picture(CAR)))
+    result, _ = score(("a road", image(ROAD)), ("roads", image(CAR)))
     assert result.detail["per_class"] == {"road": 0.5, "car": None, "person": None}
 
 
@@ -64,9 +64,9 @@ def test_void_is_neither_named_nor_found() -> None:
     """Kept mutant: were void counted, the first recall would be 1/2 and the precisions 1/2 and 0."""
     task = Task(TASK.classes, TASK.void, {**TASK.aliases, "void": ("void",)})
     result, table = score(
-        ("a road in the void", picture(ROAD)),
-        ("a road", picture(ROAD, void=900)),
-        ("a road", picture(VOID)),
+        ("a road in the void", image(ROAD)),
+        ("a road", image(ROAD, void=900)),
+        ("a road", image(VOID)),
         task=task,
     )
     assert table["semantic-recall"] == {"00": 1.0, "01": 1.0, "02": 0.0}
@@ -76,14 +76,14 @@ def test_void_is_neither_named_nor_found() -> None:
 
 
 def test_recall_is_not_precision() -> None:
-    """A picture in which everything is seen has recall 1, and precision tells."""
-    result, _ = score(("a car", picture(ROAD, car=10, person=10)), ("a car", picture(ROAD, car=10, person=10)))
+    """An image in which everything is seen has recall 1, and precision tells."""
+    result, _ = score(("a car", image(ROAD, car=10, person=10)), ("a car", image(ROAD, car=10, person=10)))
     assert result.value == 1
     assert result.also["precision"].value == pytest.approx(1 / 3)
 
 
 def test_the_interval_is_clustered_by_group() -> None:
-    pairs = [("a road", picture(ROAD if i % 4 < 2 else CAR)) for i in range(16)]
+    pairs = [("a road", image(ROAD if i % 4 < 2 else CAR)) for i in range(16)]
     pairwise, _ = score(*pairs, groups=tuple(str(i // 2) for i in range(16)))
     alone, _ = score(*pairs)
     single, _ = score(*pairs, groups=("one",) * 16)
@@ -92,17 +92,17 @@ def test_the_interval_is_clustered_by_group() -> None:
     assert single.interval is None
 
 
-def test_unscored_pictures_take_their_groups_with_them() -> None:
-    """The interval is that of the scored pictures alone, wherever the unscored ones stand."""
-    pairs = [("a road", picture(ROAD if i % 4 < 2 else CAR)) for i in range(16)]
+def test_unscored_images_take_their_groups_with_them() -> None:
+    """The interval is that of the scored images alone, wherever the unscored ones stand."""
+    pairs = [("a road", image(ROAD if i % 4 < 2 else CAR)) for i in range(16)]
     groups = tuple(f"g{i // 2}" for i in range(16))
     alone, _ = score(*pairs, groups=groups)
-    nothing = [("nothing", picture(ROAD))] * 3
+    nothing = [("nothing", image(ROAD))] * 3
     among, _ = score(*nothing, *pairs, groups=("x", "y", "z", *groups))
     assert (among.value, among.interval, among.unscored) == (alone.value, alone.interval, 3)
 
 
-def test_small_pictures_need_one_pixel_even_from_an_area() -> None:
+def test_small_images_need_one_pixel_even_from_an_area() -> None:
     metric = SemanticRecall(TASK)
     samples = Samples(torch.zeros(1, 3, 2, 2, dtype=torch.uint8), None, None, ("a car",), ("a",))
     metric.update(samples, {"segmenter": Features(labels=torch.zeros(1, 2, 2, dtype=torch.int64))})
@@ -110,8 +110,8 @@ def test_small_pictures_need_one_pixel_even_from_an_area() -> None:
 
 
 def test_what_is_missing_is_skipped_with_a_reason() -> None:
-    assert SemanticRecall(TASK).compute().reason == "no pictures"
-    result, _ = score(("nothing", picture(ROAD)))
+    assert SemanticRecall(TASK).compute().reason == "no images"
+    result, _ = score(("nothing", image(ROAD)))
     assert (result.status, result.n, result.unscored) == ("skipped", 0, 1)
     metric = SemanticRecall(TASK)
     samples = Samples(torch.zeros(1, 3, 2, 2, dtype=torch.uint8), None, None, None, ("a",))

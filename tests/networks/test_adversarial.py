@@ -25,14 +25,14 @@ def test_losses_by_hand() -> None:
     assert hinge_discriminator(real, fake).item() == pytest.approx((0 + 2) / 2 + (1.5 + 0) / 2, rel=1e-6)
 
 
-def pictures(seed: int, b: int = 3) -> Tensor:
+def images(seed: int, b: int = 3) -> Tensor:
     return torch.randn(b, 2, 3, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_r1_of_a_linear_discriminator() -> None:
     """D(x) = a·x: the penalty is |a|² whatever x is, its gradient 2a."""
-    a = pictures(0)[0].requires_grad_()
-    x = pictures(1).requires_grad_()
+    a = images(0)[0].requires_grad_()
+    x = images(1).requires_grad_()
     penalty = r1((x * a).sum((1, 2, 3)), x)
     (gradient,) = torch.autograd.grad(penalty, a)
     assert penalty.item() == pytest.approx(a.square().sum().item(), rel=1e-12)
@@ -41,8 +41,8 @@ def test_r1_of_a_linear_discriminator() -> None:
 
 def test_r1_of_a_quadratic_discriminator() -> None:
     """D(x) = Σ c x² / 2: the slope at x is c x, the penalty mean_i Σ c² x_i², its gradient mean_i 2 c x_i²."""
-    c = pictures(0)[0].requires_grad_()
-    x = pictures(1).requires_grad_()
+    c = images(0)[0].requires_grad_()
+    x = images(1).requires_grad_()
     penalty = r1((c * x.square() / 2).sum((1, 2, 3)), x)
     (gradient,) = torch.autograd.grad(penalty, c)
     with torch.no_grad():
@@ -52,9 +52,9 @@ def test_r1_of_a_quadratic_discriminator() -> None:
 
 def test_wgan_gp_of_a_linear_critic() -> None:
     """D(x) = a·x: (|a| - 1)² wherever it is looked at, its gradient 2 (|a| - 1) a / |a|."""
-    a = pictures(0)[0].requires_grad_()
+    a = images(0)[0].requires_grad_()
     u = torch.tensor([0.0, 0.3, 0.9], dtype=torch.float64)
-    penalty = gradient_penalty(lambda x: (x * a).sum((1, 2, 3)), pictures(1), pictures(2), u)
+    penalty = gradient_penalty(lambda x: (x * a).sum((1, 2, 3)), images(1), images(2), u)
     (gradient,) = torch.autograd.grad(penalty, a)
     with torch.no_grad():
         norm = a.norm()
@@ -64,8 +64,8 @@ def test_wgan_gp_of_a_linear_critic() -> None:
 
 def test_wgan_gp_looks_between_the_two() -> None:
     """D(x) = c|x|²/2 has the slope c x: the penalty is mean_i (c|x_i| - 1)² at x_i = u real + (1 - u) fake, and its
-    gradient with respect to c mean_i 2 (c|x_i| - 1) |x_i|; none reaches the pictures."""
-    real, fake = pictures(1).requires_grad_(), pictures(2)
+    gradient with respect to c mean_i 2 (c|x_i| - 1) |x_i|; none reaches the images."""
+    real, fake = images(1).requires_grad_(), images(2)
     u = torch.tensor([0.0, 0.3, 0.9], dtype=torch.float64)
     c = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
     penalty = gradient_penalty(lambda x: c * x.square().sum((1, 2, 3)) / 2, real, fake, u)

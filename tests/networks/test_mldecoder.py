@@ -39,8 +39,8 @@ def by_hand(state: dict[str, Tensor], features: Tensor, classes: int) -> np.ndar
         return x * w[f"layers.0.{name}.weight"] + w[f"layers.0.{name}.bias"]
 
     out = []
-    for picture in features.double().numpy():
-        memory = picture.reshape(len(picture), -1).T  # [HW,C]
+    for image in features.double().numpy():
+        memory = image.reshape(len(image), -1).T  # [HW,C]
         memory = np.maximum(memory @ w["embed_standart.weight"].T + w["embed_standart.bias"], 0)
         x = norm(2 * w["query_embed.weight"], "norm1")  # [Q,D]
         into, bias = w["layers.0.multihead_attn.in_proj_weight"], w["layers.0.multihead_attn.in_proj_bias"]

@@ -1,4 +1,4 @@
-"""SPADE, its judges and spectral normalisation, against batch norm, singular values and sums by hand."""
+"""SPADE, its evaluators and spectral normalisation, against batch norm, singular values and sums by hand."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from gcbench.core.errors import UserError
 from gcbench.networks.patch_discriminator import (
-    Judgement,
     PatchConfig,
     PatchDiscriminator,
+    PatchOutput,
     critic_loss,
     feature_matching,
     generator_loss,
@@ -72,7 +72,7 @@ def test_the_generator_draws_every_pixel_from_layouts_of_any_shape() -> None:
     assert SMALL.stride == 4
 
 
-def test_a_picture_in_evaluation_is_its_layouts_alone() -> None:
+def test_an_image_in_evaluation_is_its_layouts_alone() -> None:
     torch.manual_seed(0)
     generator = SPADEGenerator(SMALL)
     layouts = torch.rand(4, 5, 12, 20).softmax(1)
@@ -123,11 +123,13 @@ def test_spectral_norm_outlives_averaged_vectors() -> None:
     assert largest == pytest.approx([1, 1 / 0.6], rel=1e-3)
 
 
-def test_judges_by_hand() -> None:
-    def judgement(values: float, logit: float) -> Judgement:
-        return Judgement([torch.full((2, 3, 4, 4), values), torch.full((2, 1, 2, 2), 2 * values)], torch.tensor(logit))
+def test_evaluators_by_hand() -> None:
+    def evaluation(values: float, logit: float) -> PatchOutput:
+        return PatchOutput(
+            [torch.full((2, 3, 4, 4), values), torch.full((2, 1, 2, 2), 2 * values)], torch.tensor(logit)
+        )
 
-    real, fake = [judgement(1.0, 0.5), judgement(0.0, 3.0)], [judgement(1.5, -0.25), judgement(-1.0, 0.5)]
+    real, fake = [evaluation(1.0, 0.5), evaluation(0.0, 3.0)], [evaluation(1.5, -0.25), evaluation(-1.0, 0.5)]
     assert critic_loss(real, fake).item() == pytest.approx(((0.5 + 0.75) + (0 + 1.5)) / 2)
     assert generator_loss(fake).item() == pytest.approx((0.25 - 0.5) / 2)
     assert feature_matching(real, fake).item() == pytest.approx(((0.5 + 1.0) + (1.0 + 2.0)) / 2)
@@ -135,16 +137,16 @@ def test_judges_by_hand() -> None:
 
 def test_two_scales_of_patches() -> None:
     torch.manual_seed(0)
-    judge = PatchDiscriminator(8, PatchConfig(width=4))
+    evaluator = PatchDiscriminator(8, PatchConfig(width=4))
     x = torch.randn(2, 8, 32, 64)
-    fine, coarse = judge(x)
+    fine, coarse = evaluator(x)
     assert [f.shape[1] for f in fine.features] == [4, 8, 16, 32]
     assert [tuple(f.shape[2:]) for f in fine.features] == [(17, 33), (9, 17), (5, 9), (6, 10)]
     assert tuple(coarse.features[0].shape[2:]) == (9, 17)
     moved = x.clone()
     moved[:, :, :2, :2] += 1  # one corner changes, and the other's first features do not
-    assert torch.equal(judge(moved)[0].features[0][:, :, -1, -1], fine.features[0][:, :, -1, -1])
-    assert not torch.equal(judge(moved)[0].features[0][:, :, 0, 0], fine.features[0][:, :, 0, 0])
+    assert torch.equal(evaluator(moved)[0].features[0][:, :, -1, -1], fine.features[0][:, :, -1, -1])
+    assert not torch.equal(evaluator(moved)[0].features[0][:, :, 0, 0], fine.features[0][:, :, 0, 0])
 
 
 def test_shuffled_pixels_start_alike() -> None:

@@ -35,7 +35,7 @@ def stream(b: int, seed: int = 0) -> Noise:
     return lambda h, w: torch.randn(b, 1, h, w, generator=generator)
 
 
-def one_picture(x: np.ndarray, weight: np.ndarray, up: bool) -> np.ndarray:
+def one_image(x: np.ndarray, weight: np.ndarray, up: bool) -> np.ndarray:
     """x [in,h,w] through explicit weights [out,in,k,k] by scipy, channel by channel."""
     out = []
     for row in weight:
@@ -57,7 +57,7 @@ def one_picture(x: np.ndarray, weight: np.ndarray, up: bool) -> np.ndarray:
 @pytest.mark.parametrize("kernel", [1, 3])
 @pytest.mark.parametrize("up", [False, True])
 @pytest.mark.parametrize("demodulate", [False, True])
-def test_a_modulated_convolution_is_one_of_weights_of_its_own_for_each_picture(
+def test_a_modulated_convolution_is_one_of_weights_of_its_own_for_each_image(
     kernel: int, up: bool, demodulate: bool
 ) -> None:
     torch.manual_seed(0)
@@ -69,7 +69,7 @@ def test_a_modulated_convolution_is_one_of_weights_of_its_own_for_each_picture(
         weight = layer.weight.detach().numpy() / (3 * kernel**2) ** 0.5 * s[:, None, None]
         if demodulate:
             weight = weight / np.sqrt((weight**2).sum(axis=(1, 2, 3), keepdims=True))
-        np.testing.assert_allclose(got[b], one_picture(x[b].numpy(), weight, up), rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(got[b], one_image(x[b].numpy(), weight, up), rtol=1e-6, atol=1e-8)
 
 
 def test_demodulated_outputs_have_unit_variance_whatever_the_style() -> None:
@@ -111,7 +111,7 @@ def test_a_falling_convolution_is_the_filter_then_every_second_place(kernel: int
     got = layer(x)[0].detach().numpy()
     assert got.shape == (3, 3, 4)
     weight = layer.weight.detach().numpy() / (2 * kernel**2) ** 0.5
-    cut = slice((5 - kernel) // 2, -((5 - kernel) // 2))  # how far zeros around the picture are seen
+    cut = slice((5 - kernel) // 2, -((5 - kernel) // 2))  # how far zeros around the image are seen
     for j in range(3):
         blurred = [convolve2d(channel, TAPS)[cut, cut] for channel in x[0].numpy()]
         whole = sum(correlate2d(a, w, mode="valid") for a, w in zip(blurred, weight[j], strict=True))
@@ -129,7 +129,7 @@ def test_a_falling_convolution_is_the_filter_then_every_second_place(kernel: int
     ],
 )
 @pytest.mark.parametrize("generator", ["skip", "residual"])
-def test_pictures_of_any_shape(size: tuple[int, int], sizes: list[tuple[int, int]], generator: str) -> None:
+def test_images_of_any_shape(size: tuple[int, int], sizes: list[tuple[int, int]], generator: str) -> None:
     cfg = small(size, generator=generator)
     assert cfg.sizes == sizes
     synthesis, discriminator = Synthesis(cfg, 7), Discriminator(cfg, head_dim=9)
@@ -163,7 +163,7 @@ def test_gradients_reach_every_parameter_and_every_style(generator: str) -> None
     assert bool((styles.grad.abs().sum(dim=(0, 2)) > 0).all())
 
 
-def test_a_picture_depends_on_its_own_style_and_noise_alone() -> None:
+def test_an_image_depends_on_its_own_style_and_noise_alone() -> None:
     torch.manual_seed(0)
     cfg = small()
     synthesis = Synthesis(cfg, 5)
@@ -209,7 +209,7 @@ def test_the_deviation_of_a_group() -> None:
     x = torch.randn(8, 3, 2, 4, generator=torch.Generator().manual_seed(0))
     got = group_deviation(x, 4).numpy()
     assert got.shape == (8, 1, 2, 4)
-    for first in range(2):  # pictures 0, 2, 4, 6 and 1, 3, 5, 7
+    for first in range(2):  # images 0, 2, 4, 6 and 1, 3, 5, 7
         want = x[first::2].numpy().std(axis=0).mean()
         np.testing.assert_allclose(got[first::2], want, rtol=1e-5)
     assert group_deviation(x[:1], 4).abs().max() < 1e-3

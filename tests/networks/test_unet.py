@@ -296,7 +296,7 @@ def test_patches_keep_pixels_in_place() -> None:
 
 
 def test_drawing_blocks_read_the_layout_heads_answer() -> None:
-    """The picture changes with that answer alone, at the pixel's own place; and its loss does not reach the answer."""
+    """The image changes with that answer alone, at the pixel's own place; and its loss does not reach the answer."""
     net = awake(tiny(classes=5, patch=2, init_to_final=True, drawing_blocks=2)).eval()
     image, layout, log_snr = inputs(size=(16, 32))
     before = net(image, layout, log_snr)

@@ -12,12 +12,12 @@ from conftest import PAINTER, Cli
 from scipy import stats
 
 import gcbench
-from gcbench.reports.comparison import Comparison, Row, print_comparison
-from gcbench.runs.run_directory import samples_csv
 from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Provenance, Record
 from gcbench.core.score import Score
+from gcbench.reports.comparison import Comparison, Row, print_comparison
+from gcbench.runs.run_directory import samples_csv
 
 PROTOCOL = Protocol(
     dataset="toyland",
@@ -42,7 +42,7 @@ def write(
     scales: Sequence[float | None] = (1.0,),
     **changes: Any,
 ) -> Path:
-    """A run of one or more equal points: recall a picture, and an FSD whose left-out values are given."""
+    """A run of one or more equal points: recall an image, and an FSD whose left-out values are given."""
     ids = [f"{i:06d}" for i in range(len(recall))]
     scored = [value for value in recall if value is not None]
     scores = {
@@ -86,7 +86,7 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 # ------------------------------------------------------------------------------------------------- the numbers
 
 
-def test_pictures_are_paired(pair: tuple[Path, Path]) -> None:
+def test_images_are_paired(pair: tuple[Path, Path]) -> None:
     """The interval is that of a paired t-test, some tenths of an unpaired one's."""
     found = only(gcbench.compare(*pair), "semantic-recall")
     a, b = (
@@ -95,7 +95,7 @@ def test_pictures_are_paired(pair: tuple[Path, Path]) -> None:
     )
     expected = stats.ttest_rel(a, b).confidence_interval()
     assert found.difference == pytest.approx((a - b).mean(), rel=1e-12)
-    assert (found.pairing, found.units, found.n, found.better) == ("pictures", 40, 40, "a")
+    assert (found.pairing, found.units, found.n, found.better) == ("images", 40, 40, "a")
     assert found.interval is not None
     assert found.interval == pytest.approx(expected, abs=0.1 * (expected[1] - expected[0]))
     assert found.p_value is not None
@@ -128,8 +128,8 @@ def test_a_run_with_itself(pair: tuple[Path, Path]) -> None:
         assert (row.difference, row.interval, row.p_value, row.better) == (0, (0, 0), 1, None)
 
 
-def test_pictures_of_one_prompt_are_one_witness(tmp_path: Path) -> None:
-    """Each prompt is drawn four times with the same outcome: as much is known as from one picture each."""
+def test_images_of_one_prompt_are_one_witness(tmp_path: Path) -> None:
+    """Each prompt is drawn four times with the same outcome: as much is known as from one image each."""
     difference = np.random.default_rng(1).standard_normal(30)
     groups = [f"p{i // 4:02d}" for i in range(120)]
     copies = [
@@ -166,7 +166,7 @@ def test_old_files_without_groups(tmp_path: Path) -> None:
     assert any("independent" in note for note in blind.notes)
 
 
-def test_unscored_pictures_leave_the_pair(tmp_path: Path) -> None:
+def test_unscored_images_leave_the_pair(tmp_path: Path) -> None:
     a = write(tmp_path / "a", [None, 0.5, 1.0, 0.75])
     b = write(tmp_path / "b", [0.0, 0.25, None, 0.25])
     found = only(gcbench.compare(a, b), "semantic-recall")
@@ -208,8 +208,8 @@ def test_blocks_that_cannot_be_paired(tmp_path: Path, left_out: tuple[float | No
     assert fragment in (found.reason or "")
 
 
-def test_blocks_of_which_a_picture_is_unscored(tmp_path: Path) -> None:
-    """An unscored picture may have moved the others into other blocks."""
+def test_blocks_of_which_an_image_is_unscored(tmp_path: Path) -> None:
+    """An unscored image may have moved the others into other blocks."""
     runs = [write(tmp_path / name, [0.0, 1.0] * 4, (1.0, 2.0, 3.0, 4.0)) for name in ("a", "b")]
     record = Record.read(runs[1] / "record.json")
     record.points[0].scores["fsd"].unscored = 1
@@ -229,11 +229,11 @@ def test_values_that_are_not_the_scores_are_not_used(pair: tuple[Path, Path]) ->
     assert only(gcbench.compare(*pair), "semantic-recall").interval is None
 
 
-def test_pictures_of_other_names(pair: tuple[Path, Path]) -> None:
+def test_images_of_other_names(pair: tuple[Path, Path]) -> None:
     file = pair[0] / "per_sample.csv"
     file.write_text(file.read_text().replace(",0000", ",x000"))
     found = only(gcbench.compare(*pair), "semantic-recall")
-    assert (found.interval, found.reason) == (None, "the pictures have other names in A than in B")
+    assert (found.interval, found.reason) == (None, "the images have other names in A than in B")
 
 
 # ------------------------------------------------------------------------------------------------- protocols
@@ -276,7 +276,7 @@ def test_what_is_no_run(cli: Cli, pair: tuple[Path, Path], tmp_path: Path, fault
     elif fault == "no record":
         (a / "record.json").unlink()
     elif fault == "another schema":
-        (a / "record.json").write_text(json.dumps({**record, "schema_version": 2}))
+        (a / "record.json").write_text(json.dumps({**record, "schema_version": 3}))
     elif fault == "no points":
         (a / "record.json").write_text(json.dumps({**record, "points": []}))
     else:
@@ -336,7 +336,7 @@ def test_each_at_its_best_scale(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("oracle", "without_curve")
 def test_two_painters(cli: Cli, toyland: Path, tmp_path: Path) -> None:
-    """One paints more of what its prompt names than the other; 30 pictures of 14 prompts are 14 groups."""
+    """One paints more of what its prompt names than the other; 30 images of 14 prompts are 14 groups."""
     for name, divisor in (("bold", 3), ("shy", 9)):
         Path(f"{name}.py").write_text(PAINTER.replace("guidance / 4", f"guidance / {divisor}"))
         asked = ["--model", f"{name}.py:Painter", "--dataset", toyland, "-n", 30, "--guidance", "1,2"]
@@ -345,7 +345,7 @@ def test_two_painters(cli: Cli, toyland: Path, tmp_path: Path) -> None:
     assert result.code == 0, result.err
     found = Comparison.model_validate_json(result.out)
     for row in rows(found, "semantic-recall"):
-        assert (row.units, row.pairing, row.better) == (14, "pictures", "a")
+        assert (row.units, row.pairing, row.better) == (14, "images", "a")
         assert row.a is not None
         assert row.b is not None
         assert row.difference == pytest.approx(row.a - row.b)
@@ -371,12 +371,12 @@ def test_the_table_names_what_is_missing(pair: tuple[Path, Path], capsys: pytest
     assert "< 0.001" in out
 
 
-def test_a_lost_or_damaged_file_of_pictures_is_named(pair: tuple[Path, Path]) -> None:
+def test_a_lost_or_damaged_file_of_images_is_named(pair: tuple[Path, Path]) -> None:
     file = pair[1] / "per_sample.csv"
     whole = file.read_text()
     file.unlink()
     found = gcbench.compare(*pair)
-    assert f"{file} is not there: nothing can be paired by picture." in found.notes
+    assert f"{file} is not there: nothing can be paired by image." in found.notes
     assert only(found, "semantic-recall").interval is None
     assert only(found, "fsd").interval is not None
     for damaged in (whole[:9], "", "name,value\n1,2\n"):

@@ -9,15 +9,15 @@ import pytest
 from conftest import CLASSES, Cli
 from PIL import Image
 
-from gcbench.reports.figure6 import class_shares, draw_figure, gather
-from gcbench.evaluation.generation import choose_prompts
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
-from gcbench.text.class_mentions import named_classes
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Provenance, Record
 from gcbench.core.score import Score
 from gcbench.data.open_dataset import open_dataset
+from gcbench.evaluation.generation import choose_prompts
+from gcbench.reports.figure6 import class_shares, draw_figure, gather
+from gcbench.text.class_mentions import named_classes
 
 N = 14
 RECALLS: dict[str, float | None] = {"road": 1.0, "car": 0.5, "sky": 0.25, "tree": None}

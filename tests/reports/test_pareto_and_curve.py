@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gcbench.reports import pareto
-from gcbench.reports.curve import draw
-from gcbench.reports.record_table import print_record, scores_csv
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Provenance, Record
 from gcbench.core.score import Score
+from gcbench.reports import pareto
+from gcbench.reports.curve import draw
+from gcbench.reports.record_table import print_record, scores_csv
 
 few = st.integers(0, 4).map(float)  # few values, so that there are ties
 
@@ -55,7 +55,7 @@ def record(*points: Point, ceiling: dict[str, Score] | None = None) -> Record:
 
 
 def point(guidance: float | None, fd: float | None, recall: float | None, **more: Score) -> Point:
-    scores = {"fd": Score.skipped("no judge") if fd is None else score(fd)}
+    scores = {"fd": Score.skipped("no evaluator") if fd is None else score(fd)}
     scores["semantic-recall"] = Score.failed("a fault") if recall is None else score(recall)
     return Point(guidance=guidance, scores={**scores, **more})
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gcbench.reports.table1 import FORMATS, Block, render, rows
 from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Provenance, Record, Training
 from gcbench.core.score import Score
+from gcbench.reports.table1 import FORMATS, Block, render, rows
 
 PAPER = {
     "GANformer": ("24.86", "–", "481.5"),
@@ -140,26 +140,26 @@ def test_the_sampler_alone_splits_no_block(tmp_path: Path) -> None:
     assert "m25: sampler steps 25" in measured.notes
 
 
-def trained(name: str, pictures: int, protocol: Protocol, weights: str = "0123456789ab") -> Record:
+def trained(name: str, images: int, protocol: Protocol, weights: str = "0123456789ab") -> Record:
     made = record(protocol, name=name)
-    training = Training(pictures=pictures, seconds=2411, device="cpu X, 2 threads")
+    training = Training(images=images, seconds=2411, device="cpu X, 2 threads")
     model = ModelInfo(name=name, weights=weights, parameters=4_346_656)
     return made.model_copy(update={"model": model, "training": training})
 
 
 def test_size_and_budget_of_a_measured_model(tmp_path: Path) -> None:
     published, measured = blocks_of(tmp_path, trained("mine", 48_000, protocol()), record(protocol(), name="real"))
-    assert "pictures seen" not in published.grid()[0]
+    assert "images seen" not in published.grid()[0]
     table = table_of(measured)
-    assert (table["mine"]["parameters"], table["mine"]["pictures seen"]) == ("4.35 M", "48 000")
-    assert (table["real"]["parameters"], table["real"]["pictures seen"]) == ("–", "–")
+    assert (table["mine"]["parameters"], table["mine"]["images seen"]) == ("4.35 M", "48 000")
+    assert (table["real"]["parameters"], table["real"]["images seen"]) == ("–", "–")
     assert "mine: trained in 2411 s on cpu X, 2 threads" in measured.notes
     lines = list(csv.DictReader(StringIO(render("csv", "cityscapes", tmp_path))))
-    assert {(line["parameters"], line["pictures_seen"]) for line in lines if line["model"] == "mine"} == {
+    assert {(line["parameters"], line["images_seen"]) for line in lines if line["model"] == "mine"} == {
         ("4346656", "48000")
     }
     rows_read = json.loads(render("json", "cityscapes", tmp_path))["blocks"][1]["rows"]
-    assert rows_read[0]["training"] == {"pictures": 48_000, "seconds": 2411.0, "device": "cpu X, 2 threads"}
+    assert rows_read[0]["training"] == {"images": 48_000, "seconds": 2411.0, "device": "cpu X, 2 threads"}
 
 
 def test_several_records_of_one_model(tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ def test_each_stage_counts_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
         now[0] += 5
 
     for _ in stages.each("read", items()):
-        with stages("judge"):
+        with stages("evaluator"):
             now[0] += 10
         now[0] += 100
-    assert stages.seconds == {"read": 8, "judge": 30}
+    assert stages.seconds == {"read": 8, "evaluator": 30}
 
 
 def test_an_error_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,7 +125,7 @@ def test_what_the_jackknife_shares_changes_no_value(n_reference: int, n: int, d:
 
 
 def test_low_rank_paths_agree_below_d() -> None:
-    """Rows against rows, and rows against stored moments of as few pictures."""
+    """Rows against rows, and rows against stored moments of as few images."""
     rng = np.random.default_rng(6)
     a, b = rng.standard_normal((25, 64)), rng.standard_normal((20, 64)) + 0.3
     rows = frechet_distance(a, b)

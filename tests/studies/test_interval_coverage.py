@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from studies import interval_coverage as coverage
 from gcbench.core.contracts import Metric
+from studies import interval_coverage as coverage
 
 
 def test_held_counts_intervals() -> None:
@@ -12,7 +12,7 @@ def test_held_counts_intervals() -> None:
     assert coverage.held(intervals, 0.5) == 0.75
 
 
-def test_a_naive_resample_is_of_the_same_pictures_as_if_each_stood_alone() -> None:
+def test_a_naive_resample_is_of_the_same_images_as_if_each_stood_alone() -> None:
     drawn = coverage.prompted_vectors(np.random.default_rng(0), 12)
     again = coverage.again(drawn, np.random.default_rng(1))
     assert again.samples.groups == again.samples.ids == drawn.samples.ids
@@ -30,7 +30,7 @@ def test_clustered_intervals_hold_and_naive_ones_do_not() -> None:
 
 
 @pytest.mark.parametrize("name", ["fid", "clip-score"])
-def test_draws_are_fresh_and_of_n_pictures(name: str) -> None:
+def test_draws_are_fresh_and_of_n_images(name: str) -> None:
     one, other = (coverage.POPULATIONS[name](np.random.default_rng([0, i]), 16) for i in range(2))
     (a,), (b,) = one.features.values(), other.features.values()
     assert a.vectors is not None

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcbench.text.attribute_mentions import affirmed
 from gcbench.data.celeba_attributes import ATTRIBUTE_WORDS, ATTRIBUTES
+from gcbench.text.attribute_mentions import affirmed
 
 
 def said(text: str) -> set[str]:

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcbench.text.class_mentions import named_classes
 from gcbench.data import cityscapes_classes
 from gcbench.data.camvid import CamVid
 from gcbench.text.captions import PLAIN, build_caption, plural, present
+from gcbench.text.class_mentions import named_classes
 
 URBAN = cityscapes_classes.CLASSES[: cityscapes_classes.VOID]
 CAMVID = CamVid.classes[: CamVid.void]
@@ -83,4 +83,6 @@ def test_urban_tables():
     assert set(cityscapes_classes.ALIASES) == set(URBAN)
     for i, label in enumerate(cityscapes_classes.LABEL_IDS):
         assert cityscapes_classes.TRAIN_IDS[label] == i
-    assert (cityscapes_classes.TRAIN_IDS[[*range(7), 9, 10, 14, 15, 16, 18, 29, 30, 255]] == cityscapes_classes.VOID).all()
+    assert (
+        cityscapes_classes.TRAIN_IDS[[*range(7), 9, 10, 14, 15, 16, 18, 29, 30, 255]] == cityscapes_classes.VOID
+    ).all()

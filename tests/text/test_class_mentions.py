@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcbench.text.class_mentions import named_classes
 from gcbench.data.cityscapes_classes import ALIASES
+from gcbench.text.class_mentions import named_classes
 
 
 def named(text):

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
-from gcbench.training.recipe import Batch, Player, Recipe, TrainConfig, Turn
 from gcbench.training.pairs import Pairs
-from gcbench.training.trainer import train
 from gcbench.training.phases import due, stages
+from gcbench.training.recipe import Batch, Player, Recipe, TrainConfig, Turn
+from gcbench.training.trainer import train
 
 
 class Grey(Dataset):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from gcbench.training.recipe import TrainConfig
 from gcbench.core.samples import Samples
+from gcbench.training.recipe import TrainConfig
 
 
 def samples() -> Samples:

@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
-from gcbench.training.recipe import Batch, Recipe, TrainConfig
 from gcbench.gcdp.model import GCDP
 from gcbench.training.ema import EMA
 from gcbench.training.pairs import Pairs
-from gcbench.training.trainer import train
 from gcbench.training.phases import learning_rate
+from gcbench.training.recipe import Batch, Recipe, TrainConfig
+from gcbench.training.trainer import train
 
 
 class Toy(Dataset):
-    """Seven pairs of 8×8: a bright or dark picture, and the layout that says which."""
+    """Seven pairs of 8×8: a bright or dark image, and the layout that says which."""
 
     name = "toy"
     classes = ("dark", "bright")
@@ -48,7 +48,7 @@ class Toy(Dataset):
         return np.repeat(layout[..., None] * 200 + index, 3, axis=2).astype(np.uint8), layout
 
     def captions(self, split: str, index: int) -> Sequence[str]:
-        return [f"picture {index}", f"bright and dark {index}"]
+        return [f"image {index}", f"bright and dark {index}"]
 
 
 class Brightness(Recipe):
@@ -171,7 +171,7 @@ def test_the_reference_model_learns_and_resumes(pairs: Pairs, tmp_path: Path) ->
     assert before[:10] + after == losses
     assert_same(state["module"], resumed["module"])
     card = checkpoint.load(tmp_path / "whole", kind="model", name="gcdp", classes=Toy.classes).card
-    assert card.config["text"]["vocabulary"] == ["0", "1", "2", "3", "4", "5", "6", "and", "bright", "dark", "picture"]
+    assert card.config["text"]["vocabulary"] == ["0", "1", "2", "3", "4", "5", "6", "and", "bright", "dark", "image"]
     assert card.provenance["steps"] == 40
 
 
@@ -353,7 +353,7 @@ def test_a_full_disk_is_one_sentence(pairs: Pairs, tmp_path: Path, monkeypatch: 
 
 
 def index_of(batch: Batch) -> list[int]:
-    """Which pair each picture is: its darkest value says so."""
+    """Which pair each image is: its darkest value says so."""
     return [int(image.min()) if image.min() < 100 else int(image.min()) - 200 for image in batch.images]
 
 
@@ -371,14 +371,14 @@ def test_batches_depend_on_seed_and_step_alone(pairs: Pairs) -> None:
 
 @pytest.mark.parametrize("size", [2, 7, 10])
 def test_epochs_are_permutations(pairs: Pairs, size: int) -> None:
-    """Whatever the batch size, each run of seven pictures holds every pair once; epochs differ in order."""
+    """Whatever the batch size, each run of seven images holds every pair once; epochs differ in order."""
     order = [i for step in range(-(-21 // size)) for i in index_of(pairs.batch(step, size, seed=0, flip=False))][:21]
     epochs = [order[:7], order[7:14], order[14:]]
     assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
     assert epochs[0] != epochs[1]
 
 
-def test_texts_belong_to_their_pictures_and_vary(pairs: Pairs) -> None:
+def test_texts_belong_to_their_images_and_vary(pairs: Pairs) -> None:
     texts = set()
     for step in range(8):
         batch = pairs.batch(step, 7, seed=0, flip=True)
@@ -387,7 +387,7 @@ def test_texts_belong_to_their_pictures_and_vary(pairs: Pairs) -> None:
     assert len(texts) == 14
 
 
-def test_flips_turn_picture_and_layout_together(pairs: Pairs) -> None:
+def test_flips_turn_image_and_layout_together(pairs: Pairs) -> None:
     flipped = 0
     for step in range(20):
         batch = pairs.batch(step, 7, seed=0, flip=True)
@@ -395,6 +395,6 @@ def test_flips_turn_picture_and_layout_together(pairs: Pairs) -> None:
         flipped += sum(
             bool(layout[0, -1] == 1) for layout, i in zip(batch.layouts, index_of(batch), strict=True) if i < 7
         )
-    assert 50 < flipped < 110  # of 140; the full picture of index 7 does not occur
+    assert 50 < flipped < 110  # of 140; the full image of index 7 does not occur
     still = pairs.batch(0, 7, seed=0, flip=False)
     assert all(layout[0, 0] == 1 for layout in still.layouts)

@@ -1,6 +1,6 @@
-"""DatasetDDPM: pictures by an unconditional diffusion network, layouts by pixel classifiers that read its features.
+"""DatasetDDPM: images by an unconditional diffusion network, layouts by pixel classifiers that read its features.
 
-`features` takes a U-Net's decoder features of finished pictures, `ensemble` is the classifiers and their vote,
+`features` takes a U-Net's decoder features of finished images, `ensemble` is the classifiers and their vote,
 `annotator` puts both together, `training` is the recipe, `model` the baseline.
 """
 

@@ -1,4 +1,4 @@
-"""Labels for finished pictures: decoder features of the diffusion network, read by the ensemble."""
+"""Labels for finished images: decoder features of the diffusion network, read by the ensemble."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from gcbench.networks.unet import UNet
 class Annotator(nn.Module):
     """All that is stored beside the U-Net, which it is handed.
 
-    noise: [3,H,W], put on every picture. uncertainties: [calibration], of samples; until they are measured log M, which
+    noise: [3,H,W], put on every image. uncertainties: [calibration], of samples; until they are measured log M, which
     none can exceed.
     """
 
@@ -40,9 +40,9 @@ class Annotator(nn.Module):
         return any(int(seen) for name, seen in self.named_buffers() if name.endswith("num_batches_tracked"))
 
     def maps(self, unet: UNet, images: Tensor) -> list[Tensor]:
-        """Features of pictures uint8 [B,3,H,W] at the sizes of the network's levels: one [B,C,h,w] a size.
+        """Features of images uint8 [B,3,H,W] at the sizes of the network's levels: one [B,C,h,w] a size.
 
-        The picture is brought to each of `times` with the one fixed noise and goes through the network once.
+        The image is brought to each of `times` with the one fixed noise and goes through the network once.
         """
         x0 = images.to(self.noise.device).float() / 127.5 - 1
         maps: list[Tensor] = []
@@ -56,17 +56,17 @@ class Annotator(nn.Module):
 
     @torch.no_grad()
     def features(self, unet: UNet, images: Tensor, pixels: Sequence[Tensor]) -> list[Tensor]:
-        """Of each picture, the features [P,d] of its own `pixels` [P]."""
+        """Of each image, the features [P,d] of its own `pixels` [P]."""
         maps = self.maps(unet, images)
         h, w = images.shape[2:]
         return [at_pixels(maps, row, chosen, (h, w)) for row, chosen in enumerate(pixels)]
 
     @torch.no_grad()
     def label(self, unet: UNet, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Layouts int64 [B,H,W] and uncertainties [B] of pictures uint8 [B,3,H,W], on the CPU.
+        """Layouts int64 [B,H,W] and uncertainties [B] of images uint8 [B,3,H,W], on the CPU.
 
-        One picture after the other: what is read off a picture depends on nothing else to the last digit, and one
-        picture's features are all that is held.
+        One image after the other: what is read off an image depends on nothing else to the last digit, and one
+        image's features are all that is held.
         """
         h, w = images.shape[2:]
         layouts, doubts = [], []

@@ -37,7 +37,7 @@ class DatasetDDPMConfig(GCDPConfig):
     it. kept_pixels: pixels of each of them, drawn
     uniformly, whose features are kept for training: labelled · kept_pixels · d floats are all the memory that this
     takes. batch_pixels: pixels a step that each classifier learns from. ignored_share: a class with a smaller share
-    of a labelled picture's area is not learnt from there; by default the original's 20 pixels of 256×256, and 0 learns
+    of a labelled image's area is not learnt from there; by default the original's 20 pixels of 256×256, and 0 learns
     from all. classifier_lr: their learning rate. ddpm_share: of the training steps, those that train the diffusion; the
     classifiers have the rest. calibration: samples that say how uncertain a sample is, from which `filter` has its
     threshold.
@@ -61,7 +61,7 @@ TINY = DatasetDDPMConfig(
     **{**dict(GCDP_TINY), "unet": GCDP_TINY.unet.model_copy(update={"drawing_blocks": 0}), "text": None},
     decoder_blocks=("up1.0", "up1.1", "up1.2", "up2.2", "final"),
 )
-"""GCDP's tiny network and picture schedule, without its drawing blocks: they are there to read a layout's answer."""
+"""GCDP's tiny network and image schedule, without its drawing blocks: they are there to read a layout's answer."""
 
 PAPER = DatasetDDPMConfig(
     unet=UNetConfig(),
@@ -72,10 +72,10 @@ PAPER = DatasetDDPMConfig(
 )
 """The reference model's paper-size network, unconditional: 692.38 M parameters, d = 5760.
 
-The original runs on guided-diffusion's U-Net for 256×256 pictures, 552.8 M parameters: 2 residual blocks and widths
+The original runs on guided-diffusion's U-Net for 256×256 images, 552.8 M parameters: 2 residual blocks and widths
 256 · (1, 1, 2, 2, 4, 4) on six levels, attention at three of them, learned variances. Here every diffusion model has
 the same U-Net, so that what sets this baseline apart is how its layouts come about. As in the original three blocks at
-1/8 of the picture's size are read, one at 1/4 and one at 1/2 (its blocks 5, 6, 7, 8, 12 as they leave them); they are
+1/8 of the image's size are read, one at 1/4 and one at 1/2 (its blocks 5, 6, 7, 8, 12 as they leave them); they are
 half as wide there, 512, 256 and 128 channels, hence d = 3 · (3 · 512 + 256 + 128) = 5760 and not
 3 · (1024 + 3 · 512 + 256) = 8448.
 """

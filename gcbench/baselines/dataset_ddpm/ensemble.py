@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 TOP = 0.1
-"""The share of a picture's pixels, the most disputed ones, that makes its uncertainty."""
+"""The share of an image's pixels, the most disputed ones, that makes its uncertainty."""
 
 
 class PixelClassifier(nn.Module):
@@ -39,7 +39,7 @@ class PixelClassifier(nn.Module):
         """Maps [B,C,h,w] -> logits [B,K,H,W] of every pixel.
 
         The first layer and bilinear interpolation are both linear, so they change places: 128 channels are brought to
-        the picture's size instead of d, and features of all pixels never exist together.
+        the image's size instead of d, and features of all pixels never exist together.
         """
         parts = self.read.weight.split([one.shape[1] for one in maps], dim=1)  # each [128,C]
         hidden = self.read.bias.view(1, -1, 1, 1)
@@ -74,6 +74,6 @@ def vote(logits: Iterable[Tensor]) -> Vote:
 
 
 def uncertainty(divergence: Tensor) -> Tensor:
-    """[B,H,W] -> [B]: the mean over a picture's `TOP` most disputed pixels."""
+    """[B,H,W] -> [B]: the mean over an image's `TOP` most disputed pixels."""
     pixels = divergence.flatten(1)  # [B,HW]
     return pixels.topk(max(1, round(TOP * pixels.shape[1])), dim=1).values.mean(dim=1)

@@ -1,7 +1,7 @@
-"""Features of finished pictures: what named decoder blocks of a diffusion U-Net say of them, slightly noised.
+"""Features of finished images: what named decoder blocks of a diffusion U-Net say of them, slightly noised.
 
 Knows nothing of classes. The features of a pixel are all blocks' channels at all times, each map brought to the
-picture's size by bilinear interpolation (pixel centres, edges repeated).
+image's size by bilinear interpolation (pixel centres, edges repeated).
 """
 
 from collections.abc import Iterator, Sequence
@@ -82,8 +82,8 @@ def by_size(maps: Sequence[Tensor]) -> list[Tensor]:
 
 
 def at_pixels(maps: Sequence[Tensor], row: int, pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Features [P,d] of some pixels of one picture, `row` of the batch; pixels [P] counts them along the rows of
-    `size`. Only these are interpolated: no map of the picture's size comes into being."""
+    """Features [P,d] of some pixels of one image, `row` of the batch; pixels [P] counts them along the rows of
+    `size`. Only these are interpolated: no map of the image's size comes into being."""
     h, w = size
     centres = torch.stack(((pixels % w + 0.5) / w, (pixels // w + 0.5) / h), dim=1) * 2 - 1  # [P,2], x before y
     grid = centres.float().view(1, -1, 1, 2)

@@ -1,8 +1,8 @@
 """DatasetDDPM (Baranchuk et al. 2022): an unconditional diffusion model whose own features are read as layouts.
 
-A picture is drawn first. Then, slightly noised, it goes through the network once more for each of three times; an
-ensemble of ten small classifiers, trained on the pixels of few labelled pictures, reads the decoder's features at every
-pixel, and their vote is the layout. Where the classifiers disagree too much, another picture is drawn.
+An image is drawn first. Then, slightly noised, it goes through the network once more for each of three times; an
+ensemble of ten small classifiers, trained on the pixels of few labelled images, reads the decoder's features at every
+pixel, and their vote is the layout. Where the classifiers disagree too much, another image is drawn.
 """
 
 import time
@@ -33,7 +33,7 @@ SAMPLING = ("process.image_sampler", "process.threshold", "filter.keep", "filter
 
 
 class DatasetDDPM(GCDP):
-    """Draws a picture without a text, then reads its layout off the network's features of it.
+    """Draws an image without a text, then reads its layout off the network's features of it.
 
     The original draws many samples and drops the tenth of which its classifiers are most uncertain. Here a sample must
     not depend on others, so each seed passes or fails by itself: the checkpoint holds the uncertainties of calibration
@@ -89,7 +89,7 @@ class DatasetDDPM(GCDP):
         return self.samples(images, layouts, prompts, seeds)
 
     def draw(self, seeds: Sequence[int], block: int) -> tuple[Tensor, ...]:
-        """Pictures uint8 [N,3,H,W], their layouts int64 [N,H,W] and uncertainties [N], `block` at a time."""
+        """Images uint8 [N,3,H,W], their layouts int64 [N,H,W] and uncertainties [N], `block` at a time."""
 
         def pairs(these: list[int], prompts: list[str] | None) -> tuple[Tensor, ...]:
             (images,) = sample_block(
@@ -114,9 +114,9 @@ class DatasetDDPM(GCDP):
     def check_size(self, size: Size) -> None:
         TrainedModel.check_size(self, size)  # the fixed noise has one size
 
-    def seconds_a_picture(self, size: Size, guidance: float) -> float:
+    def seconds_per_image(self, size: Size, guidance: float) -> float:
         """One block's sampling, reckoned from one step, and its labelling, times the samples drawn a seed."""
-        sampling = super().seconds_a_picture(size, guidance)
+        sampling = super().seconds_per_image(size, guidance)
         began = time.perf_counter()
         self.label(torch.zeros(self.cfg.block, 3, *size, dtype=torch.uint8))
         labelling = (time.perf_counter() - began) / self.cfg.block

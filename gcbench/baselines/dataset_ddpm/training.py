@@ -38,7 +38,7 @@ class DatasetDDPMRecipe(GCDPRecipe):
     """GCDP's image loss; then the cross-entropy of each classifier on pixels of its own draw.
 
     Pixels are drawn uniformly, as in the original: rare classes are rare in training too. The layouts are real ones,
-    where the original's annotators labelled pictures that the network drew.
+    where the original's annotators labelled images that the network drew.
     """
 
     cfg: DatasetDDPMConfig
@@ -72,7 +72,7 @@ class DatasetDDPMRecipe(GCDPRecipe):
         return {"loss": torch.stack(losses).mean()}
 
     def learn_from(self) -> Learnt:
-        """Features of the labelled pixels, a block of pictures at a time, into the one place that keeps them."""
+        """Features of the labelled pixels, a block of images at a time, into the one place that keeps them."""
         unet, device = self.network.unet, self.network.device
         chosen = list(self.labelled())
         count = sum(len(pixels) for _, _, pixels in chosen)
@@ -89,7 +89,7 @@ class DatasetDDPMRecipe(GCDPRecipe):
         return Learnt(features, classes, self.draw(seeds))
 
     def labelled(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Labelled pairs: picture uint8 [3,H,W], layout int64 [H,W], and the pixels [P] that are learnt from."""
+        """Labelled pairs: image uint8 [3,H,W], layout int64 [H,W], and the pixels [P] that are learnt from."""
         split = self.dataset.splits[0]
         total = len(self.dataset.ids(split))
         count = min(self.cfg.labelled, total)
@@ -104,7 +104,7 @@ class DatasetDDPMRecipe(GCDPRecipe):
             yield torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1), ids, pixels
 
     def draw(self, seeds: Sequence[int]) -> Tensor:
-        """Pictures uint8 [N,3,H,W] as the model will draw them."""
+        """Images uint8 [N,3,H,W] as the model will draw them."""
         with torch.compiler.set_stance("force_eager"):
             images, _ = sample_many(
                 self.network,

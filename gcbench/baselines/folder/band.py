@@ -1,4 +1,4 @@
-"""The band of a letterboxed square that holds the picture, as GANformer's `--ratio` cuts it out."""
+"""The band of a letterboxed square that holds the image, as GANformer's `--ratio` cuts it out."""
 
 from pathlib import Path
 

@@ -10,7 +10,7 @@ from gcbench.baselines.folder.grids import first_named, is_sheet, read_sheets
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.data.npz import Array, array_names
-from gcbench.data.pairs import PICTURE_ENDINGS
+from gcbench.data.pairs import IMAGE_ENDINGS
 from gcbench.data.sources import FolderSource, Source, by_stem, inner_layouts, open_source
 from gcbench.data.unreadable import Kind, some
 
@@ -18,9 +18,9 @@ PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".bin", ".npy")
 
 
 class Found(NamedTuple):
-    """What a tree holds. layouts: of the same ids as the pictures, or None. texts: those that file names hold."""
+    """What a tree holds. layouts: of the same ids as the images, or None. texts: those that file names hold."""
 
-    pictures: Source
+    images: Source
     layouts: Source | None = None
     texts: tuple[str, ...] | None = None
 
@@ -28,7 +28,7 @@ class Found(NamedTuple):
 class Form(NamedTuple):
     """A repository's way of writing.
 
-    title: what it writes, in words. fits: whether a place holds it. read: the pictures there.
+    title: what it writes, in words. fits: whether a place holds it. read: the images there.
     draws: whether its layouts are its own; False if they were given to it, None if it has none.
     """
 
@@ -55,7 +55,7 @@ def recognise(place: Path, name: str | None) -> str:
     """
     refuse_pickle(place)
     if not place.exists():
-        raise UserError(f"--checkpoint {place} is not there; give the folder, .zip or .npz of finished pictures")
+        raise UserError(f"--checkpoint {place} is not there; give the folder, .zip or .npz of finished images")
     if name is not None and name not in FORMS:
         raise UserError(f"setting source.format={name!r} is none of {', '.join(FORMS)}; choose one of them")
     if name is not None:
@@ -72,7 +72,7 @@ def recognise(place: Path, name: str | None) -> str:
     if not fitting:
         for path in sorted(place.iterdir()) if place.is_dir() else ():
             refuse_pickle(path)
-        raise UserError(f"{place} holds no finished pictures in a form that is read ({', '.join(FORMS)}); give another")
+        raise UserError(f"{place} holds no finished images in a form that is read ({', '.join(FORMS)}); give another")
     return fitting[0]
 
 
@@ -80,7 +80,7 @@ def refuse_pickle(place: Path) -> None:
     """Raise a UserError for what may be a pickle, by its name alone: loading one runs whatever code it holds."""
     if place.suffix.lower() in PICKLES and not place.is_dir():
         raise UserError(
-            f"{place} may be a pickle, which runs its own code when it is loaded, so it stays unread; draw pictures"
+            f"{place} may be a pickle, which runs its own code when it is loaded, so it stays unread; draw images"
             " with the code that it belongs to, and give their folder"
         )
 
@@ -90,13 +90,13 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _matching(folder: Path, pattern: str, endings: tuple[str, ...] = PICTURE_ENDINGS) -> dict[str, Path]:
+def _matching(folder: Path, pattern: str, endings: tuple[str, ...] = IMAGE_ENDINGS) -> dict[str, Path]:
     """stem -> file, of a folder's files whose stem is of the pattern."""
     return {stem: path for stem, path in by_stem(folder, endings).items() if re.fullmatch(pattern, stem)}
 
 
 def _counted(folder: Path, pattern: str) -> Found:
-    return Found(NamedFiles(folder, "picture", _matching(folder, pattern)))
+    return Found(NamedFiles(folder, "image", _matching(folder, pattern)))
 
 
 def _first(folders: Iterable[Path], test: Callable[[Path], object]) -> Path | None:
@@ -112,8 +112,8 @@ def _gcdp_fits(place: Path) -> bool:
 
 
 def _gcdp(place: Path, dataset: Dataset) -> Found:
-    pictures, layouts = read_sheets(place)
-    return Found(pictures, layouts)
+    images, layouts = read_sheets(place)
+    return Found(images, layouts)
 
 
 # Semantic Palette: helpers/visualizer.py with --save_full_res
@@ -124,7 +124,7 @@ COLUMNS = (
     (r"scrop_manipulation.*", 3, 4),
     (r".*_manipulation.*", 3, 2),
 )
-"""Name of a folder -> the i of `img_<i>_<j>.png` for generated pictures and for generated layouts."""
+"""Name of a folder -> the i of `img_<i>_<j>.png` for generated images and for generated layouts."""
 
 
 def _visualised(place: Path) -> list[Path]:
@@ -134,7 +134,7 @@ def _visualised(place: Path) -> list[Path]:
 
 
 def _semantic_palette(place: Path, dataset: Dataset) -> Found:
-    pictures: dict[str, Path] = {}
+    images: dict[str, Path] = {}
     layouts: dict[str, Path] = {}
     for folder in _visualised(place):
         columns = next((columns for pattern, *columns in COLUMNS if re.fullmatch(pattern, folder.name)), None)
@@ -143,11 +143,11 @@ def _semantic_palette(place: Path, dataset: Dataset) -> Found:
                 f"the name of {folder} does not say which of its img_<i>_<j>.png are generated; give it the name that"
                 " the visualiser gave it, such as cond_interpolation_0"
             )
-        for column, found in zip(columns, (pictures, layouts), strict=True):
+        for column, found in zip(columns, (images, layouts), strict=True):
             for stem, path in _matching(folder, rf"img_{column}_\d+").items():
                 found[f"{folder.name}_{stem.rpartition('_')[2]}"] = path
     drawn = NamedFiles(place, "layout", layouts)
-    return Found(NamedFiles(place, "picture", pictures), Recoloured(drawn, palette_table(dataset), slack=2))
+    return Found(NamedFiles(place, "image", images), Recoloured(drawn, palette_table(dataset), slack=2))
 
 
 # SPADE: test.py, results/<name>/test_<epoch>/images
@@ -164,12 +164,12 @@ def _spade(place: Path, dataset: Dataset) -> Found:
     folders = _spade_folders(place)
     if len(folders) > 1:
         raise UserError(f"{place} holds results of {len(folders)} runs: {some(folders)}; give one of these folders")
-    pictures = open_source(folders[0] / "synthesized_image", "picture")
+    images = open_source(folders[0] / "synthesized_image", "image")
     if not (folders[0] / "input_label").is_dir():
-        return Found(pictures)
+        return Found(images)
     layouts = open_source(folders[0] / "input_label", "layout")
     table = fitting_table(layouts, (palette_table(dataset), voc_table(dataset)))
-    return Found(pictures, Recoloured(layouts, table, slack=0))
+    return Found(images, Recoloured(layouts, table, slack=0))
 
 
 # Lafite: generate_for_soa.py and generate.ipynb
@@ -193,8 +193,8 @@ def _lafite(place: Path, dataset: Dataset) -> Found:
     if not folders:
         return _counted(place, r"seed\d{4,}")
     files = {f"{folder.name}-{stem}": path for folder in folders for stem, path in _matching(folder, r".+\d").items()}
-    pictures = NamedFiles(place, "picture", files)
-    return Found(pictures, None, tuple(files[name].stem[:-1] for name in pictures.ids))
+    images = NamedFiles(place, "image", files)
+    return Found(images, None, tuple(files[name].stem[:-1] for name in images.ids))
 
 
 # GANformer: generate.py; its TensorFlow version writes a capital S
@@ -214,8 +214,8 @@ def _dataset_ddpm(place: Path, dataset: Dataset) -> Found:
     paths = _ensembles(place)
     if len(paths) > 1:
         raise UserError(f"{place} holds {len(paths)} files of samples: {some(paths)}; give one of them")
-    pictures = open_source(paths[0], "picture")
-    return Found(pictures, inner_layouts(pictures))
+    images = open_source(paths[0], "image")
+    return Found(images, inner_layouts(images))
 
 
 # DatasetGAN: train_interpreter.py --generate_data
@@ -228,7 +228,7 @@ def _dataset_gan_folder(place: Path) -> Path | None:
 def _dataset_gan(place: Path, dataset: Dataset) -> Found:
     folder = _dataset_gan_folder(place) or place
     layouts = {stem.removeprefix("label_"): path for stem, path in _matching(folder, r"label_\d+", (".png",)).items()}
-    return Found(NamedFiles(folder, "picture", _matching(folder, r"\d+")), NamedFiles(folder, "layout", layouts))
+    return Found(NamedFiles(folder, "image", _matching(folder, r"\d+")), NamedFiles(folder, "layout", layouts))
 
 
 # LDM: txt2img.py (samples/0000.png) and sample_diffusion.py (img/sample_000000.png)
@@ -248,7 +248,7 @@ def _ldm(place: Path, dataset: Dataset) -> Found:
     return _counted(*found)
 
 
-# Our own: what `gcbench sample` writes, or any folder, zip or npz of pictures
+# Our own: what `gcbench sample` writes, or any folder, zip or npz of images
 
 
 def _plain_fits(place: Path) -> bool:
@@ -258,16 +258,16 @@ def _plain_fits(place: Path) -> bool:
 
 
 def _plain(place: Path, dataset: Dataset) -> Found:
-    pictures = open_source(place / "images" if (place / "images").is_dir() else place, "picture")
+    images = open_source(place / "images" if (place / "images").is_dir() else place, "image")
     if (place / "layouts").is_dir():
-        return Found(pictures, open_source(place / "layouts", "layout"))
-    return Found(pictures, inner_layouts(pictures))
+        return Found(images, open_source(place / "layouts", "layout"))
+    return Found(images, inner_layouts(images))
 
 
 PLAIN = "folder"
 
 FORMS: dict[str, Form] = {
-    "gcdp": Form("sheets <name>_<last>_<unet>.png of pictures above their layouts", _gcdp_fits, _gcdp, True),
+    "gcdp": Form("sheets <name>_<last>_<unet>.png of images above their layouts", _gcdp_fits, _gcdp, True),
     "semantic-palette": Form(
         "prop.csv with img_<i>_<j>.png", lambda place: bool(_visualised(place)), _semantic_palette, True
     ),
@@ -279,7 +279,7 @@ FORMS: dict[str, Form] = {
         lambda place, dataset: _counted(place, GANFORMER),
     ),
     "dataset-ddpm": Form(
-        "npz with pictures in arr_0 and layouts in arr_1", lambda place: bool(_ensembles(place)), _dataset_ddpm, True
+        "npz with images in arr_0 and layouts in arr_1", lambda place: bool(_ensembles(place)), _dataset_ddpm, True
     ),
     "dataset-gan": Form(
         "<n>.png with label_<n>.png", lambda place: _dataset_gan_folder(place) is not None, _dataset_gan, True
@@ -290,6 +290,6 @@ FORMS: dict[str, Form] = {
         lambda place: place.is_dir() and bool(_matching(place, r"sample-\d+")),
         lambda place, dataset: _counted(place, r"sample-\d+"),
     ),
-    PLAIN: Form("pictures", _plain_fits, _plain, True),
+    PLAIN: Form("images", _plain_fits, _plain, True),
 }
 """Name -> form, in the order of the documentation."""

@@ -1,6 +1,6 @@
-"""GCDP's sheets: its sampler saves a batch as one PNG, a row of pictures above a row of their coloured layouts.
+"""GCDP's sheets: its sampler saves a batch as one PNG, a row of images above a row of their coloured layouts.
 
-A sheet of one picture has its layout beside it. Tiles stand two white pixels apart and from the edge (torchvision's
+A sheet of one image has its layout beside it. Tiles stand two white pixels apart and from the edge (torchvision's
 `save_image`). No colour of a layout is white, so the white lines say where the tiles are.
 """
 
@@ -21,11 +21,11 @@ from gcbench.data.unreadable import Kind
 
 PADDING = 2
 NAME = re.compile(r"(?P<run>.*)_(?P<last>\d+)_(?P<unet>\d+)")
-"""`<--save_path>_<number of the last picture in the sheet>_<number of the U-Net that made it>`."""
+"""`<--save_path>_<number of the last image in the sheet>_<number of the U-Net that made it>`."""
 
 
 class Tile(NamedTuple):
-    """One picture, or one layout, in a sheet. corner: (top, left)."""
+    """One image, or one layout, in a sheet. corner: (top, left)."""
 
     sheet: Path
     corner: tuple[int, int]
@@ -33,7 +33,7 @@ class Tile(NamedTuple):
 
 
 class Tiles(Source):
-    """The pictures or the layouts of sheets; ids are the numbers of the pictures, in at least six digits."""
+    """The images or the layouts of sheets; ids are the numbers of the images, in at least six digits."""
 
     def __init__(self, path: Path, kind: Kind, tiles: Mapping[str, Tile]):
         self.path, self.kind, self._tiles = path, kind, tiles
@@ -54,7 +54,7 @@ class Tiles(Source):
 
 
 def sheets(folder: Path) -> dict[int, Path]:
-    """Number of its last picture -> sheet, in rising order; of several U-Nets, those of the last.
+    """Number of its last image -> sheet, in rising order; of several U-Nets, those of the last.
 
     Raises:
         UserError: the folder holds sheets of two runs.
@@ -82,33 +82,33 @@ def is_sheet(path: Path) -> bool:
 
 
 def read_sheets(folder: Path) -> tuple[Tiles, Tiles]:
-    """The pictures and the layouts of a folder of sheets.
+    """The images and the layouts of a folder of sheets.
 
     Raises:
         UserError: no sheets, a file that is none, or sheets that overlap.
     """
-    pictures: dict[str, Tile] = {}
+    images: dict[str, Tile] = {}
     layouts: dict[str, Tile] = {}
     for last, path in sheets(folder).items():
         found = _layout(path)
         if found is None:
-            raise UserError(f"{path} is no sheet of pictures above their coloured layouts; take it out of the folder")
+            raise UserError(f"{path} is no sheet of images above their coloured layouts; take it out of the folder")
         size, count = found
         for j in range(count):
             name = f"{last - count + 1 + j:06d}"
-            if name in pictures:
-                raise UserError(f"{path} and {pictures[name].sheet.name} both hold picture {int(name)}; take one out")
+            if name in images:
+                raise UserError(f"{path} and {images[name].sheet.name} both hold image {int(name)}; take one out")
             left = PADDING + j * (size[1] + PADDING)
             below = (PADDING + size[0] + PADDING, left)
             beside = (PADDING, left + size[1] + PADDING)
-            pictures[name] = Tile(path, (PADDING, left), size)
+            images[name] = Tile(path, (PADDING, left), size)
             layouts[name] = Tile(path, beside if count == 1 else below, size)
-    return Tiles(folder, "picture", pictures), Tiles(folder, "layout", layouts)
+    return Tiles(folder, "image", images), Tiles(folder, "layout", layouts)
 
 
 def _layout(path: Path) -> tuple[Size, int] | None:
-    """(the tiles' size, how many pictures) of a sheet; None if the file is none."""
-    white = (image_files.read_picture(path) == 255).all(-1)  # [H,W]
+    """(the tiles' size, how many images) of a sheet; None if the file is none."""
+    white = (image_files.read_image(path) == 255).all(-1)  # [H,W]
     rows, columns = white.shape
     edges: tuple[int, ...]
     below = rows // 2 - 1  # first of the two lines between the rows of tiles

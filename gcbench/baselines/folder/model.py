@@ -1,4 +1,4 @@
-"""folder: finished pictures, in the forms that the official repositories write them, as if a model had drawn them."""
+"""folder: finished images, in the forms that the official repositories write them, as if a model had drawn them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,20 +15,20 @@ from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.core.samples import Samples
 from gcbench.core.settings import apply
-from gcbench.data.finished import FinishedPictures, pair_up
+from gcbench.data.finished import FinishedImages, pair_up
 from gcbench.data.image_files import RESIZE
 from gcbench.data.layouts import LabelIds, has_label_ids, layout_ids
 from gcbench.data.sources import open_source
 
 
 class SourceConfig(BaseModel):
-    """What `--set source.KEY=VALUE` says of the pictures.
+    """What `--set source.KEY=VALUE` says of the images.
 
     format: a name of `FORMS`, where the tree does not tell. layouts: a folder, zip or npz of layouts, in place of the
     form's own. prompts: JSON lines of file_name and text. derived_by: the segmenter that made the layouts.
     layout_source: whether the system drew its layouts (`generated`) or was given the dataset's (`real`).
-    psi: the truncation that the pictures were drawn with. ratio: height over width of the band in the middle of each
-    picture that is no letterbox.
+    psi: the truncation that the images were drawn with. ratio: height over width of the band in the middle of each
+    image that is no letterbox.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -43,16 +43,16 @@ class SourceConfig(BaseModel):
 
 
 class Folder(Model):
-    """Finished pictures of the official repositories: seed i takes picture i, in the order of their numbers.
+    """Finished images of the official repositories: seed i takes image i, in the order of their numbers.
 
-    It reads no prompt: pictures are what they are, so a record has one point. The prompts of its samples are the texts
+    It reads no prompt: images are what they are, so a record has one point. The prompts of its samples are the texts
     that they were made from, where those are known.
     """
 
     conditional = False
     guided = False
 
-    def __init__(self, found: FinishedPictures, form: str, dataset: Dataset, source: str | None, cfg: SourceConfig):
+    def __init__(self, found: FinishedImages, form: str, dataset: Dataset, source: str | None, cfg: SourceConfig):
         self.found, self.form, self.dataset, self.source, self.cfg = found, form, dataset, source, cfg
         self.layouts = found.layouts is not None
         self.survey = found.survey()
@@ -60,19 +60,19 @@ class Folder(Model):
 
     @classmethod
     def open(cls, dataset: Dataset, options: ModelOptions) -> "Folder":
-        """The pictures at `options.checkpoint`.
+        """The images at `options.checkpoint`.
 
         Raises:
-            UserError: no pictures there, a form that does not tell itself, a pickle, damaged or unpaired files, ...
+            UserError: no images there, a form that does not tell itself, a pickle, damaged or unpaired files, ...
         """
         [cfg] = apply({"source": SourceConfig()}, options.settings)
         if options.checkpoint is None:
-            raise UserError("model folder lacks its pictures; give their folder, .zip or .npz as --checkpoint PATH")
+            raise UserError("model folder lacks its images; give their folder, .zip or .npz as --checkpoint PATH")
         place = Path(options.checkpoint)
         form = recognise(place, cfg.format)
         if form == "ganformer" and cfg.psi is None:
             raise UserError(
-                f"{place} does not say with which truncation its pictures were drawn; add --set source.psi=0.7, which"
+                f"{place} does not say with which truncation its images were drawn; add --set source.psi=0.7, which"
                 " is generate.py's default, or the value that was used"
             )
         found, source = _read(place, form, dataset, cfg)
@@ -84,14 +84,14 @@ class Folder(Model):
         count = len(self.found)
         if max(seeds) >= count:
             raise UserError(
-                f"{self.found.pictures.path} holds {count} pictures, for the seeds 0 to {count - 1}, and seed"
+                f"{self.found.images.path} holds {count} images, for the seeds 0 to {count - 1}, and seed"
                 f" {max(seeds)} is asked for; give -n {count} or fewer, with --seed 0"
             )
         pairs = [self.found.read(seed, self.dataset, size, self.label_ids) for seed in seeds]
         drawn = [layout for _, layout in pairs if layout is not None]
         texts = self.found.prompts
         return Samples(
-            torch.from_numpy(np.stack([picture for picture, _ in pairs])).permute(0, 3, 1, 2).contiguous(),
+            torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).contiguous(),
             torch.from_numpy(np.stack(drawn)).long() if drawn else None,
             self.source,
             None if texts is None else tuple(texts[seed][0] for seed in seeds),
@@ -101,7 +101,7 @@ class Folder(Model):
     def describe(self) -> Mapping[str, str | int | None]:
         sizes = ", ".join(f"{count} of {h}×{w}" for (h, w), count in self.survey.sizes.most_common())
         facts = [
-            f"finished pictures in the form {self.form}: {sizes}, resized to the protocol's size ({RESIZE})",
+            f"finished images in the form {self.form}: {sizes}, resized to the protocol's size ({RESIZE})",
             f"{self.survey.jpeg} in JPEG" if self.survey.jpeg else "",
             f"layouts {self.source}" if self.source else "",
             "labelIds mapped to train ids" if self.label_ids else "",
@@ -113,9 +113,9 @@ class Folder(Model):
         return {key: value for key in ("psi", "ratio") if (value := getattr(self.cfg, key)) is not None}
 
 
-def _read(place: Path, form: str, dataset: Dataset, cfg: SourceConfig) -> tuple[FinishedPictures, str | None]:
-    """The pictures with all that belongs to them, and where their layouts are from."""
-    pictures, layouts, texts = FORMS[form].read(place, dataset)
+def _read(place: Path, form: str, dataset: Dataset, cfg: SourceConfig) -> tuple[FinishedImages, str | None]:
+    """The images with all that belongs to them, and where their layouts are from."""
+    images, layouts, texts = FORMS[form].read(place, dataset)
     draws = FORMS[form].draws
     if cfg.layouts is not None:
         layouts = open_source(cfg.layouts, "layout")
@@ -128,11 +128,11 @@ def _read(place: Path, form: str, dataset: Dataset, cfg: SourceConfig) -> tuple[
             f"{form} draws no layouts, so those in {layouts.path} are a segmenter's; name it with source.derived_by"
         )
     if cfg.ratio is not None:
-        pictures = Band(pictures, cfg.ratio)
+        images = Band(images, cfg.ratio)
         layouts = None if layouts is None else Band(layouts, cfg.ratio)
     manifest = place / "prompts.jsonl"
     prompts = cfg.prompts or (manifest if manifest.is_file() else None)
-    found = pair_up(pictures, layouts, prompts)
+    found = pair_up(images, layouts, prompts)
     if prompts is None and texts is not None:
         found = replace(found, prompts=tuple((text,) for text in texts), groups=texts)
     if layouts is None:
@@ -142,7 +142,7 @@ def _read(place: Path, form: str, dataset: Dataset, cfg: SourceConfig) -> tuple[
     return found, cfg.layout_source or ("generated" if draws else "real")
 
 
-def _holds_label_ids(found: FinishedPictures, dataset: Dataset) -> bool:
+def _holds_label_ids(found: FinishedImages, dataset: Dataset) -> bool:
     """Whether any layout shows that all hold Cityscapes' labelIds. UserError for one that does not fit the dataset."""
     if found.layouts is None or found.named_label_ids:
         return found.named_label_ids and has_label_ids(dataset)

@@ -12,7 +12,7 @@ class GANformerConfig(StyleGAN2Config):
     """StyleGAN2's, where z_dim and w_dim are of each latent, and more:
 
     components: local latents, beside the global one that modulates. attention: `duplex` or `simplex`, on maps up to
-    the height attention_height. dropout: share of the attention left out in training. gamma: of R1. block: pictures
+    the height attention_height. dropout: share of the attention left out in training. gamma: of R1. block: images
     that go through the network together when they are drawn, always.
     """
 
@@ -44,6 +44,6 @@ PAPER = GANformerConfig(
 
 TINY_TRAINING = TrainConfig(steps=4000, batch_size=16, lr=2e-3, betas=(0.0, 0.99), ema=0.998)
 PAPER_TRAINING = TrainConfig(steps=780_000, batch_size=32, lr=2e-3, betas=(0.0, 0.99), ema=0.9978)
-"""25 million pictures, StyleGAN2's length; the average's half-life is 10 000 pictures."""
+"""25 million images, StyleGAN2's length; the average's half-life is 10 000 images."""
 
 PRESETS = {"tiny": (TINY, TINY_TRAINING), "paper": (PAPER, PAPER_TRAINING)}

@@ -1,7 +1,7 @@
 """GANformer (Hudson & Zitnick 2021): StyleGAN2 with attention between a map's places and several latents.
 
-It draws pictures from noise alone and no layouts. Its layouts are those that the judging segmenter reads in its
-pictures, as in Table 1 of the GCDP paper; mIoU is refused for them.
+It draws images from noise alone and no layouts. Its layouts are those that the evaluating segmenter reads in its
+images, as in Table 1 of the GCDP paper; mIoU is refused for them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from gcbench.weights.find_weights import open_weights
 
 
 class SamplerConfig(BaseModel):
-    """psi: truncation. Below 1, styles are drawn towards their mean: likelier pictures, and more alike."""
+    """psi: truncation. Below 1, styles are drawn towards their mean: likelier images, and more alike."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,7 +30,7 @@ class SamplerConfig(BaseModel):
 
 
 class GANformer(TrainedModel):
-    """Draws a picture of several random latents in one pass. Reads no prompts; its layouts are the segmenter's."""
+    """Draws an image of several random latents in one pass. Reads no prompts; its layouts are the segmenter's."""
 
     name: ClassVar[str] = "ganformer"
     conditional = False
@@ -61,7 +61,7 @@ class GANformer(TrainedModel):
         images = sample_many(self.network, seeds, psi=self.chosen.psi, precision=self.precision)
         return self.samples(images, None, prompts, seeds)
 
-    def seconds_a_picture(self, size: Size, guidance: float) -> float:
+    def seconds_per_image(self, size: Size, guidance: float) -> float:
         """From one block, timed after one that is not counted."""
         self.check_size(size)
         return seconds(lambda: sample_many(self.network, [0], precision=self.precision)) / self.network.cfg.block

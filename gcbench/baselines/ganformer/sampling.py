@@ -1,4 +1,4 @@
-"""From seeds to pictures."""
+"""From seeds to images."""
 
 from collections.abc import Sequence
 

@@ -66,7 +66,7 @@ class GANformerRecipe(Recipe):
         return {"loss": logistic_discriminator(self.discriminator(real)[0], self.discriminator(fake)[0])}
 
     def fake(self, b: int, generator: torch.Generator) -> Tensor:
-        """b pictures of random latents, for some of them two, the second from a random layer on."""
+        """b images of random latents, for some of them two, the second from a random layer on."""
         cfg, device = self.cfg, self.generator.synthesis.seed.device
         z = torch.randn(2 * b, cfg.components + 1, cfg.z_dim, generator=generator).to(device)
         w = self.generator.map(z)[:, None].expand(-1, cfg.layers, -1, -1).flatten(2)  # [2B,L,(k+1)·w_dim]
@@ -77,6 +77,6 @@ class GANformerRecipe(Recipe):
         return self.generator.state_dict()
 
     def preview(self, path: Path) -> None:
-        """Eight pictures of fixed seeds."""
+        """Eight images of fixed seeds."""
         images = sample_many(self.generator, range(8), precision=self.train_config.precision)
         save_png(path, grid(images, None, self.dataset.palette, columns=4))

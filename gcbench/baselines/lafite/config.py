@@ -9,13 +9,13 @@ from gcbench.networks.stylegan2 import StyleGAN2Config
 
 
 class EncoderConfig(BaseModel):
-    """What places pictures and texts in one space of `dim` dimensions.
+    """What places images and texts in one space of `dim` dimensions.
 
-    kind `dual`: trained with the model; `widths` of its convolutions, each halving the picture; `temperature` of its
-    loss, high enough to spread pictures and texts over the whole space, since the generator's contrastive losses at
+    kind `dual`: trained with the model; `widths` of its convolutions, each halving the image; `temperature` of its
+    loss, high enough to spread images and texts over the whole space, since the generator's contrastive losses at
     `loss.tau` tell apart only what is far apart; `vocabulary`: the words of its table, in order, fixed when training
     begins. kind `open_clip`: the model `name` of open_clip, its weights in
-    the file `path`, whose hash `sha256` is written when training begins and must be met when pictures are drawn.
+    the file `path`, whose hash `sha256` is written when training begins and must be met when images are drawn.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -41,10 +41,10 @@ class PseudoConfig(BaseModel):
 
 
 class LossConfig(BaseModel):
-    """tau: temperature of the contrastive losses; lam: share of the direction from pictures to texts.
+    """tau: temperature of the contrastive losses; lam: share of the direction from images to texts.
 
     itd, itc: weights of the contrastive loss on the discriminator's features and on the encoder's features of drawn
-    pictures. gamma: of R1, which comes every `r1_every` steps. path: weight of the path length, every `path_every`
+    images. gamma: of R1, which comes every `r1_every` steps. path: weight of the path length, every `path_every`
     steps; 0 leaves it out. legacy_exp, legacy_batch_sum: what the released code does otherwise, see `contrastive`.
     """
 
@@ -65,10 +65,10 @@ class LossConfig(BaseModel):
 class LafiteConfig(BaseModel):
     """stylegan, encoder, pseudo, loss: see each. size: (H, W) it is trained at; stylegan.size is set to it.
 
-    text_dim: width of what each modulated layer reads of the text. mixing_prob: chance that a picture in training is
+    text_dim: width of what each modulated layer reads of the text. mixing_prob: chance that an image in training is
     given with a pseudo feature instead of its text's: 1 is language-free. text_xi: noise on the features of real
     texts in training, of the fixed form. preparation: share of the run, at its beginning, in which a dual encoder and
-    learned pseudo features are trained; without either there is none. block: pictures that go through the network
+    learned pseudo features are trained; without either there is none. block: images that go through the network
     together when samples are drawn.
     """
 
@@ -107,7 +107,7 @@ PAPER = LafiteConfig(
     mixing_prob=0.0,
 )
 """StyleGAN2's 256-pixel network as released, its seed map 4×8 instead of 4×4; trained on pairs, with CLIP ViT-B/32.
-The generator has 35.9 M parameters; the released one about 39 M, since its pictures before the last have text layers of
+The generator has 35.9 M parameters; the released one about 39 M, since its images before the last have text layers of
 their own."""
 
 TINY_TRAINING = TrainConfig(steps=4000, batch_size=16, lr=2.5e-3, betas=(0.0, 0.99), ema=0.998)

@@ -1,7 +1,7 @@
-"""Places pictures and texts in one space: two halves that give unit vectors [B,D], pictures [-1,1] [B,3,H,W] in one.
+"""Places images and texts in one space: two halves that give unit vectors [B,D], images [-1,1] [B,3,H,W] in one.
 
 `dual`: a small convolutional network and a word table, trained with the model before its generator, then frozen. It is
-part of the model and judges nothing. `open_clip`: a CLIP of open_clip's, frozen, its weights in a file; no part of the
+part of the model and evaluates nothing. `open_clip`: a CLIP of open_clip's, frozen, its weights in a file; no part of the
 checkpoint, which holds their hash.
 """
 
@@ -22,14 +22,14 @@ from gcbench.weights.official import load_official
 
 
 class Encoder(NamedTuple):
-    """pictures: [B,3,H,W] in [-1,1] -> unit [B,D]. texts: B strings -> unit [B,D]."""
+    """images: [B,3,H,W] in [-1,1] -> unit [B,D]. texts: B strings -> unit [B,D]."""
 
-    pictures: nn.Module
+    images: nn.Module
     texts: nn.Module
 
 
-class Pictures(nn.Module):
-    """Halves the picture once a width; mean and maximum over what is left, since a small thing counts too."""
+class Images(nn.Module):
+    """Halves the image once a width; mean and maximum over what is left, since a small thing counts too."""
 
     def __init__(self, cfg: EncoderConfig):
         super().__init__()
@@ -39,8 +39,8 @@ class Pictures(nn.Module):
         self.body = nn.Sequential(*layers)
         self.out = nn.Linear(2 * cfg.widths[-1], cfg.dim)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        x = self.body(pictures)  # [B,C,h,w]
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.body(images)  # [B,C,h,w]
         return F.normalize(self.out(torch.cat((x.mean((2, 3)), x.amax((2, 3))), 1)))  # [B,D]
 
 
@@ -65,8 +65,8 @@ class Frozen(nn.Module):
         return super().train(False)
 
 
-class ClipPictures(Frozen):
-    """Differentiable in the pictures. They are resized whole to the network's square: bicubic, antialiased, squeezed.
+class ClipImages(Frozen):
+    """Differentiable in the images. They are resized whole to the network's square: bicubic, antialiased, squeezed.
 
     The released code takes random crops instead, which would hide half of a wide scene.
     """
@@ -88,13 +88,13 @@ class ClipPictures(Frozen):
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        resized = F.interpolate(pictures.float() / 2 + 0.5, self.size, mode="bicubic", antialias=True)  # [B,3,S,S]
+    def forward(self, images: Tensor) -> Tensor:
+        resized = F.interpolate(images.float() / 2 + 0.5, self.size, mode="bicubic", antialias=True)  # [B,3,S,S]
         return F.normalize(self.visual((resized - self.mean) / self.std).float())  # [B,D]
 
 
 class ClipTexts(Frozen):
-    """A CLIP without its picture half. Texts are cut at its context length, the end token kept."""
+    """A CLIP without its image half. Texts are cut at its context length, the end token kept."""
 
     def __init__(self, network: Any, tokenizer: Any):
         super().__init__()
@@ -113,12 +113,12 @@ def build_encoder(cfg: EncoderConfig) -> Encoder:
         UserError: open_clip has no such model; the file is missing, another than in training, or of another network.
     """
     if cfg.kind == "dual":
-        return Encoder(Pictures(cfg), Words(cfg))
+        return Encoder(Images(cfg), Words(cfg))
     network, tokenizer, dim = _clip(cfg)
     if dim != cfg.dim:
         raise UserError(f"setting model.encoder.dim={cfg.dim}: a feature of {cfg.name} has {dim} numbers; give {dim}")
     visual, network.visual = network.visual, nn.Identity()
-    return Encoder(ClipPictures(visual), ClipTexts(network, tokenizer))
+    return Encoder(ClipImages(visual), ClipTexts(network, tokenizer))
 
 
 def settle(cfg: EncoderConfig) -> EncoderConfig:

@@ -1,4 +1,4 @@
-"""Lafite, the model: a picture from a text in one pass of a StyleGAN2, without layouts and without guidance.
+"""Lafite, the model: an image from a text in one pass of a StyleGAN2, without layouts and without guidance.
 
 Source: Zhou et al. 2022, "Towards Language-Free Training for Text-to-Image Generation".
 """
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from gcbench.baselines.lafite.config import PRESETS, LafiteConfig
 from gcbench.baselines.lafite.encoder import build_encoder
-from gcbench.baselines.lafite.network import TextToPicture
+from gcbench.baselines.lafite.network import TextToImage
 from gcbench.baselines.lafite.sampling import sample_many
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions, Size
@@ -20,15 +20,15 @@ from gcbench.weights.find_weights import open_weights
 
 
 class Lafite(TrainedModel):
-    """Draws a picture from a text in one pass; no guidance, no layouts."""
+    """Draws an image from a text in one pass; no guidance, no layouts."""
 
     name: ClassVar[str] = "lafite"
     conditional = True
     guided = False
     layouts = False
-    network: TextToPicture
+    network: TextToImage
 
-    def __init__(self, network: TextToPicture, cfg: LafiteConfig, card: checkpoint.Card, options: ModelOptions):
+    def __init__(self, network: TextToImage, cfg: LafiteConfig, card: checkpoint.Card, options: ModelOptions):
         self.network = network.eval().to(options.device)
         self.cfg = cfg
         self.card = card
@@ -41,7 +41,7 @@ class Lafite(TrainedModel):
         cfg, found = open_weights(cls.name, dataset, options.checkpoint, LafiteConfig)
         cfg = _choose(cfg, options.settings)
         texts = build_encoder(cfg.encoder).texts
-        network = TextToPicture(cfg, texts)
+        network = TextToImage(cfg, texts)
         prefix = "network."
         state = {key.removeprefix(prefix): v for key, v in found.state.items() if key.startswith(prefix)}
         if cfg.encoder.kind == "open_clip":
@@ -61,12 +61,12 @@ class Lafite(TrainedModel):
     def describe(self) -> Mapping[str, str | int | None]:
         encoder = self.cfg.encoder
         if encoder.kind == "dual":
-            note = "its image-text encoder was trained with it, on the same pairs, and judges nothing"
+            note = "its image-text encoder was trained with it, on the same pairs, and evaluates nothing"
         else:
-            note = f"trained with CLIP {encoder.name}#{encoder.sha256}: by that network it must not be judged"
+            note = f"trained with CLIP {encoder.name}#{encoder.sha256}: by that network it must not be evaluated"
         return {**super().describe(), "note": note}
 
-    def seconds_a_picture(self, size: Size, guidance: float) -> float:
+    def seconds_per_image(self, size: Size, guidance: float) -> float:
         """From one block, timed after one that is not counted."""
         self.check_size(size)
         block = self.cfg.block

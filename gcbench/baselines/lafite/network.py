@@ -1,4 +1,4 @@
-"""What draws a picture from a text's feature: a StyleGAN2 that reads the feature in every modulated layer."""
+"""What draws an image from a text's feature: a StyleGAN2 that reads the feature in every modulated layer."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from gcbench.networks.stylegan2 import Linear, Mapping, Noise, Synthesis, leaky,
 class Generator(nn.Module):
     """Latents z [B,z_dim], mapped to w, and unit text features h [B,D] to images [B,3,H,W].
 
-    Layer l's style is [w; T_l(h)], T_l two linear layers of its own. The picture of a resolution shares its style with
+    Layer l's style is [w; T_l(h)], T_l two linear layers of its own. The image of a resolution shares its style with
     the next convolution, as in StyleGAN2, so that there are two T a resolution.
     """
 
@@ -44,8 +44,8 @@ class TextLayer(nn.Module):
         return self.second(leaky(self.first(pixel_norm(h))))
 
 
-class TextToPicture(nn.Module):
-    """All that a picture needs: the generator, and the encoder's half that reads texts."""
+class TextToImage(nn.Module):
+    """All that an image needs: the generator, and the encoder's half that reads texts."""
 
     def __init__(self, cfg: LafiteConfig, texts: nn.Module):
         super().__init__()

@@ -1,11 +1,11 @@
-"""Pseudo text features: what a picture's feature becomes, so that a generator can be trained without texts.
+"""Pseudo text features: what an image's feature becomes, so that a generator can be trained without texts.
 
-f [B,D]: unit features of pictures; eps [B,D]: N(0,1). All forms give unit features h [B,D].
+f [B,D]: unit features of images; eps [B,D]: N(0,1). All forms give unit features h [B,D].
 
 fixed (the paper): h = f + ξ eps |f|/|eps|, normalised. eps is nearly orthogonal to f when D is large, so that the
 cosine of h and f is 1/√(1 + ξ²) then: 0.80 for ξ = 0.75.
 legacy_mix (the released code): h = (1 - ξ) f + ξ eps/|eps|, normalised: (1 - ξ)/√((1 - ξ)² + ξ²), 0.32 for ξ = 0.75.
-learned: h = f + μ(f) + exp(s(f)) eps, normalised; μ and s are networks, trained so that h finds the picture's text.
+learned: h = f + μ(f) + exp(s(f)) eps, normalised; μ and s are networks, trained so that h finds the image's text.
 
 Source: Zhou et al. 2022, "Towards Language-Free Training for Text-to-Image Generation", section 3.1.
 """

@@ -1,18 +1,18 @@
-"""From texts and seeds to pictures, block by block."""
+"""From texts and seeds to images, block by block."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from gcbench.baselines.lafite.network import TextToPicture
+from gcbench.baselines.lafite.network import TextToImage
 from gcbench.training.fixed_batches import in_blocks
 from gcbench.diffusion.noise import SeededNoise
 
 
 @torch.inference_mode()
 def sample_many(
-    network: TextToPicture, prompts: Sequence[str], seeds: Sequence[int], *, block: int, precision: str = "fp32"
+    network: TextToImage, prompts: Sequence[str], seeds: Sequence[int], *, block: int, precision: str = "fp32"
 ) -> Tensor:
     """Images uint8 [N,3,H,W]. A seed's stream gives z first, then the noise of each convolution in turn."""
     device = network.generator.synthesis.seed.device

@@ -1,4 +1,4 @@
-"""How a Lafite is trained: first what places pictures and texts in one space, then the two networks."""
+"""How a Lafite is trained: first what places images and texts in one space, then the two networks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from torch import Tensor
 from gcbench.baselines.lafite.config import LafiteConfig
 from gcbench.baselines.lafite.contrastive import contrastive, cosines, matching, paired_logits
 from gcbench.baselines.lafite.encoder import build_encoder, settle
-from gcbench.baselines.lafite.network import TextToPicture
+from gcbench.baselines.lafite.network import TextToImage
 from gcbench.baselines.lafite.pseudo import Pseudo, fixed
 from gcbench.baselines.lafite.sampling import sample_many
 from gcbench.core.contracts import Dataset
@@ -47,8 +47,8 @@ class LafiteRecipe(Recipe):
         self.cfg = cfg.model_copy(update={"encoder": encoder})
         self.size = cfg.size
         torch.manual_seed(train_config.seed)
-        self.pictures, texts = build_encoder(encoder)
-        self.network = TextToPicture(self.cfg, texts)
+        self.images, texts = build_encoder(encoder)
+        self.network = TextToImage(self.cfg, texts)
         self.pseudo = Pseudo(cfg.pseudo, encoder.dim)
         self.discriminator = Discriminator(cfg.stylegan, encoder.dim)
         self.register_buffer("path_mean", torch.zeros(()))
@@ -63,7 +63,7 @@ class LafiteRecipe(Recipe):
             "discriminator": Player(list(self.discriminator.parameters())),
         }
         if self.cfg.encoder.kind == "dual":
-            both = [*self.pictures.parameters(), *self.network.texts.parameters()]
+            both = [*self.images.parameters(), *self.network.texts.parameters()]
             out["encoder"] = Player(both, PLAIN_RATE, (0.9, 0.99))
         if self.cfg.pseudo.kind == "learned":
             out["pseudo"] = Player(list(self.pseudo.parameters()), PLAIN_RATE, (0.9, 0.99))
@@ -97,43 +97,43 @@ class LafiteRecipe(Recipe):
 
     @torch.no_grad()
     def conditions(self, real: Tensor, texts: Sequence[str], generator: torch.Generator) -> Tensor:
-        """What each picture is given with [B,D]: its text's feature, or with chance `mixing_prob` a pseudo feature."""
+        """What each image is given with [B,D]: its text's feature, or with chance `mixing_prob` a pseudo feature."""
         b = len(real)
         use = torch.rand(b, generator=generator) < self.cfg.mixing_prob
         eps = torch.randn(b, self.cfg.encoder.dim, generator=generator)
         h = torch.empty_like(eps, device=real.device)
         if use.any():
-            h[use] = self.pseudo(self.pictures(real[use]), eps[use].to(real.device)).float()
+            h[use] = self.pseudo(self.images(real[use]), eps[use].to(real.device)).float()
         if not use.all():
             read = self.network.texts([text for text, other in zip(texts, use, strict=True) if not other])
             h[~use] = fixed(read, eps[~use].to(real.device), self.cfg.text_xi).float()
         return h
 
     def _encoder(self, real: Tensor, texts: Sequence[str]) -> dict[str, Tensor]:
-        """Pictures and texts find each other; `matched`: share of the texts that find their own."""
-        cos = cosines(self.pictures(real), self.network.texts(texts))  # [B,B]
+        """Images and texts find each other; `matched`: share of the texts that find their own."""
+        cos = cosines(self.images(real), self.network.texts(texts))  # [B,B]
         matched = (cos.argmax(0).cpu() == torch.arange(len(cos))).float().mean()
         return {"loss": matching(cos / self.cfg.encoder.temperature, 0.5), "matched": matched}
 
     def _pseudo(self, real: Tensor, texts: Sequence[str], generator: torch.Generator) -> dict[str, Tensor]:
         with torch.no_grad():
-            pictures, read = self.pictures(real), self.network.texts(texts)  # [B,D]
-        eps = torch.randn(pictures.shape, generator=generator).to(real.device)
-        return {"loss": self._contrastive(self.pseudo(pictures, eps), read)}
+            images, read = self.images(real), self.network.texts(texts)  # [B,D]
+        eps = torch.randn(images.shape, generator=generator).to(real.device)
+        return {"loss": self._contrastive(self.pseudo(images, eps), read)}
 
     def _generator(self, h: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         fake = self._draw(h, generator)
-        judged = self.discriminator(fake)
-        seen, encoded = self._contrastive(judged[1], h), self._contrastive(self.pictures(fake), h)
-        loss = logistic_generator(self._paired(judged, h))
+        evaluated = self.discriminator(fake)
+        seen, encoded = self._contrastive(evaluated[1], h), self._contrastive(self.images(fake), h)
+        loss = logistic_generator(self._paired(evaluated, h))
         return {"loss": loss + self.cfg.loss.itd * seen + self.cfg.loss.itc * encoded, "itd": seen, "itc": encoded}
 
     def _discriminator(self, real: Tensor, h: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         with torch.no_grad():
             fake = self._draw(h, generator)
-        judged = self.discriminator(real)
-        of_real, of_fake = self._paired(judged, h), self._paired(self.discriminator(fake), h)
-        seen = self._contrastive(judged[1], h)
+        evaluated = self.discriminator(real)
+        of_real, of_fake = self._paired(evaluated, h), self._paired(self.discriminator(fake), h)
+        seen = self._contrastive(evaluated[1], h)
         return {
             "loss": logistic_discriminator(of_real, of_fake) + self.cfg.loss.itd * seen,
             "itd_real": seen,
@@ -167,18 +167,18 @@ class LafiteRecipe(Recipe):
     def _noise(self, b: int, generator: torch.Generator) -> Noise:
         return lambda h, w: torch.randn(b, 1, h, w, generator=generator).to(self.path_mean.device)
 
-    def _contrastive(self, pictures: Tensor, texts: Tensor) -> Tensor:
+    def _contrastive(self, images: Tensor, texts: Tensor) -> Tensor:
         loss = self.cfg.loss
-        return contrastive(pictures, texts, tau=loss.tau, lam=loss.lam, legacy_exp=loss.legacy_exp)
+        return contrastive(images, texts, tau=loss.tau, lam=loss.lam, legacy_exp=loss.legacy_exp)
 
-    def _paired(self, judged: tuple[Tensor, Tensor], h: Tensor) -> Tensor:
-        return paired_logits(*judged, h, legacy_batch_sum=self.cfg.loss.legacy_batch_sum)
+    def _paired(self, evaluated: tuple[Tensor, Tensor], h: Tensor) -> Tensor:
+        return paired_logits(*evaluated, h, legacy_batch_sum=self.cfg.loss.legacy_batch_sum)
 
     # ------------------------------------------------------------------------------------------------ what is left
 
     def weights(self) -> dict[str, Tensor]:
         """All but a CLIP: the discriminator and the encoder's other half too, without which --init could not go on."""
-        frozen = () if self.cfg.encoder.kind == "dual" else ("pictures.", "network.texts.")
+        frozen = () if self.cfg.encoder.kind == "dual" else ("images.", "network.texts.")
         return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith(frozen)}
 
     def preview(self, path: Path) -> None:

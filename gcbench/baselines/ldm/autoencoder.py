@@ -1,7 +1,7 @@
-"""From pictures to latents and back: an AutoencoderKL of diffusers, of our own training or a finished one.
+"""From images to latents and back: an AutoencoderKL of diffusers, of our own training or a finished one.
 
 Rombach et al. 2022 train it by L1 and a small KL term, with a perceptual and an adversarial term beside them; those
-two are left out here. L1 and KL are a picture's sums divided by its 3HW numbers, which leaves their balance as it is in
+two are left out here. L1 and KL are an image's sums divided by its 3HW numbers, which leaves their balance as it is in
 the paper.
 """
 
@@ -29,7 +29,7 @@ class Posterior(NamedTuple):
 
 
 class Autoencoder(nn.Module):
-    """kl: the AutoencoderKL, over pictures that were unshuffled patch×patch."""
+    """kl: the AutoencoderKL, over images that were unshuffled patch×patch."""
 
     def __init__(self, kl: Any, patch: int = 1):
         super().__init__()

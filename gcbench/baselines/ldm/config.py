@@ -15,7 +15,7 @@ class VAEConfig(BaseModel):
     `diffusers` is a finished AutoencoderKL, frozen, from the folder or hub name `path`, whose own config gives its
     shape and the factor of its latents. sha256: of a finished one's weights, 12 digits; fixed when training starts.
 
-    patch: pictures are unshuffled patch×patch before the first convolution. channels: one entry a level; each level but
+    patch: images are unshuffled patch×patch before the first convolution. channels: one entry a level; each level but
     the first halves height and width. blocks: residual blocks a level in the encoder, one more in the decoder.
     latent: channels of a latent. attention: self-attention at the lowest level. kl: weight of the KL term.
     """
@@ -61,8 +61,8 @@ class ProcessConfig(BaseModel):
 
 
 class LDMConfig(BaseModel):
-    """size: (H, W) of the pictures. cond_drop: share of texts replaced by the null in training. sample_steps: of DDIM,
-    by default. block: pictures that go through the networks together, always."""
+    """size: (H, W) of the images. cond_drop: share of texts replaced by the null in training. sample_steps: of DDIM,
+    by default. block: images that go through the networks together, always."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -84,7 +84,7 @@ TINY = LDMConfig(
     sample_steps=25,
     block=8,
 )
-"""For 64×128 on two cores: latents of 4×16×32, a twelfth of the picture's numbers."""
+"""For 64×128 on two cores: latents of 4×16×32, a twelfth of the image's numbers."""
 
 PAPER = LDMConfig(
     vae=VAEConfig(kind="diffusers"),

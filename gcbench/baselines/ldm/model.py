@@ -38,7 +38,7 @@ def place_vae(cfg: LDMConfig, settings: Mapping[str, Any]) -> LDMConfig:
 
 
 class LDM(TrainedModel):
-    """Draws a picture's latents from a text, with guidance, and decodes them."""
+    """Draws an image's latents from a text, with guidance, and decodes them."""
 
     name: ClassVar[str] = "ldm"
     conditional = True
@@ -92,7 +92,7 @@ class LDM(TrainedModel):
         return self.samples(images, None, prompts, seeds)
 
     @torch.inference_mode()
-    def seconds_a_picture(self, size: Size, guidance: float) -> float:
+    def seconds_per_image(self, size: Size, guidance: float) -> float:
         """From one pass of the U-Net and one of the decoder over a block, each timed after one that is not counted."""
         self.check_size(size)
         b, device = self.cfg.block * (1 if guidance == 1 else 2), self.network.device

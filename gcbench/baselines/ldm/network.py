@@ -88,5 +88,5 @@ class LatentDiffusion(nn.Module):
         return out.sample.float()
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents -> pictures, float [B,3,H,W]."""
+        """Scaled latents -> images, float [B,3,H,W]."""
         return self.vae.decode(latents * self.std)

@@ -1,4 +1,4 @@
-"""LDM's floor: held-out real pictures, encoded and decoded by its autoencoder. No LDM draws better than it decodes."""
+"""LDM's floor: held-out real images, encoded and decoded by its autoencoder. No LDM draws better than it decodes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ class LDMReconstruction(TrainedModel):
     """Held-out real pairs as the autoencoder of ldm gives them back: the best that ldm could reach.
 
     Seed i takes pair i of the last split, as `real` does; prompts and layouts (`real`) are the pair's own. So mIoU says
-    how much of the real layout can still be read off the decoded picture, and FSD is that of `real`. One point, no
+    how much of the real layout can still be read off the decoded image, and FSD is that of `real`. One point, no
     guidance. The weights are those of `ldm`, of which only the autoencoder is read.
     """
 

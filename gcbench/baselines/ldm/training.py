@@ -113,7 +113,7 @@ class LDMRecipe(Recipe):
         return self.network.trained()
 
     def preview(self, path: Path) -> None:
-        """Held-out pictures, below them their reconstructions and, in the second stage, what the model draws from their
+        """Held-out images, below them their reconstructions and, in the second stage, what the model draws from their
         captions at guidance 2."""
         precision = self.train_config.precision
         rows = [self.real, reconstruct(self.network.vae, self.real, precision)]
@@ -129,7 +129,7 @@ class LDMRecipe(Recipe):
             )
             with torch.compiler.set_stance(
                 "force_eager"
-            ):  # compiling anew for a few pictures takes longer than they do
+            ):  # compiling anew for a few images takes longer than they do
                 rows.extend(
                     in_blocks(lambda s, p: draw(p, s), range(len(self.captions)), self.captions, self.cfg.block)
                 )

@@ -10,7 +10,7 @@ from gcbench.networks.spade import SPADEConfig
 
 class LossConfig(BaseModel):
     """Weights. gradient_penalty: of the layout critic (WGAN-GP). spread, entropy: of assisted layouts at every scale.
-    feature_matching, perceptual: of pictures of real layouts. unpaired: of the judge of pictures of drawn layouts."""
+    feature_matching, perceptual: of images of real layouts. unpaired: of the discriminator of images of drawn layouts."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -23,12 +23,12 @@ class LossConfig(BaseModel):
 
 
 class RateConfig(BaseModel):
-    """Shares of `train.lr`, which is the layout GAN's: of SPADE, of its judges, of the layout GAN end to end."""
+    """Shares of `train.lr`, which is the layout GAN's: of SPADE, of its discriminators, of the layout GAN end to end."""
 
     model_config = ConfigDict(extra="forbid")
 
     image: float = 0.1
-    judges: float = 0.4
+    discriminators: float = 0.4
     end_to_end_layout: float = 0.1
 
 
@@ -40,7 +40,7 @@ class SemanticPaletteConfig(BaseModel):
     size: (H, W) it is trained at. components: at most so many of the palette prior's Gaussians. image_from, both_from:
     the shares of the run at which SPADE's stage begins, on real layouts, and the one of both end to end.
     vgg: `off`, or the file of VGG-19's weights for the perceptual loss (see `gcbench.networks.perceptual`); a card says
-    `off`, or the file's hash. block: pictures that go through the network together when sampling, always.
+    `off`, or the file's hash. block: images that go through the network together when sampling, always.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -50,7 +50,7 @@ class SemanticPaletteConfig(BaseModel):
     components: int = Field(default=30, ge=1)
     layout: LayoutGANConfig = Field(default_factory=LayoutGANConfig)
     image: SPADEConfig = Field(default_factory=SPADEConfig)
-    judge: PatchConfig = Field(default_factory=PatchConfig)
+    discriminator: PatchConfig = Field(default_factory=PatchConfig)
     losses: LossConfig = Field(default_factory=LossConfig)
     rates: RateConfig = Field(default_factory=RateConfig)
     image_from: float = Field(default=0.4, gt=0, lt=1)
@@ -63,9 +63,9 @@ TINY = SemanticPaletteConfig(
     components=16,
     layout=LayoutGANConfig(latent=64, width=16, widest=128, critic_width=12, patch=2),
     image=SPADEConfig(width=12, multiples=(8, 8, 4, 2, 1), hidden=16, patch=2),
-    judge=PatchConfig(width=16),
+    discriminator=PatchConfig(width=16),
     losses=LossConfig(entropy=3.0),
-    rates=RateConfig(image=0.2, judges=0.2),
+    rates=RateConfig(image=0.2, discriminators=0.2),
     image_from=0.45,
     both_from=0.85,
     block=8,

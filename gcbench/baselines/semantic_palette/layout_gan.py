@@ -22,7 +22,7 @@ class LayoutGANConfig(BaseModel):
 
     latent: width of z. width, widest: channels on the finest grid, doubled on each coarser one up to `widest`.
     critic_width: as `width`, of the critic. patch: the finest grid is so many times coarser than the layout, whose
-    pixels are drawn and judged patch×patch at a time (1 at paper size).
+    pixels are drawn and evaluated patch×patch at a time (1 at paper size).
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -19,7 +19,7 @@ from gcbench.weights.find_weights import open_weights
 
 
 class SemanticPalette(TrainedModel):
-    """Draws class shares, a layout that keeps to them, and its picture. Reads no prompts: a record has one point."""
+    """Draws class shares, a layout that keeps to them, and its image. Reads no prompts: a record has one point."""
 
     name: ClassVar[str] = "semantic-palette"
     conditional = False
@@ -53,7 +53,7 @@ class SemanticPalette(TrainedModel):
     def describe(self) -> Mapping[str, str | int | None]:
         return {**super().describe(), "note": None if self.network.cfg.palette else "palette=false: SB-GAN"}
 
-    def seconds_a_picture(self, size: Size, guidance: float) -> float:
+    def seconds_per_image(self, size: Size, guidance: float) -> float:
         """From one block, timed after one that is not counted."""
         self.check_size(size)
         return seconds(lambda: sample_many(self.network, [0], self.precision)) / self.network.cfg.block

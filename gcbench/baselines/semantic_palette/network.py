@@ -1,4 +1,4 @@
-"""All that sampling needs: palette prior, layout generator, SPADE generator; and the way from seeds to pictures."""
+"""All that sampling needs: palette prior, layout generator, SPADE generator; and the way from seeds to images."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""The palette prior: which share of a picture each class takes, as a Gaussian mixture.
+"""The palette prior: which share of an image each class takes, as a Gaussian mixture.
 
 A palette is [K], not negative, of sum 1. Full covariances; the number of components is the one of least AIC. The
 mixture is kept as tensors, so that sampling needs neither scikit-learn nor what it pickles.
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gcbench.core.contracts import Dataset, Size
 
 SMALLEST_VARIANCE = 1e-6
-"""Added to every variance: classes that a component's pictures lack have none. A deviation of 0.1 % of the area."""
+"""Added to every variance: classes that a component's images lack have none. A deviation of 0.1 % of the area."""
 
 
 def class_shares(dataset: Dataset, split: str, size: Size) -> np.ndarray:

@@ -1,8 +1,8 @@
 """How a Semantic Palette is trained: the layout GAN, then SPADE on real layouts, then both end to end, in one run.
 
 Layout GAN: WGAN-GP on the finest layout, spread and entropy at every scale; palettes come from the prior, as they will.
-SPADE: hinge judges of a layout and its picture together, feature matching, and VGG-19's perceptual loss if wanted.
-End to end: both go on, and a judge that sees pictures alone also compares real ones with those of drawn layouts; its
+SPADE: hinge discriminators of a layout and its image together, feature matching, and VGG-19's perceptual loss if wanted.
+End to end: both go on, and a discriminator that sees images alone also compares real ones with those of drawn layouts; its
 gradient reaches the layout generator through the soft layout.
 """
 
@@ -62,8 +62,8 @@ class PaletteRecipe(Recipe):
         torch.manual_seed(train_config.seed)
         self.network = PaletteToPair(self.cfg)
         self.layout_critic = LayoutCritic(self.cfg.layout, self.size)
-        self.pair_judge = PatchDiscriminator(k + 3, cfg.judge)
-        self.picture_judge = PatchDiscriminator(3, cfg.judge)
+        self.pair_discriminator = PatchDiscriminator(k + 3, cfg.discriminator)
+        self.image_discriminator = PatchDiscriminator(3, cfg.discriminator)
         if self.network.prior is not None:
             self.network.prior.fit(class_shares(dataset, dataset.splits[0], self.size))
 
@@ -74,8 +74,8 @@ class PaletteRecipe(Recipe):
             "layout": Player(layout),
             "layout-critic": Player(list(self.layout_critic.parameters())),
             "image": Player(list(self.network.image.parameters()), rates.image, IMAGE_BETAS),
-            "pair-judge": Player(list(self.pair_judge.parameters()), rates.judges, IMAGE_BETAS),
-            "picture-judge": Player(list(self.picture_judge.parameters()), rates.judges, IMAGE_BETAS),
+            "pair-discriminator": Player(list(self.pair_discriminator.parameters()), rates.discriminators, IMAGE_BETAS),
+            "image-discriminator": Player(list(self.image_discriminator.parameters()), rates.discriminators, IMAGE_BETAS),
             "layout-end-to-end": Player(layout, rates.end_to_end_layout),
         }
 
@@ -84,9 +84,9 @@ class PaletteRecipe(Recipe):
         return (
             Turn("layout-critic", ("layout-critic",), stop=image),
             Turn("layout", ("layout",), stop=image),
-            Turn("pair-judge", ("pair-judge",), start=image, stop=both),
+            Turn("pair-discriminator", ("pair-discriminator",), start=image, stop=both),
             Turn("image", ("image",), start=image, stop=both),
-            Turn("judges", ("layout-critic", "pair-judge", "picture-judge"), start=both),
+            Turn("discriminators", ("layout-critic", "pair-discriminator", "image-discriminator"), start=both),
             Turn("generators", ("layout-end-to-end", "image"), start=both),
         )
 
@@ -98,17 +98,17 @@ class PaletteRecipe(Recipe):
             case "layout-critic":
                 with torch.no_grad():
                     _, drawn = self._draw(len(image), generator)
-                return self._judge_layouts(layout, drawn, generator)
+                return self._discriminator_layouts(layout, drawn, generator)
             case "layout":
                 # two players hold these parameters, and the trainer has just stilled them as the other's
                 self.network.layout.requires_grad_(True)
                 return self._layout_losses(*self._draw(len(image), generator))
-            case "pair-judge":
-                return self._judge_pairs(layout, image)
+            case "pair-discriminator":
+                return self._discriminator_pairs(layout, image)
             case "image":
                 return self._image_losses(layout, image)
-            case "judges":
-                return self._judge_all(layout, image, generator)
+            case "discriminators":
+                return self._discriminator_all(layout, image, generator)
             case _:
                 return self._end_to_end(layout, image, generator)
 
@@ -124,7 +124,7 @@ class PaletteRecipe(Recipe):
             return scales, probabilities(scales[-1])
         return scales, straight_through(scales[-1], torch.rand(scales[-1].shape, generator=generator).to(device))
 
-    def _judge_layouts(self, real: Tensor, drawn: Tensor, generator: torch.Generator) -> Losses:
+    def _discriminator_layouts(self, real: Tensor, drawn: Tensor, generator: torch.Generator) -> Losses:
         real = soften(real) if self.cfg.palette else real
         distance = self.layout_critic(real).mean() - self.layout_critic(drawn).mean()
         u = torch.rand(len(real), generator=generator).to(real.device)
@@ -140,7 +140,7 @@ class PaletteRecipe(Recipe):
         weights = self.cfg.losses
         return {"loss": loss + weights.spread * parts["spread"] + weights.entropy * parts["entropy"], **parts}
 
-    def _judge_pairs(self, layout: Tensor, image: Tensor) -> Losses:
+    def _discriminator_pairs(self, layout: Tensor, image: Tensor) -> Losses:
         with torch.no_grad():
             drawn = self.network.image(layout)
         return {"loss": critic_loss(self._see(layout, image), self._see(layout, drawn))}
@@ -159,26 +159,26 @@ class PaletteRecipe(Recipe):
             loss = loss + weights.perceptual * out["perceptual"]
         return {"loss": loss, **out}
 
-    def _judge_all(self, layout: Tensor, image: Tensor, generator: torch.Generator) -> Losses:
+    def _discriminator_all(self, layout: Tensor, image: Tensor, generator: torch.Generator) -> Losses:
         with torch.no_grad():
             _, drawn = self._draw(len(image), generator)
-            picture = self.network.image(drawn)
-        layouts = self._judge_layouts(layout, drawn, generator)
-        pairs = self._judge_pairs(layout, image)
-        pictures = critic_loss(self.picture_judge(image), self.picture_judge(picture))
+            image = self.network.image(drawn)
+        layouts = self._discriminator_layouts(layout, drawn, generator)
+        pairs = self._discriminator_pairs(layout, image)
+        images = critic_loss(self.image_discriminator(image), self.image_discriminator(image))
         return {
             **layouts,
-            "loss": layouts["loss"] + pairs["loss"] + pictures,
+            "loss": layouts["loss"] + pairs["loss"] + images,
             "layout-critic": layouts["loss"],
-            "pair-judge": pairs["loss"],
-            "picture-judge": pictures,
+            "pair-discriminator": pairs["loss"],
+            "image-discriminator": images,
         }
 
     def _end_to_end(self, layout: Tensor, image: Tensor, generator: torch.Generator) -> Losses:
         scales, drawn = self._draw(len(image), generator)
         layouts = self._layout_losses(scales, drawn)
         images = self._image_losses(layout, image)
-        unpaired = generator_loss(self.picture_judge(self.network.image(drawn)))
+        unpaired = generator_loss(self.image_discriminator(self.network.image(drawn)))
         return {
             **layouts,
             **images,
@@ -189,12 +189,12 @@ class PaletteRecipe(Recipe):
         }
 
     def _see(self, layout: Tensor, image: Tensor) -> list[Any]:
-        return self.pair_judge(torch.cat((layout, image), dim=1))
+        return self.pair_discriminator(torch.cat((layout, image), dim=1))
 
     def weights(self) -> dict[str, Tensor]:
         return self.network.state_dict()
 
     def preview(self, path: Path) -> None:
-        """Sixteen drawn pictures above their layouts."""
+        """Sixteen drawn images above their layouts."""
         images, layouts = sample_many(self.network, list(range(16)), self.train_config.precision)
         save_png(path, grid(images, layouts, self.dataset.palette, columns=4))

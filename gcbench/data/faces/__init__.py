@@ -1,7 +1,7 @@
 """The bundled dataset `faces`: faces drawn from seeds, in CelebAMask-HQ's parts, with attributes and captions.
 
 Nothing is read from disk and nothing is written: a pair depends on the version, the split and its index. l_ parts are
-at the left of the picture (of a person who faces the camera), r_ parts at its right.
+at the left of the image (of a person who faces the camera), r_ parts at its right.
 """
 
 from collections.abc import Sequence

@@ -11,7 +11,7 @@ SMALL = 24
 
 
 def draw_backdrop(size: tuple[int, int], dice: Dice) -> Image.Image:
-    """RGB, at the fine grid of a picture of `size` (H, W)."""
+    """RGB, at the fine grid of an image of `size` (H, W)."""
     small = Image.new("RGB", (SMALL, SMALL))
     pen = ImageDraw.Draw(small)
     base = dice.near(dice.pick(colours.BACKDROPS), 12, 22)

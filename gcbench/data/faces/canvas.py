@@ -1,6 +1,6 @@
-"""Picture and layout, drawn together on a grid SCALE times finer than what they become.
+"""Image and layout, drawn together on a grid SCALE times finer than what they become.
 
-Of the layout the middle point of every SCALE x SCALE block is kept; the picture is averaged over the block.
+Of the layout the middle point of every SCALE x SCALE block is kept; the image is averaged over the block.
 """
 
 import numpy as np
@@ -33,18 +33,18 @@ def middles(fine: np.ndarray) -> np.ndarray:
 
 
 class Canvas:
-    """Draws outlines [n,2] in picture coordinates, which cover a square in the middle of the picture."""
+    """Draws outlines [n,2] in image coordinates, which cover a square in the middle of the image."""
 
     def __init__(self, size: tuple[int, int], backdrop: Image.Image, label: int):
         height, width = size
         self.unit = SCALE * float(min(height, width))
         self._offset = np.array([width - min(height, width), height - min(height, width)]) * SCALE / 2 - 0.5
-        self.picture = backdrop
+        self.image = backdrop
         self.layout = Image.new("L", backdrop.size, label)
-        self._colours, self._labels = ImageDraw.Draw(self.picture), ImageDraw.Draw(self.layout)
+        self._colours, self._labels = ImageDraw.Draw(self.image), ImageDraw.Draw(self.layout)
 
     def fill(self, outline: Points, colour: Colour | None, label: int | None = None) -> None:
-        """Fill an outline. colour None: in the layout only. label None: in the picture only."""
+        """Fill an outline. colour None: in the layout only. label None: in the image only."""
         places = (outline * self.unit + self._offset).ravel().tolist()
         if colour is not None:
             self._colours.polygon(places, fill=ink(colour))
@@ -52,6 +52,6 @@ class Canvas:
             self._labels.polygon(places, fill=label)
 
     def line(self, points: Points, width: float, colour: Colour) -> None:
-        """A line of the picture; its width in picture coordinates."""
+        """A line of the image; its width in image coordinates."""
         places = (points * self.unit + self._offset).ravel().tolist()
         self._colours.line(places, fill=ink(colour), width=max(1, round(width * self.unit)))

@@ -1,4 +1,4 @@
-"""What lies in a face: ears, nose, eyes, brows, mouth, beard. Each part is drawn in picture and layout alike."""
+"""What lies in a face: ears, nose, eyes, brows, mouth, beard. Each part is drawn in image and layout alike."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from gcbench.data.faces.person import BEARDS, Person, lip_colour
 from gcbench.data.streets.dice import Dice
 
 SIDES = ((-1, L.L_EYE, L.L_BROW, L.L_EAR), (1, L.R_EYE, L.R_BROW, L.R_EAR))
-"""l_ is at the left of the picture."""
+"""l_ is at the left of the image."""
 EYE_U, EYE_WIDE = 0.44, 0.225
 MOUTH_V = 1.0
 

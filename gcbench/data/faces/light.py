@@ -1,6 +1,6 @@
 """Light on what is drawn: gains that vary smoothly over skin, hair, cloth and hats.
 
-A field is [H,W] over the pixels of the picture, in head coordinates where it follows the head.
+A field is [H,W] over the pixels of the image, in head coordinates where it follows the head.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ def draw_light(dice: Dice) -> Light:
 
 
 class Fields:
-    """Coordinates of the head at every pixel of a picture of `size`."""
+    """Coordinates of the head at every pixel of an image of `size`."""
 
     def __init__(self, size: tuple[int, int], head: Head):
         height, width = size

@@ -1,6 +1,6 @@
 """Who is drawn: every choice about a person, and the attributes of CelebA that follow from them.
 
-An attribute is what the choices say, never what a picture happens to show: so the drawing code must show all of them.
+An attribute is what the choices say, never what an image happens to show: so the drawing code must show all of them.
 """
 
 from collections.abc import Callable, Mapping

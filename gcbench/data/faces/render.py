@@ -1,4 +1,4 @@
-"""From a seed to pixels: a person, a pose and a light, drawn as picture and layout at once."""
+"""From a seed to pixels: a person, a pose and a light, drawn as image and layout at once."""
 
 import numpy as np
 from PIL import Image
@@ -23,15 +23,15 @@ def person(seed: np.random.SeedSequence) -> Person:
 
 
 def render(seed: np.random.SeedSequence, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The picture uint8 [H,W,3] and the layout uint8 [H,W]."""
+    """The image uint8 [H,W,3] and the layout uint8 [H,W]."""
     dice = Dice(np.random.default_rng(seed))
     who = draw_person(dice)
     head, light = _pose(dice, who), draw_light(dice)
     canvas = Canvas(size, draw_backdrop(size, dice), L.BACKGROUND)
     _draw(canvas, head, who, dice)
     fine = np.asarray(canvas.layout)  # [S*H,S*W]
-    picture = _lit(canvas.picture, fine, size, head, light, who)
-    return _sensor(picture, seed), middles(fine).copy()
+    image = _lit(canvas.image, fine, size, head, light, who)
+    return _sensor(image, seed), middles(fine).copy()
 
 
 def _pose(dice: Dice, who: Person) -> Head:
@@ -75,12 +75,12 @@ def _draw(canvas: Canvas, head: Head, who: Person, dice: Dice) -> None:
 
 
 def _lit(
-    picture: Image.Image, fine: np.ndarray, size: tuple[int, int], head: Head, light: Light, who: Person
+    image: Image.Image, fine: np.ndarray, size: tuple[int, int], head: Head, light: Light, who: Person
 ) -> np.ndarray:
-    """The picture in its light, averaged down: float32 [H,W,3]."""
+    """The image in its light, averaged down: float32 [H,W,3]."""
     fields = Fields(size, head)
     every = gains(fields, light, who).reshape(-1)  # [5*H*W]
-    colours, material = np.asarray(picture), MATERIAL[fine].astype(np.int64)
+    colours, material = np.asarray(image), MATERIAL[fine].astype(np.int64)
     places = np.arange(size[0] * size[1]).reshape(size)
     out = np.zeros((*size, 3), np.float32)
     for row in range(SCALE):
@@ -98,10 +98,10 @@ def _lit(
     return out - over + over * 40 / (over + 40)  # highlights never burn out
 
 
-def _sensor(picture: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
+def _sensor(image: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
     """A little noise, and whole numbers."""
     entropy = seed.entropy
     assert isinstance(entropy, list | tuple)
     rng = np.random.default_rng([*entropy, 1])
-    noise = rng.standard_normal(picture.shape[:2], dtype=np.float32)
-    return np.clip(np.rint(picture + 1.5 * noise[:, :, None]), 0, 255).astype(np.uint8)
+    noise = rng.standard_normal(image.shape[:2], dtype=np.float32)
+    return np.clip(np.rint(image + 1.5 * noise[:, :, None]), 0, 255).astype(np.uint8)

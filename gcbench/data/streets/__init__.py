@@ -10,9 +10,9 @@ import numpy as np
 
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
-from gcbench.text.captions import build_caption
-from gcbench.data.streets.render import SIZE, render, stage
 from gcbench.data.cityscapes_classes import ALIASES, CLASSES, PALETTE, VOID
+from gcbench.data.streets.render import SIZE, render, stage
+from gcbench.text.captions import build_caption
 
 GENERATION = 1
 """Raised whenever a pixel of any scene changes."""

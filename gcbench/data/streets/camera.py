@@ -1,7 +1,7 @@
-"""Perspective: where a point of the world stands in the picture.
+"""Perspective: where a point of the world stands in the image.
 
 World: X metres to the right of the camera, Y metres above the ground, Z metres ahead.
-Picture: x in [0, 2] and y in [0, 1] downwards, whatever the number of pixels.
+Image: x in [0, 2] and y in [0, 1] downwards, whatever the number of pixels.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ NEAR = 2.2
 
 @dataclass(frozen=True)
 class Camera:
-    """vx, vy: the vanishing point. focal: picture units at depth 1. height: of the camera."""
+    """vx, vy: the vanishing point. focal: image units at depth 1. height: of the camera."""
 
     vx: float
     vy: float
@@ -24,5 +24,5 @@ class Camera:
         return self.vx + x * s, self.vy + (self.height - y) * s
 
     def scale(self, z: float) -> float:
-        """Picture units in a metre at depth z."""
+        """Image units in a metre at depth z."""
         return self.focal / z

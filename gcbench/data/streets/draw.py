@@ -1,7 +1,7 @@
-"""Flat shapes, the pen that makes them, and how they become a picture and a layout.
+"""Flat shapes, the pen that makes them, and how they become an image and a layout.
 
 A scene is a list of shapes, far to near. Both rasters draw the same list: both at twice the size; then
-the picture is averaged down, and of the layout every second point is kept. What the shapes stand for, it does
+the image is averaged down, and of the layout every second point is kept. What the shapes stand for, it does
 not know.
 """
 
@@ -19,10 +19,10 @@ POLYGON, ELLIPSE, LINE, RING = range(4)
 
 
 class Shape(NamedTuple):
-    """kind: POLYGON …; xy: its points (or corners) in picture units; ink: None draws in the layout only.
+    """kind: POLYGON …; xy: its points (or corners) in image units; ink: None draws in the layout only.
 
     label: the class that owns it. solid: it draws in the layout too; details do not. group: shapes that are
-    dropped together. width: of a LINE or RING, in picture units.
+    dropped together. width: of a LINE or RING, in image units.
     """
 
     kind: int
@@ -127,12 +127,12 @@ class Pen:
         self.shapes.append(Shape(ELLIPSE, xy, ink, self.label, solid, self.group))
 
     def ring(self, u: float, v: float, radius: float, width: float, ink: Ink) -> None:
-        """The outline of an ellipse on the sheet: a detail of the picture."""
+        """The outline of an ellipse on the sheet: a detail of the image."""
         xy = self._corners(u, v, radius, radius)
         self.shapes.append(Shape(RING, xy, ink, self.label, False, self.group, width * self.s))
 
     def stroke(self, points: Sequence[tuple[float, float]], width: float, ink: Ink) -> None:
-        """A line on the sheet: a detail of the picture."""
+        """A line on the sheet: a detail of the image."""
         x, y, s, t = self.x, self.y, self.s, self.s * self.turn
         xy = tuple(c for u, v in points for c in (x + u * t, y - v * s))
         self.shapes.append(Shape(LINE, xy, ink, self.label, False, self.group, width * s))
@@ -153,7 +153,7 @@ def _places(xy: tuple[float, ...], sx: float, sy: float) -> list[float]:
 def draw_layout(shapes: Iterable[Shape], size: tuple[int, int], base: int) -> np.ndarray:
     """The class ids [H,W] uint8; `base` is the class where no shape is.
 
-    Drawn on the picture's fine grid, of which every second point is kept: so it follows the picture closely.
+    Drawn on the image's fine grid, of which every second point is kept: so it follows the image closely.
     """
     height, width = size
     canvas = Image.new("L", (2 * width, 2 * height), base)
@@ -168,8 +168,8 @@ def draw_layout(shapes: Iterable[Shape], size: tuple[int, int], base: int) -> np
     return np.array(canvas)[::2, ::2].copy()  # [H,W]
 
 
-def draw_picture(shapes: Iterable[Shape], size: tuple[int, int], backdrop: Image.Image) -> np.ndarray:
-    """The picture [H,W,3] uint8, over a backdrop of twice the size, on which it draws."""
+def draw_image(shapes: Iterable[Shape], size: tuple[int, int], backdrop: Image.Image) -> np.ndarray:
+    """The image [H,W,3] uint8, over a backdrop of twice the size, on which it draws."""
     height, width = size
     pen = ImageDraw.Draw(backdrop)
     sx, sy = float(width), 2.0 * height

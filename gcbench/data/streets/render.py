@@ -1,4 +1,4 @@
-"""From a seed to pixels: a stable layout first, then the picture that follows it.
+"""From a seed to pixels: a stable layout first, then the image that follows it.
 
 A class that would be a sliver at the default size is dropped with its objects, and the scene is drawn again.
 """
@@ -10,11 +10,11 @@ from PIL import Image, ImageDraw
 
 from gcbench.data.streets import labels as L
 from gcbench.data.streets.dice import Dice
-from gcbench.data.streets.draw import Shape, draw_layout, draw_picture
+from gcbench.data.streets.draw import Shape, draw_image, draw_layout
 from gcbench.data.streets.scene import Scene, compose
 
 SIZE = (64, 128)
-"""The default (H, W), at which slivers are judged."""
+"""The default (H, W), at which slivers are evaluated."""
 LEAST = 16
 """The least number of pixels of a class at the default size (0.2 % of the area)."""
 
@@ -52,11 +52,11 @@ def stage(seed: np.random.SeedSequence) -> Staged:
 
 
 def render(seed: np.random.SeedSequence, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The picture uint8 [H,W,3] and the layout uint8 [H,W]."""
+    """The image uint8 [H,W,3] and the layout uint8 [H,W]."""
     staged = stage(seed)
     layout = staged.layout if size == SIZE else draw_layout(staged.shapes, size, staged.base)
-    picture = draw_picture(staged.shapes, size, _backdrop(staged, size))
-    return _finish(picture, layout, seed, staged.scene.weather.kind), layout
+    image = draw_image(staged.shapes, size, _backdrop(staged, size))
+    return _finish(image, layout, seed, staged.scene.weather.kind), layout
 
 
 def _backdrop(staged: Staged, size: tuple[int, int]) -> Image.Image:
@@ -85,7 +85,7 @@ def _backdrop(staged: Staged, size: tuple[int, int]) -> Image.Image:
     return sky
 
 
-def _finish(picture: np.ndarray, layout: np.ndarray, seed: np.random.SeedSequence, kind: str) -> np.ndarray:
+def _finish(image: np.ndarray, layout: np.ndarray, seed: np.random.SeedSequence, kind: str) -> np.ndarray:
     """Texture by class, and a little noise of the sensor."""
     height, width = layout.shape
     entropy = seed.entropy
@@ -97,7 +97,7 @@ def _finish(picture: np.ndarray, layout: np.ndarray, seed: np.random.SeedSequenc
         grain = _resized(grain, (height, width))
     gain = 1 + _GRAIN[layout] * grain + _PATCH[layout] * patch  # [H,W]
     noise = rng.standard_normal((height, width), dtype=np.float32) * 1.3
-    out = picture.astype(np.float32)
+    out = image.astype(np.float32)
     out *= gain[:, :, None]
     out += noise[:, :, None]
     np.rint(out, out=out)

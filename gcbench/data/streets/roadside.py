@@ -31,7 +31,7 @@ def place_poles(stage: Stage, dice: Dice, wanted: frozenset[int], street: Street
         if not at:
             continue
         x, z = at
-        visible = camera.height + (camera.vy - 0.09) / camera.scale(z)  # the height still in the picture
+        visible = camera.height + (camera.vy - 0.09) / camera.scale(z)  # the height still in the image
         high = min(dice.between(3.4, 4.6), visible)
         with stage.thing(z) as pen:
             furniture.pole(pen, dice, x, z, high)

@@ -106,7 +106,7 @@ def _building(pen: Pen, dice: Dice, x: float, a: float, b: float, high: float, w
 
 
 def _end_windows(pen: Pen, dice: Dice, x: float, z: float, high: float, storey: float) -> None:
-    """Windows in the end of a building that faces the camera, as far as the picture shows it."""
+    """Windows in the end of a building that faces the camera, as far as the image shows it."""
     c, w = pen.camera, pen.weather
     s = c.scale(z)
     out = 1 if x > 0 else -1

@@ -1,4 +1,4 @@
-"""The stage: things with their depths, and which part of the picture each already takes."""
+"""The stage: things with their depths, and which part of the image each already takes."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from gcbench.data.streets.draw import Pen, Shape
 Spot = tuple[float, float]
 """(X, Z): where on the ground."""
 Span = tuple[float, float]
-"""From x to x in the picture."""
+"""From x to x in the image."""
 
 
 class Stage:
@@ -73,7 +73,7 @@ class Stage:
         return best
 
     def _room(self, low: float, high: float) -> float:
-        """The share of a span that is in the picture and not taken."""
+        """The share of a span that is in the image and not taken."""
         inside = min(high, 2.0) - max(low, 0.0)
         covered = max((min(high, b) - max(low, a) for a, b in self._taken), default=0.0)
         return (inside - max(0.0, covered)) / (high - low)
