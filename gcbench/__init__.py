@@ -4,9 +4,14 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "regress", "sweep"]
 
-_API = {name: f"gcbench.commands.{name}" for name in __all__}
+_API = {
+    "compare": "gcbench.reports.comparison",
+    "evaluate": "gcbench.commands.evaluate",
+    "regress": "gcbench.commands.regress",
+    "sweep": "gcbench.commands.sweep",
+}
+__all__ = [*_API]
 
 
 def __getattr__(name: str) -> Any:

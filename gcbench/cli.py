@@ -315,7 +315,7 @@ def figure(
     out: Annotated[Path | None, typer.Option(help="Folder of the files; ./runs/figure-N-<dataset> by default.")] = None,
 ) -> None:
     """A figure of the paper, made from records: PNG, SVG and CSV."""
-    from gcbench.reports.figure6 import draw_figure
+    from gcbench.commands.figure import draw_figure
 
     draw_figure(number, dataset, runs=runs, out=out)
 
@@ -368,12 +368,11 @@ def list_(what: Annotated[str, typer.Argument(help="models, metrics, datasets or
 def speed(
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     sweep: Annotated[bool, typer.Option("--sweep", help="Also time the default sweep, in minutes.")] = False,
-    evaluators: Annotated[bool, typer.Option("--evaluators", help="Also time the evaluators and distances.")] = False,
 ) -> None:
     """Time the parts whose speed is promised, each beside the way it is compared with, in one run."""
     from gcbench.commands.speed import run
 
-    run(json, sweep, evaluators)
+    run(json, sweep)
 
 
 @data_app.command("list")

@@ -22,8 +22,8 @@ from gcbench.data.finished import read_pairs
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.arguments import check_device, evaluation_split
 from gcbench.evaluation.generation import Prompts, choose_prompts, measure_point, sample_ids
-from gcbench.evaluation.regression_checks import Check, Gated, Report, near_scores, same_scores
 from gcbench.evaluation.scoring import Scoring, measure_real, open_evaluators
+from gcbench.reports.regression_checks import Check, Gated, Report, near_scores, same_scores
 from gcbench.reports.regression_report import append_summary, write_junit
 from gcbench.runs.progress import Bar, say
 from gcbench.runs.provenance import provenance

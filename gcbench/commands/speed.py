@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -114,25 +114,6 @@ def frechet() -> Timed:
     return Timed("Fréchet distance, n = 500, d = 512", 1e3 * ours, "ms", "scipy's sqrtm", seconds(usual, 1) / ours)
 
 
-def inception_features(n: int = 16, size: tuple[int, int] = (256, 512)) -> Timed:
-    """Images a second from uint8 to features, on random weights, both in float32."""
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    from gcbench.evaluators.inception import Inception
-    from gcbench.evaluators.inception_v3 import random_weights
-
-    images = torch.randint(256, (n, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "inception.pth"
-        torch.save(random_weights(), file)
-        ours = Inception.open(open_dataset("streets"), spec=f"tf1@{file}")
-        usual = FeatureExtractorInceptionV3("usual", ["2048"], feature_extractor_weights_path=str(file))
-    with torch.no_grad():
-        took, against = side_by_side(lambda: ours(images), lambda: usual(images))
-    name = f"Inception features, {size[0]}×{size[1]}, tf1, float32"
-    return Timed(name, n / took, "images a second", "torch-fidelity", against / took)
-
-
 def help_page() -> Timed:
     took = seconds(
         lambda: subprocess.run([sys.executable, "-m", "gcbench", "--help"], check=True, capture_output=True), 5
@@ -164,17 +145,19 @@ def default_sweep() -> list[Timed]:
     ]
 
 
-def run(as_json: bool = False, with_sweep: bool = False, evaluator_set: bool = False) -> list[Timed]:
+def run(as_json: bool = False, with_sweep: bool = False) -> list[Timed]:
     """Time everything and print a table, or JSON."""
     rows = [*sampling_maths(), drawing("streets"), drawing("faces"), frechet(), help_page()]
-    if evaluator_set:
-        from gcbench.commands.speed_distances import distances
-
-        rows += [inception_features(), *distances()]
     rows += default_sweep() if with_sweep else []
     if as_json:
         print(json.dumps({"machine": machine("cpu"), "figures": [row._asdict() for row in rows]}, indent=1))
-        return rows
+    else:
+        print_rows(rows)
+    return rows
+
+
+def print_rows(rows: Sequence[Timed]) -> None:
+    """The figures as a table on standard output."""
     table = Table(box=None, pad_edge=False, header_style="bold", title=machine("cpu"), title_justify="left")
     for head in ("what", "figure", "", "times faster than"):
         table.add_column(head, justify="right" if head == "figure" else "left")
@@ -182,4 +165,3 @@ def run(as_json: bool = False, with_sweep: bool = False, evaluator_set: bool = F
         ratio = "" if row.ratio is None else f"{row.ratio:.1f}× {row.against}"
         table.add_row(row.name, f"{row.value:.3g}", row.unit, ratio)
     Console(highlight=False).print(table)
-    return rows

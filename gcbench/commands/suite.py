@@ -328,6 +328,6 @@ def _show(suite: Suite, dataset: str, opened: Dataset, out: Path) -> None:
 
         print(render("rich", opened.name, out), end="")
     else:
-        from gcbench.reports.figure6 import draw_figure
+        from gcbench.commands.figure import draw_figure
 
         draw_figure(6, dataset, runs=out, out=out)

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
@@ -11,11 +12,9 @@ import numpy as np
 import torch
 
 from gcbench.core.files import text_hash
+from gcbench.core.run_spec import Size
 from gcbench.core.samples import Features, Samples, Texts
 from gcbench.core.score import Score
-
-Size = tuple[int, int]
-"""(H, W) in pixels."""
 
 
 class Dataset(ABC):
@@ -181,8 +180,11 @@ class Metric(ABC):
     """A number over a set of samples.
 
     needs: of `images`, `layouts`, `prompts`, `reference`. roles: evaluators whose features it reads.
-    direction: which way is better. unit: of its value. title: its column's heading.
-    summary: one line for `gcbench list metrics`. reference: what `update_reference` builds, if `needs` has it.
+    direction: which way is better. unit: of its value as it is shown: the stored one times `scale` of its column, 1 if
+    that names none. range: what its value cannot leave. title: its column's heading. summary: one line for `gcbench
+    list metrics`. axis: what it is for on a curve, cost (`realism`) or gain (`correspondence`). headline: the columns
+    that a table shows, "" for the value itself. default: whether a run measures it unasked. gain: the least difference
+    that counts when a sweep asks whether it is saturated. reference: what `update_reference` builds, if `needs` has it.
     """
 
     needs: ClassVar[frozenset[str]]
@@ -191,6 +193,12 @@ class Metric(ABC):
     unit: ClassVar[str]
     title: ClassVar[str]
     summary: ClassVar[str]
+    scale: ClassVar[Mapping[str, float]] = {}
+    range: ClassVar[tuple[float, float]] = (-inf, inf)
+    axis: ClassVar[Literal["realism", "correspondence"] | None] = None
+    headline: ClassVar[tuple[str, ...]] = ("",)
+    default: ClassVar[bool] = False
+    gain: ClassVar[float | None] = None
     thresholds: ClassVar[Mapping[str, float]] = {}
     reference: Any
 

@@ -32,14 +32,18 @@ class Registry:
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 
+    def check(self, name: str) -> None:
+        """Raise a UserError with the nearest names if there is no `name`; imports nothing."""
+        if name not in self._entries:
+            raise UserError(f"unknown {self.kind[:-1]} {name!r}{self._hint(name)}")
+
     def __getitem__(self, name: str) -> Any:
         """Import and return the object called `name`.
 
         Raises:
             UserError: no such name; the nearest names are suggested.
         """
-        if name not in self._entries:
-            raise UserError(f"unknown {self.kind[:-1]} {name!r}{self._hint(name)}")
+        self.check(name)
         return self._entries[name].load()
 
     def origin(self, name: str) -> str:

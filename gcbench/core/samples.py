@@ -6,6 +6,11 @@ from dataclasses import dataclass
 import torch
 
 
+def sample_ids(n: int, start: int = 0) -> tuple[str, ...]:
+    """The names of a run's samples; their sorted order is the order of generation."""
+    return tuple(f"{i:06d}" for i in range(start, start + n))
+
+
 @dataclass(frozen=True)
 class Samples:
     """A batch of B images.

@@ -15,11 +15,10 @@ from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
 from gcbench.core.record import ModelInfo, Training
 from gcbench.core.registry import registry
+from gcbench.core.run_spec import DEFAULT_GUIDANCE, LONG_GUIDANCE
 from gcbench.training.trained_model import TrainedModel
 
 DEFAULT_METRICS = ("semantic-recall", "miou", "fsd", "fd")
-DEFAULT_GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0)
-LONG_GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 
 
 def model_class(name: str) -> type[Model]:

@@ -6,25 +6,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from torch import Tensor
 
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, Evaluator
 from gcbench.core.errors import UserError
 from gcbench.core.samples import Features
-from gcbench.evaluators.classifier import ML_DECODER, Classifier
+from gcbench.evaluators.classifier import ML_DECODER, AttributesConfig, Classifier
 from gcbench.evaluators.classifier_files import read_classifier
 from gcbench.weights.find_weights import find_weights
-
-
-class AttributesConfig(BaseModel):
-    """arch: a timm classifier, or `mldecoder_tresnet_l`. size: images are brought to size×size for the network."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    arch: str = "test_resnet"
-    size: int = 64
 
 
 class Attributes(Evaluator):

@@ -13,8 +13,7 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.settings import apply
 from gcbench.data.contact_sheet import grid, save_png
-from gcbench.evaluators.attributes import AttributesConfig
-from gcbench.evaluators.classifier import Classifier
+from gcbench.evaluators.classifier import AttributesConfig, Classifier
 from gcbench.evaluators.segmenter_training import vary
 from gcbench.training.recipe import Batch, Recipe, TrainConfig
 

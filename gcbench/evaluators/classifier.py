@@ -6,6 +6,7 @@ from typing import Any
 import timm
 import torch
 import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from gcbench.core.errors import UserError
@@ -15,6 +16,15 @@ ML_DECODER = "mldecoder_tresnet_l"
 """The name of ML-Decoder's authors. Their TResNet-L is timm's `tresnet_v2_l` (2048 features), not its `tresnet_l`."""
 
 ML_DECODER_BODY, ML_DECODER_FEATURES = "tresnet_v2_l", 2048
+
+
+class AttributesConfig(BaseModel):
+    """arch: a timm classifier, or `mldecoder_tresnet_l`. size: images are brought to size×size for the network."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    arch: str = "test_resnet"
+    size: int = 64
 
 
 class Classifier(nn.Module):

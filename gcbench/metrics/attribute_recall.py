@@ -36,6 +36,10 @@ class AttributeRecall(Metric):
     unit = "share of affirmed attributes"
     title = "Attribute recall"
     summary = "Share of the attributes affirmed in the prompt that a classifier finds in the image"
+    range = (0.0, 1.0)
+    axis = "correspondence"
+    headline = ("", "per_image")
+    gain = 0.005
     thresholds: ClassVar[Mapping[str, float]] = {"found_from": 0.5}
 
     def __init__(self, task: Task):

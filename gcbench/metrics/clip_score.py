@@ -30,6 +30,9 @@ class CLIPScore(Metric):
     unit = "100 · cosine"
     title = "CLIP score"
     summary = "100 times the mean cosine of CLIP's embeddings of image and prompt"
+    range = (-100.0, 100.0)
+    axis = "correspondence"
+    gain = 0.05
 
     def __init__(self, task: Task):
         super().__init__(task)

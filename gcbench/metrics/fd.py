@@ -1,9 +1,10 @@
 """FD(segmenter): do the images look real to the dataset's own segmenter?"""
 
+from math import inf
 from gcbench.core.contracts import Task
 from gcbench.core.score import Score
 from gcbench.metrics.pooled import PooledMetric
-from gcbench.statistics.frechet_score import frechet_score
+from gcbench.metrics.frechet_score import frechet_score
 from gcbench.statistics.moments import Growing
 
 
@@ -25,6 +26,9 @@ class FD(PooledMetric):
     unit = "squared feature units"
     title = "FD(segmenter)"
     summary = "Fréchet distance between real and generated images on the segmenter's features (not FID)"
+    range = (0.0, inf)
+    axis = "realism"
+    default = True
     reference: Growing
 
     def __init__(self, task: Task):

@@ -1,5 +1,6 @@
 """FSD: are the layouts as a whole composed like real ones?"""
 
+from math import inf
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,7 +9,7 @@ from gcbench.core.contracts import Metric, Task
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.statistics.blocks import Blocks
-from gcbench.statistics.frechet_score import frechet_score
+from gcbench.metrics.frechet_score import frechet_score
 
 
 class FSD(Metric):
@@ -31,6 +32,9 @@ class FSD(Metric):
     unit = "per cent²"
     title = "FSD"
     summary = "Fréchet distance between the class proportions of generated and of real layouts"
+    range = (0.0, inf)
+    headline = ("", "void=drop")
+    default = True
 
     def __init__(self, task: Task):
         super().__init__(task)

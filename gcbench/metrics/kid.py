@@ -28,6 +28,7 @@ class KID(PooledMetric):
     unit = "MMD²"
     title = "KID"
     summary = "Kernel distance between real and generated images on Inception features, without bias at small n"
+    axis = "realism"
     thresholds: ClassVar[Mapping[str, float]] = {"subsets": 100, "subset_size": 1000}
     reference: Blocks
 

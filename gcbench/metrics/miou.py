@@ -1,6 +1,7 @@
 """mIoU: does the image agree with the layout that was generated beside it?"""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -30,9 +31,14 @@ class MeanIoU(Metric):
     needs = frozenset({"images", "layouts"})
     roles = ("segmenter",)
     direction = "higher"
-    unit = "share of union (its void share in %)"
+    unit = "%"
     title = "mIoU"
     summary = "Agreement between the generated layout and a segmenter's view of the generated image"
+    scale: ClassVar[Mapping[str, float]] = {"": 100.0, "pixel_accuracy": 100.0}  # void_share is in % as it is
+    range = (0.0, 1.0)
+    headline = ("", "void_share")
+    default = True
+    gain = 0.005
 
     def __init__(self, task: Task):
         super().__init__(task)

@@ -1,5 +1,6 @@
 """Precision, recall, density and coverage: do the images lie among the real ones, and all of these among them?"""
 
+from math import inf
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -40,6 +41,7 @@ class PRDC(PooledMetric):
     unit = "share of images"
     title = "PRDC: precision"
     summary = "Precision of the images among the real ones, with recall, density and coverage, on Inception features"
+    range = (0.0, inf)
     thresholds: ClassVar[Mapping[str, float]] = {"k": 3, "k_density": 5}
     reference: Blocks
 

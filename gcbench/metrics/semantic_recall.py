@@ -33,6 +33,11 @@ class SemanticRecall(Metric):
     unit = "share of named classes"
     title = "Semantic Recall"
     summary = "Share of the classes named in the prompt that a segmenter finds in the image"
+    range = (0.0, 1.0)
+    axis = "correspondence"
+    headline = ("", "recall@0.1%", "precision")
+    default = True
+    gain = 0.005
     thresholds: ClassVar[Mapping[str, float]] = {"min_pixels": 1.0, "min_area": 0.001}
 
     def __init__(self, task: Task):

@@ -10,7 +10,6 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,19 +18,17 @@ from scipy.stats import binomtest
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.core.files import text_hash, write_text
+from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record
 from gcbench.core.score import Score
-from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.generation import choose_prompts
 from gcbench.reports.comparison import best
-from gcbench.runs.progress import Bar, say
+from gcbench.runs.progress import Bar
 from gcbench.runs.run_directory import RECORD
 from gcbench.runs.suite_plan import bundled
 from gcbench.text.class_mentions import named_classes
 
-KNOWN = {6: "realism against obedience to the text"}
 SUITE = "figure6"
 COST, GAIN = "fd", "semantic-recall"
 RARE = 0.01
@@ -68,31 +65,6 @@ class Figure:
             for one in self.numbers
             if one.panel == name and model in (None, one.model) and metric in (None, one.metric)
         ]
-
-
-def draw_figure(number: int, dataset: str = "streets", *, runs: Path | None = None, out: Path | None = None) -> Figure:
-    """Write `figure6.png`, `.svg` and `.csv` into `out`, by default ./runs/figure-6-<dataset>.
-
-    runs: a folder that holds a run directory a model; None for the records that come with gcbench.
-
-    Raises:
-        UserError: an unknown figure, or no record of it.
-    """
-    if number not in KNOWN:
-        known = ", ".join(f"{key} ({what})" for key, what in KNOWN.items())
-        raise UserError(f"there is no figure {number} here; known: {known}")
-    from gcbench.reports.figure6_panels import draw
-
-    opened = open_dataset(dataset)
-    bundle = Path(str(files("gcbench.results"))) / "measured" / opened.name / SUITE
-    folder = out or Path("runs") / f"figure-{number}-{opened.name}"
-    found = gather(opened, bundle if runs is None else Path(runs))
-    for line in found.left_out:
-        say(f"Not drawn: {line}")
-    write_text(folder / f"figure{number}.csv", as_csv(found.numbers))
-    draw(found, folder, f"figure{number}")
-    say(f"Wrote {folder}/figure{number}.png, .svg and .csv")
-    return found
 
 
 def gather(dataset: Dataset, folder: Path) -> Figure:

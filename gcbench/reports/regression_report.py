@@ -10,7 +10,7 @@ from rich.table import Table
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_atomic
-from gcbench.evaluation.regression_checks import Check, Gated, Report
+from gcbench.reports.regression_checks import Check, Gated, Report
 
 HEADS = ("metric", "recorded", "now", "difference", "tolerance", "")
 

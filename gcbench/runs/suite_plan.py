@@ -9,9 +9,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gcbench.evaluation.arguments import LONG_GUIDANCE
 from gcbench.core.errors import UserError
 from gcbench.core.registry import registry
+from gcbench.core.run_spec import LONG_GUIDANCE
 
 BUDGET = "train.steps"
 """The setting that a row may not make: the suite's `images` does."""

@@ -173,7 +173,8 @@ def city(tmp_path: Path) -> Path:
         lines.append(json.dumps({"file_name": f"p{i:02d}.png", "text": "A road with buildings."}))
     (root / "prompts.jsonl").write_text("\n".join(lines))
     (root / "dataset.toml").write_text(
-        f'name = "city"\nclasses = {json.dumps(cityscapes_classes.CLASSES)}\npalette = {json.dumps(cityscapes_classes.PALETTE)}\n'
+        f'name = "city"\nclasses = {json.dumps(cityscapes_classes.CLASSES)}\n'
+        f"palette = {json.dumps(cityscapes_classes.PALETTE)}\n"
         f'void = "void"\nsplits = ["val"]\n'
     )
     return root

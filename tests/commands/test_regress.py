@@ -26,11 +26,11 @@ from gcbench.core.samples import Features
 from gcbench.core.score import Score
 from gcbench.data import image_files
 from gcbench.data.open_dataset import open_dataset
-from gcbench.evaluation.regression_checks import near_scores, same_scores
 from gcbench.evaluation.scoring import EvaluatorSet, Scoring
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.model import GCDP
 from gcbench.gcdp.training import GCDPRecipe
+from gcbench.reports.regression_checks import near_scores, same_scores
 from gcbench.statistics import confusion
 from gcbench.training.pairs import Pairs
 from gcbench.training.recipe import TrainConfig

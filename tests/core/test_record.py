@@ -58,7 +58,7 @@ def test_records_obey_the_published_schema() -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("{", "not a record of schema 1"),
+        ("{", "not a record of schema 2"),
         ("{}", "first fault at kind"),
         (None, "does not exist"),
     ],

@@ -143,7 +143,7 @@ def test_all_that_cannot_be_read_is_named_and_counted(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         read_pairs(root / "images", root / "layouts").survey()
     message = str(caught.value)
-    assert message.startswith("cannot read 1 layouts and 12 images of 14: ")
+    assert message.startswith("cannot read 12 images and 1 layouts of 14: ")
     assert message.endswith(" and 3 more; replace these files")
     assert f"{root / 'layouts/p00.png'} (it is empty or no image), {root / 'images/p02.png'} (" in message
     assert message.count(".png (") == 10

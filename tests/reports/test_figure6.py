@@ -9,6 +9,7 @@ import pytest
 from conftest import CLASSES, Cli
 from PIL import Image
 
+from gcbench.commands.figure import draw_figure
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
@@ -16,7 +17,7 @@ from gcbench.core.record import ModelInfo, Point, Provenance, Record
 from gcbench.core.score import Score
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.generation import choose_prompts
-from gcbench.reports.figure6 import class_shares, draw_figure, gather
+from gcbench.reports.figure6 import class_shares, gather
 from gcbench.text.class_mentions import named_classes
 
 N = 14

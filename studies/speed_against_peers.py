@@ -1,4 +1,6 @@
-"""`gcbench speed --evaluators`: distances between sets of features, beside the ways they are usually computed.
+"""Inception features and distances between sets of features, beside the ways they are usually computed.
+
+    python -m studies.speed_against_peers
 
 One thread for all contestants, and processor seconds, so that other work on the machine moves no ratio. The features
 are made up: non-negative with a decaying spectrum, as Inception's are. Memory is that of a process of its own.
@@ -6,6 +8,7 @@ are made up: non-negative with a decaying spectrum, as Inception's are. Memory i
 
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,11 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gcbench.commands.speed import Timed
+from gcbench.commands.speed import Timed, print_rows, side_by_side
 from gcbench.core.contracts import Metric, Task
 from gcbench.core.errors import UserError
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
+from gcbench.data.open_dataset import open_dataset
 from gcbench.metrics.fid import FID
 from gcbench.metrics.kid import KID
 from gcbench.metrics.prdc import PRDC
@@ -35,6 +39,25 @@ def distances() -> list[Timed]:
     with one_thread():
         rows = [*frechet_distances(500, with_sqrtm=True), *frechet_distances(5000), *three_metrics(500)]
     return [*rows, memory()]
+
+
+def inception_features(n: int = 16, size: tuple[int, int] = (256, 512)) -> Timed:
+    """Images a second from uint8 to features, on random weights, both in float32."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    from gcbench.evaluators.inception import Inception
+    from gcbench.evaluators.inception_v3 import random_weights
+
+    images = torch.randint(256, (n, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "inception.pth"
+        torch.save(random_weights(), file)
+        ours = Inception.open(open_dataset("streets"), spec=f"tf1@{file}")
+        usual = FeatureExtractorInceptionV3("usual", ["2048"], feature_extractor_weights_path=str(file))
+    with torch.no_grad():
+        took, against = side_by_side(lambda: ours(images), lambda: usual(images))
+    name = f"Inception features, {size[0]}×{size[1]}, tf1, float32"
+    return Timed(name, n / took, "images a second", "torch-fidelity", against / took)
 
 
 @contextmanager
@@ -149,8 +172,12 @@ def peak_memory() -> float:
 
 
 def memory(n: int = 50_000) -> Timed:
-    code = f"from gcbench.commands import speed_distances as t; t.large_fid({n}); print(t.peak_memory())"
+    code = f"from studies import speed_against_peers as t; t.large_fid({n}); print(t.peak_memory())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"measuring the memory of FID failed: {done.stderr[-300:]}")
     return Timed(f"FID of {n} images with its interval, peak memory of the process", float(done.stdout), "GiB")
+
+
+if __name__ == "__main__":
+    print_rows([inception_features(), *distances()])

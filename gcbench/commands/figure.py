@@ -1,0 +1,36 @@
+"""`gcbench figure`: a figure of the paper from records, as PNG, SVG and CSV."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from gcbench.core.errors import UserError
+from gcbench.core.files import write_text
+from gcbench.data.open_dataset import open_dataset
+from gcbench.reports.figure6 import SUITE, Figure, as_csv, gather
+from gcbench.reports.figure6_panels import draw
+from gcbench.runs.progress import say
+
+KNOWN = {6: "realism against obedience to the text"}
+
+
+def draw_figure(number: int, dataset: str = "streets", *, runs: Path | None = None, out: Path | None = None) -> Figure:
+    """Write `figure6.png`, `.svg` and `.csv` into `out`, by default ./runs/figure-6-<dataset>.
+
+    runs: a folder that holds a run directory a model; None for the records that come with gcbench.
+
+    Raises:
+        UserError: an unknown figure, or no record of it.
+    """
+    if number not in KNOWN:
+        known = ", ".join(f"{key} ({what})" for key, what in KNOWN.items())
+        raise UserError(f"there is no figure {number} here; known: {known}")
+    opened = open_dataset(dataset)
+    bundle = Path(str(files("gcbench.results"))) / "measured" / opened.name / SUITE
+    folder = out or Path("runs") / f"figure-{number}-{opened.name}"
+    found = gather(opened, bundle if runs is None else Path(runs))
+    for line in found.left_out:
+        say(f"Not drawn: {line}")
+    write_text(folder / f"figure{number}.csv", as_csv(found.numbers))
+    draw(found, folder, f"figure{number}")
+    say(f"Wrote {folder}/figure{number}.png, .svg and .csv")
+    return found

@@ -1,0 +1,67 @@
+"""The real pairs that samples are measured against, and the prompts that samples are made from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from gcbench.core.contracts import Dataset, Size
+from gcbench.core.samples import Samples, sample_ids
+
+
+class Prompts(NamedTuple):
+    """The n texts that a run is made from: rows of the split, one caption each, and what is dependent."""
+
+    rows: list[int]
+    texts: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A split of a dataset at one size (H, W)."""
+
+    dataset: Dataset
+    split: str
+    size: Size
+
+    def __len__(self) -> int:
+        return len(self.dataset.ids(self.split))
+
+    def __str__(self) -> str:
+        return f"{self.dataset.name}/{self.split}"
+
+    @property
+    def version(self) -> str:
+        """What data this is; part of every protocol."""
+        return self.dataset.version
+
+    @property
+    def groups(self) -> Sequence[str]:
+        """What is dependent: one name a pair."""
+        return self.dataset.groups(self.split)
+
+    def samples(self, rows: Sequence[int], start: int = 0) -> Samples:
+        """The pairs at `rows`, each with its first caption. Sample ids count from `start`."""
+        pairs = [self.dataset.pair(self.split, row, self.size) for row in rows]
+        groups = self.groups
+        return Samples(
+            torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).contiguous(),
+            torch.from_numpy(np.stack([layout for _, layout in pairs])).long(),
+            "real",
+            tuple(self.dataset.captions(self.split, row)[0] for row in rows),
+            sample_ids(len(rows), start),
+            tuple(groups[row] for row in rows),
+        )
+
+    def prompts(self, n: int) -> Prompts:
+        """Texts of the first n pairs, each its first caption; if the split is short, again with the next caption."""
+        rows = [i % len(self) for i in range(n)]
+        texts = []
+        for i, row in enumerate(rows):
+            captions = self.dataset.captions(self.split, row)
+            texts.append(captions[i // len(self) % len(captions)])
+        groups = self.groups
+        return Prompts(rows, tuple(texts), tuple(groups[row] for row in rows))

@@ -1,0 +1,159 @@
+"""What a run is asked to do: one object that every command builds once and every part of the engine reads.
+
+Knows no torch: a mistake in an option is refused before anything slow is imported.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from gcbench.core.errors import UserError
+from gcbench.core.registry import registry
+
+Size = tuple[int, int]
+"""(H, W) in pixels."""
+
+DEFAULT_GUIDANCE: Final = (1.0, 1.5, 2.0, 3.0, 4.0)
+LONG_GUIDANCE: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
+"""The scales of a sweep until saturation."""
+
+PRECISIONS: Final = ("fp32", "bf16")
+
+
+class RunSpec(BaseModel):
+    """What to generate and how to measure it. Fields have the names and defaults of the command line's options.
+
+    Raises:
+        UserError: for each value that cannot be; it names the option.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field("gcdp", description="A registered model, or FILE.py:CLASS.")
+    dataset: str = Field("streets", description="A registered dataset, or the path of a folder with a dataset.toml.")
+    split: str | None = Field(None, description="Split of prompts and reference; None for the dataset's last.")
+    size: Size | None = Field(None, description="(H, W) in pixels; None for the model's, else the dataset's.")
+    n: int = Field(64, description="Images a guidance scale.")
+    seed: int = Field(0, description="Seed of the first image; image i has seed + i.")
+    guidance: tuple[float, ...] | None = Field(None, description="Scales, rising; 1 is plain conditional.")
+    steps: int | None = Field(None, description="Sampling steps; None for the model's own.")
+    settings: dict[str, Any] = Field({}, description="Further settings of the sampler, by dotted key.")
+    metrics: tuple[str, ...] | None = Field(None, description="Names; None for those that are measured by default.")
+    evaluators: tuple[str, ...] = Field((), description="`ROLE=ID[@FILE]`, one a role.")
+    checkpoint: Path | None = Field(None, description="Weights; None to look for them.")
+    batch_size: int = Field(16, description="Images that go through the model together; changes no number.")
+    precision: str = Field("fp32", description="Of the model's network: fp32 or bf16.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+
+    @field_validator("guidance", mode="before")
+    @classmethod
+    def _guidance(cls, value: Any) -> Any:
+        return None if value is None else guidance_scales(value)
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _size(cls, value: Any) -> Any:
+        return parse_size(value)
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _metrics(cls, value: Any) -> Any:
+        return None if value is None else metric_names(value)
+
+    @field_validator("evaluators", mode="before")
+    @classmethod
+    def _evaluators(cls, value: Any) -> Any:
+        check_evaluators(value or ())
+        return tuple(value or ())
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _settings(cls, value: Any) -> Any:
+        return dict(value or {})
+
+    @field_validator("n")
+    @classmethod
+    def _n(cls, value: int) -> int:
+        if value < 1:
+            raise UserError(f"-n {value}: at least 1 image; the default is 64")
+        return value
+
+    @field_validator("batch_size")
+    @classmethod
+    def _batch_size(cls, value: int) -> int:
+        if value < 1:
+            raise UserError(f"--batch-size {value}: at least 1 image goes through the model at a time")
+        return value
+
+    @field_validator("precision")
+    @classmethod
+    def _precision(cls, value: str) -> str:
+        if value not in PRECISIONS:
+            raise UserError(f"--precision {value!r}: choose {' or '.join(PRECISIONS)}")
+        return value
+
+
+def guidance_scales(value: str | float | Sequence[Any]) -> tuple[float, ...]:
+    """Scales in rising order, each once, from `1,2,4`, a number or numbers.
+
+    Raises:
+        UserError: what is no finite number of at least 0.
+    """
+    if isinstance(value, int | float):
+        value = [value]
+    parts: Sequence[Any] = value.split(",") if isinstance(value, str) else value
+    scales = []
+    for part in parts:
+        try:
+            scale = float(part)
+        except (TypeError, ValueError):
+            raise UserError(f"guidance scale {part!r} is no number; write --guidance 1,2,4") from None
+        if not math.isfinite(scale) or scale < 0:
+            raise UserError(f"guidance scale {part} is not a finite number of at least 0; write --guidance 1,2,4")
+        scales.append(scale)
+    if not scales:
+        raise UserError("--guidance names no scale; write --guidance 1,2,4")
+    return tuple(sorted(set(scales)))
+
+
+def guidance_text(scale: float | None) -> str:
+    """The one spelling of a scale in files and messages: its shortest exact form, empty where there is none."""
+    return "" if scale is None else repr(float(scale)).removesuffix(".0")
+
+
+def parse_size(value: str | Sequence[int] | None) -> Size | None:
+    """(H, W) from `64x128`, or from two numbers."""
+    if value is None:
+        return None
+    parts = value.lower().replace("×", "x").split("x") if isinstance(value, str) else [str(part) for part in value]
+    if len(parts) != 2 or not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
+        raise UserError(f"size {value!r} is not HxW in pixels; write for example --size 64x128")
+    return int(parts[0]), int(parts[1])
+
+
+def metric_names(value: str | Sequence[str]) -> tuple[str, ...]:
+    """Names from `a,b` or a list, each once. UserError with near names for an unknown one."""
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else list(value)
+    names = tuple(dict.fromkeys(name for name in parts if name))
+    if not names:
+        raise UserError("--metrics names none; see `gcbench list metrics`")
+    for name in names:
+        registry("metrics").check(name)
+    return names
+
+
+def check_evaluators(specs: Sequence[str]) -> Mapping[str, str]:
+    """Role -> what stands after `ROLE=`. UserError for what is not `ROLE=ID[@FILE]`, or a role given twice."""
+    asked: dict[str, str] = {}
+    for spec in specs:
+        role, equals, rest = spec.partition("=")
+        if not equals:
+            raise UserError(f"--evaluator {spec!r} lacks '='; write --evaluator ROLE=ID[@FILE]")
+        registry("evaluators").check(role)
+        if role in asked:
+            raise UserError(f"--evaluator {spec}: {role} is given twice; give one evaluator a role")
+        asked[role] = rest
+    return asked
