@@ -290,7 +290,7 @@ def refusal(path: Path, dataset: Dataset | None = None, **options: Any) -> str:
         open_model(path, dataset, **options)
     sentence = str(caught.value)
     assert "\n" not in sentence
-    assert len(sentence.replace(str(path.parent), "")) < 230
+    assert len(sentence.replace(str(path.parent), "")) < 260
     return sentence
 
 
