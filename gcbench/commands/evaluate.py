@@ -132,10 +132,10 @@ def evaluate(
     record.points = [Point(scores=scores, seconds=spent)]
     record.provenance = record.provenance.model_copy(update={"seconds": real, "warnings": warnings})
     rows: dict[tuple[str, str], dict[str, float | None]] = {("", sample): {} for sample in found.ids}
-    for metric in scored.values():
+    for name, metric in scored.items():
         for column, values in metric.per_sample().items():
             for sample, value in values.items():
-                rows[("", sample)][column] = value
+                rows[("", sample)][column or name] = value
     folder.write(record, rows, dict(zip(found.ids, found.groups, strict=True)))
     return record
 

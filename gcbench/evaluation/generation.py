@@ -105,10 +105,10 @@ def measure_point(
     scores = scoring.finish(metrics)
     seconds["score"] = time.perf_counter() - began
     rows: dict[str, dict[str, float | None]] = {name: {} for name in names}
-    for metric in metrics.values():
+    for metric_name, metric in metrics.items():
         for column, values in metric.per_sample().items():
             for name, value in values.items():
-                rows[name][column] = value
+                rows[name][column or metric_name] = value
     point = Point(guidance=guidance, scores=scores, seconds={k: round(v, 3) for k, v in seconds.items()})
     return Measured(point, rows, kept)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import Oracle, write_toyland
 
-from gcbench.core.contracts import Metric, Task
+from gcbench.core.contracts import Metric, State, Task
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.data.open_dataset import open_dataset
@@ -43,6 +43,11 @@ class Spy(Metric):
         ]
 
     def merge(self, other: Metric) -> None: ...
+
+    def state(self) -> State:
+        return {}
+
+    def load(self, state: State) -> None: ...
 
     def compute(self) -> Score:
         return Score(value=0)
