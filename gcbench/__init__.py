@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 _API = {
     "compare": "gcbench.reports.comparison",
     "evaluate": "gcbench.commands.evaluate",
+    "metric": "gcbench.evaluation.tensor_metric",
     "regress": "gcbench.commands.regress",
     "sweep": "gcbench.commands.sweep",
 }

@@ -52,16 +52,17 @@ class MeanMetric(RowMetric):
         return np.concatenate([values.reshape(len(samples), -1) for values in arrays.values()], axis=1)
 
     def merge(self, other: Metric) -> None:
-        super().merge(other)
-        if isinstance(other, MeanMetric) and other._shapes:
+        if isinstance(other, type(self)) and other._shapes:
             self._agree(other._shapes)
+        super().merge(other)
 
     def state(self) -> State:
         return {**super().state(), "shapes": [[name, shape] for name, shape in self._shapes.items()]}
 
-    def load(self, state: State) -> None:
-        super().load(state)
-        self._shapes = dict(state["shapes"])
+    def _restore(self, state: State) -> None:
+        shapes = {name: list(shape) for name, shape in state["shapes"]}
+        super()._restore(state)
+        self._shapes = shapes
 
     def score(self) -> Score:
         rows = self._samples.sorted()

@@ -61,7 +61,7 @@ class RowMetric(Metric):
             self._samples.add(samples.ids, self.rows(samples, features), samples.groups)
 
     def merge(self, other: Metric) -> None:
-        if not isinstance(other, type(self)):
+        if not isinstance(other, RowMetric) or type(other) is not type(self):
             raise UserError(f"{type(self).__name__} cannot merge a {type(other).__name__}; merge states of one metric")
         self._samples.merge(other._samples)
         self._refusals |= other._refusals
@@ -75,14 +75,17 @@ class RowMetric(Metric):
         return state
 
     def load(self, state: State) -> None:
-        samples = SampleRows()
         try:
-            if state["ids"]:
-                samples.add(state["ids"], state["rows"].cpu().numpy(), state["groups"])
-            refusals = set(state["refusals"])
+            self._restore(state)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             name = type(self).__name__
             raise UserError(f"this is no state of {name} ({error!r}); measure these samples again") from error
+
+    def _restore(self, state: State) -> None:
+        """All of `state`, or an error and nothing."""
+        samples, refusals = SampleRows(), set(state["refusals"])
+        if state["ids"]:
+            samples.add(state["ids"], state["rows"].cpu().numpy(), state["groups"])
         self._samples, self._refusals = samples, refusals
 
     def compute(self) -> Score:
