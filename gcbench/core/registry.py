@@ -33,8 +33,8 @@ class Registry:
         return name in self._entries
 
     def check(self, name: str) -> None:
-        """Raise a UserError with the nearest names if there is no `name`; imports nothing."""
-        if name not in self._entries:
+        """Raise a UserError with the nearest names if there is no `name`; imports nothing. A file's class may be."""
+        if name not in self._entries and ".py:" not in name:
             raise UserError(f"unknown {self.kind[:-1]} {name!r}{self._hint(name)}")
 
     def __getitem__(self, name: str) -> Any:
@@ -45,6 +45,17 @@ class Registry:
         """
         self.check(name)
         return self._entries[name].load()
+
+    def working(self) -> list[str]:
+        """The names whose import works."""
+        names = []
+        for name in self:
+            try:
+                self[name]
+            except Exception:  # a plug-in's own, whatever it is
+                continue
+            names.append(name)
+        return names
 
     def origin(self, name: str) -> str:
         """The distribution that registered `name`, for lists and records."""
