@@ -41,10 +41,10 @@ class RunDirectory:
         if (self.path / RECORD).exists() and not fresh:
             self.held = Record.read(self.path / RECORD)
         self._lock = FileLock(self.path / LOCK)
-        self._new = False
+        self._made: list[Path] = []
 
     def __enter__(self) -> "RunDirectory":
-        self._new = not self.path.exists()
+        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
@@ -65,8 +65,11 @@ class RunDirectory:
         if isinstance(error, PluginError):
             write_text(self.path / TRACEBACK, error.trace)
             raise UserError(f"{error}; its traceback is in {self.path / TRACEBACK}") from error
-        if error is not None and self._new and not any(self.path.iterdir()):
-            self.path.rmdir()
+        if error is not None:  # a refused command leaves no empty folders
+            for folder in self._made:
+                if any(folder.iterdir()):
+                    break
+                folder.rmdir()
 
     def resume(self, planned: Record, metrics: list[str]) -> Record:
         """The record to go on with: the one held if it is of the same run, else the planned one.

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from gcbench.data.contact_sheet import save_png
 from gcbench.core.samples import Samples
+from gcbench.data.contact_sheet import save_png
 from gcbench.data.prompts import Line, write_prompts
+
 
 def _group(samples: Samples, row: int) -> str | None:
     """The sample's group where it says more than its id and its text do."""
