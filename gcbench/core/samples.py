@@ -1,9 +1,13 @@
 """What a model makes and a metric reads: images, their layouts, the texts they were made from."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def sample_ids(n: int, start: int = 0) -> tuple[str, ...]:
@@ -31,6 +35,8 @@ class Samples:
     groups: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        import torch  # who holds a tensor has loaded it already
+
         b, _, h, w = self.images.shape
         assert self.images.dtype == torch.uint8
         assert self.images.shape[1] == 3, self.images.shape
@@ -49,9 +55,9 @@ class Samples:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, rows: Sequence[int]) -> "Samples":
+    def take(self, rows: Sequence[int]) -> Samples:
         """Some of the samples, by their places in the batch."""
-        index = torch.tensor(rows, dtype=torch.int64)
+        index = list(rows)
 
         def some(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
             return None if values is None else tuple(values[row] for row in rows)
@@ -73,8 +79,8 @@ class Texts:
     vectors: torch.Tensor
     truncated: torch.Tensor
 
-    def take(self, rows: Sequence[int]) -> "Texts":
-        index = torch.tensor(rows, dtype=torch.int64)
+    def take(self, rows: Sequence[int]) -> Texts:
+        index = list(rows)
         return Texts(self.vectors[index], self.truncated[index])
 
 
@@ -93,9 +99,9 @@ class Features:
     probabilities: torch.Tensor | None = None
     texts: Texts | None = None
 
-    def take(self, rows: Sequence[int]) -> "Features":
+    def take(self, rows: Sequence[int]) -> Features:
         """The features of some of the samples, by their places in the batch."""
-        index = torch.tensor(rows, dtype=torch.int64)
+        index = list(rows)
 
         def some(part: torch.Tensor | None) -> torch.Tensor | None:
             return None if part is None else part[index]

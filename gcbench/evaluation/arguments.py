@@ -1,57 +1,25 @@
 """Open what a command names, checking it before anything long begins."""
 
-import importlib.util
 import math
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
+from gcbench.core import run_spec
 from gcbench.core.errors import UserError
-from gcbench.core.files import file_hash
 from gcbench.core.record import ModelInfo, Training
-from gcbench.core.registry import registry
+from gcbench.core.registry import in_file, registry
 from gcbench.core.run_spec import DEFAULT_GUIDANCE, LONG_GUIDANCE
 from gcbench.training.trained_model import TrainedModel
 
 DEFAULT_METRICS = ("semantic-recall", "miou", "fsd", "fd")
 
 
-def model_class(name: str) -> type[Model]:
-    """A registered model, or `file.py:Class`.
-
-    Raises:
-        UserError: no such model, file or class, or a file that cannot be imported.
-    """
-    if ".py" not in name:
-        return registry("models")[name]
-    file, _, attribute = name.partition(":")
-    path = Path(file)
-    if not path.is_file() or not attribute:
-        raise UserError(f"--model {name}: give an existing file and its class, as in --model my_model.py:MyModel")
-    spec = importlib.util.spec_from_file_location(f"gcbench_model_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"--model {name}: {path} is no Python file; give a file that ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickles look their module up there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UserError(f"--model {name}: importing {path} raised {type(error).__name__}: {error}; mend it") from error
-    found = getattr(module, attribute, None)
-    if not isinstance(found, type):
-        raise UserError(f"{path} has no class {attribute!r}; name one that it defines")
-    if not issubclass(found, Model):
-        raise UserError(f"{attribute} of {path} is no gcbench.core.contracts.Model; derive it from that class")
-    return found
-
-
 def open_model(name: str, dataset: Dataset, options: ModelOptions) -> Model:
-    model = model_class(name).open(dataset, options)
+    model = registry("models")[name].open(dataset, options)
     for attribute in ("conditional", "guided", "layouts"):
         if not isinstance(getattr(model, attribute, None), bool):
             raise UserError(f"model {name} does not say whether it is {attribute}; set {attribute} to True or False")
@@ -68,9 +36,8 @@ def model_info(name: str, model: Model) -> ModelInfo:
         UserError: `describe` gives what a record has no place for.
     """
     facts = dict(model.describe())
-    if ".py" in name:
-        file = Path(name.partition(":")[0])
-        facts["note"] = ", ".join(filter(None, (str(facts.get("note") or ""), f"{file.name} {file_hash(file)}")))
+    if file := in_file(name):
+        facts["note"] = ", ".join(filter(None, (str(facts.get("note") or ""), file.origin)))
     try:
         return ModelInfo.model_validate({**facts, "name": name})
     except ValidationError as error:
@@ -99,15 +66,7 @@ def images_seen(card: Card) -> int | None:
 
 def metric_names(text: str | Sequence[str] | None) -> list[str]:
     """Names from `a,b` or a list; the default four. UserError with near names for an unknown one."""
-    if text is None:
-        return list(DEFAULT_METRICS)
-    names = [part.strip() for part in text.split(",")] if isinstance(text, str) else list(text)
-    names = list(dict.fromkeys(name for name in names if name))
-    if not names:
-        raise UserError("--metrics names none; see `gcbench list metrics`")
-    for name in names:
-        registry("metrics")[name]
-    return names
+    return list(DEFAULT_METRICS if text is None else run_spec.metric_names(text))
 
 
 def guidance_scales(text: str | Sequence[float] | None, until_saturation: bool = False) -> list[float]:

@@ -10,7 +10,7 @@ import torch
 
 from gcbench.core.contracts import Dataset, Evaluator, Metric, Size, Task
 from gcbench.core.errors import UserError
-from gcbench.core.registry import registry
+from gcbench.core.registry import in_file, registry, split_evaluator
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.evaluation.feature_cache import ReferenceFeatures
@@ -61,7 +61,7 @@ def open_evaluators(
         role, equals, rest = spec.partition("=")
         if not equals:
             raise UserError(f"--evaluator {spec!r} lacks '='; write --evaluator ROLE=ID[@FILE]")
-        known[role]  # an unknown role is an error with near names
+        known.check(split_evaluator(role, rest)[0])
         if role in asked:
             raise UserError(f"--evaluator {spec}: {role} is given twice; give one evaluator a role")
         asked[role] = rest
@@ -70,16 +70,30 @@ def open_evaluators(
     for role in asked.keys() - wanted.keys():
         say(f"--evaluator {role}={asked[role]} is not used: no metric of this run asks for {role}.")
     for role in wanted:
-        if role not in known:
+        if role not in known and role not in asked:
             missing[role] = f"no evaluator is registered for the role {role!r}"
             continue
         try:
-            evaluators[role] = known[role].open(dataset, spec=asked.get(role), device=device)
+            evaluators[role] = open_evaluator(role, asked.get(role), dataset, device)
         except UserError as error:
             if role in asked:
                 raise
             missing[role] = str(error)
     return EvaluatorSet(evaluators, missing)
+
+
+def open_evaluator(role: str, text: str | None, dataset: Dataset, device: str) -> Evaluator:
+    """What `--evaluator ROLE=TEXT` asks for. One from a file has the file's hash in its id, so that an edited one is
+    another evaluator."""
+    name, spec = split_evaluator(role, text)
+    found = registry("evaluators")[name]
+    file = in_file(name)
+    if file is not None and found.role != role:
+        raise UserError(f"--evaluator {role}={text}: {file.attribute} is for the role {found.role!r}; give it that one")
+    evaluator = found.open(dataset, spec=spec, device=device)
+    if file is not None:
+        evaluator.id = f"{evaluator.id} {file.origin}"
+    return evaluator
 
 
 class Scoring:
