@@ -1,9 +1,13 @@
 """What a model makes and a metric reads: images, their layouts, the texts they were made from."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def sample_ids(n: int, start: int = 0) -> tuple[str, ...]:
@@ -31,6 +35,8 @@ class Samples:
     groups: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        import torch  # who holds a tensor has loaded it already
+
         if self.groups is None:
             object.__setattr__(self, "groups", self.ids)
         shape = tuple(_tensor("images", self.images, torch.uint8).shape)
@@ -54,9 +60,9 @@ class Samples:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, rows: Sequence[int]) -> "Samples":
+    def take(self, rows: Sequence[int]) -> Samples:
         """Some of the samples, by their places in the batch."""
-        index = torch.tensor(rows, dtype=torch.int64)
+        index = list(rows)
 
         def some(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
             return None if values is None else tuple(values[row] for row in rows)
@@ -67,6 +73,8 @@ class Samples:
 
 
 def _tensor(name: str, value: object, dtype: torch.dtype) -> torch.Tensor:
+    import torch
+
     if not isinstance(value, torch.Tensor) or value.dtype != dtype:
         kind = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
         raise ValueError(f"{name} are {kind}, not a tensor of {dtype}")
@@ -83,8 +91,8 @@ class Texts:
     vectors: torch.Tensor
     truncated: torch.Tensor
 
-    def take(self, rows: Sequence[int]) -> "Texts":
-        index = torch.tensor(rows, dtype=torch.int64)
+    def take(self, rows: Sequence[int]) -> Texts:
+        index = list(rows)
         return Texts(self.vectors[index], self.truncated[index])
 
 
@@ -103,9 +111,9 @@ class Features:
     probabilities: torch.Tensor | None = None
     texts: Texts | None = None
 
-    def take(self, rows: Sequence[int]) -> "Features":
+    def take(self, rows: Sequence[int]) -> Features:
         """The features of some of the samples, by their places in the batch."""
-        index = torch.tensor(rows, dtype=torch.int64)
+        index = list(rows)
 
         def some(part: torch.Tensor | None) -> torch.Tensor | None:
             return None if part is None else part[index]

@@ -10,7 +10,7 @@ import numpy as np
 from gcbench.core.contracts import Dataset, Evaluator, Metric, Task
 from gcbench.core.errors import PluginError, UserError, calling
 from gcbench.core.reference import Reference
-from gcbench.core.registry import registry
+from gcbench.core.registry import in_file, registry, split_evaluator
 from gcbench.core.run_spec import check_evaluators
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
@@ -68,12 +68,11 @@ def open_evaluators(
     for role in asked.keys() - wanted.keys():
         say(f"--evaluator {role}={asked[role]} is not used: no metric of this run asks for {role}.")
     for role in wanted:
-        if role not in known:
+        if role not in known and role not in asked:
             missing[role] = f"no evaluator is registered for the role {role!r}"
             continue
         try:
-            with calling(f"evaluator {role}"):
-                evaluators[role] = known[role].open(dataset, spec=asked.get(role), device=device)
+            evaluators[role] = open_evaluator(role, asked.get(role), dataset, device)
         except PluginError:
             raise
         except UserError as error:
@@ -81,6 +80,21 @@ def open_evaluators(
                 raise
             missing[role] = str(error)
     return EvaluatorSet(evaluators, missing)
+
+
+def open_evaluator(role: str, text: str | None, dataset: Dataset, device: str) -> Evaluator:
+    """What `--evaluator ROLE=TEXT` asks for. One from a file has the file's hash in its id, so that an edited one is
+    another evaluator."""
+    name, spec = split_evaluator(role, text)
+    found = registry("evaluators")[name]
+    file = in_file(name)
+    if file is not None and found.role != role:
+        raise UserError(f"--evaluator {role}={text}: {file.attribute} is for the role {found.role!r}; give it that one")
+    with calling(f"evaluator {role}"):
+        evaluator = found.open(dataset, spec=spec, device=device)
+    if file is not None:
+        evaluator.id = f"{evaluator.id} {file.origin}"
+    return evaluator
 
 
 class Scoring:

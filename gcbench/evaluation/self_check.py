@@ -19,7 +19,7 @@ from gcbench.statistics.intervals import cluster_bootstrap_mean
 
 def checked_metrics(evaluators: EvaluatorSet) -> list[str]:
     """Every installed metric that reads an evaluator, and reads none but those that are here."""
-    roles = {name: registry("metrics")[name].roles for name in registry("metrics")}
+    roles = {name: metric.roles for name, metric in registry("metrics").working().items()}
     return [name for name, wanted in roles.items() if wanted and set(wanted) <= evaluators.by_role.keys()]
 
 

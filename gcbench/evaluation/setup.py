@@ -1,7 +1,6 @@
 """Open what a run names: dataset, model, evaluators; and say under which protocol it will be measured."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -9,14 +8,13 @@ from pydantic import ValidationError
 from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset, Metric, Model, ModelOptions
 from gcbench.core.errors import UserError, calling
-from gcbench.core.files import file_hash, text_hash
+from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Record, Training
 from gcbench.core.reference import Prompts, Reference
-from gcbench.core.registry import registry
+from gcbench.core.registry import in_file, registry
 from gcbench.core.run_spec import RunSpec, Size
 from gcbench.data.open_dataset import open_dataset
-from gcbench.evaluation.arguments import model_class
 from gcbench.evaluation.scoring import Scoring, open_evaluators
 from gcbench.runs.provenance import provenance
 
@@ -100,6 +98,7 @@ def protocol_of(
         seed=seed,
         sampler=dict(sampler or {}),
         reference_n=len(reference),
+        metrics=registry("metrics").files([*scoring.metrics, *scoring.missing]),
     )
 
 
@@ -139,7 +138,7 @@ def open_model(spec: RunSpec, dataset: Dataset, device: str) -> Model:
     """
     name = spec.model
     options = ModelOptions(spec.checkpoint, device, spec.precision, spec.steps, spec.settings)  # type: ignore[arg-type]
-    kind = model_class(name)
+    kind = registry("models")[name]
     with calling(f"model {name}"):
         model = kind.open(dataset, options)
     if not isinstance(model, kind):
@@ -164,9 +163,8 @@ def model_info(name: str, model: Model) -> ModelInfo:
     """
     with calling(f"model {name}"):
         facts = dict(model.describe())
-    if ".py" in name:
-        file = Path(name.partition(":")[0])
-        facts["note"] = ", ".join(filter(None, (str(facts.get("note") or ""), f"{file.name} {file_hash(file)}")))
+    if file := in_file(name):
+        facts["note"] = ", ".join(filter(None, (str(facts.get("note") or ""), file.origin)))
     try:
         return ModelInfo.model_validate({**facts, "name": name})
     except ValidationError as error:
