@@ -17,10 +17,10 @@ from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Record
 from gcbench.core.samples import Samples
-from gcbench.data.finished import FinishedImages, read_pairs
+from gcbench.data.finished_images import FinishedImages, read_pairs
 from gcbench.data.layouts import LabelIds, has_label_ids
 from gcbench.data.open_dataset import open_dataset
-from gcbench.data.unreadable import Unreadable, refuse
+from gcbench.data.unreadable_files import Unreadable, refuse
 from gcbench.evaluation.arguments import check_device, evaluation_split, metric_names, parse_size
 from gcbench.evaluation.input_warnings import cautions
 from gcbench.evaluation.scoring import BATCH, Scoring, measure_real, open_evaluators

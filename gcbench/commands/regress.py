@@ -18,7 +18,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.record import Point, Record
 from gcbench.core.samples import Samples
 from gcbench.core.score import Score
-from gcbench.data.finished import read_pairs
+from gcbench.data.finished_images import read_pairs
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.arguments import check_device, evaluation_split
 from gcbench.evaluation.generation import Prompts, choose_prompts, measure_point, sample_ids

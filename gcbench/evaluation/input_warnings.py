@@ -2,8 +2,8 @@
 
 from gcbench.core.contracts import Dataset, Size
 from gcbench.data import image_files
-from gcbench.data.finished import Survey
-from gcbench.data.pairs import PairFiles
+from gcbench.data.finished_images import Survey
+from gcbench.data.pair_files import PairFiles
 
 
 def cautions(survey: Survey, dataset: Dataset, split: str, size: Size) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from conftest import write_toyland
 from PIL import Image
 
-from gcbench.data.finished import Survey
+from gcbench.data.finished_images import Survey
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.input_warnings import cautions
 
