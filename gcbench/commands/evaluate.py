@@ -13,7 +13,7 @@ from gcbench.core.errors import NothingMeasured, UserError
 from gcbench.core.record import ModelInfo, Point, Record
 from gcbench.core.reference import Reference
 from gcbench.core.run_spec import RunSpec
-from gcbench.data.finished import FinishedImages, read_pairs
+from gcbench.data.finished_images import FinishedImages, read_pairs
 from gcbench.data.layouts import LabelIds, has_label_ids
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.finished_samples import read_samples

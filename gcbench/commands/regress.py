@@ -18,7 +18,7 @@ from gcbench.core.reference import Prompts, Reference
 from gcbench.core.run_spec import RunSpec
 from gcbench.core.samples import Samples, sample_ids
 from gcbench.core.score import Score
-from gcbench.data.finished import read_pairs
+from gcbench.data.finished_images import read_pairs
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.finished_samples import read_samples
 from gcbench.evaluation.generation import Generator, measure_point

@@ -12,7 +12,7 @@ from gcbench.core.checkpoint import load, read_card, start_from
 from gcbench.core.errors import UserError
 from gcbench.core.registry import registry
 from gcbench.data.open_dataset import open_dataset
-from gcbench.data.subset import Limited
+from gcbench.data.subset import Subset
 from gcbench.evaluation.setup import choose_device
 from gcbench.runs.progress import Bar, Bars, say
 from gcbench.runs.provenance import provenance
@@ -53,7 +53,7 @@ def recipe_of(
             " what it has seen; add a split to train on, train/images and train/layouts"
         )
     if limit is not None:
-        dataset = Limited(dataset, limit)
+        dataset = Subset(dataset, limit)
     try:
         return found.recipe(dataset, settings)
     except BUILDING as error:

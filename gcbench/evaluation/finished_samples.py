@@ -7,8 +7,8 @@ import torch
 
 from gcbench.core.reference import Reference
 from gcbench.core.samples import Samples
-from gcbench.data.finished import FinishedImages
-from gcbench.data.unreadable import Unreadable, refuse
+from gcbench.data.finished_images import FinishedImages
+from gcbench.data.unreadable_files import Unreadable, refuse
 from gcbench.evaluation.scoring import BATCH
 
 

@@ -3,8 +3,8 @@
 from gcbench.core.contracts import Dataset
 from gcbench.core.reference import Reference
 from gcbench.data import image_files
-from gcbench.data.finished import Survey
-from gcbench.data.pairs import PairFiles
+from gcbench.data.finished_images import Survey
+from gcbench.data.pair_files import PairFiles
 
 
 def input_warnings(survey: Survey, reference: Reference) -> list[str]:

@@ -8,7 +8,7 @@ from conftest import write_toyland
 from PIL import Image
 
 from gcbench.core.reference import Reference
-from gcbench.data.finished import Survey
+from gcbench.data.finished_images import Survey
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.input_warnings import input_warnings
 
