@@ -19,6 +19,7 @@ from gcbench.core.samples import Features, Samples, Texts, sample_ids
 from gcbench.core.score import Score
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.scoring import BATCH, EvaluatorSet, open_evaluators
+from gcbench.evaluation.setup import choose_device
 
 SHAPES = {
     "images": "B3HW",
@@ -58,7 +59,7 @@ def metric(
     """
     kind = registry("metrics")[name]
     source = open_dataset(dataset) if isinstance(dataset, str) else dataset
-    where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    where = choose_device(device)
 
     def open_its() -> EvaluatorSet:
         if isinstance(source, Task):

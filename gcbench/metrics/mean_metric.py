@@ -2,10 +2,9 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import torch
 
 from gcbench.core.contracts import Metric, State, Task
 from gcbench.core.errors import UserError
@@ -13,7 +12,10 @@ from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.metrics.row_metric import RowMetric, by_sample
 
-Values = torch.Tensor | np.ndarray | Sequence[float | None]
+if TYPE_CHECKING:
+    import torch
+
+Values: TypeAlias = "torch.Tensor | np.ndarray | Sequence[float | None]"
 
 
 class MeanMetric(RowMetric):
@@ -98,6 +100,5 @@ class MeanMetric(RowMetric):
 
 
 def _array(values: Values) -> np.ndarray:
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu().numpy()
-    return np.array(values, dtype=np.float64)  # None becomes NaN
+    numbers = values.detach().cpu().numpy() if hasattr(values, "detach") else values  # of a tensor
+    return np.array(numbers, dtype=np.float64)  # None becomes NaN

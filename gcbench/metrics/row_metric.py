@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from gcbench.core.contracts import Metric, State, Task
 from gcbench.core.errors import UserError
@@ -68,6 +67,8 @@ class RowMetric(Metric):
 
     def state(self) -> State:
         """Ids in their order, their groups, a tensor of rows if there are any, and the refusals; no reference."""
+        import torch
+
         state: State = {"ids": [], "groups": [], "refusals": sorted(self._refusals)}
         if len(self._samples):
             ids, values, groups = self._samples.sorted()

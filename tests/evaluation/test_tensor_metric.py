@@ -12,9 +12,10 @@ from conftest import Oracle
 import gcbench
 from gcbench.core.contracts import Task
 from gcbench.core.errors import UserError
+from gcbench.core.reference import Reference
 from gcbench.core.score import Score
 from gcbench.data.open_dataset import open_dataset
-from gcbench.evaluation.scoring import EvaluatorSet, Scoring, measure_real, open_evaluators, real_samples
+from gcbench.evaluation.scoring import EvaluatorSet, Scoring, measure_real, open_evaluators
 
 TASK = Task(("road", "car", "void"), 2, {"road": ("road",), "car": ("car", "cars")})
 LABELS = torch.tensor([[[0, 0]], [[0, 1]], [[0, 1]]])  # [3,1,2]
@@ -66,7 +67,7 @@ def test_the_number_is_the_engines(name: str, toyland: Path, monkeypatch: pytest
     dataset = open_dataset(str(toyland))
     chosen = list(range(len(dataset.ids("val"))))
     scoring = Scoring(dataset, [name], EvaluatorSet({"segmenter": Oracle(dataset)}, {}))
-    expected = measure_real(scoring, dataset, "val", dataset.size, chosen, cached=False).ceiling[name]
+    expected = measure_real(scoring, Reference(dataset, "val", dataset.size), chosen, cached=False).ceiling[name]
     monkeypatch.setattr(
         "gcbench.evaluation.tensor_metric.open_evaluators",
         lambda dataset, *_: EvaluatorSet({"segmenter": Oracle(dataset)}, {}),
@@ -75,7 +76,7 @@ def test_the_number_is_the_engines(name: str, toyland: Path, monkeypatch: pytest
     real = "reference" in metric.metric.needs
     for places, add in ((chosen[1::2], metric.update_reference), (chosen[::2] if real else chosen, metric.update)):
         if add != metric.update_reference or real:
-            batch = real_samples(dataset, "val", places, dataset.size)
+            batch = Reference(dataset, "val", dataset.size).samples(places)
             more: dict[str, Any] = {"prompts": batch.prompts} if add == metric.update else {}
             add(batch.images, layouts=batch.layouts, **more)
     assert expected.status == "ok"
@@ -84,7 +85,7 @@ def test_the_number_is_the_engines(name: str, toyland: Path, monkeypatch: pytest
 
 def test_the_bundled_segmenter_is_opened_for_images() -> None:
     dataset = open_dataset("streets")
-    batch = real_samples(dataset, "val", range(18), dataset.size)
+    batch = Reference(dataset, "val", dataset.size).samples(range(18))
     metric = gcbench.metric("semantic-recall", dataset="streets", device="cpu")
     metric.update(batch.images, prompts=batch.prompts)
     evaluators = open_evaluators(dataset, ["semantic-recall"], [], "cpu")

@@ -25,7 +25,7 @@ def metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Met
     (package / "void_share.py").write_text(CODE, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     name, value = re.findall(r"^(void-share) = \"(gcbench_void_share.*)\"$", PAGE.read_text(encoding="utf-8"), re.M)[0]
-    monkeypatch.setitem(registry("metrics")._entries, name, EntryPoint(name, value, "gcbench.metrics"))
+    monkeypatch.setitem(registry("metrics")._entries, name, {value: EntryPoint(name, value, "gcbench.metrics")})
     yield registry("metrics")[name]
     for module in [module for module in sys.modules if module.startswith("gcbench_void_share")]:
         del sys.modules[module]

@@ -32,7 +32,7 @@ TASK = Task(
     WORDS,
 )
 PROMPTS = ("a road", "a road and a car", "a bald person", "nothing but a person who is bald and smiling", "nothing")
-SHELF = sorted(registry("metrics"))
+SHELF = sorted(registry("metrics").working())
 
 every_metric = pytest.mark.parametrize("name", SHELF)
 some_examples = settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])

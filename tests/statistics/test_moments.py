@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gcbench.statistics import moments as module
-from gcbench.statistics.sample_rows import SampleRows
 from gcbench.statistics.moments import Growing, Moments, moments, sums
+from gcbench.statistics.sample_rows import SampleRows
 
 
 @pytest.fixture(autouse=True)
