@@ -41,15 +41,6 @@ TableFormat = Annotated[str, typer.Option("--format", help="rich, md, latex, csv
 Out = Annotated[Path | None, typer.Option(help="Run directory; ./runs/<name> by default.")]
 
 
-def settle(device: str) -> str:
-    """`auto` is the GPU if there is one."""
-    if device != "auto":
-        return device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def show(record: Any, json: bool) -> None:
     if json:
         typer.echo(record.model_dump_json(indent=1))
@@ -112,7 +103,7 @@ def sweep(
         keep_samples=keep_samples,
         batch_size=batch_size,
         precision=precision,
-        device=settle(device),
+        device=device,
     )
     show(record, json)
 
@@ -155,8 +146,8 @@ def evaluate(
         name=name,
         out=out,
         fresh=fresh,
-        check=self_check,
-        device=settle(device),
+        self_check=self_check,
+        device=device,
     )
     show(record, json)
 
@@ -194,7 +185,7 @@ def sample(
         size=size,
         checkpoint=checkpoint,
         precision=precision,
-        device=settle(device),
+        device=device,
     )
 
 
@@ -228,7 +219,7 @@ def train(
         resume=resume,
         limit=limit,
         init=init,
-        device=settle(device),
+        device=device,
     )
 
 
@@ -288,7 +279,7 @@ def regress(
         settings=read_settings(None, set_ or ()),
         junit=junit,
         summary=summary,
-        device=settle(device),
+        device=device,
     )
     print_report(report)
     if not report.passed:
@@ -361,7 +352,7 @@ def suite_run(
         only=only,
         evaluators=evaluator or (),
         fresh=fresh,
-        device=settle(device),
+        device=device,
     )
 
 

@@ -21,7 +21,8 @@ from gcbench.reports.record_table import declared, number_column, units
 from gcbench.reports.table import Cell, Table, plain, show
 from gcbench.reports.table import Row as TableRow
 from gcbench.runs.paired import PairedDifference, Rows, paired, values_of
-from gcbench.runs.run_directory import RECORD, SAMPLES, RunDirectory
+from gcbench.runs.run_directory import PER_SAMPLE, RECORD
+from gcbench.runs.sample_table import SampleTable
 
 BEST = "best"
 FEW_GROUPS = 20
@@ -160,8 +161,8 @@ def read_run(path: Path, name: str) -> Run:
     path = Path(path)
     file = path / RECORD if path.is_dir() else path
     record = Record.read(file)
-    folder = RunDirectory(file.parent)
-    return Run(name, path, record, folder.read_samples(), folder.read_groups())
+    table = SampleTable.read(file.parent / PER_SAMPLE)
+    return Run(name, path, record, table.rows, table.groups)
 
 
 # ------------------------------------------------------------------------------------------- what is comparable
@@ -340,11 +341,11 @@ def _remarks(found: Comparison, a: Run, b: Run, groups: Mapping[str, str] | str)
         found.notes.append(f"{blind} was made without prompts, {reader} with them.")
     for run in (a, b):
         if not run.rows:
-            file = (run.path if run.path.is_dir() else run.path.parent) / SAMPLES
+            file = (run.path if run.path.is_dir() else run.path.parent) / PER_SAMPLE
             found.notes.append(f"{file} is not there: nothing can be paired by image.")
     if not groups:
         found.notes.append(
-            f"{SAMPLES} of neither {a.letter} nor {b.letter} names groups: every image counts as independent."
+            f"{PER_SAMPLE} of neither {a.letter} nor {b.letter} names groups: every image counts as independent."
         )
 
 

@@ -16,11 +16,12 @@ from PIL import Image
 import gcbench
 import gcbench.commands.sweep as sweep_module
 from gcbench.core import checkpoint
+from gcbench.core.errors import UserError
 from gcbench.core.record import Record
 from gcbench.data.open_dataset import open_dataset
-from gcbench.runs.run_directory import Rows, RunDirectory, samples_csv
+from gcbench.runs.sample_table import SampleTable
 
-METRICS = ["semantic-recall", "miou", "fsd", "fd"]
+METRICS = ["semantic-recall", "miou", "fd", "fsd"]
 Sweep = Callable[..., Result]
 
 
@@ -72,9 +73,11 @@ def test_files_and_record(cli: Cli, toyland: Path, gcdp: Path, evaluator: str, t
             assert float(row["value"]) == point.scores[row["metric"]].value
 
     rows = list(csv.DictReader(io.StringIO((out / "per_sample.csv").read_text())))
-    assert [(row["guidance"], row["id"]) for row in rows] == [(g, f"{i:06d}") for g in ("1", "3") for i in range(6)]
+    recalls = [row for row in rows if (row["metric"], row["column"]) == ("semantic-recall", "")]
+    assert [(r["guidance"], r["id"]) for r in recalls] == [(g, f"{i:06d}") for g in ("1", "3") for i in range(6)]
+    assert {row["prompt"] for row in rows[:1]} == {open_dataset(str(toyland)).captions("val", 0)[0]}
     for point in record.points:
-        mean = np.mean([float(row["semantic-recall"]) for row in rows if float(row["guidance"]) == point.guidance])
+        mean = np.mean([float(row["value"]) for row in recalls if float(row["guidance"]) == point.guidance])
         assert mean == pytest.approx(point.scores["semantic-recall"].value, abs=1e-12)
 
     assert Image.open(out / "curve.png").size[0] > 500
@@ -223,18 +226,23 @@ def test_fresh_knows_nothing_of_the_old_rows(paint: Sweep, tmp_path: Path) -> No
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
 
 
-def test_rows_keep_every_digit(tmp_path: Path) -> None:
-    rows: Rows = {("1.5", "000000"): {"a": 1 / 3, "b": None}, ("", "000001"): {"a": 1e-17, "b": 2.0}}
-    groups = {"000000": 'street, "north"', "000001": "Allee"}
-    (tmp_path / "per_sample.csv").write_text(samples_csv(rows, groups))
-    assert RunDirectory(tmp_path).read_samples() == rows
-    assert RunDirectory(tmp_path).read_groups() == groups
-
-
-def test_rows_of_before_there_were_groups(tmp_path: Path) -> None:
-    (tmp_path / "per_sample.csv").write_text("guidance,id,a\n1,000000,0.5\n")
-    assert RunDirectory(tmp_path).read_samples() == {("1", "000000"): {"a": 0.5}}
-    assert RunDirectory(tmp_path).read_groups() == {}
+def test_the_table_of_samples_keeps_every_digit(tmp_path: Path) -> None:
+    table = SampleTable()
+    table.rows = {
+        ("", "000001", "b", "c@1%"): 2.0,
+        ("1.5", "000000", "a", ""): 1 / 3,
+        ("1.5", "000000", "a", "x"): None,
+        ("1.0000012", "000000", "a", ""): 1e-17,
+    }
+    table.groups = {"000000": 'street, "north"', "000001": "Allee"}
+    table.prompts = {"000000": 'a car,\na "bus"'}
+    table.write(tmp_path / "per_sample.csv")
+    again = SampleTable.read(tmp_path / "per_sample.csv")
+    assert (again.rows, again.groups, again.prompts) == (table.rows, table.groups, table.prompts)
+    assert SampleTable.read(tmp_path / "absent.csv").rows == {}
+    (tmp_path / "old.csv").write_text("guidance,id,a\n1,000000,0.5\n")
+    with pytest.raises(UserError, match="of an older gcbench"):
+        SampleTable.read(tmp_path / "old.csv")
 
 
 def test_an_edited_model_file_is_another_model(cli: Cli, toyland: Path, oracle: None, without_curve: None) -> None:
@@ -272,11 +280,11 @@ def test_an_unconditional_checkpoint(
 @pytest.mark.parametrize(
     ("model", "fragments"),
     [
-        ("TooFew", ["TooFew.generate", "gave 3 images", "not 4"]),
-        ("WrongSize", ["WrongSize.generate", "(32, 16)", "(32, 64)"]),
+        ("TooFew", [":TooFew gave 3 images", "not 4"]),
+        ("WrongSize", [":WrongSize gave", "32x16", "32x64"]),
         ("WrongIds", ["layout ids outside 0..4"]),
         ("Forgetful", ["gave NoneType"]),
-        ("Fickle", ["other layouts at one batch"]),
+        ("Fickle", ["draws layouts and gave none"]),
         ("Silent", ["guided to True or False"]),
         ("Boastful", ["describe()", "'speed'"]),
         ("Stranger", ["no gcbench.core.contracts.Model"]),
@@ -331,4 +339,4 @@ def test_until_saturation(paint: Sweep, tmp_path: Path) -> None:
     assert [point["guidance"] for point in record_of(again)["points"]] == [1.0, 4.0, 6.0, 8.0]
     refused = paint(tmp_path / "other", "1,2", "--until-saturation", "--metrics", "fsd")
     assert refused.code == 2
-    assert "semantic-recall" in refused.complaint
+    assert "watches a metric of correspondence" in refused.complaint
