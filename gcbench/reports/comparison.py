@@ -333,9 +333,12 @@ def _better(metric: str, interval: tuple[float, float] | None, a: str, b: str) -
 def _remarks(found: Comparison, a: Run, b: Run, groups: Mapping[str, str] | str) -> None:
     """Notes on one pair."""
     mine, theirs = a.record.protocol, b.record.protocol
-    differ = [one for one in mine.differences(theirs) if one.partition(":")[0] in ("seed", "sampler")]
+    keys = sorted({*mine.sampler, *theirs.sampler})
+    differ = [f"sampler {key}" for key in keys if mine.sampler.get(key) != theirs.sampler.get(key)]
+    if mine.seed != theirs.seed:
+        differ.append(f"seed: {mine.seed} against {theirs.seed}")
     if differ:
-        found.notes.append(f"The models {a.letter} and {b.letter} differ in {'; '.join(differ)}.")
+        found.notes.append(f"The models {a.letter} and {b.letter} differ in {', '.join(differ)}.")
     if mine.prompts != theirs.prompts and None in (mine.prompts, theirs.prompts):
         blind, reader = (a.letter, b.letter) if mine.prompts is None else (b.letter, a.letter)
         found.notes.append(f"{blind} was made without prompts, {reader} with them.")
@@ -388,8 +391,8 @@ def _table(title: str, rows: Sequence[Row]) -> Table:
     against: dict[str, dict[str, Cell]] = {}
     for row, column in zip(rows, columns, strict=True):
         for run, value in (("A", row.a), (row.run, row.b)):
-            score = Score.skipped(row.reason or "") if value is None else Score(value=value)
-            single.setdefault(run, {})[column.key] = column.shown(score)
+            shown_value = None if value is None else value * column.scale
+            single.setdefault(run, {})[column.key] = Cell(shown_value, status="skipped" if value is None else "ok")
         more = {"p": row.p_value, "better": row.better, "pairing": row.pairing, "units": row.units}
         ends = None if row.interval is None else (row.interval[0] * column.scale, row.interval[1] * column.scale)
         difference, error = (
@@ -397,9 +400,11 @@ def _table(title: str, rows: Sequence[Row]) -> Table:
         )
         status = "skipped" if difference is None else "ok"
         cell = Cell(difference, ends, error, row.n, status=status, reason=row.reason, more=more)
-        against.setdefault(f"A − {row.run}", {})[column.key] = cell
-    shown = [TableRow(name, "model", cells=cells) for name, cells in single.items()]
-    shown += [TableRow(name, "difference", cells=cells) for name, cells in against.items()]
+        against.setdefault(row.run, {})[column.key] = cell
+    shown = [TableRow("A", "model", cells=single["A"])]
+    for run in against:
+        shown.append(TableRow(run, "model", cells=single[run]))
+        shown.append(TableRow(f"A − {run}", "difference", cells=against[run]))
     distinct = list({column.key: column for column in columns}.values())
     return Table(title, distinct, shown, facts={"setting": title}, across=True)
 
@@ -431,5 +436,6 @@ def footnotes(found: Comparison) -> list[str]:
     for row in found.rows:
         if row.reason:
             name = row.metric if row.column is None else f"{row.metric} {row.column}"
-            reasons.setdefault(f"{row.reason} ({row.run})", {})[name] = None
+            by = row.reason if row.a is None or row.b is None else f"{row.run}: {row.reason}"
+            reasons.setdefault(by, {})[name] = None
     return lines + [f"{', '.join(names)}: {reason}." for reason, names in reasons.items()]

@@ -79,7 +79,8 @@ class Column:
     """A number (`part` of `metric`, "" for its value), or what `of` says of a row.
 
     range: of the stored value. digits: behind the point; None to choose them by the numbers. show: the text of what
-    `of` says. repeat: shown again where a table is cut into several.
+    `of` says. repeat: shown again where a table is cut into several. fold: what the title says instead, `{}` the value,
+    where it is the same for all models.
     """
 
     key: str
@@ -94,6 +95,7 @@ class Column:
     of: Callable[[Row], Any] | None = None
     show: Callable[[Any], str] = str
     repeat: bool = False
+    fold: str = ""
 
     @property
     def heading(self) -> str:
@@ -156,22 +158,35 @@ class Table:
     def about(self) -> list[Column]:
         return [column for column in self.columns if column.of is not None]
 
+    def folded(self) -> dict[str, str]:
+        """Column key -> what the title says instead of the column."""
+        models = [row for row in self.rows if row.kind in ("model", "published")]
+        texts = {column.key: (column, set(column.texts(models)) - {MISSING}) for column in self.about if column.fold}
+        return {key: column.fold.format(*text) for key, (column, text) in texts.items() if len(text) == 1}
+
+    @property
+    def heading(self) -> str:
+        """The title of the text formats."""
+        return "; ".join(filter(None, (self.title, *self.folded().values())))
+
     def strips(self) -> "list[Strip]":
         """The columns of text; the first names the lines. Those in which nothing stands are left out."""
+        folded = self.folded()
         if self.across:
-            names = Strip("", [plain(column.heading) for column in self.numbers], True, True)
             texts = [column.texts(self.rows) for column in self.numbers]
-            shown = [names]
+            shown = [Strip("", [plain(column.heading) for column in self.numbers], about=True, repeat=True)]
             for place, row in enumerate(self.rows):
-                shown.append(Strip(plain(row.name), [text[place] for text in texts]))
+                of_two = row.kind == "difference"
+                shown.append(Strip(plain(row.name), [text[place] for text in texts], repeat=not place, joined=of_two))
                 cells = [column.cell(row) for column in self.numbers]
-                for key in dict.fromkeys(key for cell in cells for key in cell.more if key in MORE):
-                    shown.append(Strip(key, [MORE[key](cell.more.get(key)) for cell in cells]))
+                for key in MORE if of_two else ():
+                    shown.append(Strip(key, [MORE[key](cell.more.get(key)) for cell in cells], joined=True))
         else:
-            shown = [Strip("", [plain(row.name) for row in self.rows], True, True)]
+            shown = [Strip("", [plain(row.name) for row in self.rows], about=True, repeat=True)]
             shown += [
                 Strip(plain(column.heading), column.texts(self.rows), column.of is not None, column.repeat)
                 for column in self.columns
+                if column.key not in folded
             ]
         return [strip for place, strip in enumerate(shown) if not place or set(strip.texts) - {MISSING, ""}]
 
@@ -186,16 +201,20 @@ MORE: dict[str, Callable[[Any], str]] = {"p": _p_value, "better": lambda value: 
 
 @dataclass(frozen=True)
 class Strip:
-    """A column of text. about: text, to the left. repeat: shown again where a table is cut into several."""
+    """A column of text. about: text, to the left. repeat: shown again where a table is cut into several, but never
+    between this one and the one before if `joined`.
+    """
 
     head: str
     texts: list[str]
     about: bool = False
     repeat: bool = False
+    joined: bool = False
 
     @property
     def width(self) -> int:
-        return max(map(cell_len, (*self.head.split(), *self.texts)), default=1)
+        short = min(cell_len(self.head), 10)  # a heading that is not broken
+        return max(short, *map(cell_len, (*self.head.split(), *self.texts)), 1)
 
 
 def plain(text: object) -> str:
@@ -242,27 +261,35 @@ def _rich(tables: Sequence[Table], console: Console) -> None:
     for place, table in enumerate(tables):
         if place:
             console.print()
-        if table.title:
-            console.print(Text(plain(table.title), style="bold"))
+        if table.heading:
+            console.print(Text(plain(table.heading), style="bold"))
         if table.rows:
             dim = [not table.across and row.kind not in ("model", "published") for row in table.rows]
             for strips in _parts(table.strips(), console.width):
-                console.print(_rich_table(strips, dim))
+                console.print(_rich_table(strips, dim, console.width))
         for note in table.notes:
             # a long name is no reason to run over the line
             for line in textwrap.wrap(plain(note), console.width, subsequent_indent="  ", break_on_hyphens=False):
                 console.print(Text(line, style="dim"), soft_wrap=True)
 
 
+def _longest(line: int) -> int:
+    """How wide a column of text may be; what is longer is folded."""
+    return max(12, line // 3)
+
+
 def _parts(strips: Sequence[Strip], width: int) -> list[list[Strip]]:
     """The columns in as many parts as lines of `width` need, each with those that are repeated."""
-    longest = max(12, width // 3)
     again = [strip for strip in strips if strip.repeat]
-    free = width - sum(min(strip.width, longest) + 2 for strip in again)
+    free = width - sum(min(strip.width, _longest(width)) + 2 for strip in again)
     parts: list[list[Strip]] = [[*again]]
     left = free
-    for strip in (strip for strip in strips if not strip.repeat):
-        if strip.width > left and len(parts[-1]) > len(again):
+    once = [strip for strip in strips if not strip.repeat]
+    for place, strip in enumerate(once):
+        after = [next_.joined for next_ in once[place + 1 :]]
+        together = once[place : place + 1 + (after.index(False) if False in after else len(after))]
+        wide = sum(next_.width + 2 for next_ in together)
+        if not strip.joined and wide > left + 2 and len(parts[-1]) > len(again):
             parts.append([*again])
             left = free
         parts[-1].append(strip)
@@ -270,16 +297,17 @@ def _parts(strips: Sequence[Strip], width: int) -> list[list[Strip]]:
     return parts
 
 
-def _rich_table(strips: Sequence[Strip], dim: Sequence[bool]) -> RichTable:
+def _rich_table(strips: Sequence[Strip], dim: Sequence[bool], line: int) -> RichTable:
     table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
     for strip in strips:
-        numbers = {} if strip.about else {"min_width": strip.width, "max_width": strip.width}
+        width = min(strip.width, _longest(line)) if strip.about else strip.width
         table.add_column(
             Text(strip.head),
             justify="left" if strip.about else "right",
             vertical="bottom",
             overflow="fold",  # loses no digit
-            **numbers,  # type: ignore[arg-type]
+            min_width=width,
+            max_width=width,
         )
     for place, texts in enumerate(zip(*(strip.texts for strip in strips), strict=True)):
         table.add_row(*map(Text, texts), style="dim" if place < len(dim) and dim[place] else "")
@@ -298,7 +326,7 @@ def _lines(table: Table) -> tuple[list[Strip], Iterator[tuple[str, ...]]]:
 def _markdown(tables: Sequence[Table]) -> str:
     parts = []
     for table in tables:
-        lines = [f"**{markdown_text(table.title)}**", ""] if table.title else []
+        lines = [f"**{markdown_text(table.heading)}**", ""] if table.heading else []
         if table.rows:
             strips, body = _lines(table)
             head = [strip.head for strip in strips]
@@ -338,7 +366,7 @@ def _latex(tables: Sequence[Table]) -> str:
     """One `tabular` a table; needs no package."""
     parts = []
     for table in tables:
-        lines = [rf"\noindent\textbf{{{latex_text(table.title)}}}\par"] if table.title else []
+        lines = [rf"\noindent\textbf{{{latex_text(table.heading)}}}\par"] if table.heading else []
         if table.rows:
             strips, body = _lines(table)
             lines += [rf"\begin{{tabular}}{{{''.join('l' if strip.about else 'r' for strip in strips)}}}", r"\hline"]
