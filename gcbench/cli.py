@@ -307,17 +307,20 @@ def table1(
 
 @app.command()
 def figure(
-    number: Annotated[int, typer.Argument(help="6: realism against obedience, recall of rare classes, class shares.")],
+    number: Annotated[
+        int, typer.Argument(help="6: realism against correspondence, recall of rare classes, class shares.")
+    ],
     dataset: Data = "streets",
     runs: Annotated[
         Path | None, typer.Option(help="A folder with a run directory a model, instead of the bundled records.")
     ] = None,
+    axes: Annotated[str | None, typer.Option(help="Metrics of the trade-off, COST,GAIN: fid,clip-score.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the files; ./runs/figure-N-<dataset> by default.")] = None,
 ) -> None:
     """A figure of the paper, made from records: PNG, SVG and CSV."""
     from gcbench.commands.figure import draw_figure
 
-    draw_figure(number, dataset, runs=runs, out=out)
+    draw_figure(number, dataset, runs=runs, axes=axes, out=out)
 
 
 @suite_app.command("list")
