@@ -203,7 +203,7 @@ def _add(found: Comparison, a: Run, b: Run, guidance: str | float | None) -> Non
                 leave("no best scale: it has no value or no direction", name)
             else:
                 found.rows.append(_row(name, "", *pair, a, b, groups))
-    _remarks(found, a, b, groups)
+    _remarks(found, a, b)
 
 
 def _unlike(a: Run, b: Run) -> str | None:
@@ -330,7 +330,7 @@ def _better(metric: str, interval: tuple[float, float] | None, a: str, b: str) -
     return a if (interval[0] > 0) == (known.direction == "higher") else b
 
 
-def _remarks(found: Comparison, a: Run, b: Run, groups: Mapping[str, str] | str) -> None:
+def _remarks(found: Comparison, a: Run, b: Run) -> None:
     """Notes on one pair."""
     mine, theirs = a.record.protocol, b.record.protocol
     keys = sorted({*mine.sampler, *theirs.sampler})
@@ -346,10 +346,6 @@ def _remarks(found: Comparison, a: Run, b: Run, groups: Mapping[str, str] | str)
         if not run.rows:
             file = (run.path if run.path.is_dir() else run.path.parent) / PER_SAMPLE
             found.notes.append(f"{file} is not there: nothing can be paired by image.")
-    if not groups:
-        found.notes.append(
-            f"{PER_SAMPLE} of neither {a.letter} nor {b.letter} names groups: every image counts as independent."
-        )
 
 
 # ------------------------------------------------------------------------------------------------------ for people
