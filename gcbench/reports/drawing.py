@@ -32,7 +32,7 @@ def shown(text: object) -> str:
 
 def wrapped(text: str, inches: float) -> str:
     """Lines of a title that fit the width of a figure."""
-    return "\n".join(textwrap.fill(shown(line), int(inches * 15)) for line in text.split("\n"))
+    return "\n".join(textwrap.fill(shown(line), int(inches * 12)) for line in text.split("\n"))
 
 
 def errors(cells: Sequence[Cell]) -> list[list[float]]:
