@@ -198,11 +198,11 @@ def _add(found: Comparison, a: Run, b: Run, guidance: str | float | None) -> Non
             found.rows += [_row(name, part, one, other, a, b, groups) for part in ("", *further)]
     if guidance == BEST:
         for name in comparable:
-            pair = best(a.record, name), best(b.record, name)
-            if pair[0] is None or pair[1] is None:
+            best_a, best_b = best(a.record, name), best(b.record, name)
+            if best_a is None or best_b is None:
                 leave("no best scale: it has no value or no direction", name)
             else:
-                found.rows.append(_row(name, "", *pair, a, b, groups))
+                found.rows.append(_row(name, "", best_a, best_b, a, b, groups))
     _remarks(found, a, b)
 
 

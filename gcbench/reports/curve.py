@@ -9,12 +9,10 @@ from matplotlib.ticker import FuncFormatter
 
 from gcbench.core.record import Point, Record
 from gcbench.core.run_spec import guidance_text
-from gcbench.reports.drawing import ACCENT, GREY, INK, SECOND, STYLE, THIRD, errors, label_points, save, wrapped
+from gcbench.reports import drawing
 from gcbench.reports.pareto import Axes, trade_off
 from gcbench.reports.record_table import number_column, number_columns
 from gcbench.reports.table import Cell, Column, Row
-
-COLOURS = (ACCENT, SECOND, THIRD, "#e09f3e", "#7b2d8b", GREY)
 
 
 def draw(record: Record, folder: Path, axes: Axes | None = None) -> None:
@@ -28,16 +26,16 @@ def draw(record: Record, folder: Path, axes: Axes | None = None) -> None:
         f"{record.model.name} on {protocol.dataset}/{protocol.split}, n = {protocol.n},"
         f" {protocol.size[0]}×{protocol.size[1]}, evaluator {', '.join(protocol.evaluators.values()) or 'none'}"
     )
-    with plt.rc_context(STYLE):
+    with plt.rc_context(drawing.STYLE):
         figure, panels = plt.subplots(
             1, 2 if found and bounded else 1, figsize=(width, 4.2), squeeze=False, layout="constrained"
         )
-        figure.suptitle(wrapped(title, width), fontsize=9, color=INK)
+        figure.suptitle(drawing.wrapped(title, width), fontsize=9, color=drawing.INK)
         if bounded or not found:
             _against_guidance(panels[0][-1], points, bounded)
         if found:
             _trade_off(panels[0][0], record, points, *(number_column(name, n=protocol.n) for name in found))
-        save(figure, folder, "curve")
+        drawing.save(figure, folder, "curve")
 
 
 def _bounded(record: Record) -> list[Column]:
@@ -54,29 +52,23 @@ def _cells(points: Sequence[Point], column: Column) -> list[Cell]:
 def _trade_off(panel: Panel, record: Record, points: Sequence[Point], x: Column, y: Column) -> None:
     xs, ys = _cells(points, x), _cells(points, y)
     places = [(float(a.value or 0), float(b.value or 0)) for a, b in zip(xs, ys, strict=True)]
-    panel.plot(*zip(*places, strict=True), color=GREY, lw=1, zorder=1)
-    colours = [ACCENT if point.pareto else INK for point in points]
+    panel.plot(*zip(*places, strict=True), color=drawing.GREY, lw=1, zorder=1)
+    colours = [drawing.RED if point.pareto else drawing.INK for point in points]
     bars = []
-    for (px, py), cx, cy, colour in zip(places, xs, ys, colours, strict=True):
-        panel.errorbar(
-            [px], [py], errors([cy]), errors([cx]), "o", ms=5, color=colour, elinewidth=0.8, capsize=2, zorder=2
-        )
-        low, high = cx.interval or (px, px)
-        bars.append(((low, py), (high, py)))
-        low, high = cy.interval or (py, py)
-        bars.append(((px, low), (px, high)))
+    for x_cell, y_cell, colour in zip(xs, ys, colours, strict=True):
+        bars += drawing.error_points(panel, [x_cell], [y_cell], "o", ms=5, color=colour, zorder=2)
     for label, scores in (("ceiling: real images", record.ceiling), ("floor: permuted captions", record.floor)):
         value = y.cell(Row("", scores=scores)).value
         if value is not None:
             at = panel.get_yaxis_transform()
-            panel.axhline(float(value), color=THIRD, lw=0.8, ls="--")
-            panel.text(1, float(value), label, ha="right", va="bottom", color=THIRD, fontsize=8, transform=at)
+            panel.axhline(float(value), color=drawing.GREEN, lw=0.8, ls="--")
+            panel.text(1, float(value), label, ha="right", va="bottom", color=drawing.GREEN, fontsize=8, transform=at)
     panel.set_xlabel(x.heading)
     panel.set_ylabel(y.heading)
     front = " (red: Pareto front)" if any(point.pareto for point in points) else ""
-    panel.set_title(f"trade-off over guidance{front}", fontsize=9, color=INK)
+    panel.set_title(f"trade-off over guidance{front}", fontsize=9, color=drawing.INK)
     texts = [(guidance_text(point.guidance), at, c) for point, at, c in zip(points, places, colours, strict=True)]
-    label_points(panel, [label for label in texts if label[0]], bars, places)
+    drawing.label_points(panel, [label for label in texts if label[0]], bars, places)
 
 
 def _against_guidance(panel: Panel, points: Sequence[Point], columns: Sequence[Column]) -> None:
@@ -84,7 +76,7 @@ def _against_guidance(panel: Panel, points: Sequence[Point], columns: Sequence[C
     for place, column in enumerate(columns):
         cells = [(at, cell) for at, cell in enumerate(_cells(points, column)) if cell.value is not None]
         shares = [float(cell.value or 0) / column.scale for _, cell in cells]
-        lengths = [[length / column.scale for length in side] for side in errors([cell for _, cell in cells])]
+        lengths = [[length / column.scale for length in side] for side in drawing.errors([cell for _, cell in cells])]
         panel.errorbar(
             [at for at, _ in cells],
             shares,
@@ -94,7 +86,7 @@ def _against_guidance(panel: Panel, points: Sequence[Point], columns: Sequence[C
             lw=1.2,
             capsize=2,
             elinewidth=0.8,
-            color=COLOURS[place % len(COLOURS)],
+            color=drawing.COLOURS[place % len(drawing.COLOURS)],
             label=column.heading,
         )
     panel.set_xticks(range(len(points)), [guidance_text(point.guidance) or "–" for point in points])
@@ -107,4 +99,4 @@ def _against_guidance(panel: Panel, points: Sequence[Point], columns: Sequence[C
         right.set_ylabel(per_cent.unit)
     if columns:
         panel.legend(frameon=False, fontsize=8, loc="best")
-    panel.set_title("with 95 % intervals", fontsize=9, color=INK)
+    panel.set_title("with 95 % intervals", fontsize=9, color=drawing.INK)

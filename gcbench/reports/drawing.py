@@ -21,8 +21,9 @@ from matplotlib.transforms import Bbox
 from gcbench.core.files import write_atomic
 from gcbench.reports.table import Cell, plain
 
-INK, ACCENT, SECOND, THIRD, GREY = "#1b2a41", "#c1121f", "#2a6f97", "#588157", "#8d99ae"
-STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "gcbench"}
+INK, GREY = "#1b2a41", "#8d99ae"
+COLOURS = RED, BLUE, GREEN, *_ = ("#c1121f", "#2a6f97", "#588157", "#e09f3e", "#7b2d8b", "#3d5a80", "#9c6644")
+STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "gcbench"}
 
 
 def shown(text: object) -> str:
@@ -50,6 +51,19 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 
 
 Place = tuple[float, float]
+
+
+def error_points(
+    panel: Axes, xs: Sequence[Cell], ys: Sequence[Cell], fmt: str, **style: Any
+) -> list[tuple[Place, Place]]:
+    """Points with error bars both ways; both ends of every bar."""
+    places = [(float(x.value or 0), float(y.value or 0)) for x, y in zip(xs, ys, strict=True)]
+    style = {"fmt": fmt, "elinewidth": 0.8, "capsize": 2, **style}
+    panel.errorbar([x for x, _ in places], [y for _, y in places], xerr=errors(xs), yerr=errors(ys), **style)
+    level = [tuple((end, y) for end in cell.interval or (x, x)) for (x, y), cell in zip(places, xs, strict=True)]
+    upright = [tuple((x, end) for end in cell.interval or (y, y)) for (x, y), cell in zip(places, ys, strict=True)]
+    return [*level, *upright]  # type: ignore[list-item]
+
 
 FAR = 12
 """Points (1/72 inch) from which a label needs a line to what it names."""

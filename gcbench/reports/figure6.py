@@ -27,7 +27,7 @@ from gcbench.core.score import Score
 from gcbench.reports.comparison import best
 from gcbench.reports.pareto import Axes, trade_off
 from gcbench.reports.record_table import declared, number_column
-from gcbench.reports.table import Column, csv_value
+from gcbench.reports.table import Cell, Column, csv_value
 from gcbench.runs.progress import Bar
 from gcbench.runs.run_directory import RECORD
 from gcbench.runs.suite_plan import bundled
@@ -54,6 +54,10 @@ class Number(NamedTuple):
     value: float = 0.0
     low: float | None = None
     high: float | None = None
+
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.value, None if self.low is None or self.high is None else (self.low, self.high))
 
 
 @dataclass(frozen=True)
