@@ -5,7 +5,7 @@ per_sample.csv; measures nothing. What is said of a difference is taken from wha
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -224,14 +224,16 @@ def _barrier(metric: str, a: Protocol, b: Protocol) -> str | None:
     if a.reference_n != b.reference_n and "reference" in needs:
         reasons.append(f"reference_n: {a.reference_n} against {b.reference_n}")
     roles = {*a.evaluators, *b.evaluators} if known is None else known.roles
-    for role in sorted(roles):
-        if a.evaluators.get(role) != b.evaluators.get(role):
-            ids = (repr(one.evaluators[role]) if role in one.evaluators else "none" for one in (a, b))
-            reasons.append(f"evaluators: {role} {' against '.join(ids)}")
-    for key in sorted({*a.thresholds, *b.thresholds}):
-        if key.rpartition(".")[0] == metric and a.thresholds.get(key) != b.thresholds.get(key):
-            values = (f"{one.thresholds[key]:g}" if key in one.thresholds else "none" for one in (a, b))
-            reasons.append(f"thresholds: {key} {' against '.join(values)}")
+    limits = {key for key in (*a.thresholds, *b.thresholds) if key.rpartition(".")[0] == metric}
+    named: list[tuple[str, Mapping[str, Any], Mapping[str, Any], Iterable[str]]] = [
+        ("evaluators", a.evaluators, b.evaluators, roles),
+        ("thresholds", a.thresholds, b.thresholds, limits),
+        ("metrics", a.metrics, b.metrics, [metric]),
+    ]
+    for field, mine, theirs, keys in named:
+        for key in sorted(keys):
+            if mine.get(key) != theirs.get(key):
+                reasons.append(f"{field}: {key} {mine.get(key, 'none')!s} against {theirs.get(key, 'none')!s}")
     return "; ".join(reasons) or None
 
 

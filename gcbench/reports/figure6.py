@@ -23,6 +23,7 @@ from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record
 from gcbench.core.reference import Reference
+from gcbench.core.run_spec import guidance_text
 from gcbench.core.score import Score
 from gcbench.reports.comparison import best
 from gcbench.reports.pareto import Axes, trade_off
@@ -238,5 +239,6 @@ def as_csv(numbers: Sequence[Number]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([field.rstrip("_") for field in Number._fields])
-    writer.writerows([csv_value(value) for value in number] for number in numbers)
+    spelled = (number._replace(guidance=guidance_text(number.guidance)) for number in numbers)  # type: ignore[arg-type]
+    writer.writerows(map(csv_value, number) for number in spelled)
     return out.getvalue()

@@ -21,7 +21,7 @@ def declared(metric: str) -> Any | None:
     return registry("metrics")[metric]
 
 
-def number_column(metric: str, part: str = "", n: int | None = None, digits: int | None = None) -> Column:
+def number_column(metric: str, part: str = "", n: int | None = None) -> Column:
     """The column of a metric's value, or of a further one, by what the metric declares. n: part of some titles (FID@n).
 
     A metric that is not installed has its own name as heading, no unit and no direction.
@@ -29,14 +29,14 @@ def number_column(metric: str, part: str = "", n: int | None = None, digits: int
     key = f"{metric}.{part}" if part else metric
     known = declared(metric)
     if known is None:
-        return Column(key, f"{metric} {part}".strip(), metric=metric, part=part, digits=digits)
+        return Column(key, f"{metric} {part}".strip(), metric=metric, part=part)
     title = known.title.replace("@n", f"@{n}" if n else "@n")
     if part:
         words, more = title.split(":")[0].split(), part.replace("_", " ").replace("@", " @").split()
         head = " ".join(words + more[words[-1].lower() == more[0] :])  # not: Semantic Recall recall @0.1%
-        return Column(key, head, known.unit, None, known.scale.get(part, 1.0), digits, metric=metric, part=part)
+        return Column(key, head, known.unit, None, known.scale.get(part, 1.0), metric=metric, part=part)
     scale = known.scale.get("", 1.0)
-    return Column(key, title, known.unit, known.direction, scale, digits, known.range, metric)
+    return Column(key, title, known.unit, known.direction, scale, range=known.range, metric=metric)
 
 
 def number_columns(scores: Iterable[Mapping[str, Score]], n: int | None, everything: bool = False) -> list[Column]:
@@ -59,11 +59,7 @@ def titles(names: Sequence[str], n: int | None = None) -> dict[str, str]:
 
 
 GUIDANCE = Column(
-    "guidance",
-    "guidance",
-    of=lambda row: None if row.point is None else row.point.guidance,
-    show=guidance_text,
-    repeat=True,
+    "guidance", "guidance", of=lambda row: (row.point and guidance_text(row.point.guidance)) or None, repeat=True
 )
 PARETO = Column(
     "pareto",

@@ -251,6 +251,7 @@ def test_images_of_other_names(pair: tuple[Path, Path]) -> None:
         ("evaluators", {}, {"fsd"}),
         ("thresholds", {"semantic-recall.min_pixels": 2.0}, {"fsd"}),
         ("thresholds", {}, {"fsd"}),
+        ("metrics", {"fsd": "mine.py#0123"}, {"semantic-recall"}),
         ("prompts", "xyz", set()),
         ("prompts", None, {"fsd"}),
         ("reference_n", 15, {"semantic-recall"}),

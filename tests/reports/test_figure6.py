@@ -101,8 +101,8 @@ def test_files(cli: Cli, toyland: Path, runs: Path, tmp_path: Path) -> None:
         if (line["panel"], line["model"]) == ("trade-off", "gcdp")
     ]
     assert curve == [
-        *(("1.0", "fd", 30), ("1.0", "semantic-recall", 0.8), ("3.0", "fd", 40), ("3.0", "semantic-recall", 0.9)),
-        *(("4.0", "fd", 60), ("4.0", "semantic-recall", 0.85)),
+        *(("1", "fd", 30), ("1", "semantic-recall", 0.8), ("3", "fd", 40), ("3", "semantic-recall", 0.9)),
+        *(("4", "fd", 60), ("4", "semantic-recall", 0.85)),
     ]
     for left_out in (
         "ldm: no record of it",

@@ -172,7 +172,7 @@ def crowded() -> Record:
 def test_no_label_lies_under_an_error_bar_and_no_title_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looked up in the drawn figure: the box of each text against every line, point by point."""
     kept: list[Figure] = []
-    monkeypatch.setattr("gcbench.reports.curve.save", lambda figure, folder, name: kept.append(figure))
+    monkeypatch.setattr("gcbench.reports.drawing.save", lambda figure, folder, name: kept.append(figure))
     draw(crowded(), tmp_path)
     (figure,) = kept
     figure.canvas.draw()
