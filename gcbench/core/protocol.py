@@ -10,8 +10,8 @@ class Protocol(BaseModel):
     prompts and the reference come from. n: images. size: (H, W). resize: filter that brought images to
     size. evaluators: role -> id (architecture, weights' hash, input scale, precision). void: the rule for the
     void class. prompts: hash of the prompts in order, or None. seed: first sample seed. thresholds and
-    sampler: named numbers (`min_pixels`, `steps`). reference_n: images that the reference was made from. metrics: those of
-    a user's files, name -> file and hash of its content.
+    sampler: named numbers (`min_pixels`, `steps`). reference_n: images that the reference was made
+    from. metrics: those of a user's files, name -> file and hash of its content.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
