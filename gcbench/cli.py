@@ -29,12 +29,15 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the record as JSON on standard output, and nothing else.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew, even if --out holds another run.")]
 Metrics = Annotated[str | None, typer.Option(help="Names with commas; see `gcbench list metrics`.")]
-Evaluators = Annotated[list[str] | None, typer.Option("--evaluator", help="ROLE=ID[@FILE], such as segmenter=@streets.")]
+Evaluators = Annotated[
+    list[str] | None, typer.Option("--evaluator", help="ROLE=ID[@FILE], such as segmenter=@streets.")
+]
 Size = Annotated[str | None, typer.Option(help="HxW in pixels; by default the model's, else the dataset's.")]
 Split = Annotated[str | None, typer.Option(help="Split of prompts and references; the dataset's last by default.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that `gcbench train` wrote.")]
 Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
 Choices = Annotated[list[str] | None, typer.Option("--set", help="The sampler's: process.image_sampler=ddim.")]
+TableFormat = Annotated[str, typer.Option("--format", help="rich, md, latex, csv or json.")]
 Out = Annotated[Path | None, typer.Option(help="Run directory; ./runs/<name> by default.")]
 
 
@@ -226,22 +229,21 @@ def train(
 
 @app.command()
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="A run directory, or its record.json.")],
-    run_b: Annotated[Path, typer.Argument(help="Another.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, or their record.json; A is the first.")],
     guidance: Annotated[
         str | None, typer.Option(help="One scale, or `best`: each run's own; by default every scale of both.")
     ] = None,
+    format: TableFormat = "rich",
     json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON, and nothing else.")] = False,
 ) -> None:
-    """The difference of two runs, number by number, with interval and p-value; runs of one protocol only."""
+    """The difference of a run A to each other one, number by number, with interval and p-value.
+
+    What was not measured alike is not compared, and named with its reason.
+    """
     from gcbench.reports.comparison import compare as run
     from gcbench.reports.comparison import print_comparison
 
-    found = run(run_a, run_b, guidance=guidance)
-    if json:
-        typer.echo(found.model_dump_json(indent=1))
-    else:
-        print_comparison(found)
+    print_comparison(run(*runs, guidance=guidance), "json" if json else format)
 
 
 @app.command()
@@ -291,28 +293,38 @@ def regress(
 @app.command()
 def table1(
     dataset: Annotated[str, typer.Option(help="Whose measured rows; if it has none, all.")] = "cityscapes",
-    format: Annotated[str, typer.Option(help="rich, md, latex, csv or json.")] = "rich",
+    format: TableFormat = "rich",
     measured: Annotated[Path | None, typer.Option(help="A folder of records, instead of the bundled ones.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All records of the dataset, not the suite's only.")
+    ] = False,
+    notes: Annotated[
+        bool, typer.Option("--notes", help="With the protocols and all that is known of the rows.")
+    ] = False,
 ) -> None:
     """The paper's Table 1 as published, and below it what was measured with gcbench."""
-    from gcbench.reports.table1 import render
+    from gcbench.reports.table import show
+    from gcbench.reports.table1 import table1 as run
 
-    typer.echo(render(format, dataset, measured))
+    show(run(dataset, measured, everything=everything, notes=notes), format)
 
 
 @app.command()
 def figure(
-    number: Annotated[int, typer.Argument(help="6: realism against obedience, recall of rare classes, class shares.")],
+    number: Annotated[
+        int, typer.Argument(help="6: realism against correspondence, recall of rare classes, class shares.")
+    ],
     dataset: Data = "streets",
     runs: Annotated[
         Path | None, typer.Option(help="A folder with a run directory a model, instead of the bundled records.")
     ] = None,
+    axes: Annotated[str | None, typer.Option(help="Metrics of the trade-off, COST,GAIN: fid,clip-score.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the files; ./runs/figure-N-<dataset> by default.")] = None,
 ) -> None:
     """A figure of the paper, made from records: PNG, SVG and CSV."""
     from gcbench.commands.figure import draw_figure
 
-    draw_figure(number, dataset, runs=runs, out=out)
+    draw_figure(number, dataset, runs=runs, axes=axes, out=out)
 
 
 @suite_app.command("list")

@@ -325,9 +325,10 @@ def _show(suite: Suite, dataset: str, opened: Dataset, out: Path) -> None:
     if suite.show is None or not any((out / row.name / "record.json").is_file() for row in suite.row):
         return
     if suite.show == "table1":
-        from gcbench.reports.table1 import render
+        from gcbench.reports.table import show
+        from gcbench.reports.table1 import table1
 
-        print(render("rich", opened.name, out), end="")
+        show(table1(opened.name, out))
     else:
         from gcbench.commands.figure import draw_figure
 
