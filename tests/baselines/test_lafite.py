@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from gcbench.baselines.lafite import Lafite
 from gcbench.baselines.lafite.config import PAPER, TINY, LafiteConfig
-from gcbench.baselines.lafite.encoder import Words
+from gcbench.baselines.lafite.encoder import BagOfWordsEncoder
 from gcbench.baselines.lafite.network import Generator, TextToImage
 from gcbench.baselines.lafite.training import LafiteRecipe
 from gcbench.core import checkpoint
@@ -247,7 +247,7 @@ def test_paper_size_without_memory() -> None:
 
 def test_tiny_is_small() -> None:
     with torch.device("meta"):
-        network = TextToImage(TINY, Words(TINY.encoder))
+        network = TextToImage(TINY, BagOfWordsEncoder(TINY.encoder))
         discriminator = Discriminator(TINY.stylegan, TINY.encoder.dim)
     assert sum(p.numel() for part in (network, discriminator) for p in part.parameters()) < 3e6
 
