@@ -8,11 +8,11 @@ from typing import Any
 from accelerate import PartialState
 
 from gcbench.core.checkpoint import load, read_card, start_from
-from gcbench.core.errors import UserError
+from gcbench.core.errors import UserError, calling
 from gcbench.core.registry import registry
 from gcbench.data.open_dataset import open_dataset
-from gcbench.data.subset import Limited
-from gcbench.evaluation.arguments import check_device, images_seen
+from gcbench.data.subset import Subset
+from gcbench.evaluation.setup import choose_device
 from gcbench.runs.progress import Bar, Bars, say
 from gcbench.runs.provenance import provenance
 from gcbench.training.pairs import Pairs
@@ -52,11 +52,14 @@ def recipe_of(
             " what it has seen; add a split to train on, train/images and train/layouts"
         )
     if limit is not None:
-        dataset = Limited(dataset, limit)
-    try:
-        recipe = trained.recipe(dataset, settings)
-    except BUILDING as error:
-        raise UserError(f"these settings build no network ({error}); change what --set or --config gives") from error
+        dataset = Subset(dataset, limit)
+    with calling(f"recipe() of {model or evaluator}"):
+        try:
+            recipe = trained.recipe(dataset, settings)
+        except BUILDING as error:
+            raise UserError(
+                f"these settings build no network ({error}); change what --set or --config gives"
+            ) from error
     if not isinstance(recipe, Recipe):
         raise UserError(f"recipe() of {model or evaluator} gave no gcbench.training.recipe.Recipe; mend it")
     return recipe
@@ -86,7 +89,7 @@ def run_training(
     settings: dict[str, Any] | None = None,
     out: Path | None = None,
     resume: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     limit: int | None = None,
     init: Path | None = None,
     bars: Bars = Bar,
@@ -101,7 +104,7 @@ def run_training(
         card = recipe.card({})
         loaded = load(init, kind=card.kind, name=card.name, classes=card.classes)
         new = start_from(recipe.weights(), loaded)
-        before = {"weights": loaded.card.sha256, "images": images_seen(loaded.card)}
+        before = {"weights": loaded.card.sha256, "images": loaded.card.images_seen}
         if new:
             say(f"{init} lacks {len(new)} tensors of this network ({new[0]}, ...); they start fresh")
     opened = recipe.dataset
@@ -109,7 +112,7 @@ def run_training(
     cfg = recipe.train_config
     out = out or Path("runs") / f"train-{model or evaluator}-{opened.name}"
     check_compiler(cfg)
-    check_device(device)
+    device = choose_device(device)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")
     if (out / CONFIG).exists() and not resume:

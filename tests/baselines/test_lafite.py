@@ -218,7 +218,7 @@ def test_mixing_prob_chooses_between_texts_and_images(toyland: Path) -> None:
 def test_the_word_encoder_does_not_mind_order_or_company(toyland: Path) -> None:
     recipe = recipe_of(toyland)
     texts = recipe.network.texts
-    assert isinstance(texts, Words)
+    assert isinstance(texts, BagOfWordsEncoder)
     read = texts(["car and road", "road and car", "tree", "zebra", ""])
     assert torch.allclose(read[0], read[1], atol=1e-6)
     assert not torch.allclose(read[0], read[2], atol=1e-2)
