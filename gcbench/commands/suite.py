@@ -214,8 +214,6 @@ def _described(task: Task, suite: Suite) -> str:
 def _train(suite: Suite, row: Row, dataset: str, out: Path, device: str, bars: _Bars) -> tuple[Stage, Path]:
     settings = read_settings(None, row.train)
     batch = recipe_of(row.model, None, dataset, settings).train_config.batch_size
-    if batch < 1:
-        raise UserError(f"setting train.batch_size={batch}: give at least 1")
     settings[BUDGET] = math.ceil(suite.images / batch)
     folder = out / f"{TRAIN}{row.name}"
     weights = run_training(

@@ -1,6 +1,5 @@
 """`gcbench train`: a model or an evaluator of a dataset, by its own recipe, with the one trainer."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from accelerate import PartialState
 
 from gcbench.core.checkpoint import load, read_card, start_from
-from gcbench.core.errors import UserError
+from gcbench.core.errors import UserError, calling
 from gcbench.core.registry import registry
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.subset import Subset
@@ -18,7 +17,7 @@ from gcbench.runs.progress import Bar, Bars, say
 from gcbench.runs.provenance import provenance
 from gcbench.training.pairs import Pairs
 from gcbench.training.recipe import Recipe, TrainConfig
-from gcbench.training.trainer import planned, train
+from gcbench.training.trainer import planned, read_plan, train
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """Of a training's directory: what is trained and how, and what came of it."""
@@ -43,8 +42,8 @@ def recipe_of(
         raise UserError(f"--limit {limit}: at least 1 pair is needed to train")
     if (model is None) == (evaluator is None):
         raise UserError("name one thing to train: --model NAME or --evaluator ROLE")
-    found = registry("models")[model] if model else registry("evaluators")[str(evaluator)]
-    if not hasattr(found, "recipe"):
+    trained = registry("models")[model] if model else registry("evaluators")[str(evaluator)]
+    if trained.recipe is None:
         raise UserError(f"{model or evaluator} has nothing to train; see `gcbench list models`")
     dataset = open_dataset(dataset_name)
     if len(dataset.splits) < 2:
@@ -54,10 +53,16 @@ def recipe_of(
         )
     if limit is not None:
         dataset = Subset(dataset, limit)
-    try:
-        return found.recipe(dataset, settings)
-    except BUILDING as error:
-        raise UserError(f"these settings build no network ({error}); change what --set or --config gives") from error
+    with calling(f"recipe() of {model or evaluator}"):
+        try:
+            recipe = trained.recipe(dataset, settings)
+        except BUILDING as error:
+            raise UserError(
+                f"these settings build no network ({error}); change what --set or --config gives"
+            ) from error
+    if not isinstance(recipe, Recipe):
+        raise UserError(f"recipe() of {model or evaluator} gave no gcbench.training.recipe.Recipe; mend it")
+    return recipe
 
 
 def finished(recipe: Recipe, out: Path, pairs: int) -> bool:
@@ -65,20 +70,13 @@ def finished(recipe: Recipe, out: Path, pairs: int) -> bool:
     files = (out / CONFIG, out / WEIGHTS, (out / WEIGHTS).with_suffix(".json"))
     if not all(file.is_file() for file in files):
         return False
-    cfg, said = recipe.train_config, read_card(out / WEIGHTS).provenance
+    cfg, provenance = recipe.train_config, read_card(out / WEIGHTS).provenance
     ended = {"steps": cfg.steps, "pairs": pairs, "dataset_version": recipe.dataset.version}
-    return json.loads((out / CONFIG).read_text()) == planned(recipe) and ended.items() <= said.items()
+    return read_plan(out / CONFIG, recipe) == planned(recipe) and ended.items() <= provenance.items()
 
 
-def check_training(cfg: TrainConfig) -> None:
-    """Refuse what a run cannot do, before pairs are read."""
-    if cfg.micro_batch < 0:
-        raise UserError(f"setting train.micro_batch={cfg.micro_batch}: give 0 (all at once) or more")
-    for key in ("steps", "batch_size", "log_every", "save_every", "preview_every"):
-        if getattr(cfg, key) < 1:
-            raise UserError(f"setting train.{key}={getattr(cfg, key)}: give at least 1")
-    if cfg.precision not in ("fp32", "bf16"):
-        raise UserError(f"setting train.precision={cfg.precision!r}: choose fp32 or bf16")
+def check_compiler(cfg: TrainConfig) -> None:
+    """Refuse, before pairs are read, what this machine cannot do."""
     if cfg.compile and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
         raise UserError("setting train.compile=true: there is no C++ compiler here; install g++, or leave it out")
 
@@ -113,7 +111,7 @@ def run_training(
     split = opened.splits[0]
     cfg = recipe.train_config
     out = out or Path("runs") / f"train-{model or evaluator}-{opened.name}"
-    check_training(cfg)
+    check_compiler(cfg)
     device = choose_device(device)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")

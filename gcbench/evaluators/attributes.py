@@ -1,7 +1,7 @@
 """The evaluator of attributes: a classifier that says of a whole image what it has and is (`Smiling`, `Eyeglasses`)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -81,7 +81,7 @@ class Attributes(Evaluator):
         return Features(probabilities=found)
 
     @classmethod
-    def recipe(cls, dataset: Dataset, settings: dict[str, Any]) -> Any:
+    def recipe(cls, dataset: Dataset, settings: Mapping[str, Any]) -> Any:
         """What `gcbench train --evaluator attributes` trains."""
         from gcbench.evaluators.attributes_training import AttributesRecipe
 

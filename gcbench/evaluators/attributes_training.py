@@ -1,5 +1,6 @@
 """How a dataset's attribute classifier is trained: the recipe that the trainer runs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,13 @@ class AttributesRecipe(Recipe):
         self.classifier = Classifier(cfg.arch, len(dataset.attributes), cfg.size)
 
     @classmethod
-    def build(cls, dataset: Dataset, settings: dict[str, Any]) -> "AttributesRecipe":
+    def build(cls, dataset: Dataset, settings: Mapping[str, Any]) -> "AttributesRecipe":
         """`settings`: dotted keys, `network.*` of AttributesConfig and `train.*` of TrainConfig."""
         base = AttributesConfig(size=max(dataset.size))
         network, training = apply({"network": base, "train": TRAINING}, settings)
         return cls(network, dataset, training)
 
-    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
+    def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
         assert batch.attributes is not None
         device = self.classifier.mean.device
         target = batch.attributes.to(device)
