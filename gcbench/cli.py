@@ -2,19 +2,36 @@
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
+from gcbench import __version__
 from gcbench.core.errors import UserError
+
+RESUMES = ("sweep", "evaluate", "suite", "train")
+"""Commands that go on where they were stopped."""
+
+
+class Commands(TyperGroup):
+    """The commands; Ctrl-C ends one with a line that says how it goes on."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            fail(stopped(ctx.invoked_subcommand, sys.argv), 130)
+
 
 app = typer.Typer(
     name="gcbench",
-    help="Measure text-to-image generators that must obey what a text says about a scene: which classes, and where.",
+    cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 data_app = typer.Typer(help="Datasets: what is here, whether it is whole, copies in other forms.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
@@ -23,28 +40,41 @@ app.add_typer(weights_app, name="weights")
 suite_app = typer.Typer(help="Suites: trainings and sweeps that make a table or a figure.", no_args_is_help=True)
 app.add_typer(suite_app, name="suite")
 
-Data = Annotated[str, typer.Option("--dataset", help="A dataset's name, or a folder with a dataset.toml.")]
-ModelName = Annotated[str, typer.Option("--model", help="A model's name, or file.py:Class.")]
+
+def registered(kind: str) -> Callable[[str], list[str]]:
+    """Completes the names of one kind."""
+
+    def complete(incomplete: str) -> list[str]:
+        from gcbench.core.registry import registry
+
+        return [name for name in registry(kind) if name.startswith(incomplete)]
+
+    return complete
+
+
+Data = Annotated[
+    str,
+    typer.Option(
+        "--dataset",
+        help="A dataset's name, a folder with a dataset.toml, or file.py:Class.",
+        autocompletion=registered("datasets"),
+    ),
+]
+ModelName = Annotated[
+    str,
+    typer.Option("--model", help="A model's name, or file.py:Class.", autocompletion=registered("models")),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the record as JSON on standard output, and nothing else.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew, even if --out holds another run.")]
-Metrics = Annotated[str | None, typer.Option(help="Names with commas; see `gcbench list metrics`.")]
-Evaluators = Annotated[list[str] | None, typer.Option("--evaluator", help="ROLE=ID[@FILE], such as segmenter=@streets.")]
+Metrics = Annotated[str | None, typer.Option(help="Names or file.py:Class, with commas; see `gcbench list`.")]
+Evaluators = Annotated[list[str] | None, typer.Option("--evaluator", help="ROLE=ID[@FILE], or ROLE=file.py:Class.")]
 Size = Annotated[str | None, typer.Option(help="HxW in pixels; by default the model's, else the dataset's.")]
 Split = Annotated[str | None, typer.Option(help="Split of prompts and references; the dataset's last by default.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that `gcbench train` wrote.")]
 Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
 Choices = Annotated[list[str] | None, typer.Option("--set", help="The sampler's: process.image_sampler=ddim.")]
 Out = Annotated[Path | None, typer.Option(help="Run directory; ./runs/<name> by default.")]
-
-
-def settle(device: str) -> str:
-    """`auto` is the GPU if there is one."""
-    if device != "auto":
-        return device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def show(record: Any, json: bool) -> None:
@@ -54,6 +84,21 @@ def show(record: Any, json: bool) -> None:
         from gcbench.reports.record_table import print_record
 
         print_record(record)
+
+
+def print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"gcbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def gcbench(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=print_version)
+    ] = False,
+) -> None:
+    """Measure text-to-image generators that must obey what a text says about a scene: which classes, and where."""
 
 
 @app.command()
@@ -109,7 +154,7 @@ def sweep(
         keep_samples=keep_samples,
         batch_size=batch_size,
         precision=precision,
-        device=settle(device),
+        device=device,
     )
     show(record, json)
 
@@ -153,7 +198,7 @@ def evaluate(
         out=out,
         fresh=fresh,
         check=self_check,
-        device=settle(device),
+        device=device,
     )
     show(record, json)
 
@@ -191,7 +236,7 @@ def sample(
         size=size,
         checkpoint=checkpoint,
         precision=precision,
-        device=settle(device),
+        device=device,
     )
 
 
@@ -210,22 +255,20 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Train a model or an evaluator; resumable, with a log, previews and averaged weights."""
-    from gcbench.commands.train import run_training
+    from gcbench.commands.train import train as run
     from gcbench.core.settings import read_settings
 
-    settings = read_settings(config, set_ or ())
-    if steps is not None:
-        settings["train.steps"] = steps
-    run_training(
+    run(
         model=model,
         evaluator=evaluator,
         dataset=dataset,
-        settings=settings,
+        settings=read_settings(config, set_ or ()),
+        steps=steps,
         out=out,
         resume=resume,
         limit=limit,
         init=init,
-        device=settle(device),
+        device=device,
     )
 
 
@@ -272,8 +315,8 @@ def regress(
     Stored samples must score the same to 1e-6, samples made anew within one standard error.
     """
     from gcbench.commands.regress import regress as run
-    from gcbench.reports.regression_report import print_report
     from gcbench.core.settings import read_settings
+    from gcbench.reports.regression_report import print_report
 
     report = run(
         suite,
@@ -286,7 +329,7 @@ def regress(
         settings=read_settings(None, set_ or ()),
         junit=junit,
         summary=summary,
-        device=settle(device),
+        device=device,
     )
     print_report(report)
     if not report.passed:
@@ -352,12 +395,14 @@ def suite_run(
         only=only,
         evaluators=evaluator or (),
         fresh=fresh,
-        device=settle(device),
+        device=device,
     )
 
 
 @app.command("list")
-def list_(what: Annotated[str, typer.Argument(help="models, metrics, datasets or evaluators.")]) -> None:
+def list_(
+    what: Annotated[str | None, typer.Argument(help="models, metrics, datasets or evaluators; all by default.")] = None,
+) -> None:
     """What can be named: ours and what installed plug-ins registered."""
     from gcbench.commands.list import show as show_list
 
@@ -466,10 +511,118 @@ def weights_check(
         raise UserError("not all of these weights can be used; see above, and `gcbench weights fetch NAME`")
 
 
-def fail(message: object) -> NoReturn:
+EXAMPLES = {
+    "sweep": (
+        "gcbench sweep --guidance 1,2,4 -n 16 --out runs/first",
+        "gcbench sweep --model my_model.py:MyModel --dataset data/mine",
+    ),
+    "evaluate": (
+        "gcbench evaluate --images images --prompts prompts.jsonl --dataset streets",
+        "gcbench evaluate --images a.zip --layouts layouts --dataset data/mine",
+    ),
+    "sample": (
+        "gcbench sample --prompt 'a street with two buses' -n 4 --out samples",
+        "gcbench sample --model imagen --dataset faces --guidance 2 --out faces",
+    ),
+    "train": (
+        "gcbench train --model gcdp --dataset data/mine --steps 20000",
+        "gcbench train --evaluator segmenter --dataset data/mine --set train.lr=1e-4",
+    ),
+    "compare": (
+        "gcbench compare runs/sweep-gcdp-streets runs/sweep-imagen-streets",
+        "gcbench compare runs/a runs/b --guidance best",
+    ),
+    "regress": (
+        "gcbench regress --junit report.xml",
+        "gcbench regress --runs runs --model my_model.py:MyModel",
+    ),
+    "table1": (
+        "gcbench table1",
+        "gcbench table1 --dataset streets --format latex",
+    ),
+    "figure": (
+        "gcbench figure 6",
+        "gcbench figure 6 --dataset streets --runs runs/suite-figure6-streets",
+    ),
+    "list": (
+        "gcbench list",
+        "gcbench list metrics",
+    ),
+    "speed": (
+        "gcbench speed",
+        "gcbench speed --sweep --json",
+    ),
+    "suite list": (
+        "gcbench suite list",
+        "gcbench suite run table1 --dataset streets",
+    ),
+    "suite run": (
+        "gcbench suite run table1 --dataset streets",
+        "gcbench suite run table1 --only gcdp,lafite --images 4800 -n 64",
+    ),
+    "data list": (
+        "gcbench data list",
+        "GCBENCH_DATA=/data gcbench data list",
+    ),
+    "data check": (
+        "gcbench data check streets",
+        "gcbench data check data/mine --sample 500",
+    ),
+    "data prepare": (
+        "gcbench data prepare cityscapes --size 128x256 --out data/small",
+        "gcbench data prepare data/mine --size 64x128 --limit 100 --out data/tiny",
+    ),
+    "data export": (
+        "gcbench data export streets --limit 8 --out data/streets",
+        "gcbench data export streets --as cityscapes --out data/cityscapes",
+    ),
+    "data nearest": (
+        "gcbench data nearest streets --images samples/images",
+        "gcbench data nearest data/mine --images samples/images --out nearest.json",
+    ),
+    "weights list": (
+        "gcbench weights list",
+        "GCBENCH_WEIGHTS=/weights gcbench weights list",
+    ),
+    "weights fetch": (
+        "gcbench weights fetch inception-2015-12-05",
+        "gcbench weights fetch inception-2015-12-05 --from downloads/weights.pth",
+    ),
+    "weights check": (
+        "gcbench weights check",
+        "gcbench weights check inception-2015-12-05",
+    ),
+}
+"""Below each command's help."""
+
+
+def show_examples(group: typer.Typer, prefix: str = "") -> None:
+    """Give every command its examples; a paragraph each, so that they stay lines of their own."""
+    for command in group.registered_commands:
+        name = prefix + (command.name or command.callback.__name__)  # type: ignore[union-attr]
+        command.epilog = "\n\n".join(["Examples:", *EXAMPLES.get(name, ())])
+    for one in group.registered_groups:
+        if one.typer_instance is not None:
+            show_examples(one.typer_instance, f"{one.name} ")
+
+
+show_examples(app)
+
+
+def fail(message: object, code: int = 2) -> NoReturn:
     sys.stdout.flush()
     typer.echo(f"gcbench: {message}", err=True)
-    raise SystemExit(2)
+    raise SystemExit(code)
+
+
+def stopped(command: str | None, arguments: Sequence[str]) -> str:
+    """What Ctrl-C says: how what was begun goes on."""
+    if command not in RESUMES:
+        return "stopped"
+    if command == "train" and "--resume" not in arguments:
+        return "stopped; the same command with --resume goes on with the training"
+    without = " without --fresh" if "--fresh" in arguments else ""
+    return f"stopped; the same command{without} resumes the run"
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ def evaluate(
     out: Path | None = None,
     fresh: bool = False,
     check: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> Record:
     """Measure the images in the folder, zip or npz `images` against a split of `dataset`; return the written record.
 
@@ -61,7 +61,7 @@ def evaluate(
     """
     began = time.perf_counter()
     names = metric_names(metrics)
-    check_device(device)
+    device = check_device(device)
     opened = open_dataset(dataset)
     split = evaluation_split(opened, split)
     target = parse_size(size) or opened.size
@@ -89,6 +89,7 @@ def evaluate(
             resize=opened.resize,
             evaluators={role: evaluator.id for role, evaluator in evaluator_set.by_role.items()},
             thresholds=scoring.thresholds,
+            metric_files=scoring.metric_files,
             prompts=text_hash(*texts) if texts else None,
             reference_n=len(opened.ids(split)),
         ),

@@ -55,7 +55,7 @@ def regress(
     settings: Mapping[str, Any] | None = None,
     junit: Path | None = None,
     summary: Path | None = None,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> Report:
     """Measure baselines again: the bundled ones (`suite` names one of them), or the run directories in `runs`.
 
@@ -66,7 +66,7 @@ def regress(
     Raises:
         UserError: no baseline, one without its samples, or anything that `sweep` refuses.
     """
-    check_device(device)
+    device = check_device(device)
     if sum(chosen is not None for chosen in (suite, runs, rescore)) > 1:
         raise UserError("--suite, --runs and --rescore exclude one another; give one of them")
     folder = runs if runs is not None else rescore

@@ -36,7 +36,7 @@ def sample(
     size: str | Size | None = None,
     checkpoint: Path | None = None,
     precision: str = "fp32",
-    device: str = "cpu",
+    device: str = "auto",
 ) -> list[Samples]:
     """Draw n samples: of `prompts` in turn, or of the evaluation split's captions; write them into `out`.
 
@@ -48,7 +48,7 @@ def sample(
     [scale] = guidance_scales([guidance])
     check_prompts(prompts)
     check_precision(precision)
-    check_device(device)
+    device = check_device(device)
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")

@@ -103,7 +103,7 @@ def run_suite(
     only: str | None = None,
     evaluators: Sequence[str] = (),
     fresh: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> Path:
     """Make every row of the suite `name` on `dataset`, and what it shows; returns its directory.
 
@@ -119,7 +119,7 @@ def run_suite(
     if suite.images < 1:
         raise UserError(f"--images {suite.images}: a training sees at least 1")
     check_n(suite.n)
-    check_device(device)
+    device = check_device(device)
     opened = open_dataset(dataset)
     rows = suite.chosen(only)
     todo = tasks(suite, rows)

@@ -64,7 +64,7 @@ def sweep(
     keep_samples: bool = False,
     batch_size: int = 16,
     precision: str = "fp32",
-    device: str = "cpu",
+    device: str = "auto",
     bars: Bars = Bar,
 ) -> Record:
     """Measure `model` on `dataset` at each guidance scale; write and return the record.
@@ -80,7 +80,7 @@ def sweep(
     if batch_size < 1:
         raise UserError(f"--batch-size {batch_size}: at least 1 image goes through the model at a time")
     check_precision(precision)
-    check_device(device)
+    device = check_device(device)
     scales = guidance_scales(guidance, until_saturation)
     names = metric_names(metrics)
     if until_saturation and "semantic-recall" not in names:
@@ -233,6 +233,7 @@ def protocol_of(
         resize=dataset.resize,
         evaluators={role: evaluator.id for role, evaluator in scoring.evaluator_set.by_role.items()},
         thresholds=scoring.thresholds,
+        metric_files=scoring.metric_files,
         prompts=text_hash(*prompts.texts) if prompts is not None else None,
         seed=seed,
         sampler=dict(sampler),

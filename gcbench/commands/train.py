@@ -1,24 +1,24 @@
-"""`gcbench train`: a model or an evaluator of a dataset, by its own recipe, with the one trainer."""
+"""`gcbench train`: a model or an evaluator of a dataset, by its own recipe, with the one trainer.
+
+Imports torch when it begins: what cannot be is refused before.
+"""
+
+from __future__ import annotations
 
 import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from accelerate import PartialState
-
-from gcbench.core.checkpoint import load, read_card, start_from
 from gcbench.core.errors import UserError
 from gcbench.core.registry import registry
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.subset import Limited
-from gcbench.evaluation.arguments import check_device, images_seen
 from gcbench.runs.progress import Bar, Bars, say
-from gcbench.runs.provenance import provenance
-from gcbench.training.pairs import Pairs
-from gcbench.training.recipe import Recipe, TrainConfig
-from gcbench.training.trainer import planned, train
+
+if TYPE_CHECKING:
+    from gcbench.training.recipe import Recipe, TrainConfig
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """Of a training's directory: what is trained and how, and what came of it."""
@@ -43,15 +43,17 @@ def recipe_of(
         raise UserError(f"--limit {limit}: at least 1 pair is needed to train")
     if (model is None) == (evaluator is None):
         raise UserError("name one thing to train: --model NAME or --evaluator ROLE")
-    found = registry("models")[model] if model else registry("evaluators")[str(evaluator)]
-    if not hasattr(found, "recipe"):
-        raise UserError(f"{model or evaluator} has nothing to train; see `gcbench list models`")
+    kind, name = ("models", model) if model else ("evaluators", str(evaluator))
+    registry(kind).check(name)
     dataset = open_dataset(dataset_name)
     if len(dataset.splits) < 2:
         raise UserError(
             f"{dataset_name} has the one split {dataset.splits[0]!r}: what is trained on it could only be measured on"
             " what it has seen; add a split to train on, train/images and train/layouts"
         )
+    found = registry(kind)[name]
+    if not hasattr(found, "recipe"):
+        raise UserError(f"{name} has nothing to train; see `gcbench list {kind}`")
     if limit is not None:
         dataset = Limited(dataset, limit)
     try:
@@ -65,6 +67,9 @@ def finished(recipe: Recipe, out: Path, pairs: int) -> bool:
     files = (out / CONFIG, out / WEIGHTS, (out / WEIGHTS).with_suffix(".json"))
     if not all(file.is_file() for file in files):
         return False
+    from gcbench.core.checkpoint import read_card
+    from gcbench.training.trainer import planned
+
     cfg, said = recipe.train_config, read_card(out / WEIGHTS).provenance
     ended = {"steps": cfg.steps, "pairs": pairs, "dataset_version": recipe.dataset.version}
     return json.loads((out / CONFIG).read_text()) == planned(recipe) and ended.items() <= said.items()
@@ -83,24 +88,36 @@ def check_training(cfg: TrainConfig) -> None:
         raise UserError("setting train.compile=true: there is no C++ compiler here; install g++, or leave it out")
 
 
-def run_training(
+def train(
     *,
     model: str | None = None,
     evaluator: str | None = None,
     dataset: str = "streets",
     settings: dict[str, Any] | None = None,
+    steps: int | None = None,
     out: Path | None = None,
     resume: bool = False,
-    device: str = "cpu",
     limit: int | None = None,
     init: Path | None = None,
+    device: str = "auto",
     bars: Bars = Bar,
 ) -> Path:
     """Train and return the checkpoint's path; with `resume`, a finished training is left as it is.
 
-    init: a checkpoint whose weights the training starts from. bars: what makes the progress bars.
+    settings: dotted keys, as `--set` and `--config` give them. steps: in place of the recipe's own. init: a checkpoint
+    whose weights the training starts from. bars: what makes the progress bars.
     """
-    recipe = recipe_of(model, evaluator, dataset, settings or {}, limit)
+    recipe = recipe_of(
+        model, evaluator, dataset, (settings or {}) | ({} if steps is None else {"train.steps": steps}), limit
+    )
+    from accelerate import PartialState
+
+    from gcbench.core.checkpoint import load, start_from
+    from gcbench.evaluation.arguments import check_device, images_seen
+    from gcbench.runs.provenance import provenance
+    from gcbench.training.pairs import Pairs
+    from gcbench.training.trainer import train as run_trainer
+
     before = None
     if init is not None:
         card = recipe.card({})
@@ -112,21 +129,22 @@ def run_training(
     opened = recipe.dataset
     split = opened.splits[0]
     cfg = recipe.train_config
-    out = out or Path("runs") / f"train-{model or evaluator}-{opened.name}"
+    what = model or str(evaluator)
+    out = Path(out or Path("runs") / f"train-{Path(what.partition(':')[0]).stem}-{opened.name}")
     check_training(cfg)
-    check_device(device)
+    device = check_device(device)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")
     if (out / CONFIG).exists() and not resume:
         raise UserError(f"{out} already holds a training run; add --resume to go on with it or choose another --out")
     n = len(opened.ids(split))
     if resume and init is None and finished(recipe, out, n):
-        say(f"{out} holds the finished training of {model or evaluator}.")
+        say(f"{out} holds the finished training of {what}.")
         return out / WEIGHTS
     PartialState(cpu=device == "cpu").wait_for_everyone()  # no process writes there before all have looked
     count = sum(p.numel() for p in recipe.parameters() if p.requires_grad)
     say(
-        f"Training {model or evaluator} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{split}"
+        f"Training {what} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{split}"
         f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} images. Run: {out}"
     )
     with bars("reading pairs", n) as bar:
@@ -137,7 +155,7 @@ def run_training(
             bar.set(step, f"loss {loss:.3f}, {speed:.0f} images/s")
 
         facts = provenance(device)
-        path = train(
+        path = run_trainer(
             recipe,
             pairs,
             out,
@@ -157,3 +175,6 @@ def run_training(
         )
     say(f"Wrote {path} ({path.stat().st_size / 2**20:.1f} MiB)")
     return path
+
+
+run_training = train

@@ -145,7 +145,7 @@ def metric_names(value: str | Sequence[str]) -> tuple[str, ...]:
     for name in (names := list(asked.values())):
         if names.count(name) > 1:
             both = " and ".join(part for part, short in asked.items() if short == name)
-            raise UserError(f"--metrics: {both} are both called {name!r}; rename one class, or measure them in two runs")
+            raise UserError(f"--metrics: {both} are both called {name!r}; rename one class, or make two runs")
     return tuple(names)
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from gcbench.core import run_spec
 from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
-from gcbench.core import run_spec
 from gcbench.core.errors import UserError
 from gcbench.core.record import ModelInfo, Training
 from gcbench.core.registry import in_file, registry
@@ -106,16 +106,19 @@ def check_precision(precision: str) -> None:
         raise UserError(f"--precision {precision!r}: choose fp32 or bf16")
 
 
-def check_device(device: str) -> None:
-    """Refuse a device that torch does not know or that is not there."""
+def check_device(device: str) -> str:
+    """The torch device of that name; `auto` is the GPU if there is one. Refuses one that is not there."""
     import torch
 
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         kind = torch.device(device).type
     except RuntimeError:
         raise UserError(f"--device {device!r} is none; choose auto, cpu or cuda") from None
     if kind == "cuda" and not torch.cuda.is_available():
         raise UserError(f"--device {device}: torch finds no GPU here; choose auto or cpu")
+    return device
 
 
 def evaluation_split(dataset: Dataset, split: str | None) -> str:

@@ -130,6 +130,10 @@ class Scoring:
             f"{name}.{key}": value for name, metric in self.metrics.items() for key, value in metric.thresholds.items()
         }
 
+    @property
+    def metric_files(self) -> dict[str, str]:
+        return registry("metrics").files([*self.metrics, *self.missing])
+
     def start(self) -> dict[str, Metric]:
         """Metrics without samples, on this run's references."""
         self.shown, self.given = [], False

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gcbench.core.files import write_text
-from gcbench.core.record import Record
+from gcbench.core.record import ROW, Record
 from gcbench.core.registry import registry
 from gcbench.core.score import Score
 
@@ -161,22 +161,11 @@ def stage_seconds(record: Record) -> list[str]:
     ]
 
 
-SCORE_FIELDS = ("value", "standard_error", "low", "high", "n", "unscored", "status", "reason")
-
-
 def scores_csv(record: Record) -> str:
     """One row a number: set (guidance, ceiling or floor), metric, column, value and interval."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["model", "set", "guidance", "pareto", "metric", "column", *SCORE_FIELDS])
-    sets = [("samples", point.guidance, point.pareto, point.scores) for point in record.points]
-    sets += [("ceiling", None, None, record.ceiling), ("floor", None, None, record.floor)]
-    for kind, guidance, pareto, scores in sets:
-        for name, score in scores.items():
-            for column, one in {"": score, **score.also}.items():
-                low, high = one.interval or (None, None)
-                row = [one.value, one.standard_error, low, high, one.n, one.unscored, one.status, one.reason]
-                writer.writerow([record.model.name, kind, guidance, pareto, name, column, *row])
+    writer.writerows([ROW, *record.rows()])
     return out.getvalue()
 
 
