@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from gcbench import __version__
-from gcbench.core.errors import UserError
+from gcbench.core.errors import NothingMeasured, UserError
 
 RESUMES = ("sweep", "evaluate", "suite", "train")
 """Commands that go on where they were stopped."""
@@ -108,7 +108,9 @@ def sweep(
     guidance: Annotated[
         str | None, typer.Option(help="Scales; 1 is plain conditional. 1,1.5,2,3,4 by default.")
     ] = None,
-    until_saturation: Annotated[bool, typer.Option(help="Stop when Semantic Recall no longer gains.")] = False,
+    until_saturation: Annotated[bool, typer.Option(help="Stop when the watched metric no longer gains.")] = False,
+    watch: Annotated[str | None, typer.Option(help="The metric to watch; the first of correspondence.")] = None,
+    axes: Annotated[str | None, typer.Option(help="The curve's metrics, COST,GAIN, such as fid,clip-score.")] = None,
     n: Annotated[int, typer.Option("-n", help="Images a scale.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed of the first image; the next has seed + 1.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
@@ -139,6 +141,8 @@ def sweep(
         dataset,
         guidance=guidance,
         until_saturation=until_saturation,
+        watch=watch,
+        axes=axes,
         n=n,
         seed=seed,
         steps=steps,
@@ -197,7 +201,7 @@ def evaluate(
         name=name,
         out=out,
         fresh=fresh,
-        check=self_check,
+        self_check=self_check,
         device=device,
     )
     show(record, json)
@@ -210,7 +214,7 @@ def sample(
     dataset: Data = "streets",
     prompt: Annotated[list[str] | None, typer.Option(help="A text; without any, the split's captions.")] = None,
     n: Annotated[int, typer.Option("-n", help="Images.")] = 8,
-    guidance: Annotated[float, typer.Option(help="Guidance scale.")] = 3.0,
+    guidance: Annotated[str, typer.Option(help="Guidance scale; of several, 1,2,4, one sheet is made.")] = "3",
     seed: Annotated[int, typer.Option(help="Seed of the first image.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
     set_: Choices = None,
@@ -631,6 +635,9 @@ def main() -> None:
         app()
     except UserError as error:
         fail(error)
+    except NothingMeasured as error:
+        typer.echo(f"gcbench: {error}", err=True)
+        raise SystemExit(1) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise SystemExit(1) from None

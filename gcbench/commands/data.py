@@ -9,10 +9,10 @@ from rich.table import Table
 
 from gcbench.commands.list import show
 from gcbench.core.errors import UserError
-from gcbench.data.describe import describe
+from gcbench.core.run_spec import parse_size
+from gcbench.data.dataset_summary import describe
 from gcbench.data.export import export
 from gcbench.data.open_dataset import open_dataset
-from gcbench.evaluation.arguments import parse_size
 from gcbench.runs.progress import Bar, say
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.files import write_text
-from gcbench.data.finished import read_pairs
+from gcbench.data.finished_images import read_pairs
 from gcbench.data.image_files import resize_image
 from gcbench.data.open_dataset import open_dataset
 from gcbench.runs.progress import Bar

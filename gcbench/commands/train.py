@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gcbench.core.errors import UserError
 from gcbench.core.registry import registry
 from gcbench.data.open_dataset import open_dataset
-from gcbench.data.subset import Limited
+from gcbench.data.subset import Subset
 from gcbench.runs.progress import Bar, Bars, say
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def recipe_of(
     if not hasattr(found, "recipe"):
         raise UserError(f"{name} has nothing to train; see `gcbench list {kind}`")
     if limit is not None:
-        dataset = Limited(dataset, limit)
+        dataset = Subset(dataset, limit)
     try:
         return found.recipe(dataset, settings)
     except BUILDING as error:
@@ -113,7 +113,7 @@ def train(
     from accelerate import PartialState
 
     from gcbench.core.checkpoint import load, start_from
-    from gcbench.evaluation.arguments import check_device, images_seen
+    from gcbench.evaluation.setup import choose_device
     from gcbench.runs.provenance import provenance
     from gcbench.training.pairs import Pairs
     from gcbench.training.trainer import train as run_trainer
@@ -123,7 +123,7 @@ def train(
         card = recipe.card({})
         loaded = load(init, kind=card.kind, name=card.name, classes=card.classes)
         new = start_from(recipe.weights(), loaded)
-        before = {"weights": loaded.card.sha256, "images": images_seen(loaded.card)}
+        before = {"weights": loaded.card.sha256, "images": loaded.card.images_seen}
         if new:
             say(f"{init} lacks {len(new)} tensors of this network ({new[0]}, ...); they start fresh")
     opened = recipe.dataset
@@ -132,7 +132,7 @@ def train(
     what = model or str(evaluator)
     out = Path(out or Path("runs") / f"train-{Path(what.partition(':')[0]).stem}-{opened.name}")
     check_training(cfg)
-    device = check_device(device)
+    device = choose_device(device)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")
     if (out / CONFIG).exists() and not resume:

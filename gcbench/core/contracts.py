@@ -6,7 +6,7 @@ Imports no torch: what a metric declares is read without it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -111,7 +111,7 @@ class Model(ABC):
     conditional: it reads prompts. guided: guidance changes its samples. layouts: it draws layouts too.
     size: the (H, W) it was trained at, which a run takes unless told another; None for the dataset's own.
     derives: it draws no layouts; those that it is measured by are read from its images by the segmenter that measures,
-    and marked so.
+    and marked so. progress: while it works, `generate` may tell this which share of its images is done, 0 to 1.
     """
 
     conditional: bool
@@ -119,6 +119,7 @@ class Model(ABC):
     layouts: bool
     derives: bool = False
     size: Size | None = None
+    progress: Callable[[float], object] = staticmethod(lambda share: None)
 
     @classmethod
     @abstractmethod

@@ -21,13 +21,13 @@ class Protocol(BaseModel):
     thresholds: dict[str, float] = Field(
         default_factory=dict, description="`metric.threshold` -> value, such as semantic-recall.min_pixels."
     )
-    metric_files: dict[str, str] = Field(
-        default_factory=dict, description="Metric -> file and hash, for those that were given as FILE.py:CLASS."
-    )
     prompts: str | None = Field(None, description="Hash of the prompts in order; null without prompts.")
     seed: int | None = Field(None, description="Seed of the first image; null for finished images.")
     sampler: dict[str, float | str] = Field(default_factory=dict, description="The sampler's settings, such as steps.")
     reference_n: int = Field(0, description="Real images that the reference was made from.")
+    metrics: dict[str, str] = Field(
+        default_factory=dict, description="Metric -> file and hash, for those that were given as FILE.py:CLASS."
+    )
 
     def of_any_model(self) -> "Protocol":
         """Without what belongs to the model: sampler and seed. Models are compared where the rest agrees."""

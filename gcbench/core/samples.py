@@ -37,20 +37,25 @@ class Samples:
     def __post_init__(self) -> None:
         import torch  # who holds a tensor has loaded it already
 
-        b, _, h, w = self.images.shape
-        assert self.images.dtype == torch.uint8
-        assert self.images.shape[1] == 3, self.images.shape
-        assert len(self.ids) == b
-        if self.layouts is not None:
-            assert self.layouts.dtype == torch.int64
-            assert self.layouts.shape == (b, h, w), self.layouts.shape
-            assert self.layout_source is not None
-        if self.prompts is not None:
-            assert len(self.prompts) == b
         if self.groups is None:
             object.__setattr__(self, "groups", self.ids)
-        assert self.groups is not None
-        assert len(self.groups) == b
+        shape = tuple(_tensor("images", self.images, torch.uint8).shape)
+        if len(shape) != 4 or shape[1] != 3:
+            raise ValueError(f"images are {list(shape)}, not [B,3,H,W]")
+        b, _, h, w = shape
+        if self.layouts is not None:
+            if tuple(_tensor("layouts", self.layouts, torch.int64).shape) != (b, h, w):
+                raise ValueError(f"layouts are {list(self.layouts.shape)}, not [{b},{h},{w}] as the images are")
+            if self.layout_source is None:
+                raise ValueError("layouts have no layout_source; say generated, real, given or derived:NAME")
+        for name in ("prompts", "ids", "groups"):
+            values = getattr(self, name)
+            if values is None and name == "prompts":
+                continue
+            if not isinstance(values, tuple) or not all(isinstance(value, str) for value in values):
+                raise ValueError(f"{name} are no tuple of texts")
+            if len(values) != b:
+                raise ValueError(f"{name} are {len(values)} for {b} images")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -62,11 +67,18 @@ class Samples:
         def some(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
             return None if values is None else tuple(values[row] for row in rows)
 
-        ids = some(self.ids)
-        assert ids is not None
         layouts = None if self.layouts is None else self.layouts[index]
-        source = self.layout_source
-        return Samples(self.images[index], layouts, source, some(self.prompts), ids, some(self.groups))
+        ids = tuple(self.ids[row] for row in rows)
+        return Samples(self.images[index], layouts, self.layout_source, some(self.prompts), ids, some(self.groups))
+
+
+def _tensor(name: str, value: object, dtype: torch.dtype) -> torch.Tensor:
+    import torch
+
+    if not isinstance(value, torch.Tensor) or value.dtype != dtype:
+        kind = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
+        raise ValueError(f"{name} are {kind}, not a tensor of {dtype}")
+    return value
 
 
 @dataclass(frozen=True)

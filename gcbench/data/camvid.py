@@ -27,8 +27,7 @@ import numpy as np
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
 from gcbench.data import image_files
-from gcbench.data.pairs import Pair, PairFiles, check_split, generator
-from gcbench.data.root import data_root
+from gcbench.data.pair_files import Pair, PairFiles, check_split, data_root, generator
 from gcbench.text.captions import build_caption, present
 
 TRAIN_SEQUENCES = ("0016E5", "0001TP")

@@ -27,8 +27,7 @@ from gcbench.data.celeba_masks import find_parts, hash_parts, merge_parts
 from gcbench.data.celeba_parts import ALIASES, CLASSES, MIRROR, PALETTE
 from gcbench.data.celeba_tables import LISTS, MAPPING, attribute_file, divide, read_attributes
 from gcbench.data.folder import by_stem
-from gcbench.data.pairs import Pair, PairFiles, check_split
-from gcbench.data.root import data_root
+from gcbench.data.pair_files import Pair, PairFiles, check_split, data_root
 
 IMAGES = ("CelebA-HQ-img", "images", "image")
 RAW = "CelebAMask-HQ-mask-anno"

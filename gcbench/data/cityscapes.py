@@ -18,9 +18,8 @@ import numpy as np
 from gcbench.core.errors import UserError
 from gcbench.data import cityscapes_classes, image_files
 from gcbench.data.layouts import urban_ids
-from gcbench.data.pairs import Pair, PairFiles, check_split, generator
+from gcbench.data.pair_files import Pair, PairFiles, check_split, data_root, generator
 from gcbench.data.prompts import Line, read_prompts
-from gcbench.data.root import data_root
 from gcbench.text.captions import build_caption, present
 
 IMAGE = "_leftImg8bit.png"

@@ -20,9 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gcbench.core.errors import UserError
 from gcbench.data import image_files
-from gcbench.data.pairs import Pair, PairFiles, check_split, generator
+from gcbench.data.image_sources import by_stem
+from gcbench.data.pair_files import Pair, PairFiles, check_split, generator
 from gcbench.data.prompts import Line, read_prompts
-from gcbench.data.sources import by_stem
 from gcbench.text.captions import PLAIN, build_caption, plural, present
 
 CONFIG = "dataset.toml"

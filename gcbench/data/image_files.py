@@ -10,7 +10,7 @@ from PIL import Image
 
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
-from gcbench.data.unreadable import Kind, Unreadable
+from gcbench.data.unreadable_files import Kind, Unreadable
 
 RESIZE = "box"
 """The filter's name in protocols: each pixel is the mean of the area that it covers."""

@@ -9,7 +9,7 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.data import cityscapes_classes
 from gcbench.data.image_files import VOID_IN_FILE, check_layout, plain_ids
-from gcbench.data.unreadable import some
+from gcbench.data.unreadable_files import some
 
 
 class LabelIds(UserError):

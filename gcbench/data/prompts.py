@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
-from gcbench.data.pairs import IMAGE_ENDINGS
+from gcbench.data.pair_files import IMAGE_ENDINGS
 
 
 @dataclass(frozen=True)

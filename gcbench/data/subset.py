@@ -7,7 +7,7 @@ import numpy as np
 from gcbench.core.contracts import Dataset, Size
 
 
-class Limited(Dataset):
+class Subset(Dataset):
     """Another dataset whose training split ends after `limit` pairs; all else is that dataset's."""
 
     def __init__(self, whole: Dataset, limit: int):
@@ -19,8 +19,8 @@ class Limited(Dataset):
         self.attributes, self.attribute_words = whole.attributes, whole.attribute_words
 
     @classmethod
-    def open(cls) -> "Limited":
-        raise TypeError("Limited is made of a dataset that is open")
+    def open(cls) -> "Subset":
+        raise TypeError("Subset is made of a dataset that is open")
 
     @property
     def version(self) -> str:

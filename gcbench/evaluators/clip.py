@@ -15,8 +15,8 @@ from gcbench.core.contracts import Dataset, Evaluator
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
 from gcbench.core.samples import Features, Texts
-from gcbench.evaluators.fill import fill
-from gcbench.evaluators.resize import pil_bicubic
+from gcbench.evaluators.resize_filters import pil_bicubic
+from gcbench.evaluators.strict_loading import load_strictly
 from gcbench.weights.official import load_official, locate
 
 OPENAI_ENTRIES = ("input_resolution", "context_length", "vocab_size")
@@ -71,7 +71,7 @@ class CLIP(Evaluator):
         state = _state(load_official(path), name, config, path)
         custom = config.pop("custom_text", False)
         network = open_clip.CustomTextCLIP(**config) if custom else open_clip.CLIP(**config)
-        fill(network, state, path, f"open_clip's {name}")
+        load_strictly(network, state, path, f"open_clip's {name}")
         return cls(network, open_clip.get_tokenizer(name), name, file_hash(path), device)
 
     @torch.inference_mode()

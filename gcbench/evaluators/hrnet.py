@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from timm.models.hrnet import HighResolutionModule
 from torch import Tensor, nn
 
-from gcbench.evaluators.segmenter_parts import Segmented
+from gcbench.evaluators.segmenter_interface import Segmented
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)

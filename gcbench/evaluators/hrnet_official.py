@@ -17,9 +17,9 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
 from gcbench.data import cityscapes_classes
-from gcbench.evaluators.fill import fill
 from gcbench.evaluators.hrnet import HRNet
-from gcbench.evaluators.segmenter_parts import Loaded, class_names, outputs_of
+from gcbench.evaluators.segmenter_interface import Loaded, class_names, outputs_of
+from gcbench.evaluators.strict_loading import load_strictly
 from gcbench.weights.official import load_official, locate
 
 OFFICIAL = ("hrnet-w48-cityscapes", "hrnet-w48-cityscapes-hrnet")
@@ -71,7 +71,7 @@ def open_official(path: Path, arch: str, scale: float, dataset: Dataset) -> Load
             f"{path} answers {len(outputs)} classes where Cityscapes has {len(CLASSES)}; give a file trained on it"
         )
     counters = {name: tensor for name, tensor in own.items() if name.endswith("num_batches_tracked")}  # old files lack
-    fill(network, counters | ours, path, f"{arch} with a fully convolutional head")
+    load_strictly(network, counters | ours, path, f"{arch} with a fully convolutional head")
     return Loaded(network, labels, scale, f"{arch}@cityscapes#{file_hash(path)} ×{scale:g}")
 
 

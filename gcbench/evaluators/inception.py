@@ -11,9 +11,9 @@ from gcbench.core.contracts import Dataset, Evaluator
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
 from gcbench.core.samples import Features
-from gcbench.evaluators.fill import fill
 from gcbench.evaluators.inception_v3 import SIZE, feature_network, inception_v3
-from gcbench.evaluators.resize import clean_bicubic, tf1_bilinear
+from gcbench.evaluators.resize_filters import clean_bicubic, tf1_bilinear
+from gcbench.evaluators.strict_loading import load_strictly
 from gcbench.weights.official import load_official, locate
 
 RESIZES: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {"tf1": tf1_bilinear, "clean": clean_bicubic}
@@ -53,7 +53,7 @@ class Inception(Evaluator):
             )
         path = Path(file) if file else locate(cls.weights)
         network = inception_v3()
-        fill(network, load_official(path), path, "InceptionV3 of 2015-12-05")
+        load_strictly(network, load_official(path), path, "InceptionV3 of 2015-12-05")
         found = cls(feature_network(network), resize, file_hash(path), device)
         if found.blind():
             raise UserError(

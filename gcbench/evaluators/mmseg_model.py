@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash, text_hash
-from gcbench.evaluators.segmenter_parts import Loaded, Segmented, class_names, outputs_of
+from gcbench.evaluators.segmenter_interface import Loaded, Segmented, class_names, outputs_of
 from gcbench.weights.official import load_official
 
 

@@ -10,7 +10,7 @@ from gcbench.core.contracts import Dataset, Evaluator
 from gcbench.core.errors import UserError
 from gcbench.core.samples import Features
 from gcbench.evaluators.hrnet_official import ARCH, OFFICIAL, open_official, open_published
-from gcbench.evaluators.segmenter_parts import Loaded, Request, parse
+from gcbench.evaluators.segmenter_interface import Loaded, Request, parse
 from gcbench.evaluators.trained_segmenter import find_trained, how_to_train, open_trained
 
 MMSEG = "mmseg:"

@@ -8,7 +8,7 @@ from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.evaluators.hrnet import HRNet
-from gcbench.evaluators.segmenter_parts import Loaded
+from gcbench.evaluators.segmenter_interface import Loaded
 from gcbench.weights.find_weights import find_weights
 
 

@@ -427,7 +427,7 @@ def test_settings(tmp_path: Path, source: dict[str, object], message: str) -> No
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="model folder lacks its images; give"):
         Folder.open(Streets(), ModelOptions())
-    with pytest.raises(UserError, match="holds no finished images in a form that is read"):
+    with pytest.raises(UserError, match="holds no finished images in a format that is read"):
         opened(tmp_path)
     with pytest.raises(UserError, match=r"--checkpoint .* is not there"):
         opened(tmp_path / "none")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gcbench.core.errors import UserError
 from gcbench.data.camvid import CamVid
-from gcbench.data.describe import describe
+from gcbench.data.dataset_summary import describe
 from gcbench.text.class_mentions import named_classes
 
 FRAMES = {

@@ -12,7 +12,7 @@ from gcbench.core.registry import registry
 from gcbench.data.celeba import CelebA
 from gcbench.data.celeba_attributes import ATTRIBUTES
 from gcbench.data.celeba_parts import CLASSES
-from gcbench.data.describe import describe
+from gcbench.data.dataset_summary import describe
 from gcbench.data.open_dataset import open_dataset
 
 TRAIN, TEST = (0, 1, 2, 7, 10, 1999, 2000, 23999), (24000, 29999)

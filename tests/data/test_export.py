@@ -8,10 +8,10 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.data import cityscapes_classes
 from gcbench.data.cityscapes import Cityscapes
-from gcbench.data.describe import describe
+from gcbench.data.dataset_summary import describe
 from gcbench.data.export import export
 from gcbench.data.open_dataset import open_dataset
-from gcbench.data.pairs import generator
+from gcbench.data.pair_files import generator
 
 SIZE = (8, 16)
 

@@ -10,10 +10,10 @@ import pytest
 from gcbench.core.errors import UserError
 from gcbench.data.celeba_attributes import ATTRIBUTES
 from gcbench.data.celeba_parts import CLASSES
-from gcbench.data.describe import describe
+from gcbench.data.dataset_summary import describe
 from gcbench.data.faces import CAPTIONS, COUNTS, Faces, labels
 from gcbench.data.faces import captions as wording
-from gcbench.data.subset import Limited
+from gcbench.data.subset import Subset
 from gcbench.text.attribute_mentions import affirmed
 from gcbench.text.class_mentions import named_classes
 from gcbench.training.pairs import Pairs
@@ -199,7 +199,7 @@ def test_the_mirror_is_an_involution_and_swaps_three_pairs(faces: Faces) -> None
 
 
 def test_left_parts_stand_left_also_in_a_mirror(faces: Faces) -> None:
-    pairs = Pairs(Limited(faces, 20), "train", SIZE)
+    pairs = Pairs(Subset(faces, 20), "train", SIZE)
     flipped = 0
     for step in range(4):
         batch = pairs.batch(step, 20, seed=1, flip=True)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from gcbench.core.errors import UserError
 from gcbench.data import image_files
-from gcbench.data.unreadable import Unreadable
+from gcbench.data.unreadable_files import Unreadable
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 
 from gcbench.core.errors import UserError
 from gcbench.data.cityscapes_classes import ALIASES, CLASSES, VOID
+from gcbench.data.random_choices import Dice
 from gcbench.data.streets import Streets, labels
-from gcbench.data.streets.dice import Dice
 from gcbench.data.streets.draw import draw_layout
 from gcbench.data.streets.scene import compose
 

@@ -7,7 +7,7 @@ from gcbench.commands.train import recipe_of
 from gcbench.core.contracts import Dataset
 from gcbench.data.faces import Faces
 from gcbench.data.streets import Streets
-from gcbench.data.subset import Limited
+from gcbench.data.subset import Subset
 from gcbench.networks.text import vocabulary_of
 from gcbench.training.pairs import Pairs
 
@@ -16,18 +16,18 @@ SIZE = (16, 16)
 
 def test_only_the_training_split_ends_early() -> None:
     whole = Streets.open()
-    few = Limited(whole, 3)
+    few = Subset(whole, 3)
     assert list(few.ids("train")) == list(few.groups("train")) == list(whole.ids("train"))[:3]
     assert few.ids("val") == whole.ids("val")
     assert few.groups("val") == whole.groups("val")
-    assert len(Limited(whole, 10**6).ids("train")) == len(whole.ids("train"))
+    assert len(Subset(whole, 10**6).ids("train")) == len(whole.ids("train"))
     assert len(Pairs(few, "train", SIZE)) == 3
 
 
 def test_all_else_is_the_whole_datasets() -> None:
     """Every attribute and method of the contract, so that none of the whole's own answers is lost."""
     whole = Faces.open()
-    few = Limited(whole, 2)
+    few = Subset(whole, 2)
     for name in Dataset.__annotations__:
         assert getattr(few, name) == getattr(whole, name)
     assert (few.version, few.argument) == (whole.version, whole.argument)
@@ -37,7 +37,7 @@ def test_all_else_is_the_whole_datasets() -> None:
     np.testing.assert_array_equal(few.attribute_labels("train", 1), whole.attribute_labels("train", 1))
     assert few.fingerprint("train") == whole.fingerprint("train")
     contract = {name for name, _ in getmembers(Dataset, isfunction)}
-    assert contract - set(vars(Limited)) == set()
+    assert contract - set(vars(Subset)) == set()
 
 
 @pytest.mark.parametrize("model", ["gcdp", "semantic-palette", "dataset-ddpm", "lafite"])

@@ -210,7 +210,7 @@ def test_the_scale_enlarges_and_the_id_says_what_was_asked(make: Any) -> None:
 def test_a_network_that_gives_tokens_has_no_pooled_features() -> None:
     """Then metrics on features are skipped; labels stand."""
     from gcbench.evaluators.mmseg_model import MMSegNetwork
-    from gcbench.evaluators.segmenter_parts import Loaded
+    from gcbench.evaluators.segmenter_interface import Loaded
 
     class Tokens(nn.Module):
         with_neck = False

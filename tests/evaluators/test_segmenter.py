@@ -17,7 +17,7 @@ from gcbench.core.errors import UserError
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluators.hrnet import HRNet
 from gcbench.evaluators.segmenter import Segmenter
-from gcbench.evaluators.segmenter_parts import Loaded, Segmented, class_names, outputs_of, parse
+from gcbench.evaluators.segmenter_interface import Loaded, Segmented, class_names, outputs_of, parse
 from gcbench.evaluators.segmenter_training import SegmenterRecipe, fill_void, vary
 from gcbench.evaluators.trained_segmenter import SegmenterConfig
 from gcbench.training.recipe import Batch

@@ -15,8 +15,8 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.data import cityscapes_classes
 from gcbench.data.image_files import VOID_IN_FILE
+from gcbench.data.image_sources import Facts, Source
 from gcbench.data.layouts import has_label_ids
-from gcbench.data.sources import Facts, Source
 
 Colour = tuple[int, int, int]
 Table = Mapping[Colour, int]

@@ -7,25 +7,25 @@ from typing import Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from gcbench.baselines.folder.band import Band
-from gcbench.baselines.folder.forms import FORMS, recognise
+from gcbench.baselines.folder.formats import FORMATS, recognise
 from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.core.samples import Samples
 from gcbench.core.settings import apply
-from gcbench.data.finished import FinishedImages, pair_up
+from gcbench.data.finished_images import FinishedImages, pair_up
 from gcbench.data.image_files import RESIZE
+from gcbench.data.image_sources import Facts, Source, open_source
 from gcbench.data.layouts import LabelIds, has_label_ids, layout_ids
-from gcbench.data.sources import open_source
 
 
 class SourceConfig(BaseModel):
     """What `--set source.KEY=VALUE` says of the images.
 
-    format: a name of `FORMS`, where the tree does not tell. layouts: a folder, zip or npz of layouts, in place of the
-    form's own. prompts: JSON lines of file_name and text. derived_by: the segmenter that made the layouts.
+    format: a name of `FORMATS`, where the tree does not tell. layouts: a folder, zip or npz of layouts, in place of the
+    format's own. prompts: JSON lines of file_name and text. derived_by: the segmenter that made the layouts.
     layout_source: whether the system drew its layouts (`generated`) or was given the dataset's (`real`).
     psi: the truncation that the images were drawn with. ratio: height over width of the band in the middle of each
     image that is no letterbox.
@@ -115,8 +115,8 @@ class Folder(Model):
 
 def _read(place: Path, form: str, dataset: Dataset, cfg: SourceConfig) -> tuple[FinishedImages, str | None]:
     """The images with all that belongs to them, and where their layouts are from."""
-    images, layouts, texts = FORMS[form].read(place, dataset)
-    draws = FORMS[form].draws
+    images, layouts, texts = FORMATS[form].read(place, dataset)
+    draws = FORMATS[form].draws
     if cfg.layouts is not None:
         layouts = open_source(cfg.layouts, "layout")
     if layouts is None and (cfg.derived_by or cfg.layout_source):
@@ -128,8 +128,8 @@ def _read(place: Path, form: str, dataset: Dataset, cfg: SourceConfig) -> tuple[
             f"{form} draws no layouts, so those in {layouts.path} are a segmenter's; name it with source.derived_by"
         )
     if cfg.ratio is not None:
-        images = Band(images, cfg.ratio)
-        layouts = None if layouts is None else Band(layouts, cfg.ratio)
+        images = CentralBand(images, cfg.ratio)
+        layouts = None if layouts is None else CentralBand(layouts, cfg.ratio)
     manifest = place / "prompts.jsonl"
     prompts = cfg.prompts or (manifest if manifest.is_file() else None)
     found = pair_up(images, layouts, prompts)
@@ -152,3 +152,33 @@ def _holds_label_ids(found: FinishedImages, dataset: Dataset) -> bool:
         except LabelIds:
             return True
     return False
+
+
+class CentralBand(Source):
+    """The middle of each image, `ratio` times as high as wide, as GANformer's `--ratio` cuts it out of a square.
+
+    Images of that shape already stay whole.
+    """
+
+    def __init__(self, inner: Source, ratio: float):
+        self.inner, self.ratio = inner, ratio
+        self.path, self.kind, self.ids = inner.path, inner.kind, inner.ids
+
+    def place(self, name: str) -> Path:
+        return self.inner.place(name)
+
+    def look(self, name: str) -> Facts:
+        facts = self.inner.look(name)
+        _, _, height, width = self._box(facts.size)
+        return facts._replace(size=(height, width))
+
+    def image(self, name: str) -> Image.Image:
+        image = self.inner.image(name)
+        top, left, height, width = self._box((image.height, image.width))
+        return image.crop((left, top, left + width, top + height))
+
+    def _box(self, size: Size) -> tuple[int, int, int, int]:
+        """(top, left, height, width) of the largest band."""
+        width = min(size[1], round(size[0] / self.ratio))
+        height = min(size[0], round(width * self.ratio))
+        return (size[0] - height) // 2, (size[1] - width) // 2, height, width

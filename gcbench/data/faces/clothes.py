@@ -10,7 +10,7 @@ from gcbench.data.faces.canvas import Canvas, Colour, mix, shade
 from gcbench.data.faces.curves import Points, closed, ellipse, mirrored, ribbon, through
 from gcbench.data.faces.head import Head
 from gcbench.data.faces.person import Person
-from gcbench.data.streets.dice import Dice
+from gcbench.data.random_choices import Dice
 
 
 class Neckline(NamedTuple):

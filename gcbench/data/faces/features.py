@@ -9,7 +9,7 @@ from gcbench.data.faces.canvas import Canvas, Colour, mix, shade
 from gcbench.data.faces.curves import Points, closed, ellipse, mirrored, ribbon, through
 from gcbench.data.faces.head import Head
 from gcbench.data.faces.person import BEARDS, Person, lip_colour
-from gcbench.data.streets.dice import Dice
+from gcbench.data.random_choices import Dice
 
 SIDES = ((-1, L.L_EYE, L.L_BROW, L.L_EAR), (1, L.R_EYE, L.R_BROW, L.R_EAR))
 """l_ is at the left of the image."""

@@ -10,7 +10,7 @@ from gcbench.data.faces.canvas import Canvas, mix, shade
 from gcbench.data.faces.curves import Points, closed, mirrored, ribbon, through
 from gcbench.data.faces.head import Head
 from gcbench.data.faces.person import Person
-from gcbench.data.streets.dice import Dice
+from gcbench.data.random_choices import Dice
 
 FALLS = {"long": 2.5, "bob": 1.35, "half": 0.85}
 """How far down hair falls behind the head."""

@@ -11,7 +11,7 @@ from gcbench.data.faces import labels as L
 from gcbench.data.faces.features import MOUTH_V
 from gcbench.data.faces.head import Head
 from gcbench.data.faces.person import Person
-from gcbench.data.streets.dice import Dice
+from gcbench.data.random_choices import Dice
 
 FLAT, FACE, HAIR, BODY, HAT = range(5)
 MATERIAL = np.zeros(19, np.uint8)

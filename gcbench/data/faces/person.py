@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gcbench.data.faces import colours
 from gcbench.data.faces.canvas import Colour, mix
-from gcbench.data.streets.dice import Dice
+from gcbench.data.random_choices import Dice
 
 BEARDS: dict[str, tuple[str, ...]] = {
     "none": (),

@@ -1,20 +1,21 @@
 """From a seed to pixels: a person, a pose and a light, drawn as image and layout at once."""
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from gcbench.data.faces import clothes, features, wear
+from gcbench.data.faces import clothes, colours, features, wear
 from gcbench.data.faces import labels as L
-from gcbench.data.faces.backdrop import draw_backdrop
-from gcbench.data.faces.canvas import SCALE, Canvas, middles
+from gcbench.data.faces.canvas import SCALE, Canvas, ink, middles, mix, shade
 from gcbench.data.faces.hair import Hair
 from gcbench.data.faces.head import Head
 from gcbench.data.faces.light import FACE, MATERIAL, Fields, Light, draw_light, gains
 from gcbench.data.faces.person import Person, draw_person
-from gcbench.data.streets.dice import Dice
+from gcbench.data.random_choices import Dice
 
 SIZE = (64, 64)
 """The default (H, W)."""
+BACKDROP = 24
+"""Backdrops are out of focus: they are drawn this small and enlarged."""
 
 
 def person(seed: np.random.SeedSequence) -> Person:
@@ -27,11 +28,37 @@ def render(seed: np.random.SeedSequence, size: tuple[int, int]) -> tuple[np.ndar
     dice = Dice(np.random.default_rng(seed))
     who = draw_person(dice)
     head, light = _pose(dice, who), draw_light(dice)
-    canvas = Canvas(size, draw_backdrop(size, dice), L.BACKGROUND)
+    canvas = Canvas(size, _backdrop(size, dice), L.BACKGROUND)
     _draw(canvas, head, who, dice)
     fine = np.asarray(canvas.layout)  # [S*H,S*W]
     image = _lit(canvas.image, fine, size, head, light, who)
     return _sensor(image, seed), middles(fine).copy()
+
+
+def _backdrop(size: tuple[int, int], dice: Dice) -> Image.Image:
+    """A wall, a blurred room, blurred lights or open air behind the person: RGB, at the fine grid of `size` (H, W)."""
+    small = Image.new("RGB", (BACKDROP, BACKDROP))
+    pen = ImageDraw.Draw(small)
+    base = dice.near(dice.pick(colours.BACKDROPS), 12, 22)
+    other = dice.near(dice.pick(colours.BACKDROPS), 12, 22)
+    kind = dice.pick(("wall", "wall", "room", "lights", "air"))
+    if kind == "air":
+        base, other = dice.near((168, 200, 230), 14, 20), dice.near((96, 140, 84), 16, 20)
+    horizon = dice.between(0.35, 0.75) * BACKDROP
+    for row in range(BACKDROP):
+        share = min(max((row - horizon) / 3 + 0.5, 0.0), 1.0) if kind == "air" else 0.6 * row / BACKDROP
+        pen.line((0, row, BACKDROP, row), fill=ink(mix(base, other, share)))
+    if kind == "room":
+        for _ in range(dice.whole(2, 4)):
+            left, top = dice.between(-4, BACKDROP), dice.between(-6, 8)
+            corner = (left + dice.between(3, 9), top + dice.between(6, 26))
+            pen.rectangle((left, top, *corner), fill=ink(dice.near(other, 18, 30)))
+    elif kind in ("lights", "air"):
+        for _ in range(dice.whole(5, 11)):
+            x, y, r = dice.between(0, BACKDROP), dice.between(0, BACKDROP), dice.between(1, 3.4)
+            lamp, leaf = mix(base, (255, 236, 190), dice.between(0.25, 0.8)), shade(other, dice.between(0.7, 1.25))
+            pen.ellipse((x - r, y - r, x + r, y + r), fill=ink(lamp if kind == "lights" else leaf))
+    return small.reduce(2).resize((size[1] * SCALE, size[0] * SCALE), Image.Resampling.BICUBIC)
 
 
 def _pose(dice: Dice, who: Person) -> Head:

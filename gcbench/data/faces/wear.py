@@ -9,7 +9,7 @@ from gcbench.data.faces.curves import Points, closed, ellipse, mirrored, ribbon,
 from gcbench.data.faces.features import EYE_U
 from gcbench.data.faces.head import Head
 from gcbench.data.faces.person import Person
-from gcbench.data.streets.dice import Dice
+from gcbench.data.random_choices import Dice
 
 
 def draw_earrings(canvas: Canvas, head: Head, person: Person, dice: Dice) -> None:

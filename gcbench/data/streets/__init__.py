@@ -11,7 +11,7 @@ import numpy as np
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
 from gcbench.data.cityscapes_classes import ALIASES, CLASSES, PALETTE, VOID
-from gcbench.data.streets.render import SIZE, render, stage
+from gcbench.data.streets.render import SIZE, render, stable_scene
 from gcbench.text.captions import build_caption
 
 GENERATION = 1
@@ -67,7 +67,7 @@ def _seed(split: str, index: int) -> np.random.SeedSequence:
 @lru_cache(maxsize=4096)
 def _captions(split: str, index: int) -> tuple[str, ...]:
     seed = _seed(split, index)
-    present = np.unique(stage(seed).layout).tolist()
+    present = np.unique(stable_scene(seed).layout).tolist()
     names = [CLASSES[label] for label in present if label != VOID]
     rng = np.random.default_rng((GENERATION, tuple(COUNTS).index(split), index, 2))
     return tuple(build_caption(names, rng) for _ in range(CAPTIONS))

@@ -1,7 +1,7 @@
 """Cars and vans, along the street (seen from behind or in front) or across it."""
 
+from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels
-from gcbench.data.streets.dice import Dice
 from gcbench.data.streets.draw import Pen
 from gcbench.data.streets.vehicle_parts import GLASS, LAMP, RED, TYRE, lights, open_side, shadow, side_wheel
 from gcbench.data.streets.weather import Colour

@@ -12,10 +12,30 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gcbench.data.streets.camera import Camera
 from gcbench.data.streets.weather import Colour, Ink, Weather
 
 POLYGON, ELLIPSE, LINE, RING = range(4)
+
+NEAR = 2.2
+"""Nothing is projected from nearer than this depth."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """vx, vy: the vanishing point. focal: image units at depth 1. height: of the camera."""
+
+    vx: float
+    vy: float
+    focal: float
+    height: float
+
+    def point(self, x: float, y: float, z: float) -> tuple[float, float]:
+        s = self.focal / z
+        return self.vx + x * s, self.vy + (self.height - y) * s
+
+    def scale(self, z: float) -> float:
+        """Image units in a metre at depth z."""
+        return self.focal / z
 
 
 class Shape(NamedTuple):

@@ -1,7 +1,7 @@
 """Poles with what hangs on them, and the small things that Cityscapes calls void: bins, boxes, bollards."""
 
+from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels
-from gcbench.data.streets.dice import Dice
 from gcbench.data.streets.draw import Pen
 from gcbench.data.streets.weather import Colour
 

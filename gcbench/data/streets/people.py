@@ -1,7 +1,7 @@
 """People on foot, riders, and the bicycles and motorcycles that they ride or leave behind."""
 
+from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels
-from gcbench.data.streets.dice import Dice
 from gcbench.data.streets.draw import Pen
 from gcbench.data.streets.weather import Colour
 

@@ -1,7 +1,7 @@
 """Trees, hedges, bushes and woods on the horizon."""
 
+from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels
-from gcbench.data.streets.dice import Dice
 from gcbench.data.streets.draw import Pen
 from gcbench.data.streets.weather import Colour
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels as L
-from gcbench.data.streets.dice import Dice
 from gcbench.data.streets.draw import Shape, draw_image, draw_layout
 from gcbench.data.streets.scene import Scene, compose
 
@@ -25,7 +25,7 @@ _PATCH[[L.ROAD, L.SIDEWALK, L.WALL, L.TERRAIN, L.VEGETATION, L.SKY]] = (0.03, 0.
 
 
 @dataclass(frozen=True)
-class Staged:
+class StableScene:
     """A composed scene without slivers. base: the class behind everything. layout: at the default size."""
 
     scene: Scene
@@ -34,7 +34,7 @@ class Staged:
     layout: np.ndarray  # [H,W] uint8
 
 
-def stage(seed: np.random.SeedSequence) -> Staged:
+def stable_scene(seed: np.random.SeedSequence) -> StableScene:
     """Compose the scene and drop slivers until every class but void has LEAST pixels."""
     scene = compose(Dice(np.random.default_rng(seed)))
     shapes, base = scene.shapes, L.SKY
@@ -43,7 +43,7 @@ def stage(seed: np.random.SeedSequence) -> Staged:
         counts = np.bincount(layout.ravel(), minlength=20)
         slivers = {k for k in range(20) if 0 < counts[k] < LEAST and k != L.VOID}
         if not slivers:
-            return Staged(scene, shapes, base, layout)
+            return StableScene(scene, shapes, base, layout)
         if base in slivers:
             slivers.remove(base)
             base = max((L.BUILDING, L.VEGETATION), key=lambda k: counts[k]) if base == L.SKY else L.VOID
@@ -53,28 +53,28 @@ def stage(seed: np.random.SeedSequence) -> Staged:
 
 def render(seed: np.random.SeedSequence, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The image uint8 [H,W,3] and the layout uint8 [H,W]."""
-    staged = stage(seed)
-    layout = staged.layout if size == SIZE else draw_layout(staged.shapes, size, staged.base)
-    image = draw_image(staged.shapes, size, _backdrop(staged, size))
-    return _finish(image, layout, seed, staged.scene.weather.kind), layout
+    stable = stable_scene(seed)
+    layout = stable.layout if size == SIZE else draw_layout(stable.shapes, size, stable.base)
+    image = draw_image(stable.shapes, size, _backdrop(stable, size))
+    return _finish(image, layout, seed, stable.scene.weather.kind), layout
 
 
-def _backdrop(staged: Staged, size: tuple[int, int]) -> Image.Image:
+def _backdrop(stable: StableScene, size: tuple[int, int]) -> Image.Image:
     """The sky at twice the size: a gradient with clouds."""
     height, width = 2 * size[0], 2 * size[1]
-    weather = staged.scene.weather
-    if staged.base != L.SKY:
+    weather = stable.scene.weather
+    if stable.base != L.SKY:
         return Image.new("RGB", (width, height), weather.ink((120, 112, 104), 30))
-    down = (np.arange(height, dtype=np.float32) + 0.5) / height / max(staged.scene.horizon, 0.1)
+    down = (np.arange(height, dtype=np.float32) + 0.5) / height / max(stable.scene.horizon, 0.1)
     t = np.clip(down, 0, 1)[:, None, None]  # [H,1,1]
     top, bottom = np.array(weather.top, dtype=np.float32), np.array(weather.bottom, dtype=np.float32)
     column = top + (bottom - top) * t
     sky = Image.fromarray(np.broadcast_to(np.clip(column, 0, 255).astype(np.uint8), (height, width, 3)).copy())
-    if staged.scene.clouds:
+    if stable.scene.clouds:
         pen = ImageDraw.Draw(sky)
         pale = 250 if not weather.dark else 110
-        for x, y, wide, high, strength in staged.scene.clouds:
-            mix = top + (bottom - top) * min(1.0, y / max(staged.scene.horizon, 0.1))
+        for x, y, wide, high, strength in stable.scene.clouds:
+            mix = top + (bottom - top) * min(1.0, y / max(stable.scene.horizon, 0.1))
             part = 0.6 * strength
             r, g, b = (min(255, int(m + (pale - m) * part)) for m in mix)
             for shift, scale in ((0.0, 1.0), (-0.55, 0.6), (0.5, 0.7)):

@@ -1,15 +1,15 @@
 """What stands beside the road: poles with lights and signs, people on foot, trees, void things."""
 
+from gcbench.data.random_choices import Dice
 from gcbench.data.streets import furniture, people, plants
 from gcbench.data.streets import labels as L
-from gcbench.data.streets.dice import Dice
-from gcbench.data.streets.stage import Spot, Stage
+from gcbench.data.streets.placement import Placement, Spot
 from gcbench.data.streets.street import Street
 from gcbench.data.streets.traffic import TRIES
 from gcbench.data.streets.weather import Colour
 
 
-def place_poles(stage: Stage, dice: Dice, wanted: frozenset[int], street: Street) -> None:
+def place_poles(placement: Placement, dice: Dice, wanted: frozenset[int], street: Street) -> None:
     """Poles that carry lights, signs or both; then lamp posts."""
 
     def spot() -> Spot:
@@ -25,15 +25,15 @@ def place_poles(stage: Stage, dice: Dice, wanted: frozenset[int], street: Street
         sign = both or not light
         lights, signs = lights - light, signs - sign
         hung.append((light, sign))
-    camera = stage.pen.camera
+    camera = placement.pen.camera
     for light, sign in hung:
-        at = stage.find((spot() for _ in range(TRIES)), stage.sheet(0.6), 0.6)
+        at = placement.find((spot() for _ in range(TRIES)), placement.sheet(0.6), 0.6)
         if not at:
             continue
         x, z = at
         visible = camera.height + (camera.vy - 0.09) / camera.scale(z)  # the height still in the image
         high = min(dice.between(3.4, 4.6), visible)
-        with stage.thing(z) as pen:
+        with placement.thing(z) as pen:
             furniture.pole(pen, dice, x, z, high)
             if light:
                 furniture.traffic_light(pen, dice, x, z, high)
@@ -46,11 +46,11 @@ def place_poles(stage: Stage, dice: Dice, wanted: frozenset[int], street: Street
         x = street.kerb(side) + side * 0.2
         high = dice.between(5.5, 7.5)
         arm = -side * dice.between(0.9, 1.8) if dice.chance(0.7) else 0.0
-        with stage.thing(z) as pen:
+        with placement.thing(z) as pen:
             furniture.pole(pen, dice, x, z, high, arm)
 
 
-def place_people(stage: Stage, dice: Dice, street: Street) -> None:
+def place_people(placement: Placement, dice: Dice, street: Street) -> None:
     """One to five people, beside the road or crossing it."""
     for k in range(dice.pick((1, 2, 2, 3, 4, 5))):
         crossing = not street.road or dice.chance(0.25)
@@ -62,13 +62,13 @@ def place_people(stage: Stage, dice: Dice, street: Street) -> None:
             )
             for _ in range(TRIES)
         )
-        at = stage.find(spots, stage.sheet(0.4), 0.8)
+        at = placement.find(spots, placement.sheet(0.4), 0.8)
         if at:
-            with stage.thing(at[1]) as pen:
+            with placement.thing(at[1]) as pen:
                 people.person(pen, dice, *at, street.floor)
 
 
-def place_trees(stage: Stage, dice: Dice, leaves: tuple[Colour, ...], street: Street) -> None:
+def place_trees(placement: Placement, dice: Dice, leaves: tuple[Colour, ...], street: Street) -> None:
     """Trees along either edge, sometimes with a bush."""
     for side in (-1, 1):
         if not dice.chance(0.6):
@@ -79,20 +79,20 @@ def place_trees(stage: Stage, dice: Dice, leaves: tuple[Colour, ...], street: St
             x = side * 3.4
         z = dice.between(9, 16)
         for _ in range(dice.whole(1, 4)):
-            with stage.thing(z) as pen:
+            with placement.thing(z) as pen:
                 plants.tree(pen, dice, x, z, leaves, 1.0)
             z *= dice.between(1.35, 1.8)
         if dice.chance(0.3):
             near = dice.between(7, 12)
-            with stage.thing(near) as pen:
+            with placement.thing(near) as pen:
                 plants.bush(pen, dice, x, near, leaves)
 
 
-def place_void_things(stage: Stage, dice: Dice, street: Street) -> None:
+def place_void_things(placement: Placement, dice: Dice, street: Street) -> None:
     """Up to three bins, piles of boxes or cones."""
     for _ in range(dice.pick((0, 0, 1, 1, 2, 3))):
         spots = ((street.verge(dice), dice.between(4.5, 9)) for _ in range(TRIES))
-        at = stage.find(spots, stage.sheet(0.5), 0.9)
+        at = placement.find(spots, placement.sheet(0.5), 0.9)
         if at:
-            with stage.thing(at[1]) as pen:
+            with placement.thing(at[1]) as pen:
                 furniture.thing(pen, dice, *at)

@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass
 
-from gcbench.data.streets import furniture, ground, plants, rows, trams
+from gcbench.data.random_choices import Dice
+from gcbench.data.streets import buildings_and_fences, furniture, ground, plants, trams
 from gcbench.data.streets import labels as L
-from gcbench.data.streets.camera import Camera
-from gcbench.data.streets.dice import Dice
-from gcbench.data.streets.draw import Pen, Shape
+from gcbench.data.streets.draw import Camera, Pen, Shape
+from gcbench.data.streets.placement import Placement
 from gcbench.data.streets.roadside import place_people, place_poles, place_trees, place_void_things
-from gcbench.data.streets.stage import Stage
+from gcbench.data.streets.scene_classes import draw_wanted
 from gcbench.data.streets.street import Street
 from gcbench.data.streets.traffic import place_cars, place_large, place_two_wheelers
-from gcbench.data.streets.wanted import draw_wanted
 from gcbench.data.streets.weather import Colour, Weather, draw_weather
 
 
@@ -44,19 +43,19 @@ def compose(dice: Dice) -> Scene:
         _row(pen, dice, wanted, leaves, street, side)
     _barriers(pen, dice, wanted, street)
 
-    stage = Stage(pen)
-    place_large(stage, dice, wanted, street)
-    place_two_wheelers(stage, dice, wanted, street)
+    placement = Placement(pen)
+    place_large(placement, dice, wanted, street)
+    place_two_wheelers(placement, dice, wanted, street)
     if L.POLE in wanted:
-        place_poles(stage, dice, wanted, street)
+        place_poles(placement, dice, wanted, street)
     if L.PERSON in wanted:
-        place_people(stage, dice, street)
+        place_people(placement, dice, street)
     if L.CAR in wanted:
-        place_cars(stage, dice, street)
+        place_cars(placement, dice, street)
     if L.VEGETATION in wanted:
-        place_trees(stage, dice, leaves, street)
-    place_void_things(stage, dice, street)
-    pen.shapes += stage.shapes()
+        place_trees(placement, dice, leaves, street)
+    place_void_things(placement, dice, street)
+    pen.shapes += placement.shapes()
     if dice.chance(0.62):
         furniture.bonnet(pen, dice)
     clouds = tuple(
@@ -76,16 +75,16 @@ def _background(pen: Pen, dice: Dice, wanted: frozenset[int], leaves: tuple[Colo
     built, green = L.BUILDING in wanted, L.VEGETATION in wanted
     if street.closed:
         if built:
-            rows.closing_front(pen, dice, -200, 200, dice.between(22, 45), 80)
+            buildings_and_fences.closing_front(pen, dice, -200, 200, dice.between(22, 45), 80)
         else:
             plants.woods(pen, dice, 40, leaves, 60)
         return
     if built and dice.chance(0.7):
-        rows.skyline(pen, dice, 110)
+        buildings_and_fences.skyline(pen, dice, 110)
     if green and dice.chance(0.65):
         plants.woods(pen, dice, 90, leaves, dice.between(5, 11))
     if built and dice.chance(0.2):
-        rows.closing_front(pen, dice, -30, 30, dice.between(45, 70), dice.between(9, 18))
+        buildings_and_fences.closing_front(pen, dice, -30, 30, dice.between(45, 70), dice.between(9, 18))
 
 
 def _ground(pen: Pen, dice: Dice, wanted: frozenset[int], weather: Weather, street: Street) -> None:
@@ -123,7 +122,7 @@ def _row(pen: Pen, dice: Dice, wanted: frozenset[int], leaves: tuple[Colour, ...
             else (14.0, 26.0)
         )
         start = abs(x) * 0.75 + (dice.between(3, 10) if dice.chance(0.2) and not street.closed else 0)
-        rows.building_row(pen, dice, x, start, 95, tall, 0.0 if street.closed else 0.22, 3)
+        buildings_and_fences.building_row(pen, dice, x, start, 95, tall, 0.0 if street.closed else 0.22, 3)
     elif kind == "trees":
         start = abs(x) * 0.8
         plants.tree_row(pen, dice, x, start, 60, leaves, 4.5 if street.closed else dice.between(0.9, 1.7))
@@ -141,10 +140,10 @@ def _barriers(pen: Pen, dice: Dice, wanted: frozenset[int], street: Street) -> N
         near = max(2.4, abs(x) * dice.between(0.6, 1.3))
         far = near * dice.between(1.9, 4.0)
         if label == L.WALL:
-            rows.wall(pen, dice, x, near, far)
+            buildings_and_fences.wall(pen, dice, x, near, far)
         else:
             kind = street.kind[side]
             behind: Colour = (
                 (134, 124, 112) if kind == "buildings" else (84, 106, 66) if kind == "trees" else (150, 160, 150)
             )
-            rows.fence(pen, dice, x, near, far, dice.near(behind, 4, 8))
+            buildings_and_fences.fence(pen, dice, x, near, far, dice.near(behind, 4, 8))

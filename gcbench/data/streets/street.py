@@ -1,7 +1,7 @@
 """The cross-section of a street: how wide its strips are, what lines it, and where things may stand."""
 
+from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels as L
-from gcbench.data.streets.dice import Dice
 from gcbench.data.streets.weather import Colour
 
 

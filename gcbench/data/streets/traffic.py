@@ -1,54 +1,56 @@
 """What moves or is parked: trams, buses, trucks, two-wheelers with and without riders, cars."""
 
-from gcbench.data.streets import cars, heavy, people, trams
+from gcbench.data.random_choices import Dice
+from gcbench.data.streets import cars, people, trams, trucks_and_buses
 from gcbench.data.streets import labels as L
-from gcbench.data.streets.dice import Dice
-from gcbench.data.streets.stage import Spot, Stage
+from gcbench.data.streets.placement import Placement, Spot
 from gcbench.data.streets.street import Street
 
 TRIES = 7
 """How many spots are tried for one thing."""
 
 
-def place_large(stage: Stage, dice: Dice, wanted: frozenset[int], street: Street) -> None:
+def place_large(placement: Placement, dice: Dice, wanted: frozenset[int], street: Street) -> None:
     """Trams, buses and trucks: first come, so that they find room."""
     if L.TRAIN in wanted:
-        _tram(stage, dice, street)
+        _tram(placement, dice, street)
     for label in (L.BUS, L.TRUCK):
         if label in wanted:
-            _bus_or_truck(stage, dice, street, label)
+            _bus_or_truck(placement, dice, street, label)
 
 
-def _tram(stage: Stage, dice: Dice, street: Street) -> None:
+def _tram(placement: Placement, dice: Dice, street: Street) -> None:
     if street.tram_along:
         x, z = street.tram, dice.between(8.5, 15)
-        stage.take(stage.box(2.6, 8)((x, z)))
-        with stage.thing(z) as pen:
+        placement.take(placement.box(2.6, 8)((x, z)))
+        with placement.thing(z) as pen:
             trams.train(pen, dice, x, z)
         return
     x, z = _far_spot(dice, 15, 24, 0.35)
-    stage.take(stage.sheet(4)((x, z)))
-    with stage.thing(z) as pen:
+    placement.take(placement.sheet(4)((x, z)))
+    with placement.thing(z) as pen:
         trams.train_across(pen, dice, x, z, street.floor)
 
 
-def _bus_or_truck(stage: Stage, dice: Dice, street: Street, label: int) -> None:
+def _bus_or_truck(placement: Placement, dice: Dice, street: Street, label: int) -> None:
     is_bus = label == L.BUS
     if dice.chance(0.25):
         spots = (_far_spot(dice, 12, 20, 0.5) for _ in range(TRIES))
-        at = stage.find(spots, stage.sheet(5.2 if is_bus else 4.3), 0.7)
+        at = placement.find(spots, placement.sheet(5.2 if is_bus else 4.3), 0.7)
         if at:
-            with stage.thing(at[1]) as pen:
-                (heavy.bus_across if is_bus else heavy.truck_across)(pen, dice, *at, street.floor)
+            with placement.thing(at[1]) as pen:
+                (trucks_and_buses.bus_across if is_bus else trucks_and_buses.truck_across)(pen, dice, *at, street.floor)
         return
     spots = ((_lane(dice, street), dice.between(8, 16)) for _ in range(TRIES))
-    at = stage.find(spots, stage.box(2.5, 5), 0.75)
+    at = placement.find(spots, placement.box(2.5, 5), 0.75)
     if at:
-        with stage.thing(at[1]) as pen:
-            (heavy.bus if is_bus else heavy.truck)(pen, dice, *at, at[0] > street.centre, street.floor)
+        with placement.thing(at[1]) as pen:
+            (trucks_and_buses.bus if is_bus else trucks_and_buses.truck)(
+                pen, dice, *at, at[0] > street.centre, street.floor
+            )
 
 
-def place_two_wheelers(stage: Stage, dice: Dice, wanted: frozenset[int], street: Street) -> None:
+def place_two_wheelers(placement: Placement, dice: Dice, wanted: frozenset[int], street: Street) -> None:
     """Bicycles and motorcycles, ridden on the road or left beside it."""
     kinds = [k for k in (L.BICYCLE, L.MOTORCYCLE) if k in wanted]
     ridden: set[int] = set()
@@ -57,10 +59,10 @@ def place_two_wheelers(stage: Stage, dice: Dice, wanted: frozenset[int], street:
     for kind in kinds:
         for copy in range(dice.pick((1, 1, 2)) if kind in ridden else dice.pick((1, 2, 2, 3))):
             is_ridden = kind in ridden and (copy == 0 or dice.chance(0.5))
-            _two_wheeler(stage, dice, street, kind == L.MOTORCYCLE, is_ridden, 8.0 if copy == 0 else 11.0)
+            _two_wheeler(placement, dice, street, kind == L.MOTORCYCLE, is_ridden, 8.0 if copy == 0 else 11.0)
 
 
-def _two_wheeler(stage: Stage, dice: Dice, street: Street, motor: bool, ridden: bool, far: float) -> None:
+def _two_wheeler(placement: Placement, dice: Dice, street: Street, motor: bool, ridden: bool, far: float) -> None:
     spots = (
         (
             dice.between(street.left, street.right) if ridden else street.verge(dice),
@@ -68,12 +70,12 @@ def _two_wheeler(stage: Stage, dice: Dice, street: Street, motor: bool, ridden: 
         )
         for _ in range(TRIES)
     )
-    at = stage.find(spots, stage.sheet(1.0), 0.8)
+    at = placement.find(spots, placement.sheet(1.0), 0.8)
     if not at:
         return
     from_behind = ridden and dice.chance(0.2)
     turn = dice.pick((-1.0, 1.0)) * dice.between(0.72, 1.0)
-    with stage.thing(at[1], together=ridden) as pen:
+    with placement.thing(at[1], together=ridden) as pen:
         if from_behind:
             (people.motorcycle_behind if motor else people.bicycle_behind)(pen, dice, *at, street.floor)
             people.rider_behind(pen, dice, *at, motor)
@@ -83,19 +85,19 @@ def _two_wheeler(stage: Stage, dice: Dice, street: Street, motor: bool, ridden: 
             people.rider(pen, dice, *at, turn, motor)
 
 
-def place_cars(stage: Stage, dice: Dice, street: Street) -> None:
+def place_cars(placement: Placement, dice: Dice, street: Street) -> None:
     """Cars in the lanes and along the kerbs, sometimes one that crosses."""
     if dice.chance(0.14):
-        at = stage.find((_far_spot(dice, 8, 15, 0.6) for _ in range(TRIES)), stage.sheet(2.2), 0.6)
+        at = placement.find((_far_spot(dice, 8, 15, 0.6) for _ in range(TRIES)), placement.sheet(2.2), 0.6)
         if at:
-            with stage.thing(at[1]) as pen:
+            with placement.thing(at[1]) as pen:
                 cars.car_across(pen, dice, *at, street.floor)
     for k in range(dice.pick((1, 2, 3, 3, 4, 5, 6))):
         far = 12.0 if k < 2 else 26.0
         spots = ((_lane(dice, street), dice.between(6.0, far)) for _ in range(TRIES))
-        at = stage.find(spots, stage.box(1.9, 2.5), 0.62)
+        at = placement.find(spots, placement.box(1.9, 2.5), 0.62)
         if at:
-            with stage.thing(at[1]) as pen:
+            with placement.thing(at[1]) as pen:
                 cars.car(pen, dice, *at, at[0] > street.centre, street.floor)
 
 

@@ -1,7 +1,7 @@
 """Trams, Cityscapes' trains: along the street on their rails, or across it."""
 
+from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels
-from gcbench.data.streets.dice import Dice
 from gcbench.data.streets.draw import Pen
 from gcbench.data.streets.vehicle_parts import lights, open_side, shadow
 from gcbench.data.streets.weather import Colour

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import exp
 
-from gcbench.data.streets.dice import Dice
+from gcbench.data.random_choices import Dice
 
 Colour = tuple[float, float, float]
 Ink = tuple[int, int, int]

@@ -14,7 +14,7 @@ from numpy.lib import format as npy
 
 from gcbench.core.errors import UserError
 from gcbench.data.image_files import VOID_IN_FILE
-from gcbench.data.unreadable import BROKEN_ARCHIVE
+from gcbench.data.unreadable_files import BROKEN_ARCHIVE
 
 CHUNK = 1 << 20
 """Bytes read at a time while the range of a whole array is looked for."""

@@ -10,8 +10,8 @@ from PIL import Image
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
-from gcbench.data.sources import inner_layouts, open_source
-from gcbench.data.unreadable import Unreadable
+from gcbench.data.image_sources import inner_layouts, open_source
+from gcbench.data.unreadable_files import Unreadable
 
 NAMES = ("b", "a", "c.1")
 

@@ -1,4 +1,4 @@
-"""The stage: things with their depths, and which part of the image each already takes."""
+"""Where things stand: each with its depth, and which parts of the image are already taken."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ Span = tuple[float, float]
 """From x to x in the image."""
 
 
-class Stage:
+class Placement:
     """Collects things in any order and hands their shapes back far to near."""
 
     def __init__(self, pen: Pen):

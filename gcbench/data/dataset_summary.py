@@ -7,7 +7,7 @@ import numpy as np
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.data.pairs import PairFiles
+from gcbench.data.pair_files import PairFiles
 
 
 @dataclass(frozen=True)

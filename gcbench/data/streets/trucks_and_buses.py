@@ -1,7 +1,7 @@
 """Trucks (a plain box and a coloured cab) and buses (one colour, a row of windows), along the street or across."""
 
+from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels
-from gcbench.data.streets.dice import Dice
 from gcbench.data.streets.draw import Pen
 from gcbench.data.streets.vehicle_parts import GLASS, LAMP, TYRE, lights, open_side, shadow, side_wheel
 from gcbench.data.streets.weather import Colour

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from gcbench.core.errors import UserError
-from gcbench.data.finished import read_pairs
+from gcbench.data.finished_images import read_pairs
 from gcbench.data.folder import Folder
 from gcbench.data.streets import Streets
-from gcbench.data.unreadable import Unreadable
+from gcbench.data.unreadable_files import Unreadable
 
 TOML = 'name = "pets"\nclasses = ["cat", "dog", "bird", "nothing"]\nvoid = "nothing"\n'
 

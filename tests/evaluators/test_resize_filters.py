@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
-from gcbench.evaluators.resize import clean_bicubic, pil_bicubic, tf1_bilinear
+from gcbench.evaluators.resize_filters import clean_bicubic, pil_bicubic, tf1_bilinear
 
 SIZES = [(64, 128), (256, 200), (37, 501), (299, 299), (400, 610), (1, 1)]
 

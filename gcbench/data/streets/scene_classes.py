@@ -3,8 +3,8 @@
 The chances are a little above the shares of scenes that Cityscapes has, since some objects end up hidden.
 """
 
+from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels as L
-from gcbench.data.streets.dice import Dice
 
 CHANCES: dict[int, float] = {
     L.ROAD: 0.97,

@@ -1,5 +1,6 @@
 """Datasets that are pairs of files: what they have in common, whatever their tree."""
 
+import os
 import zlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,9 @@ from gcbench.core.files import file_hash, text_hash
 from gcbench.data import image_files
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg")
+
+DATA_VARIABLE = "GCBENCH_DATA"
+"""The environment variable that holds the folder where data is looked for."""
 
 
 @dataclass(frozen=True)
@@ -101,3 +105,24 @@ def check_split(dataset: Dataset, split: str) -> None:
 def generator(*names: str) -> np.random.Generator:
     """A random generator seeded by names, the same on every machine."""
     return np.random.default_rng([zlib.crc32(name.encode()) for name in names])
+
+
+def data_root(name: str, content: str) -> Path:
+    """The folder `$GCBENCH_DATA/<name>`.
+
+    content: what belongs into it, for the message.
+
+    Raises:
+        UserError: the variable is unset or the folder is absent; says where to put what.
+    """
+    base = os.environ.get(DATA_VARIABLE)
+    way_out = "or use --dataset streets, which needs no files"
+    if not base:
+        raise UserError(
+            f"{name} needs files but {DATA_VARIABLE} is not set; set it to a folder that holds {name}/ with"
+            f" {content}, {way_out}"
+        )
+    root = Path(base).expanduser() / name
+    if not root.is_dir():
+        raise UserError(f"{root} is not there; put {content} into it, {way_out}")
+    return root

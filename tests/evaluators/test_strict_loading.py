@@ -8,14 +8,16 @@ import torch
 from torch import nn
 
 from gcbench.core.errors import UserError
-from gcbench.evaluators.fill import fill
+from gcbench.evaluators.strict_loading import load_strictly
 
 STATE = {"weight": torch.ones(3, 2), "bias": torch.zeros(3)}
 
 
 def test_every_tensor_arrives_in_the_networks_precision() -> None:
     network = nn.Linear(2, 3)
-    fill(network, {"weight": torch.full((3, 2), 0.5, dtype=torch.float16), "bias": torch.ones(3)}, Path("w.pth"), "it")
+    load_strictly(
+        network, {"weight": torch.full((3, 2), 0.5, dtype=torch.float16), "bias": torch.ones(3)}, Path("w.pth"), "it"
+    )
     assert network.weight.dtype == torch.float32
     assert torch.equal(network(torch.ones(1, 2)), torch.full((1, 3), 2.0))
 
@@ -37,6 +39,6 @@ def test_what_does_not_fit_is_one_sentence_and_changes_nothing(change: dict[str,
     before = network.weight.clone()
     state = {key: value for key, value in {**STATE, **change}.items() if value is not None}
     with pytest.raises(UserError) as error:
-        fill(network, state, Path("there/w.pth"), "a line")
+        load_strictly(network, state, Path("there/w.pth"), "a line")
     assert str(error.value) == f"there/w.pth does not hold weights of a line: {fault}; give another file"
     assert torch.equal(network.weight, before)

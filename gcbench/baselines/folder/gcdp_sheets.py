@@ -16,8 +16,8 @@ from PIL import Image
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
 from gcbench.data import image_files
-from gcbench.data.sources import Facts, Source, by_stem
-from gcbench.data.unreadable import Kind
+from gcbench.data.image_sources import Facts, Source, by_stem
+from gcbench.data.unreadable_files import Kind
 
 PADDING = 2
 NAME = re.compile(r"(?P<run>.*)_(?P<last>\d+)_(?P<unet>\d+)")

@@ -16,9 +16,9 @@ from PIL import Image
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
 from gcbench.data import image_files
-from gcbench.data.npz import Array, array_names, class_ids, open_archive
-from gcbench.data.pairs import IMAGE_ENDINGS
-from gcbench.data.unreadable import BROKEN_ARCHIVE, Kind, Unreadable, some
+from gcbench.data.npz_arrays import Array, array_names, class_ids, open_archive
+from gcbench.data.pair_files import IMAGE_ENDINGS
+from gcbench.data.unreadable_files import BROKEN_ARCHIVE, Kind, Unreadable, some
 
 ENDINGS = {"image": IMAGE_ENDINGS, "layout": (".png",)}
 """What files a kind of entry is read from: a layout in JPEG has lost its ids."""

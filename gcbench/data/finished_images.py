@@ -12,10 +12,10 @@ from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
 from gcbench.data import image_files
+from gcbench.data.image_sources import Source, inner_layouts, open_source
 from gcbench.data.layouts import layout_ids
 from gcbench.data.prompts import Line, read_prompts
-from gcbench.data.sources import Source, inner_layouts, open_source
-from gcbench.data.unreadable import Unreadable, refuse
+from gcbench.data.unreadable_files import Unreadable, refuse
 
 LABEL_IDS = "_labelIds"
 """How the names of Cityscapes' files of labelIds end."""

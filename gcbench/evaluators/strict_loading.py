@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gcbench.core.errors import UserError
 
 
-def fill(network: nn.Module, state: Mapping[str, Any], path: Path, what: str) -> None:
+def load_strictly(network: nn.Module, state: Mapping[str, Any], path: Path, what: str) -> None:
     """Load `state`, read from `path`, into `network`, strictly; numbers are converted to the network's precision.
 
     what: the network's name, for the error.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gcbench.core.errors import UserError
-from gcbench.data.npz import Array, array_names, class_ids
+from gcbench.data.npz_arrays import Array, array_names, class_ids
 
 WANTED = "images as uint8 [N,H,W,3] of 0 to 255"
 

@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gcbench.baselines.folder.colours import Recoloured, fitting_table, palette_table, voc_table
-from gcbench.baselines.folder.grids import first_named, is_sheet, read_sheets
+from gcbench.baselines.folder.gcdp_sheets import first_named, is_sheet, read_sheets
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.data.npz import Array, array_names
-from gcbench.data.pairs import IMAGE_ENDINGS
-from gcbench.data.sources import FolderSource, Source, by_stem, inner_layouts, open_source
-from gcbench.data.unreadable import Kind, some
+from gcbench.data.image_sources import FolderSource, Source, by_stem, inner_layouts, open_source
+from gcbench.data.npz_arrays import Array, array_names
+from gcbench.data.pair_files import IMAGE_ENDINGS
+from gcbench.data.unreadable_files import Kind, some
 
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".bin", ".npy")
 
 
-class Found(NamedTuple):
+class Output(NamedTuple):
     """What a tree holds. layouts: of the same ids as the images, or None. texts: those that file names hold."""
 
     images: Source
@@ -25,7 +25,7 @@ class Found(NamedTuple):
     texts: tuple[str, ...] | None = None
 
 
-class Form(NamedTuple):
+class Format(NamedTuple):
     """A repository's way of writing.
 
     title: what it writes, in words. fits: whether a place holds it. read: the images there.
@@ -34,7 +34,7 @@ class Form(NamedTuple):
 
     title: str
     fits: Callable[[Path], bool]
-    read: Callable[[Path, Dataset], Found]
+    read: Callable[[Path, Dataset], Output]
     draws: bool | None = None
 
 
@@ -48,7 +48,7 @@ class NamedFiles(FolderSource):
 
 
 def recognise(place: Path, name: str | None) -> str:
-    """The form of what lies at `place`: the one named, else the only one that fits.
+    """The format of what lies at `place`: the one named, else the only one that fits.
 
     Raises:
         UserError: nothing fits, more than one does, or the place is a pickle, which stays unread.
@@ -56,23 +56,25 @@ def recognise(place: Path, name: str | None) -> str:
     refuse_pickle(place)
     if not place.exists():
         raise UserError(f"--checkpoint {place} is not there; give the folder, .zip or .npz of finished images")
-    if name is not None and name not in FORMS:
-        raise UserError(f"setting source.format={name!r} is none of {', '.join(FORMS)}; choose one of them")
+    if name is not None and name not in FORMATS:
+        raise UserError(f"setting source.format={name!r} is none of {', '.join(FORMATS)}; choose one of them")
     if name is not None:
-        if not FORMS[name].fits(place):
+        if not FORMATS[name].fits(place):
             raise UserError(
-                f"{place} holds no {FORMS[name].title}; give the folder that does, or another source.format"
+                f"{place} holds no {FORMATS[name].title}; give the folder that does, or another source.format"
             )
         return name
-    fitting = [one for one, form in FORMS.items() if one != PLAIN and form.fits(place)]
-    if not fitting and FORMS[PLAIN].fits(place):
+    fitting = [name for name, form in FORMATS.items() if name != PLAIN and form.fits(place)]
+    if not fitting and FORMATS[PLAIN].fits(place):
         return PLAIN
     if len(fitting) > 1:
         raise UserError(f"{place} may be the output of {' or of '.join(fitting)}; add --set source.format=ONE_OF_THESE")
     if not fitting:
         for path in sorted(place.iterdir()) if place.is_dir() else ():
             refuse_pickle(path)
-        raise UserError(f"{place} holds no finished images in a form that is read ({', '.join(FORMS)}); give another")
+        raise UserError(
+            f"{place} holds no finished images in a format that is read ({', '.join(FORMATS)}); give another"
+        )
     return fitting[0]
 
 
@@ -95,8 +97,8 @@ def _matching(folder: Path, pattern: str, endings: tuple[str, ...] = IMAGE_ENDIN
     return {stem: path for stem, path in by_stem(folder, endings).items() if re.fullmatch(pattern, stem)}
 
 
-def _counted(folder: Path, pattern: str) -> Found:
-    return Found(NamedFiles(folder, "image", _matching(folder, pattern)))
+def _counted(folder: Path, pattern: str) -> Output:
+    return Output(NamedFiles(folder, "image", _matching(folder, pattern)))
 
 
 def _first(folders: Iterable[Path], test: Callable[[Path], object]) -> Path | None:
@@ -111,9 +113,9 @@ def _gcdp_fits(place: Path) -> bool:
     return place.is_dir() and not _visualised(place) and (first := first_named(place)) is not None and is_sheet(first)
 
 
-def _gcdp(place: Path, dataset: Dataset) -> Found:
+def _gcdp(place: Path, dataset: Dataset) -> Output:
     images, layouts = read_sheets(place)
-    return Found(images, layouts)
+    return Output(images, layouts)
 
 
 # Semantic Palette: helpers/visualizer.py with --save_full_res
@@ -133,7 +135,7 @@ def _visualised(place: Path) -> list[Path]:
     return [folder for folder in folders if (folder / "prop.csv").is_file() and _matching(folder, r"img_\d+_\d+")]
 
 
-def _semantic_palette(place: Path, dataset: Dataset) -> Found:
+def _semantic_palette(place: Path, dataset: Dataset) -> Output:
     images: dict[str, Path] = {}
     layouts: dict[str, Path] = {}
     for folder in _visualised(place):
@@ -147,7 +149,7 @@ def _semantic_palette(place: Path, dataset: Dataset) -> Found:
             for stem, path in _matching(folder, rf"img_{column}_\d+").items():
                 found[f"{folder.name}_{stem.rpartition('_')[2]}"] = path
     drawn = NamedFiles(place, "layout", layouts)
-    return Found(NamedFiles(place, "image", images), Recoloured(drawn, palette_table(dataset), slack=2))
+    return Output(NamedFiles(place, "image", images), Recoloured(drawn, palette_table(dataset), slack=2))
 
 
 # SPADE: test.py, results/<name>/test_<epoch>/images
@@ -160,16 +162,16 @@ def _spade_folders(place: Path) -> list[Path]:
     return [folder for folder in folders if (folder / "synthesized_image").is_dir()]
 
 
-def _spade(place: Path, dataset: Dataset) -> Found:
+def _spade(place: Path, dataset: Dataset) -> Output:
     folders = _spade_folders(place)
     if len(folders) > 1:
         raise UserError(f"{place} holds results of {len(folders)} runs: {some(folders)}; give one of these folders")
     images = open_source(folders[0] / "synthesized_image", "image")
     if not (folders[0] / "input_label").is_dir():
-        return Found(images)
+        return Output(images)
     layouts = open_source(folders[0] / "input_label", "layout")
     table = fitting_table(layouts, (palette_table(dataset), voc_table(dataset)))
-    return Found(images, Recoloured(layouts, table, slack=0))
+    return Output(images, Recoloured(layouts, table, slack=0))
 
 
 # Lafite: generate_for_soa.py and generate.ipynb
@@ -188,13 +190,13 @@ def _lafite_fits(place: Path) -> bool:
     return bool(place.is_dir() and (_soa_folders(place) or _matching(place, r"seed\d{4,}")))
 
 
-def _lafite(place: Path, dataset: Dataset) -> Found:
+def _lafite(place: Path, dataset: Dataset) -> Output:
     folders = _soa_folders(place)
     if not folders:
         return _counted(place, r"seed\d{4,}")
     files = {f"{folder.name}-{stem}": path for folder in folders for stem, path in _matching(folder, r".+\d").items()}
     images = NamedFiles(place, "image", files)
-    return Found(images, None, tuple(files[name].stem[:-1] for name in images.ids))
+    return Output(images, None, tuple(files[name].stem[:-1] for name in images.ids))
 
 
 # GANformer: generate.py; its TensorFlow version writes a capital S
@@ -210,12 +212,12 @@ def _ensembles(place: Path) -> list[Path]:
     return [path for path in paths if "arr_1" in array_names(path) and Array(path, "arr_1").holds_label_maps]
 
 
-def _dataset_ddpm(place: Path, dataset: Dataset) -> Found:
+def _dataset_ddpm(place: Path, dataset: Dataset) -> Output:
     paths = _ensembles(place)
     if len(paths) > 1:
         raise UserError(f"{place} holds {len(paths)} files of samples: {some(paths)}; give one of them")
     images = open_source(paths[0], "image")
-    return Found(images, inner_layouts(images))
+    return Output(images, inner_layouts(images))
 
 
 # DatasetGAN: train_interpreter.py --generate_data
@@ -225,10 +227,10 @@ def _dataset_gan_folder(place: Path) -> Path | None:
     return _first((place, place / "samples"), lambda folder: _matching(folder, r"label_\d+", (".png",)))
 
 
-def _dataset_gan(place: Path, dataset: Dataset) -> Found:
+def _dataset_gan(place: Path, dataset: Dataset) -> Output:
     folder = _dataset_gan_folder(place) or place
     layouts = {stem.removeprefix("label_"): path for stem, path in _matching(folder, r"label_\d+", (".png",)).items()}
-    return Found(NamedFiles(folder, "image", _matching(folder, r"\d+")), NamedFiles(folder, "layout", layouts))
+    return Output(NamedFiles(folder, "image", _matching(folder, r"\d+")), NamedFiles(folder, "layout", layouts))
 
 
 # LDM: txt2img.py (samples/0000.png) and sample_diffusion.py (img/sample_000000.png)
@@ -242,7 +244,7 @@ def _ldm_folder(place: Path) -> tuple[Path, str] | None:
     return None
 
 
-def _ldm(place: Path, dataset: Dataset) -> Found:
+def _ldm(place: Path, dataset: Dataset) -> Output:
     found = _ldm_folder(place)
     assert found is not None  # it fits
     return _counted(*found)
@@ -257,39 +259,39 @@ def _plain_fits(place: Path) -> bool:
     return bool(by_stem(place / "images") or by_stem(place))
 
 
-def _plain(place: Path, dataset: Dataset) -> Found:
+def _plain(place: Path, dataset: Dataset) -> Output:
     images = open_source(place / "images" if (place / "images").is_dir() else place, "image")
     if (place / "layouts").is_dir():
-        return Found(images, open_source(place / "layouts", "layout"))
-    return Found(images, inner_layouts(images))
+        return Output(images, open_source(place / "layouts", "layout"))
+    return Output(images, inner_layouts(images))
 
 
 PLAIN = "folder"
 
-FORMS: dict[str, Form] = {
-    "gcdp": Form("sheets <name>_<last>_<unet>.png of images above their layouts", _gcdp_fits, _gcdp, True),
-    "semantic-palette": Form(
+FORMATS: dict[str, Format] = {
+    "gcdp": Format("sheets <name>_<last>_<unet>.png of images above their layouts", _gcdp_fits, _gcdp, True),
+    "semantic-palette": Format(
         "prop.csv with img_<i>_<j>.png", lambda place: bool(_visualised(place)), _semantic_palette, True
     ),
-    "spade": Form("synthesized_image and input_label", lambda place: bool(_spade_folders(place)), _spade, False),
-    "lafite": Form("label_<nn>/<caption><j>.png or seed<nnnn>.png", _lafite_fits, _lafite),
-    "ganformer": Form(
+    "spade": Format("synthesized_image and input_label", lambda place: bool(_spade_folders(place)), _spade, False),
+    "lafite": Format("label_<nn>/<caption><j>.png or seed<nnnn>.png", _lafite_fits, _lafite),
+    "ganformer": Format(
         "sample_<nnnnnn>.png",
         lambda place: place.is_dir() and bool(_matching(place, GANFORMER)),
         lambda place, dataset: _counted(place, GANFORMER),
     ),
-    "dataset-ddpm": Form(
+    "dataset-ddpm": Format(
         "npz with images in arr_0 and layouts in arr_1", lambda place: bool(_ensembles(place)), _dataset_ddpm, True
     ),
-    "dataset-gan": Form(
+    "dataset-gan": Format(
         "<n>.png with label_<n>.png", lambda place: _dataset_gan_folder(place) is not None, _dataset_gan, True
     ),
-    "ldm": Form("samples/<nnnn>.png or img/sample_<nnnnnn>.png", lambda place: _ldm_folder(place) is not None, _ldm),
-    "imagen": Form(
+    "ldm": Format("samples/<nnnn>.png or img/sample_<nnnnnn>.png", lambda place: _ldm_folder(place) is not None, _ldm),
+    "imagen": Format(
         "sample-<n>.png",
         lambda place: place.is_dir() and bool(_matching(place, r"sample-\d+")),
         lambda place, dataset: _counted(place, r"sample-\d+"),
     ),
-    PLAIN: Form("images", _plain_fits, _plain, True),
+    PLAIN: Format("images", _plain_fits, _plain, True),
 }
-"""Name -> form, in the order of the documentation."""
+"""Name -> format, in the order of the documentation."""
