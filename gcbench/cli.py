@@ -77,6 +77,15 @@ Choices = Annotated[list[str] | None, typer.Option("--set", help="The sampler's:
 Out = Annotated[Path | None, typer.Option(help="Run directory; ./runs/<name> by default.")]
 
 
+def checked(**options: Any) -> dict[str, Any]:
+    """The options of a run; a mistake in them is refused before torch is loaded."""
+    from gcbench.core.run_spec import RunSpec
+    from gcbench.data.open_dataset import open_dataset
+
+    open_dataset(RunSpec.of(**options).dataset)
+    return options
+
+
 def show(record: Any, json: bool) -> None:
     if json:
         typer.echo(record.model_dump_json(indent=1))
@@ -133,12 +142,11 @@ def sweep(
 
     Without options: the bundled model on the bundled dataset, in minutes. Stopped, the same command goes on.
     """
-    from gcbench.commands.sweep import sweep as run
     from gcbench.core.settings import read_settings
 
-    record = run(
-        model,
-        dataset,
+    options = checked(
+        model=model,
+        dataset=dataset,
         guidance=guidance,
         until_saturation=until_saturation,
         watch=watch,
@@ -151,15 +159,14 @@ def sweep(
         split=split,
         metrics=metrics,
         checkpoint=checkpoint,
-        train=train,
         evaluators=evaluator or (),
-        out=out,
-        fresh=fresh,
-        keep_samples=keep_samples,
         batch_size=batch_size,
         precision=precision,
         device=device,
     )
+    from gcbench.commands.sweep import sweep as run
+
+    record = run(train=train, out=out, fresh=fresh, keep_samples=keep_samples, **options)
     show(record, json)
 
 
@@ -186,23 +193,21 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure finished images, from whatever model, against a split of a dataset."""
+    options = checked(
+        dataset=dataset, split=split, metrics=metrics, evaluators=evaluator or (), size=size, device=device
+    )
     from gcbench.commands.evaluate import evaluate as run
 
     record = run(
         images,
-        dataset,
         layouts=layouts,
         prompts=prompts,
         derived_by=derived_by,
-        split=split,
-        metrics=metrics,
-        evaluators=evaluator or (),
-        size=size,
         name=name,
         out=out,
         fresh=fresh,
         self_check=self_check,
-        device=device,
+        **options,
     )
     show(record, json)
 
@@ -224,14 +229,11 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Draw images and layouts from texts."""
-    from gcbench.commands.sample import sample as run
     from gcbench.core.settings import read_settings
 
-    run(
-        out,
-        model,
-        dataset,
-        prompts=prompt or (),
+    options = checked(
+        model=model,
+        dataset=dataset,
         n=n,
         guidance=guidance,
         seed=seed,
@@ -242,6 +244,9 @@ def sample(
         precision=precision,
         device=device,
     )
+    from gcbench.commands.sample import sample as run
+
+    run(out, prompts=prompt or (), **options)
 
 
 @app.command()
@@ -318,8 +323,11 @@ def regress(
 
     Stored samples must score the same to 1e-6, samples made anew within one standard error.
     """
-    from gcbench.commands.regress import regress as run
     from gcbench.core.settings import read_settings
+    from gcbench.runs.baselines import baselines
+
+    baselines(suite, runs, rescore)  # what cannot be is refused before torch is loaded
+    from gcbench.commands.regress import regress as run
     from gcbench.reports.regression_report import print_report
 
     report = run(
@@ -388,6 +396,11 @@ def suite_run(
     device: Device = "auto",
 ) -> None:
     """Train and measure every row of a suite under one budget. Stopped, the same command goes on."""
+    from gcbench.data.open_dataset import open_dataset
+    from gcbench.runs.suite_plan import find
+
+    find(name).chosen(only)  # what cannot be is refused before torch is loaded
+    open_dataset(dataset)
     from gcbench.commands.suite import run_suite
 
     run_suite(

@@ -1,14 +1,18 @@
 """`gcbench figure`: a figure of the paper from records, as PNG, SVG and CSV."""
 
+from __future__ import annotations
+
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
 from gcbench.data.open_dataset import open_dataset
-from gcbench.reports.figure6 import SUITE, Figure, as_csv, gather
-from gcbench.reports.figure6_panels import draw
 from gcbench.runs.progress import say
+
+if TYPE_CHECKING:
+    from gcbench.reports.figure6 import Figure
 
 KNOWN = {6: "realism against obedience to the text"}
 
@@ -25,6 +29,9 @@ def draw_figure(number: int, dataset: str = "streets", *, runs: Path | None = No
         known = ", ".join(f"{key} ({what})" for key, what in KNOWN.items())
         raise UserError(f"there is no figure {number} here; known: {known}")
     opened = open_dataset(dataset)
+    from gcbench.reports.figure6 import SUITE, as_csv, gather
+    from gcbench.reports.figure6_panels import draw
+
     bundle = Path(str(files("gcbench.results"))) / "measured" / opened.name / SUITE
     folder = out or Path("runs") / f"figure-{number}-{opened.name}"
     found = gather(opened, bundle if runs is None else Path(runs))

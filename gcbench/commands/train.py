@@ -175,6 +175,3 @@ def train(
         )
     say(f"Wrote {path} ({path.stat().st_size / 2**20:.1f} MiB)")
     return path
-
-
-run_training = train
