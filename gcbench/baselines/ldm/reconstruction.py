@@ -30,7 +30,7 @@ class LDMReconstruction(TrainedModel):
     name: ClassVar[str] = "ldm-reconstruction"
     trained_as: ClassVar[str] = LDM.name
     config = LDMConfig
-    recipe = None
+    recipe = None  # type: ignore[assignment]
     conditional = False
     guided = False
     layouts = True
