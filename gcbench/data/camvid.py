@@ -139,6 +139,9 @@ class CamVid(PairFiles):
         box = _crop(files.id, layout.shape)
         return image_files.resize_image(image, size, box), image_files.resize_layout(layout, size, box)
 
+    def captions_from_layouts(self, split: str) -> bool:
+        return True
+
     def captions(self, split: str, index: int) -> Sequence[str]:
         check_split(self, split)
         files = self.found[split][index]

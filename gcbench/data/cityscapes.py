@@ -76,6 +76,9 @@ class Cityscapes(PairFiles):
     def _lines(self) -> Mapping[str, Line]:
         return read_prompts(self.captions_file) if self.captions_file else {}
 
+    def captions_from_layouts(self, split: str) -> bool:
+        return self.captions_file is None
+
     def captions(self, split: str, index: int) -> Sequence[str]:
         check_split(self, split)
         files = self.found[split][index]

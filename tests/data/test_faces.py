@@ -10,7 +10,7 @@ import pytest
 from gcbench.core.errors import UserError
 from gcbench.data.celeba_attributes import ATTRIBUTES
 from gcbench.data.celeba_parts import CLASSES
-from gcbench.data.dataset_summary import describe
+from gcbench.data.dataset_summary import summarise
 from gcbench.data.faces import CAPTIONS, COUNTS, Faces, labels
 from gcbench.data.faces import captions as wording
 from gcbench.data.subset import Subset
@@ -299,7 +299,7 @@ def test_an_unknown_split_is_the_users_to_mend(faces: Faces) -> None:
 
 def test_a_check_counts_attributes() -> None:
     faces = Faces.open()
-    train, val = describe(faces, sample=20)
+    train, val = summarise(faces, sample=20)
     chosen = np.unique(np.linspace(0, 599, 20).round().astype(int))
     labels = np.array([faces.attribute_labels("val", i) for i in chosen.tolist()])
     assert val.attributes == pytest.approx(dict(zip(faces.attributes, labels.mean(axis=0), strict=True)))
