@@ -191,7 +191,7 @@ def _listed(root: Path) -> list[tuple[str, Path, Path]]:
             if not words:
                 continue
             if len(words) != 2:
-                raise UserError(f"{listing}, line {number} is not 'IMAGE LAYOUT'; mend the line")
+                raise UserError(f"{listing}, line {number} is not 'IMAGE LAYOUT'; correct the line")
             image, layout = (root.joinpath(*Path(word).parts[-2:]) for word in words)
             rows.append((image.stem, image, layout))
     return rows

@@ -153,7 +153,9 @@ def group_of(stem: str, pattern: str, path: Path) -> str:
         place = stem.find(part, end) if end >= 0 else -1
         end = place + len(part) if place >= 0 else -1
     if end < 0:
-        raise UserError(f"the pattern of groups {pattern!r} fits no beginning of the name of {path}; mend the pattern")
+        raise UserError(
+            f"the pattern of groups {pattern!r} fits no beginning of the name of {path}; correct the pattern"
+        )
     return stem[:end]
 
 
@@ -163,7 +165,7 @@ def _read_config(where: Path) -> Config:
     except FileNotFoundError as error:
         raise UserError(f'{where} is not there; write one with name = "…" and classes = ["…", …]') from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"cannot read {where} ({error}); mend it") from error
+        raise UserError(f"cannot read {where} ({error}); correct it") from error
     try:
         return Config.model_validate(content)
     except ValidationError as error:
@@ -176,7 +178,7 @@ def _read_config(where: Path) -> Config:
             raise UserError(f"{where}: unknown key {key!r}; {hint}") from error
         if first["type"] == "missing":
             raise UserError(f"{where}: the key {key!r} is missing; add it") from error
-        raise UserError(f"{where}: {key}: {first['msg'].lower()}; mend it") from error
+        raise UserError(f"{where}: {key}: {first['msg'].lower()}; correct it") from error
 
 
 def _void(config: Config, where: Path) -> int | None:
@@ -186,10 +188,10 @@ def _void(config: Config, where: Path) -> int | None:
         return None
     if isinstance(config.void, str):
         if config.void not in config.classes:
-            raise UserError(f"{where}: void = {config.void!r} is not among classes; add it there or mend the name")
+            raise UserError(f"{where}: void = {config.void!r} is not among classes; add it there or correct the name")
         return config.classes.index(config.void)
     if not 0 <= config.void < len(config.classes):
-        raise UserError(f"{where}: void = {config.void} is no id of the {len(config.classes)} classes; mend it")
+        raise UserError(f"{where}: void = {config.void} is no id of the {len(config.classes)} classes; correct it")
     return config.void
 
 
@@ -206,7 +208,7 @@ def _palette(config: Config, where: Path) -> tuple[tuple[int, int, int], ...]:
 def _aliases(config: Config, void: int | None, where: Path) -> dict[str, tuple[str, ...]]:
     for name in config.aliases:
         if name not in config.classes:
-            raise UserError(f"{where}: aliases.{name} is no class; mend the name")
+            raise UserError(f"{where}: aliases.{name} is no class; correct the name")
     return {
         name: tuple(dict.fromkeys(w.lower() for w in config.aliases.get(name, (name, plural(name)))))
         for i, name in enumerate(config.classes)

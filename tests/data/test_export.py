@@ -135,7 +135,7 @@ def test_other_classes_are_no_cityscapes(tmp_path):
     assert not (tmp_path / "o").exists()
 
 
-def test_describe(tmp_path):
+def test_a_summary_counts_and_reads(tmp_path):
     export(Tiny(), tmp_path / "o")
     train, val = summarise(open_dataset(str(tmp_path / "o")))
     assert (train.split, train.pairs, train.groups, train.sampled) == ("train", 3, 2, 3)

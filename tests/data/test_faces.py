@@ -289,7 +289,7 @@ def test_the_faces_of_this_version_are_frozen(faces: Faces) -> None:
     assert zlib.crc32(repr((words, said)).encode()) == FROZEN_WORDS
 
 
-def test_an_unknown_split_is_the_users_to_mend(faces: Faces) -> None:
+def test_an_unknown_split_is_the_users_to_correct(faces: Faces) -> None:
     for call in (faces.ids, lambda split: faces.pair(split, 0, SIZE), lambda split: faces.captions(split, 0)):
         with pytest.raises(UserError, match="train, val"):
             call("test")
