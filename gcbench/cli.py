@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from gcbench.core.errors import UserError
+from gcbench.core.errors import NothingMeasured, UserError
 
 app = typer.Typer(
     name="gcbench",
@@ -38,15 +38,6 @@ Choices = Annotated[list[str] | None, typer.Option("--set", help="The sampler's:
 Out = Annotated[Path | None, typer.Option(help="Run directory; ./runs/<name> by default.")]
 
 
-def settle(device: str) -> str:
-    """`auto` is the GPU if there is one."""
-    if device != "auto":
-        return device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def show(record: Any, json: bool) -> None:
     if json:
         typer.echo(record.model_dump_json(indent=1))
@@ -63,7 +54,9 @@ def sweep(
     guidance: Annotated[
         str | None, typer.Option(help="Scales; 1 is plain conditional. 1,1.5,2,3,4 by default.")
     ] = None,
-    until_saturation: Annotated[bool, typer.Option(help="Stop when Semantic Recall no longer gains.")] = False,
+    until_saturation: Annotated[bool, typer.Option(help="Stop when the watched metric no longer gains.")] = False,
+    watch: Annotated[str | None, typer.Option(help="The metric to watch; the first of correspondence.")] = None,
+    axes: Annotated[str | None, typer.Option(help="The curve's metrics, COST,GAIN, such as fid,clip-score.")] = None,
     n: Annotated[int, typer.Option("-n", help="Images a scale.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed of the first image; the next has seed + 1.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
@@ -94,6 +87,8 @@ def sweep(
         dataset,
         guidance=guidance,
         until_saturation=until_saturation,
+        watch=watch,
+        axes=axes,
         n=n,
         seed=seed,
         steps=steps,
@@ -109,7 +104,7 @@ def sweep(
         keep_samples=keep_samples,
         batch_size=batch_size,
         precision=precision,
-        device=settle(device),
+        device=device,
     )
     show(record, json)
 
@@ -152,8 +147,8 @@ def evaluate(
         name=name,
         out=out,
         fresh=fresh,
-        check=self_check,
-        device=settle(device),
+        self_check=self_check,
+        device=device,
     )
     show(record, json)
 
@@ -165,7 +160,7 @@ def sample(
     dataset: Data = "streets",
     prompt: Annotated[list[str] | None, typer.Option(help="A text; without any, the split's captions.")] = None,
     n: Annotated[int, typer.Option("-n", help="Images.")] = 8,
-    guidance: Annotated[float, typer.Option(help="Guidance scale.")] = 3.0,
+    guidance: Annotated[str, typer.Option(help="Guidance scale; of several, 1,2,4, one sheet is made.")] = "3",
     seed: Annotated[int, typer.Option(help="Seed of the first image.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
     set_: Choices = None,
@@ -191,7 +186,7 @@ def sample(
         size=size,
         checkpoint=checkpoint,
         precision=precision,
-        device=settle(device),
+        device=device,
     )
 
 
@@ -225,7 +220,7 @@ def train(
         resume=resume,
         limit=limit,
         init=init,
-        device=settle(device),
+        device=device,
     )
 
 
@@ -286,7 +281,7 @@ def regress(
         settings=read_settings(None, set_ or ()),
         junit=junit,
         summary=summary,
-        device=settle(device),
+        device=device,
     )
     print_report(report)
     if not report.passed:
@@ -352,7 +347,7 @@ def suite_run(
         only=only,
         evaluators=evaluator or (),
         fresh=fresh,
-        device=settle(device),
+        device=device,
     )
 
 
@@ -501,6 +496,9 @@ def main() -> None:
         app()
     except UserError as error:
         fail(error)
+    except NothingMeasured as error:
+        typer.echo(f"gcbench: {error}", err=True)
+        raise SystemExit(1) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise SystemExit(1) from None

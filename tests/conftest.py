@@ -168,7 +168,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 @pytest.fixture
 def without_curve(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the drawing out where a test is not about it: it is most of a tiny run's time."""
-    monkeypatch.setattr("gcbench.runs.run_directory.draw", lambda record, folder: None)
+    monkeypatch.setattr("gcbench.reports.curve.draw", lambda record, folder, axes=None: None)
 
 
 def write_toyland(root: Path, counts: dict[str, int] = COUNTS) -> Path:
@@ -315,8 +315,8 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> None:
     ) -> EvaluatorSet:
         return EvaluatorSet({"segmenter": Oracle(dataset)}, {})
 
-    for module in ("sweep", "evaluate", "regress"):
-        monkeypatch.setattr(f"gcbench.commands.{module}.open_evaluators", open_evaluators)
+    for module in ("evaluation.setup", "commands.evaluate", "commands.regress"):
+        monkeypatch.setattr(f"gcbench.{module}.open_evaluators", open_evaluators)
 
 
 def pooled_features(

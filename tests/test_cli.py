@@ -52,7 +52,6 @@ def test_as_a_module_a_mistake_is_one_sentence_and_code_2() -> None:
         ["sweep", "--batch-size", "1.5"],
         ["evaluate"],
         ["sample"],
-        ["sample", "--out", "there", "--guidance", "much"],
         ["train", "--steps", "few"],
         ["data", "check"],
         ["list"],

@@ -12,12 +12,12 @@ from gcbench.commands.list import show
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.registry import registry
+from gcbench.core.run_spec import parse_size
 from gcbench.data.dataset_summary import Capability, capabilities, metrics_capability, summarise
 from gcbench.data.export import export
 from gcbench.data.folder import Folder
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.split import plan_split, write_split
-from gcbench.evaluation.arguments import parse_size
 from gcbench.runs.progress import Bar, say
 
 

@@ -7,29 +7,28 @@ model from the same seeds must score within one standard error. Nothing is taken
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gcbench.commands.evaluate import read_samples
-from gcbench.commands.sweep import kept_folder, prepare, protocol_of
-from gcbench.core.contracts import Dataset, Model, ModelOptions
-from gcbench.core.errors import UserError
+from gcbench.core.errors import PluginError, UserError
 from gcbench.core.record import Point, Record
-from gcbench.core.samples import Samples
+from gcbench.core.reference import Prompts, Reference
+from gcbench.core.run_spec import RunSpec
+from gcbench.core.samples import Samples, sample_ids
 from gcbench.core.score import Score
 from gcbench.data.finished_images import read_pairs
 from gcbench.data.open_dataset import open_dataset
-from gcbench.evaluation.arguments import check_device, evaluation_split
-from gcbench.evaluation.generation import Prompts, choose_prompts, measure_point, sample_ids
+from gcbench.evaluation.finished_samples import read_samples
+from gcbench.evaluation.generation import Generator, measure_point
 from gcbench.evaluation.scoring import Scoring, measure_real, open_evaluators
+from gcbench.evaluation.setup import choose_device, evaluation_split, prepare, protocol_of
 from gcbench.reports.regression_checks import Check, Gated, Report, near_scores, same_scores
 from gcbench.reports.regression_report import append_summary, write_junit
 from gcbench.runs.progress import Bar, say
 from gcbench.runs.provenance import provenance
-from gcbench.runs.run_directory import RECORD, REGRESSION
-
-BATCH_SIZE = 16
+from gcbench.runs.run_directory import RECORD, REGRESSION, kept_samples
 
 
 class Given(NamedTuple):
@@ -55,7 +54,7 @@ def regress(
     settings: Mapping[str, Any] | None = None,
     junit: Path | None = None,
     summary: Path | None = None,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> Report:
     """Measure baselines again: the bundled ones (`suite` names one of them), or the run directories in `runs`.
 
@@ -66,7 +65,7 @@ def regress(
     Raises:
         UserError: no baseline, one without its samples, or anything that `sweep` refuses.
     """
-    check_device(device)
+    device = choose_device(device)
     if sum(chosen is not None for chosen in (suite, runs, rescore)) > 1:
         raise UserError("--suite, --runs and --rescore exclude one another; give one of them")
     folder = runs if runs is not None else rescore
@@ -119,7 +118,7 @@ def stored(path: Path, record: Record, point: Point) -> Path:
     Raises:
         UserError: it keeps none.
     """
-    kept = kept_folder(path, point.guidance)
+    kept = kept_samples(path, point.guidance)
     if not (kept / "images").is_dir():
         raise UserError(f"{path} keeps no samples ({kept / 'images'}); measure it again with --keep-samples --fresh")
     return kept
@@ -129,61 +128,59 @@ def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool)
     """Check one baseline."""
     began = time.perf_counter()
     protocol = record.protocol
-    opened = open_dataset(given.dataset or protocol.dataset)
+    spec = spec_of(record, given)
+    opened = open_dataset(spec.dataset)
     if opened.name != protocol.dataset:
         raise UserError(f"{path} was measured on {protocol.dataset}, not on {opened.name}; give its --dataset")
-    split = evaluation_split(opened, protocol.split)
-    metrics = list(record.points[0].scores)
     notes: list[str] = []
-    generator: Model | None = None
     if generate:
-        generator, scoring, prompts, planned = prepare(
-            given.model or record.model.name,
-            opened,
-            split,
-            metrics,
-            options_of(record, given),
-            n=protocol.n,
-            seed=protocol.seed or 0,
-            size=protocol.size,
-            evaluators=evaluators_of(record, given),
-        )
+        model, scoring, reference, prompts, planned = prepare(spec, given.device)
+        generator = Generator(spec.model, model, reference, prompts, spec.seed)
         now, then = planned.model.model_dump(exclude={"name"}), record.model.model_dump(exclude={"name"})
         notes += [f"model {key}: {then[key]!r} recorded, {now[key]!r} now" for key in now if now[key] != then[key]]
         planned_protocol = planned.protocol
     else:
+        generator = None
+        reference = Reference(opened, evaluation_split(opened, protocol.split), protocol.size)
         derives = record.model.layouts is not None
-        evaluator_set = open_evaluators(opened, metrics, evaluators_of(record, given), given.device, derives)
-        scoring = Scoring(opened, metrics, evaluator_set, derives)
-        prompts = choose_prompts(opened, split, protocol.n)
+        metrics = spec.metrics or ()
+        scoring = Scoring(
+            opened, metrics, open_evaluators(opened, metrics, spec.evaluators, given.device, derives), derives
+        )
+        prompts = reference.prompts(protocol.n)
         planned_protocol = protocol_of(
-            opened,
-            split,
+            reference,
             scoring,
-            prompts if protocol.prompts is not None else None,
             n=protocol.n,
-            size=protocol.size,
+            prompts=prompts.texts if protocol.prompts is not None else None,
             seed=protocol.seed,
             sampler=protocol.sampler,
         )
-    say(f"{name}: {protocol.n} images of {record.model.name} on {opened.name}/{split}, {', '.join(metrics)}")
+    say(f"{name}: {protocol.n} images of {record.model.name} on {reference}, {', '.join(spec.metrics or ())}")
     checks = protocol_checks(record, planned_protocol.differences(protocol))
-    checks += measure(path, record, opened, scoring, prompts, generator)
+    checks += measure(path, record, scoring, reference, prompts, generator)
     notes += surroundings(record, given.device)
     spent = round(time.perf_counter() - began, 3)
     return Gated(run=name, checks=checks, notes=notes, command=record.provenance.command, seconds=spent)
 
 
-def options_of(record: Record, given: Given) -> ModelOptions:
-    """The record's steps and precision; other settings of its sampler are to be given again."""
-    sampler = record.protocol.sampler
-    steps, precision = sampler.get("steps"), sampler.get("precision", "fp32")
-    return ModelOptions(
-        given.checkpoint,
-        given.device,
-        "bf16" if precision == "bf16" else "fp32",
-        None if steps is None else int(steps),
-        given.settings,
+def spec_of(record: Record, given: Given) -> RunSpec:
+    """What the record was asked to do. Further settings of its sampler are to be given again."""
+    protocol = record.protocol
+    steps, precision = protocol.sampler.get("steps"), protocol.sampler.get("precision", "fp32")
+    return RunSpec.of(
+        model=given.model or record.model.name,
+        dataset=given.dataset or protocol.dataset,
+        split=protocol.split,
+        size=protocol.size,
+        n=protocol.n,
+        seed=protocol.seed or 0,
+        steps=None if steps is None else int(steps),
+        settings=given.settings,
+        metrics=tuple(record.points[0].scores),
+        evaluators=tuple(evaluators_of(record, given)),
+        checkpoint=given.checkpoint,
+        precision="bf16" if precision == "bf16" else "fp32",
     )
 
 
@@ -205,40 +202,34 @@ def protocol_checks(record: Record, differences: Sequence[str]) -> list[Check]:
 
 
 def measure(
-    path: Path, record: Record, dataset: Dataset, scoring: Scoring, prompts: Prompts, generator: Model | None
+    path: Path,
+    record: Record,
+    scoring: Scoring,
+    reference: Reference,
+    prompts: Prompts,
+    generator: Generator | None,
 ) -> list[Check]:
     """Real images, stored samples and, where there is a generator, new ones: each against the record."""
-    protocol = record.protocol
-    with Bar("evaluating real images", protocol.reference_n) as bar:
+    with Bar("evaluating real images", len(reference)) as bar:
         try:
-            bounds = measure_real(
-                scoring, dataset, protocol.split, protocol.size, prompts.rows, bar.advance, cached=False
-            )
-        except ValueError as error:
+            bounds = measure_real(scoring, reference, prompts.rows, bar.advance, cached=False)
+        except PluginError as error:
             return same_scores("ceiling", None, record.ceiling, nothing(record.ceiling, error))
     checks = same_scores("ceiling", None, record.ceiling, bounds.ceiling)
     checks += same_scores("floor", None, record.floor, bounds.floor)
-    total = protocol.n * len(record.points)
+    total = record.protocol.n * len(record.points)
     with Bar("evaluating stored samples", total) as bar:
         for point in record.points:
-            scores = score_stored(path, record, point, dataset, scoring, prompts, bar)
+            scores = score_stored(path, record, point, scoring, reference, prompts, bar)
             checks += same_scores("stored samples", point.guidance, point.scores, scores)
     if generator is None:
         return checks
     with Bar("generating and evaluating", total) as bar:
         for point in record.points:
             try:
-                scores = measure_point(
-                    generator,
-                    scoring,
-                    prompts,
-                    point.guidance,
-                    seed=protocol.seed or 0,
-                    size=protocol.size,
-                    batch_size=BATCH_SIZE,
-                    tick=bar.advance,
-                ).point.scores
-            except (UserError, ValueError) as error:  # samples that no longer are as the contract says
+                telling = replace(generator, progress=bar.advance)
+                scores = measure_point(telling, scoring, point.guidance).point.scores
+            except UserError as error:  # samples that no longer are as the contract says
                 scores = nothing(point.scores, error)
             checks += near_scores(point.guidance, point.scores, scores)
     return checks
@@ -250,24 +241,30 @@ def nothing(scores: Mapping[str, Score], error: Exception) -> dict[str, Score]:
 
 
 def score_stored(
-    path: Path, record: Record, point: Point, dataset: Dataset, scoring: Scoring, prompts: Prompts, bar: Bar
+    path: Path,
+    record: Record,
+    point: Point,
+    scoring: Scoring,
+    reference: Reference,
+    prompts: Prompts,
+    bar: Bar,
 ) -> dict[str, Score]:
     """The scores of a point's stored samples.
 
     Raises:
         UserError: a sample is missing or damaged.
     """
-    kept, names = stored(path, record, point), sample_ids(record.protocol.n)
+    kept, names = stored(path, record, point), list(sample_ids(record.protocol.n))
     layouts, texts = kept / "layouts", kept / "prompts.jsonl"
     found = read_pairs(kept / "images", layouts if layouts.is_dir() else None, texts if texts.exists() else None)
     if list(found.ids) != names:
         raise UserError(f"{kept} holds {len(found)} samples where its record has {len(names)}; put them back")
     groups = prompts.groups if record.protocol.prompts is not None else tuple(names)
     metrics = scoring.start()
-    for samples in read_samples(found, dataset, record.protocol.size, "generated"):
+    for samples in read_samples(found, reference, "generated"):
         try:
             scoring.update(metrics, grouped(samples, dict(zip(names, groups, strict=True))))
-        except ValueError as error:
+        except PluginError as error:
             return nothing(point.scores, error)
         bar.advance(len(samples))
     return scoring.finish(metrics)

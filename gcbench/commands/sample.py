@@ -1,25 +1,24 @@
 """`gcbench sample`: images and layouts from given texts, as a folder that `gcbench evaluate` reads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gcbench.core.contracts import ModelOptions, Size
 from gcbench.core.errors import UserError
-from gcbench.core.files import write_text
+from gcbench.core.reference import Prompts, Reference
+from gcbench.core.run_spec import RunSpec, guidance_text
 from gcbench.core.samples import Samples
+from gcbench.data.contact_sheet import save_png
 from gcbench.data.open_dataset import open_dataset
-from gcbench.evaluation.arguments import (
-    check_device,
-    check_precision,
-    evaluation_split,
-    guidance_scales,
-    open_model,
-    parse_size,
-)
-from gcbench.evaluation.generation import check_prompts, check_samples, choose_prompts, sample_ids
+from gcbench.evaluation.generation import Generator, check_prompts
+from gcbench.evaluation.setup import choose_device, evaluation_split, open_model, size_of
+from gcbench.reports.sample_grid import SheetRow, sheet
 from gcbench.runs.progress import Bar, say
+from gcbench.runs.run_directory import GRID, RunDirectory
 from gcbench.runs.sample_folder import write_samples
+
+SHOWN = 16
+"""Samples of each scale on the contact sheet."""
 
 
 def sample(
@@ -29,59 +28,46 @@ def sample(
     *,
     prompts: Sequence[str] = (),
     n: int = 8,
-    guidance: float = 3.0,
-    seed: int = 0,
-    steps: int | None = None,
-    settings: Mapping[str, Any] | None = None,
-    size: str | Size | None = None,
-    checkpoint: Path | None = None,
-    precision: str = "fp32",
-    device: str = "cpu",
+    guidance: str | float | Sequence[float] = 3.0,
+    **options: Any,
 ) -> list[Samples]:
-    """Draw n samples: of `prompts` in turn, or of the evaluation split's captions; write them into `out`.
+    """Draw n samples a guidance scale: of `prompts` in turn, or of the evaluation split's captions; write them.
+
+    options: further fields of `RunSpec`, named as the options of `gcbench sample`. One scale is written into `out`
+    itself, several into `out`/guidance-SCALE; `out`/grid.png shows all.
 
     Raises:
-        UserError: an empty prompt, n < 1, or what opening the model and the dataset refuses.
+        UserError: an empty prompt, or what opening the model and the dataset refuses.
     """
-    if n < 1:
-        raise UserError(f"-n {n}: at least 1 image")
-    [scale] = guidance_scales([guidance])
+    spec = RunSpec.of(model=model, dataset=dataset, n=n, guidance=guidance, batch_size=8, **options)
     check_prompts(prompts)
-    check_precision(precision)
-    check_device(device)
+    device = choose_device(spec.device)
     out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file; choose a directory")
-    if (out / "images").is_dir() and any((out / "images").iterdir()):
-        raise UserError(f"{out} already holds images; choose another --out")
-    opened = open_dataset(dataset)
-    generator = open_model(model, opened, ModelOptions(checkpoint, device, precision, steps, settings or {}))  # type: ignore[arg-type]
-    target = parse_size(size) or generator.size or opened.size
-    if prompts and not generator.conditional:
-        raise UserError(f"model {model} reads no prompts; leave --prompt out")
-    if prompts:
-        texts = groups = tuple(prompts[i % len(prompts)] for i in range(n))
-    else:
-        _, texts, groups = choose_prompts(opened, evaluation_split(opened, None), n)
-    made: list[Samples] = []
-    write_text(out / ".probe", "")  # a place that cannot be written is known before the long work
-    (out / ".probe").unlink()
-    with Bar("sampling", n) as bar:
-        for start in range(0, n, 8):
-            stop = min(start + 8, n)
-            part = generator.generate(
-                texts[start:stop] if generator.conditional else None,
-                n=stop - start,
-                size=target,
-                guidance=scale,
-                seeds=range(seed + start, seed + stop),
-            )
-            check_samples(part, stop - start, target, len(opened.classes), generator)
-            read = texts[start:stop] if generator.conditional else part.prompts
-            depends = groups[start:stop] if generator.conditional else None
-            ids = tuple(sample_ids(n)[start:stop])
-            made.append(Samples(part.images, part.layouts, part.layout_source, read, ids, depends))
-            write_samples(out, made, opened)
-            bar.advance(stop - start)
-    say(f"Wrote {n} samples and their contact sheet {out / 'grid.png'}")
-    return made
+    scales = spec.guidance or (1.0,)
+    folders = [out if len(scales) == 1 else out / f"guidance-{guidance_text(scale)}" for scale in scales]
+    for folder in folders:
+        if (folder / "images").is_dir() and any((folder / "images").iterdir()):
+            raise UserError(f"{folder} already holds images; choose another --out")
+    with RunDirectory(out):
+        opened = open_dataset(spec.dataset)
+        drawing = open_model(spec, opened, device)
+        if prompts and not drawing.conditional:
+            raise UserError(f"model {model} reads no prompts; leave --prompt out")
+        reference = Reference(opened, evaluation_split(opened, spec.split), size_of(spec, opened, drawing))
+        texts = tuple(prompts[i % len(prompts)] for i in range(n)) if prompts else ()
+        chosen = Prompts(list(range(n)), texts, texts) if prompts else reference.prompts(n)
+        drawn: list[Samples] = []
+        rows: list[SheetRow] = []
+        with Bar("sampling", n * len(scales)) as bar:
+            generator = Generator(model, drawing, reference, chosen, spec.seed, spec.batch_size, bar.advance)
+            for scale, folder in zip(scales, folders, strict=True):
+                batches: list[Samples] = []
+                for samples in generator.batches(scale):
+                    batches.append(samples)
+                    write_samples(folder, batches)
+                drawn += batches
+                label = "" if len(scales) == 1 else f"guidance {guidance_text(scale)}"
+                rows += [SheetRow(label, samples) for samples in batches[: SHOWN // spec.batch_size]]
+                save_png(out / GRID, sheet(rows, opened.palette))
+    say(f"Wrote {n * len(scales)} samples and their contact sheet {out / GRID}")
+    return drawn

@@ -20,7 +20,7 @@ from gcbench.core.files import write_text
 from gcbench.core.record import Provenance
 from gcbench.core.settings import read_settings
 from gcbench.data.open_dataset import open_dataset
-from gcbench.evaluation.arguments import check_device, check_n, images_seen
+from gcbench.evaluation.setup import choose_device
 from gcbench.runs.progress import Bar, Part, say
 from gcbench.runs.suite_plan import BUDGET, Row, Suite, bundled, find
 
@@ -103,7 +103,7 @@ def run_suite(
     only: str | None = None,
     evaluators: Sequence[str] = (),
     fresh: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> Path:
     """Make every row of the suite `name` on `dataset`, and what it shows; returns its directory.
 
@@ -118,8 +118,9 @@ def run_suite(
     suite = suite.model_copy(update=given)
     if suite.images < 1:
         raise UserError(f"--images {suite.images}: a training sees at least 1")
-    check_n(suite.n)
-    check_device(device)
+    if suite.n < 2:
+        raise UserError(f"-n {suite.n}: at least 2 images are needed to measure a spread")
+    device = choose_device(device)
     opened = open_dataset(dataset)
     rows = suite.chosen(only)
     todo = tasks(suite, rows)
@@ -227,7 +228,7 @@ def _train(suite: Suite, row: Row, dataset: str, out: Path, device: str, bars: _
             kind="train",
             row=row.name,
             model=row.model,
-            images=images_seen(card),
+            images=card.images_seen,
             seconds=said.get("seconds"),
             device=said.get("device") or "",
         ),

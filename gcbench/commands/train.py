@@ -13,7 +13,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.registry import registry
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.subset import Subset
-from gcbench.evaluation.arguments import check_device, images_seen
+from gcbench.evaluation.setup import choose_device
 from gcbench.runs.progress import Bar, Bars, say
 from gcbench.runs.provenance import provenance
 from gcbench.training.pairs import Pairs
@@ -91,7 +91,7 @@ def run_training(
     settings: dict[str, Any] | None = None,
     out: Path | None = None,
     resume: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     limit: int | None = None,
     init: Path | None = None,
     bars: Bars = Bar,
@@ -106,7 +106,7 @@ def run_training(
         card = recipe.card({})
         loaded = load(init, kind=card.kind, name=card.name, classes=card.classes)
         new = start_from(recipe.weights(), loaded)
-        before = {"weights": loaded.card.sha256, "images": images_seen(loaded.card)}
+        before = {"weights": loaded.card.sha256, "images": loaded.card.images_seen}
         if new:
             say(f"{init} lacks {len(new)} tensors of this network ({new[0]}, ...); they start fresh")
     opened = recipe.dataset
@@ -114,7 +114,7 @@ def run_training(
     cfg = recipe.train_config
     out = out or Path("runs") / f"train-{model or evaluator}-{opened.name}"
     check_training(cfg)
-    check_device(device)
+    device = choose_device(device)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")
     if (out / CONFIG).exists() and not resume:

@@ -31,6 +31,14 @@ class Card(BaseModel):
     provenance: dict[str, Any] = Field(default_factory=dict)
     sha256: str = ""
 
+    @property
+    def images_seen(self) -> int | None:
+        """Steps x batch size, and what the weights had seen that the training started from; None if unknown."""
+        told = self.provenance
+        before = told.get("init", {}).get("images") if "--init" in told.get("command", "") or "init" in told else 0
+        steps, batch = told.get("steps"), told.get("train", {}).get("batch_size")
+        return None if before is None or steps is None or batch is None else before + steps * batch
+
 
 class Checkpoint(NamedTuple):
     state: dict[str, Tensor]

@@ -1,20 +1,28 @@
-"""What a dataset, a model, an evaluator and a metric must offer. Plug-ins implement these; the engine knows no more."""
+"""What a dataset, a model, an evaluator and a metric must offer. Plug-ins implement these; the engine knows no more.
+
+Imports no torch: what a metric declares is read without it.
+"""
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from gcbench.core.files import text_hash
-from gcbench.core.run_spec import Size
 from gcbench.core.samples import Features, Samples, Texts
 from gcbench.core.score import Score
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+Size = tuple[int, int]
+"""(H, W) in pixels."""
 
 
 class Dataset(ABC):
@@ -43,7 +51,7 @@ class Dataset(ABC):
 
     @classmethod
     @abstractmethod
-    def open(cls) -> "Dataset":
+    def open(cls) -> Dataset:
         """The dataset where it is looked for (`$GCBENCH_DATA/<name>`), or a UserError that says where to put what."""
 
     @property
@@ -103,7 +111,7 @@ class Model(ABC):
     conditional: it reads prompts. guided: guidance changes its samples. layouts: it draws layouts too.
     size: the (H, W) it was trained at, which a run takes unless told another; None for the dataset's own.
     derives: it draws no layouts; those that it is measured by are read from its images by the segmenter that measures,
-    and marked so.
+    and marked so. progress: while it works, `generate` may tell this which share of its images is done, 0 to 1.
     """
 
     conditional: bool
@@ -111,10 +119,11 @@ class Model(ABC):
     layouts: bool
     derives: bool = False
     size: Size | None = None
+    progress: Callable[[float], object] = staticmethod(lambda share: None)
 
     @classmethod
     @abstractmethod
-    def open(cls, dataset: Dataset, options: ModelOptions) -> "Model":
+    def open(cls, dataset: Dataset, options: ModelOptions) -> Model:
         """A model ready to generate samples of `dataset`."""
 
     @abstractmethod
@@ -153,7 +162,7 @@ class Evaluator(ABC):
 
     @classmethod
     @abstractmethod
-    def open(cls, dataset: Dataset, *, spec: str | None = None, device: str = "cpu") -> "Evaluator":
+    def open(cls, dataset: Dataset, *, spec: str | None = None, device: str = "cpu") -> Evaluator:
         """The evaluator for `dataset`; `spec` is what stands after `ROLE=` in `--evaluator ROLE=ID[@FILE]`."""
 
     @abstractmethod
@@ -220,7 +229,7 @@ class Metric(ABC):
         """Add samples; `features[role]` is what the evaluator of that role said of them."""
 
     @abstractmethod
-    def merge(self, other: "Metric") -> None:
+    def merge(self, other: Metric) -> None:
         """Take in the samples of another instance (not its reference), exactly as if it had been one run."""
 
     @abstractmethod

@@ -10,7 +10,8 @@ class Protocol(BaseModel):
     prompts and the reference come from. n: images. size: (H, W). resize: filter that brought images to
     size. evaluators: role -> id (architecture, weights' hash, input scale, precision). void: the rule for the
     void class. prompts: hash of the prompts in order, or None. seed: first sample seed. thresholds and
-    sampler: named numbers (`min_pixels`, `steps`). reference_n: images that the reference was made from.
+    sampler: named numbers (`min_pixels`, `steps`). reference_n: images that the reference was made
+    from. metrics: those of a user's files, name -> file and hash of its content.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,6 +29,7 @@ class Protocol(BaseModel):
     seed: int | None = None
     sampler: dict[str, float | str] = Field(default_factory=dict)
     reference_n: int = 0
+    metrics: dict[str, str] = Field(default_factory=dict)
 
     def of_any_model(self) -> "Protocol":
         """Without what belongs to the model: sampler and seed. Models are compared where the rest agrees."""

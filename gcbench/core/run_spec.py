@@ -5,16 +5,15 @@ Knows no torch: a mistake in an option is refused before anything slow is import
 
 import math
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
-from gcbench.core.registry import registry
-
-Size = tuple[int, int]
-"""(H, W) in pixels."""
+from gcbench.core.registry import registry, split_evaluator
 
 DEFAULT_GUIDANCE: Final = (1.0, 1.5, 2.0, 3.0, 4.0)
 LONG_GUIDANCE: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
@@ -47,6 +46,48 @@ class RunSpec(BaseModel):
     batch_size: int = Field(16, description="Images that go through the model together; changes no number.")
     precision: str = Field("fp32", description="Of the model's network: fp32 or bf16.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    until_saturation: bool = Field(False, description="Stop when the watched metric no longer gains.")
+    watch: str | None = Field(None, description="The metric that is watched; None for the first of correspondence.")
+    axes: tuple[str, str] | None = Field(None, description="The curve's metrics, cost and gain; None to choose.")
+
+    @classmethod
+    def of(cls, **options: Any) -> "RunSpec":
+        """The spec of these options.
+
+        Raises:
+            UserError: an option that there is not, or a value that it cannot have.
+        """
+        if unknown := [name for name in options if name not in cls.model_fields]:
+            near = get_close_matches(unknown[0], cls.model_fields, n=1)
+            raise UserError(f"unknown option {unknown[0]!r}; {f'did you mean {near[0]}?' if near else 'leave it out'}")
+        try:
+            return cls(**options)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            raise UserError(f"option {fault['loc'][0]}={fault['input']!r}: {fault['msg']}") from None
+
+    @field_validator("model")
+    @classmethod
+    def _model(cls, value: str) -> str:
+        registry("models").check(value)
+        return value
+
+    @field_validator("axes", mode="before")
+    @classmethod
+    def _axes(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        names = metric_names(value)
+        if len(names) != 2:
+            raise UserError(f"--axes {value!r}: give two metrics, cost and gain, as in --axes fid,clip-score")
+        return names
+
+    @field_validator("watch")
+    @classmethod
+    def _watch(cls, value: str | None) -> str | None:
+        if value is not None:
+            registry("metrics").check(value)
+        return value
 
     @field_validator("guidance", mode="before")
     @classmethod
@@ -135,24 +176,36 @@ def parse_size(value: str | Sequence[int] | None) -> Size | None:
 
 
 def metric_names(value: str | Sequence[str]) -> tuple[str, ...]:
-    """Names from `a,b` or a list, each once. UserError with near names for an unknown one."""
+    """Names from `a,b` or a list, each once; a metric in a file, `FILE.py:CLASS`, is called by its class.
+
+    Raises:
+        UserError: an unknown name (near ones are suggested), or two metrics of one name.
+    """
     parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else list(value)
-    names = tuple(dict.fromkeys(name for name in parts if name))
-    if not names:
+    asked = {part: registry("metrics").add(part) for part in parts if part}
+    if not asked:
         raise UserError("--metrics names none; see `gcbench list metrics`")
-    for name in names:
-        registry("metrics").check(name)
-    return names
+    for name in (names := list(asked.values())):
+        if names.count(name) > 1:
+            both = " and ".join(part for part, short in asked.items() if short == name)
+            raise UserError(
+                f"--metrics: {both} are both called {name!r}; rename one class, or measure them in two runs"
+            )
+    return tuple(names)
 
 
 def check_evaluators(specs: Sequence[str]) -> Mapping[str, str]:
-    """Role -> what stands after `ROLE=`. UserError for what is not `ROLE=ID[@FILE]`, or a role given twice."""
+    """Role -> what stands after `ROLE=`: `ID[@FILE]`, or `FILE.py:CLASS[@SPEC]`.
+
+    Raises:
+        UserError: another form, an unknown role, or a role given twice.
+    """
     asked: dict[str, str] = {}
     for spec in specs:
         role, equals, rest = spec.partition("=")
         if not equals:
             raise UserError(f"--evaluator {spec!r} lacks '='; write --evaluator ROLE=ID[@FILE]")
-        registry("evaluators").check(role)
+        registry("evaluators").check(split_evaluator(role, rest)[0])
         if role in asked:
             raise UserError(f"--evaluator {spec}: {role} is given twice; give one evaluator a role")
         asked[role] = rest

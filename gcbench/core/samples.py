@@ -1,9 +1,13 @@
 """What a model makes and a metric reads: images, their layouts, the texts they were made from."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def sample_ids(n: int, start: int = 0) -> tuple[str, ...]:
@@ -31,36 +35,50 @@ class Samples:
     groups: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        b, _, h, w = self.images.shape
-        assert self.images.dtype == torch.uint8
-        assert self.images.shape[1] == 3, self.images.shape
-        assert len(self.ids) == b
-        if self.layouts is not None:
-            assert self.layouts.dtype == torch.int64
-            assert self.layouts.shape == (b, h, w), self.layouts.shape
-            assert self.layout_source is not None
-        if self.prompts is not None:
-            assert len(self.prompts) == b
+        import torch  # who holds a tensor has loaded it already
+
         if self.groups is None:
             object.__setattr__(self, "groups", self.ids)
-        assert self.groups is not None
-        assert len(self.groups) == b
+        shape = tuple(_tensor("images", self.images, torch.uint8).shape)
+        if len(shape) != 4 or shape[1] != 3:
+            raise ValueError(f"images are {list(shape)}, not [B,3,H,W]")
+        b, _, h, w = shape
+        if self.layouts is not None:
+            if tuple(_tensor("layouts", self.layouts, torch.int64).shape) != (b, h, w):
+                raise ValueError(f"layouts are {list(self.layouts.shape)}, not [{b},{h},{w}] as the images are")
+            if self.layout_source is None:
+                raise ValueError("layouts have no layout_source; say generated, real, given or derived:NAME")
+        for name in ("prompts", "ids", "groups"):
+            values = getattr(self, name)
+            if values is None and name == "prompts":
+                continue
+            if not isinstance(values, tuple) or not all(isinstance(value, str) for value in values):
+                raise ValueError(f"{name} are no tuple of texts")
+            if len(values) != b:
+                raise ValueError(f"{name} are {len(values)} for {b} images")
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, rows: Sequence[int]) -> "Samples":
+    def take(self, rows: Sequence[int]) -> Samples:
         """Some of the samples, by their places in the batch."""
-        index = torch.tensor(rows, dtype=torch.int64)
+        index = list(rows)
 
         def some(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
             return None if values is None else tuple(values[row] for row in rows)
 
-        ids = some(self.ids)
-        assert ids is not None
         layouts = None if self.layouts is None else self.layouts[index]
-        source = self.layout_source
-        return Samples(self.images[index], layouts, source, some(self.prompts), ids, some(self.groups))
+        ids = tuple(self.ids[row] for row in rows)
+        return Samples(self.images[index], layouts, self.layout_source, some(self.prompts), ids, some(self.groups))
+
+
+def _tensor(name: str, value: object, dtype: torch.dtype) -> torch.Tensor:
+    import torch
+
+    if not isinstance(value, torch.Tensor) or value.dtype != dtype:
+        kind = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
+        raise ValueError(f"{name} are {kind}, not a tensor of {dtype}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -73,8 +91,8 @@ class Texts:
     vectors: torch.Tensor
     truncated: torch.Tensor
 
-    def take(self, rows: Sequence[int]) -> "Texts":
-        index = torch.tensor(rows, dtype=torch.int64)
+    def take(self, rows: Sequence[int]) -> Texts:
+        index = list(rows)
         return Texts(self.vectors[index], self.truncated[index])
 
 
@@ -93,9 +111,9 @@ class Features:
     probabilities: torch.Tensor | None = None
     texts: Texts | None = None
 
-    def take(self, rows: Sequence[int]) -> "Features":
+    def take(self, rows: Sequence[int]) -> Features:
         """The features of some of the samples, by their places in the batch."""
-        index = torch.tensor(rows, dtype=torch.int64)
+        index = list(rows)
 
         def some(part: torch.Tensor | None) -> torch.Tensor | None:
             return None if part is None else part[index]

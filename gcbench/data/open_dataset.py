@@ -4,12 +4,12 @@ from pathlib import Path
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.core.registry import registry
+from gcbench.core.registry import in_file, registry
 from gcbench.data.folder import CONFIG, Folder
 
 
 def open_dataset(name_or_path: str) -> Dataset:
-    """The dataset called so, or the one in the directory that holds a `dataset.toml`.
+    """The dataset called so, the class of a file (`FILE.py:CLASS`), or the directory that holds a `dataset.toml`.
 
     A registered name wins over a directory of the same name; write `./NAME` for the directory.
 
@@ -17,7 +17,7 @@ def open_dataset(name_or_path: str) -> Dataset:
         UserError: neither; near names are suggested.
     """
     datasets = registry("datasets")
-    if name_or_path in datasets:
+    if name_or_path in datasets or in_file(name_or_path):
         return datasets[name_or_path].open()
     path = Path(name_or_path).expanduser()
     if path.name == CONFIG:

@@ -19,9 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gcbench.core.contracts import Dataset, Evaluator, Size
-from gcbench.core.errors import UserError
+from gcbench.core.contracts import Evaluator
+from gcbench.core.errors import UserError, calling
 from gcbench.core.files import text_hash, write_atomic
+from gcbench.core.reference import Reference
 from gcbench.core.samples import Features, Samples
 from gcbench.runs.progress import say
 
@@ -38,8 +39,9 @@ def cache_directory() -> Path | None:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gcbench" / "features"
 
 
-def key_of(dataset: Dataset, split: str, size: Size, evaluator: Evaluator) -> str:
+def key_of(reference: Reference, evaluator: Evaluator) -> str:
     """The hash of all that the features of the split's images depend on."""
+    dataset, split, size = reference.dataset, reference.split, reference.size
     images = (dataset.name, split, dataset.fingerprint(split), *dataset.ids(split))
     made = (
         f"{size[0]}x{size[1]}",
@@ -60,15 +62,15 @@ class ReferenceFeatures:
     second waits for the first and reads what it wrote.
     """
 
-    def __init__(self, dataset: Dataset, split: str, size: Size, evaluators: dict[str, Evaluator], cached: bool = True):
+    def __init__(self, reference: Reference, evaluators: dict[str, Evaluator], cached: bool = True):
         self.evaluators = evaluators
-        self.n = len(dataset.ids(split))
+        self.n = len(reference)
         self._files: dict[str, Path] = {}
         self._held: dict[str, Features] = {}
         self._new: dict[str, list[Features]] = {}
         root = cache_directory() if cached else None
         if root is not None:
-            fingerprinted = {role: key_of(dataset, split, size, evaluator) for role, evaluator in evaluators.items()}
+            fingerprinted = {role: key_of(reference, evaluator) for role, evaluator in evaluators.items()}
             self._files = {role: root / f"{key}.safetensors" for role, key in fingerprinted.items()}
         self._locks = ExitStack()
 
@@ -103,7 +105,8 @@ class ReferenceFeatures:
             if role in self._held:
                 found[role] = self._held[role].take(places)
                 continue
-            found[role] = evaluator(samples.images)
+            with calling(f"evaluator {role}"):
+                found[role] = evaluator(samples.images)
             if role in self._new:
                 self._new[role].append(found[role])
         return found

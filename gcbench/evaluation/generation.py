@@ -1,127 +1,130 @@
-"""One point of a sweep: generate n samples at one setting and score them in the same pass."""
+"""The one generation loop: batches of samples from a model, checked, and scored in the same pass if wanted."""
 
+import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 
-from gcbench.core.contracts import Dataset, Model, Size
-from gcbench.core.errors import UserError
+from gcbench.core.contracts import Metric, Model
+from gcbench.core.errors import UserError, calling
 from gcbench.core.record import Point
-from gcbench.core.samples import Samples
+from gcbench.core.reference import Prompts, Reference
+from gcbench.core.samples import Samples, sample_ids
 from gcbench.evaluation.scoring import BATCH, Scoring
 
 
-class Prompts(NamedTuple):
-    """The n texts that a run is made from: rows of the split, one caption each, and what is dependent."""
+@dataclass(frozen=True)
+class Generator:
+    """A model and what it draws: the texts of `prompts`, with seeds seed, seed + 1, …, at the reference's size.
 
-    rows: list[int]
-    texts: tuple[str, ...]
-    groups: tuple[str, ...]
+    name: what the model is called. batch_size: images that go through it together; changes no number.
+    progress: told how many images more are done, in fractions while a batch is sampled.
+    """
 
+    name: str
+    model: Model
+    reference: Reference
+    prompts: Prompts
+    seed: int = 0
+    batch_size: int = 16
+    progress: Callable[[float], object] = lambda images: None
 
-def choose_prompts(dataset: Dataset, split: str, n: int) -> Prompts:
-    """The first n pairs of the split, each with its first caption; if the split is short, again with the next."""
-    size = len(dataset.ids(split))
-    rows = [i % size for i in range(n)]
-    texts = []
-    for i, row in enumerate(rows):
-        captions = dataset.captions(split, row)
-        texts.append(captions[i // size % len(captions)])
-    groups = dataset.groups(split)
-    return Prompts(rows, tuple(texts), tuple(groups[row] for row in rows))
+    @property
+    def n(self) -> int:
+        return len(self.prompts.texts)
 
+    def batches(self, guidance: float | None, n: int | None = None) -> Iterator[Samples]:
+        """The first n samples (all by default) at one scale, batch by batch, by the names of the run.
 
-def sample_ids(n: int) -> list[str]:
-    """The names of a run's samples; their sorted order is the order of generation."""
-    return [f"{i:06d}" for i in range(n)]
+        Raises:
+            UserError: the model gave other samples than the contract says.
+        """
+        n = self.n if n is None else min(n, self.n)
+        ids = sample_ids(n)
+        for start in range(0, n, self.batch_size):
+            part = slice(start, min(start + self.batch_size, n))
+            texts = self.prompts.texts[part] if self.model.conditional else None
+            samples = self._generate(texts, range(self.seed + start, self.seed + part.stop), guidance)
+            yield replace(
+                samples,
+                ids=ids[part],
+                groups=self.prompts.groups[part] if self.model.conditional else None,
+                prompts=samples.prompts if texts is None else texts,
+            )
+
+    def _generate(self, texts: Sequence[str] | None, seeds: range, guidance: float | None) -> Samples:
+        count, size = len(seeds), self.reference.size
+        told = 0.0  # images of this batch that `progress` has heard of
+
+        def sampling(share: float) -> None:
+            nonlocal told
+            self.progress(share * count - told)
+            told = share * count
+
+        self.model.progress = sampling
+        with calling(f"model {self.name}"):
+            scale = 1.0 if guidance is None else guidance
+            samples = self.model.generate(texts, n=count, size=size, guidance=scale, seeds=seeds)
+        check_samples(samples, self.name, self.model, count, self.reference)
+        self.progress(count - told)
+        return samples
 
 
 class Measured(NamedTuple):
-    """per_sample: sample id -> column -> value. kept: all samples, if they were to be kept."""
+    """metrics: with all samples in them. kept: all samples, if they were to be kept, else the first `shown`."""
 
     point: Point
-    per_sample: dict[str, dict[str, float | None]]
+    metrics: Mapping[str, Metric]
     kept: list[Samples]
 
 
 def measure_point(
-    model: Model,
-    scoring: Scoring,
-    prompts: Prompts,
-    guidance: float | None,
-    *,
-    seed: int,
-    size: Size,
-    batch_size: int,
-    keep: bool = False,
-    tick: Callable[[int], object] = lambda count: None,
+    generator: Generator, scoring: Scoring, guidance: float | None, *, keep: bool = False, shown: int = 0
 ) -> Measured:
-    """Generate the samples of `prompts` with seeds seed, seed + 1, ... and score them, batch by batch.
+    """Generate the samples at one guidance scale and score them.
 
-    Evaluators always see blocks of BATCH images, whatever `batch_size`: a network's last digits depend on how many
-    images go through it together.
-
-    Raises:
-        UserError: the model gave other samples than the contract says.
+    Evaluators always see batches of BATCH images, whatever the generator's batch size: a network's last digits depend
+    on how many images go through it together.
     """
-    n = len(prompts.texts)
-    names = sample_ids(n)
     metrics = scoring.start()
     kept: list[Samples] = []
     waiting: list[Samples] = []  # generated, not yet evaluated
     seconds = {"generate": 0.0, "evaluate": 0.0, "score": 0.0}
-    for start in range(0, n, batch_size):
-        part = slice(start, min(start + batch_size, n))
-        began = time.perf_counter()
-        samples = model.generate(
-            prompts.texts[part] if model.conditional else None,
-            n=part.stop - start,
-            size=size,
-            guidance=1.0 if guidance is None else guidance,
-            seeds=range(seed + start, seed + part.stop),
-        )
-        check_samples(samples, part.stop - start, size, len(scoring.task.classes), model)
-        samples = replace(
-            samples,
-            ids=tuple(names[part]),
-            groups=prompts.groups[part] if model.conditional else None,
-            prompts=prompts.texts[part] if model.conditional else samples.prompts,
-        )
+    done = 0
+    began = time.perf_counter()
+    for samples in generator.batches(guidance):
         seconds["generate"] += time.perf_counter() - began
         began = time.perf_counter()
         waiting.append(samples)
-        while (ready := sum(map(len, waiting))) >= BATCH or (ready and part.stop == n):
-            block = joined(waiting, model)
-            scoring.update(metrics, block.take(range(min(BATCH, ready))))
-            waiting = [block.take(range(BATCH, ready))] if ready > BATCH else []
-        seconds["evaluate"] += time.perf_counter() - began
         if keep:
             kept.append(samples)
-        tick(len(samples))
-    began = time.perf_counter()
+        elif done < shown:
+            kept.append(samples.take(range(min(len(samples), shown - done))))
+        done += len(samples)
+        while (ready := sum(map(len, waiting))) >= BATCH or (ready and done == generator.n):
+            batch = joined(waiting, generator.name)
+            scoring.update(metrics, batch.take(range(min(BATCH, ready))))
+            waiting = [batch.take(range(BATCH, ready))] if ready > BATCH else []
+        seconds["evaluate"] += time.perf_counter() - began
+        began = time.perf_counter()
     scores = scoring.finish(metrics)
     seconds["score"] = time.perf_counter() - began
-    rows: dict[str, dict[str, float | None]] = {name: {} for name in names}
-    for metric in metrics.values():
-        for column, values in metric.per_sample().items():
-            for name, value in values.items():
-                rows[name][column] = value
     point = Point(guidance=guidance, scores=scores, seconds={k: round(v, 3) for k, v in seconds.items()})
-    return Measured(point, rows, kept)
+    return Measured(point, metrics, kept)
 
 
-def joined(parts: Sequence[Samples], model: Model) -> Samples:
-    """Batches of one run as one. UserError if only some have what others have."""
+def joined(parts: Sequence[Samples], name: str) -> Samples:
+    """Batches of one run of the model `name` as one. UserError if only some have what others have."""
     first = parts[0]
     if len(parts) == 1:
         return first
     for field in ("layouts", "layout_source", "prompts"):
         here = [getattr(part, field) for part in parts]
         if len({value if field == "layout_source" else value is None for value in here}) > 1:
-            raise UserError(f"{type(model).__name__}.generate gave other {field} at one batch than at another; mend it")
+            raise UserError(f"model {name} gave other {field} at one batch than at another; give all alike")
     layouts = [part.layouts for part in parts if part.layouts is not None]
     return Samples(
         torch.cat([part.images for part in parts]),
@@ -133,19 +136,24 @@ def joined(parts: Sequence[Samples], model: Model) -> Samples:
     )
 
 
-def check_samples(samples: Samples, n: int, size: Size, classes: int, model: Model) -> None:
+def check_samples(samples: Samples, name: str, model: Model, n: int, reference: Reference) -> None:
     """Refuse what is not as the contract of `Model.generate` says."""
-    name = type(model).__name__
+    size, classes = reference.size, len(reference.dataset.classes)
     if not isinstance(samples, Samples):
-        raise UserError(f"{name}.generate gave {type(samples).__name__}, not gcbench.core.samples.Samples; mend it")
+        raise UserError(f"model {name} gave {type(samples).__name__}, not gcbench.core.samples.Samples; return these")
     if len(samples) != n or tuple(samples.images.shape[-2:]) != size:
+        height, width = samples.images.shape[-2:]
         raise UserError(
-            f"{name}.generate gave {len(samples)} images of {tuple(samples.images.shape[-2:])}, not {n} of {size};"
-            " mend the model"
+            f"model {name} gave {len(samples)} images of {height}x{width}, not {n} of {size[0]}x{size[1]}; give one"
+            " image a seed, at the size asked for"
         )
     layouts = samples.layouts
-    if layouts is not None and layouts.numel() and not 0 <= int(torch.min(layouts)) <= int(layouts.max()) < classes:
-        raise UserError(f"{name}.generate gave layout ids outside 0..{classes - 1}; mend the model")
+    if model.layouts and layouts is None:
+        raise UserError(f"model {name} says that it draws layouts and gave none; give them, or set layouts to False")
+    if not model.layouts and layouts is not None:
+        raise UserError(f"model {name} says that it draws no layouts and gave some; set layouts to True")
+    if layouts is not None and not 0 <= int(layouts.min()) <= int(layouts.max()) < classes:
+        raise UserError(f"model {name} gave layout ids outside 0..{classes - 1}; give the dataset's class ids")
 
 
 def check_prompts(texts: Sequence[str]) -> None:
@@ -153,3 +161,12 @@ def check_prompts(texts: Sequence[str]) -> None:
     for i, text in enumerate(texts):
         if not text.strip():
             raise UserError(f"prompt {i + 1} is empty; give a text or leave it out")
+
+
+def seconds_per_image(name: str, model: Model, reference: Reference, guidance: float | None) -> float | None:
+    """The model's own estimate, or None. UserError for what is no time."""
+    with calling(f"model {name}"):
+        seconds = model.seconds_per_image(reference.size, 1.0 if guidance is None else guidance)
+    if seconds is not None and not (isinstance(seconds, int | float) and 0 <= seconds < math.inf):
+        raise UserError(f"seconds_per_image() of model {name} gives {seconds!r}; give seconds, or None")
+    return seconds

@@ -1,15 +1,17 @@
 """What a reader of the scores should know of finished images: compression on one side, other sizes."""
 
-from gcbench.core.contracts import Dataset, Size
+from gcbench.core.contracts import Dataset
+from gcbench.core.reference import Reference
 from gcbench.data import image_files
 from gcbench.data.finished_images import Survey
 from gcbench.data.pair_files import PairFiles
 
 
-def cautions(survey: Survey, dataset: Dataset, split: str, size: Size) -> list[str]:
+def input_warnings(survey: Survey, reference: Reference) -> list[str]:
     """One line for each thing that moves scores although no image's content does."""
+    dataset, split, size = reference.dataset, reference.split, reference.size
     lines = []
-    n, real = survey.sizes.total(), len(dataset.ids(split))
+    n, real = survey.sizes.total(), len(reference)
     theirs = jpegs(dataset, split)
     if survey.jpeg * real != theirs * n:
         lines.append(

@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
-from gcbench.core.contracts import Dataset, Evaluator, Metric, Size, Task
-from gcbench.core.errors import UserError
-from gcbench.core.registry import registry
+from gcbench.core.contracts import Dataset, Evaluator, Metric, Task
+from gcbench.core.errors import PluginError, UserError, calling
+from gcbench.core.reference import Reference
+from gcbench.core.registry import in_file, registry, split_evaluator
+from gcbench.core.run_spec import check_evaluators
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.evaluation.feature_cache import ReferenceFeatures
@@ -33,14 +34,19 @@ class EvaluatorSet(NamedTuple):
 
     def features(self, samples: Samples) -> dict[str, Features]:
         """What every evaluator says of the samples: each image and each text goes through a network once."""
-        return self.reread(
-            {role: evaluator(samples.images) for role, evaluator in self.by_role.items()}, samples.prompts
-        )
+        features = {}
+        for role, evaluator in self.by_role.items():
+            with calling(f"evaluator {role}"):
+                features[role] = evaluator(samples.images)
+        return self.reread(features, samples.prompts)
 
     def reread(self, features: Mapping[str, Features], prompts: Sequence[str] | None) -> dict[str, Features]:
         """The same images' features beside those of other prompts."""
-        read = {role: evaluator.read(prompts) if prompts else None for role, evaluator in self.by_role.items()}
-        return {role: replace(one, texts=read[role]) for role, one in features.items()}
+        reread = {}
+        for role, evaluator in self.by_role.items():
+            with calling(f"evaluator {role}"):
+                reread[role] = replace(features[role], texts=evaluator.read(prompts) if prompts else None)
+        return reread
 
 
 def roles_of(metric: type[Metric], derives: bool) -> tuple[str, ...]:
@@ -56,30 +62,39 @@ def open_evaluators(
 
     A role whose evaluator cannot be had is missing, unless it was asked for by name: then its error stands.
     """
-    known, asked = registry("evaluators"), {}
-    for spec in specs:
-        role, equals, rest = spec.partition("=")
-        if not equals:
-            raise UserError(f"--evaluator {spec!r} lacks '='; write --evaluator ROLE=ID[@FILE]")
-        known[role]  # an unknown role is an error with near names
-        if role in asked:
-            raise UserError(f"--evaluator {spec}: {role} is given twice; give one evaluator a role")
-        asked[role] = rest
+    known, asked = registry("evaluators"), check_evaluators(specs)
     evaluators, missing = {}, {}
     wanted = dict.fromkeys(role for name in metrics for role in roles_of(registry("metrics")[name], derives))
     for role in asked.keys() - wanted.keys():
         say(f"--evaluator {role}={asked[role]} is not used: no metric of this run asks for {role}.")
     for role in wanted:
-        if role not in known:
+        if role not in known and role not in asked:
             missing[role] = f"no evaluator is registered for the role {role!r}"
             continue
         try:
-            evaluators[role] = known[role].open(dataset, spec=asked.get(role), device=device)
+            evaluators[role] = open_evaluator(role, asked.get(role), dataset, device)
+        except PluginError:
+            raise
         except UserError as error:
             if role in asked:
                 raise
             missing[role] = str(error)
     return EvaluatorSet(evaluators, missing)
+
+
+def open_evaluator(role: str, text: str | None, dataset: Dataset, device: str) -> Evaluator:
+    """What `--evaluator ROLE=TEXT` asks for. One from a file has the file's hash in its id, so that an edited one is
+    another evaluator."""
+    name, spec = split_evaluator(role, text)
+    found = registry("evaluators")[name]
+    file = in_file(name)
+    if file is not None and found.role != role:
+        raise UserError(f"--evaluator {role}={text}: {file.attribute} is for the role {found.role!r}; give it that one")
+    with calling(f"evaluator {role}"):
+        evaluator = found.open(dataset, spec=spec, device=device)
+    if file is not None:
+        evaluator.id = f"{evaluator.id} {file.origin}"
+    return evaluator
 
 
 class Scoring:
@@ -90,18 +105,16 @@ class Scoring:
     distance too small, down to 0.
     """
 
-    def __init__(self, dataset: Dataset, names: Sequence[str], evaluator_set: EvaluatorSet, derives: bool = False):
+    def __init__(self, dataset: Dataset, names: Sequence[str], evaluators: EvaluatorSet, derives: bool = False):
         self.task = Task(dataset.classes, dataset.void, dataset.aliases, dataset.attributes, dataset.attribute_words)
-        self.evaluator_set = evaluator_set
-        reader = evaluator_set.by_role.get(SEGMENTER) if derives else None
+        self.evaluators = evaluators
+        reader = evaluators.by_role.get(SEGMENTER) if derives else None
         self.derived = None if reader is None else f"derived:{reader.id}"
         self.metrics: dict[str, Metric] = {}
         self.missing: dict[str, str] = {}
         for name in names:
             metric = registry("metrics")[name]
-            lacking = [
-                evaluator_set.missing[role] for role in roles_of(metric, derives) if role in evaluator_set.missing
-            ]
+            lacking = [evaluators.missing[role] for role in roles_of(metric, derives) if role in evaluators.missing]
             if lacking:
                 self.missing[name] = lacking[0]
             else:
@@ -123,7 +136,7 @@ class Scoring:
 
     def finish(self, metrics: Mapping[str, Metric]) -> dict[str, Score]:
         """Every asked metric's score, those that cannot be measured with their reason."""
-        scores = {name: self._on_both_sides(metric) or metric.compute() for name, metric in metrics.items()}
+        scores = {name: self._on_both_sides(metric) or computed(name, metric) for name, metric in metrics.items()}
         return {**scores, **{name: Score.skipped(reason) for name, reason in self.missing.items()}}
 
     def _on_both_sides(self, metric: Metric) -> Score | None:
@@ -142,30 +155,23 @@ class Scoring:
     def update(self, metrics: Mapping[str, Metric], samples: Samples) -> None:
         self.shown += digests(samples)
         self.given |= samples.layout_source == "real"
-        features = self.evaluator_set.features(samples)
+        features = self.evaluators.features(samples)
         if self.derived is not None:
             samples = replace(samples, layouts=features[SEGMENTER].labels, layout_source=self.derived)
-        for metric in metrics.values():
-            metric.update(samples, features)
+        for name, metric in metrics.items():
+            with calling(f"metric {name}"):
+                metric.update(samples, features)
+
+
+def computed(name: str, metric: Metric) -> Score:
+    """The metric's score."""
+    with calling(f"metric {name}"):
+        return metric.compute()
 
 
 def digests(samples: Samples) -> list[bytes]:
     """What tells each image from every other."""
     return [hashlib.sha256(image.cpu().numpy().tobytes()).digest() for image in samples.images]
-
-
-def real_samples(dataset: Dataset, split: str, indices: Sequence[int], size: Size, start: int = 0) -> Samples:
-    """Real pairs with their first caption. Sample ids count from `start`; groups are the dataset's."""
-    pairs = [dataset.pair(split, index, size) for index in indices]
-    groups = dataset.groups(split)
-    return Samples(
-        torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).contiguous(),
-        torch.from_numpy(np.stack([layout for _, layout in pairs])).long(),
-        "real",
-        tuple(dataset.captions(split, index)[0] for index in indices),
-        tuple(f"{start + i:06d}" for i in range(len(indices))),
-        tuple(groups[index] for index in indices),
-    )
 
 
 def batches(items: Sequence[int], size: int) -> Iterator[tuple[int, Sequence[int]]]:
@@ -182,7 +188,6 @@ def pairs_matter(metric: Metric) -> bool:
 class Bounds(NamedTuple):
     ceiling: dict[str, Score]
     floor: dict[str, Score]
-    reference_n: int
 
 
 def held_out(groups: Sequence[str], n: int) -> tuple[list[int], list[int]]:
@@ -195,9 +200,7 @@ def held_out(groups: Sequence[str], n: int) -> tuple[list[int], list[int]]:
 
 def measure_real(
     scoring: Scoring,
-    dataset: Dataset,
-    split: str,
-    size: Size,
+    reference: Reference,
     chosen: Sequence[int],
     tick: Tick = lambda count: None,
     cached: bool = True,
@@ -209,9 +212,9 @@ def measure_real(
     sides. Floor: the chosen images with captions and layouts permuted among them. cached: whether what evaluators
     said of the split before may be used again.
     """
-    groups = dataset.groups(split)
+    groups = reference.groups
     if len(groups) < 4:
-        raise UserError(f"the split {split!r} of {dataset.name} has {len(groups)} images; at least 4 are needed")
+        raise UserError(f"{reference} has {len(groups)} images; at least 4 are needed in a split")
     shown = sorted(set(chosen))
     held, rest = (set(places) for places in held_out(groups, len(shown)))
     order = np.random.default_rng(0).permutation(len(shown))
@@ -220,37 +223,39 @@ def measure_real(
     )  # none keeps its own
     ceiling = {name: type(metric)(scoring.task) for name, metric in scoring.metrics.items()}
     floor = {name: metric.fresh() for name, metric in ceiling.items() if pairs_matter(metric)}
-    with ReferenceFeatures(dataset, split, size, scoring.evaluator_set.by_role, cached) as kept:
+    with ReferenceFeatures(reference, scoring.evaluators.by_role, cached) as kept:
         for start, places in batches(range(len(groups)), BATCH):
-            samples = real_samples(dataset, split, places, size, start)
+            samples = reference.samples(places, start)
             scoring.real |= set(digests(samples))
-            features = scoring.evaluator_set.reread(kept.features(places, samples), samples.prompts)
+            features = scoring.evaluators.reread(kept.features(places, samples), samples.prompts)
 
             def part(of: Collection[int], places: Sequence[int] = places) -> list[int]:
                 return [row for row, place in enumerate(places) if place in of]
 
             for name, metric in scoring.metrics.items():
-                if "reference" not in metric.needs:
-                    _add(ceiling[name].update, samples, features, part(swap))
-                    continue
-                metric.update_reference(samples, features)
-                _add(ceiling[name].update_reference, samples, features, part(rest))
-                _add(ceiling[name].update, samples, features, part(held))
+                with calling(f"metric {name}"):
+                    if "reference" not in metric.needs:
+                        _add(ceiling[name].update, samples, features, part(swap))
+                        continue
+                    metric.update_reference(samples, features)
+                    _add(ceiling[name].update_reference, samples, features, part(rest))
+                    _add(ceiling[name].update, samples, features, part(held))
             if floor and (rows := part(swap)):
-                others = real_samples(dataset, split, [swap[places[row]] for row in rows], size)
+                others = reference.samples([swap[places[row]] for row in rows])
                 mixed = replace(samples.take(rows), prompts=others.prompts, layouts=others.layouts)
-                reread = scoring.evaluator_set.reread(
-                    {role: one.take(rows) for role, one in features.items()}, mixed.prompts
-                )
-                for metric in floor.values():
-                    _add(metric.update, mixed, reread, range(len(rows)))
+                taken = {role: one.take(rows) for role, one in features.items()}
+                reread = scoring.evaluators.reread(taken, mixed.prompts)
+                for name, metric in floor.items():
+                    with calling(f"metric {name}"):
+                        _add(metric.update, mixed, reread, range(len(rows)))
             tick(len(places))
     missing = {name: Score.skipped(reason) for name, reason in scoring.missing.items()}
     lowest = {
-        name: floor[name].compute() if name in floor else Score.skipped("pairing does not enter this metric")
+        name: computed(name, floor[name]) if name in floor else Score.skipped("pairing does not enter this metric")
         for name in scoring.metrics
     }
-    return Bounds({name: one.compute() for name, one in ceiling.items()} | missing, lowest | missing, len(groups))
+    highest = {name: computed(name, metric) for name, metric in ceiling.items()}
+    return Bounds(highest | missing, lowest | missing)
 
 
 def _add(

@@ -7,57 +7,58 @@ of the real images near 0.
 
 import numpy as np
 
-from gcbench.core.contracts import Dataset, Size
+from gcbench.core.errors import UserError
 from gcbench.core.record import SelfCheck
+from gcbench.core.reference import Reference
 from gcbench.core.registry import registry
 from gcbench.core.score import Score
 from gcbench.evaluation.feature_cache import ReferenceFeatures
-from gcbench.evaluation.scoring import BATCH, EvaluatorSet, Scoring, Tick, batches, measure_real, real_samples
+from gcbench.evaluation.scoring import BATCH, EvaluatorSet, Scoring, Tick, batches, measure_real
 from gcbench.statistics.intervals import cluster_bootstrap_mean
 
 
-def checked_metrics(evaluator_set: EvaluatorSet) -> list[str]:
+def checked_metrics(evaluators: EvaluatorSet) -> list[str]:
     """Every installed metric that reads an evaluator, and reads none but those that are here."""
-    roles = {name: registry("metrics")[name].roles for name in registry("metrics")}
-    return [name for name, wanted in roles.items() if wanted and set(wanted) <= evaluator_set.by_role.keys()]
+    roles = {name: metric.roles for name, metric in registry("metrics").working().items()}
+    return [name for name, wanted in roles.items() if wanted and set(wanted) <= evaluators.by_role.keys()]
 
 
-def self_check(
-    dataset: Dataset, split: str, size: Size, evaluator_set: EvaluatorSet, tick: Tick = lambda count: None
-) -> SelfCheck:
+def self_check(reference: Reference, evaluators: EvaluatorSet, tick: Tick = lambda count: None) -> SelfCheck:
     """Every evaluator on every real pair of the split.
 
     real: with their own captions and layouts (for distances: one half of the groups against the other half).
     permuted: captions and layouts permuted among all images. An attribute classifier's `attribute-accuracy` stands in
     real too.
     """
-    n = len(dataset.ids(split))
-    scoring = Scoring(dataset, checked_metrics(evaluator_set), evaluator_set)
-    bounds = measure_real(scoring, dataset, split, size, range(n), tick)
+    n = len(reference)
+    scoring = Scoring(reference.dataset, checked_metrics(evaluators), evaluators)
+    bounds = measure_real(scoring, reference, range(n), tick)
     real = dict(bounds.ceiling)
-    if "attributes" in evaluator_set.by_role:
-        real["attribute-accuracy"] = attribute_accuracy(dataset, split, size, evaluator_set)
+    if "attributes" in evaluators.by_role:
+        real["attribute-accuracy"] = attribute_accuracy(reference, evaluators)
     return SelfCheck(n=n, real=real, permuted=bounds.floor)
 
 
-def attribute_accuracy(dataset: Dataset, split: str, size: Size, evaluator_set: EvaluatorSet) -> Score:
+def attribute_accuracy(reference: Reference, evaluators: EvaluatorSet) -> Score:
     """The share of (image, attribute) pairs that the classifier gets right at 0.5, against the dataset's own labels.
 
     Attributes that the classifier does not know (a probability of NaN) do not count. Detail: the accuracy of each
     attribute, and how often an image has it.
     """
+    dataset, split = reference.dataset, reference.split
     right, labels = [], []
-    with ReferenceFeatures(dataset, split, size, {"attributes": evaluator_set.by_role["attributes"]}) as kept:
-        for start, places in batches(range(len(dataset.ids(split))), BATCH):
-            seen = kept.features(places, real_samples(dataset, split, places, size, start))["attributes"]
-            assert seen.probabilities is not None
+    with ReferenceFeatures(reference, {"attributes": evaluators.by_role["attributes"]}) as kept:
+        for start, places in batches(range(len(reference)), BATCH):
+            seen = kept.features(places, reference.samples(places, start))["attributes"]
+            if seen.probabilities is None:
+                raise UserError("the evaluator of attributes gives no probabilities; choose another with --evaluator")
             found = seen.probabilities.numpy()  # [B,A]
             true = np.stack([np.asarray(dataset.attribute_labels(split, place), bool) for place in places])  # [B,A]
             labels.append(true)
             right.append(np.where(np.isnan(found), np.nan, (found > 0.5) == true))
     hits = np.concatenate(right)  # [n,A], NaN where the classifier does not know the attribute
     known = ~np.isnan(hits).all(axis=0)  # [A]
-    mean = cluster_bootstrap_mean(hits[:, known].mean(axis=1), dataset.groups(split), seed=0)
+    mean = cluster_bootstrap_mean(hits[:, known].mean(axis=1), reference.groups, seed=0)
     names = [name for name, knows in zip(dataset.attributes, known, strict=True) if knows]
     shares = np.concatenate(labels)[:, known].mean(axis=0)
     return Score(

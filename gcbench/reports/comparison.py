@@ -16,10 +16,13 @@ from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Record
 from gcbench.core.registry import registry
+from gcbench.core.run_spec import guidance_scales
 from gcbench.core.score import Score
-from gcbench.evaluation.arguments import guidance_scales
 from gcbench.reports.record_table import digits, heading, pick, titles
-from gcbench.runs.run_directory import RECORD, SAMPLES, Rows, RunDirectory
+from gcbench.runs.paired import Rows, values_of
+from gcbench.runs.run_directory import PER_SAMPLE as SAMPLES
+from gcbench.runs.run_directory import RECORD
+from gcbench.runs.sample_table import SampleTable
 from gcbench.statistics.intervals import Difference, paired_difference, paired_jackknife
 
 BEST = "best"
@@ -136,8 +139,8 @@ def read_run(path: Path) -> Run:
     path = Path(path)
     file = path / RECORD if path.is_dir() else path
     record = Record.read(file)
-    folder = RunDirectory(file.parent)
-    return Run(path, record, folder.read_samples(), folder.read_groups())
+    table = SampleTable.read(file.parent / SAMPLES)
+    return Run(path, record, table.rows, table.groups)
 
 
 def measured(record: Record) -> set[str]:
@@ -243,17 +246,18 @@ def row(
         values = [None if score is None else score.value for score in (one, other)]
         return found.model_copy(update={"a": values[0], "b": values[1], "reason": "; ".join(lacking)})
     found = found.model_copy(update={"a": one.value, "b": other.value, "n": min(one.n, other.n)})
-    values_a = image_values(a.rows, point_a.guidance, column or metric, one)
-    values_b = image_values(b.rows, point_b.guidance, column or metric, other)
+    values_a = image_values(a.rows, point_a.guidance, metric, column or "", one)
+    values_b = image_values(b.rows, point_b.guidance, metric, column or "", other)
     if values_a is not None and values_b is not None:
         return by_images(found, values_a, values_b, groups)
     return by_blocks(found, one, other)
 
 
-def image_values(rows: Rows, guidance: float | None, column: str, score: Score) -> dict[str, float | None] | None:
+def image_values(
+    rows: Rows, guidance: float | None, metric: str, column: str, score: Score
+) -> dict[str, float | None] | None:
     """Sample id -> value, if per_sample.csv has a column whose mean is the score; else None."""
-    key = "" if guidance is None else f"{guidance:g}"
-    values = {name: row[column] for (scale, name), row in rows.items() if scale == key and column in row}
+    values = values_of(rows, guidance, metric, column)
     scored = [value for value in values.values() if value is not None]
     if not scored or len(scored) != score.n or score.value is None:
         return None

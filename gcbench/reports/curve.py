@@ -32,7 +32,7 @@ def _bar(score: Score) -> list[list[float]] | None:
     return [[max(0.0, score.value - score.interval[0])], [max(0.0, score.interval[1] - score.value)]]
 
 
-def draw(record: Record, folder: Path) -> None:
+def draw(record: Record, folder: Path, axes: Any = None) -> None:
     """Write `curve.png` and `curve.svg`; a record without the two axes of the trade-off gets the right panel only."""
     found = trade_off(record)
     matplotlib.rcParams["svg.hashsalt"] = "gcbench"

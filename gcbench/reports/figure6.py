@@ -21,8 +21,8 @@ from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record
+from gcbench.core.reference import Reference
 from gcbench.core.score import Score
-from gcbench.evaluation.generation import choose_prompts
 from gcbench.reports.comparison import best
 from gcbench.runs.progress import Bar
 from gcbench.runs.run_directory import RECORD
@@ -197,7 +197,7 @@ def _asked(protocol: Protocol, dataset: Dataset) -> Counter[str]:
     """How many of the run's prompts name each class; empty where they are unknown or depend on each other."""
     if protocol.prompts is None or protocol.dataset_version != dataset.version:
         return Counter()
-    prompts = choose_prompts(dataset, protocol.split, protocol.n)
+    prompts = Reference(dataset, protocol.split, protocol.size).prompts(protocol.n)
     if text_hash(*prompts.texts) != protocol.prompts or len(set(prompts.groups)) < protocol.n:
         return Counter()
     return Counter(name for text in prompts.texts for name in named_classes(text, dataset.aliases))

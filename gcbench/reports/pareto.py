@@ -1,6 +1,7 @@
 """Which points of a sweep no other point beats on both axes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from gcbench.core.record import Point, Record
 from gcbench.core.registry import registry
@@ -29,7 +30,7 @@ def front(values: Sequence[tuple[float, float]]) -> list[bool]:
     return [not any((c <= cost and g >= gain) and (c < cost or g > gain) for c, g in values) for cost, gain in values]
 
 
-def mark(record: Record) -> None:
+def mark(record: Record, rows: Any = None, groups: Any = None, axes_: Any = None) -> None:
     """Set `pareto` on every point; None where the axes cannot be had."""
     found = axes(record)
     if found is None:

@@ -4,7 +4,7 @@ Works with no installed font: Pillow brings its own, which has Latin letters; ot
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from gcbench.core.errors import UserError
+from gcbench.core.samples import Samples
 from gcbench.data.contact_sheet import colour
 
 WIDTH = 256
@@ -23,14 +24,11 @@ LINES = 8
 """Of a text, at most; the last ends in an ellipsis if there is more."""
 
 
-@dataclass(frozen=True)
-class SheetRow:
-    """One block. label: its heading, "" for none. images: uint8 [B,3,H,W]. layouts: [B,H,W]. texts: one an image."""
+class SheetRow(NamedTuple):
+    """One block. label: its heading; a row after one of the same label has none, and neither has ""."""
 
     label: str
-    images: Tensor
-    layouts: Tensor | None = None
-    texts: Sequence[str] | None = None
+    samples: Samples
 
 
 def sheet(rows: Sequence[SheetRow], palette: Sequence[tuple[int, int, int]], columns: int = 4) -> Tensor:
@@ -40,17 +38,18 @@ def sheet(rows: Sequence[SheetRow], palette: Sequence[tuple[int, int, int]], col
     same for all.
 
     Raises:
-        UserError: rows without images, or texts or layouts that are not one an image.
+        UserError: no rows, a row without images, or no column.
     """
-    if not rows or columns < 1 or not all(len(row.images) for row in rows):
+    if not rows or columns < 1 or not all(len(row.samples) for row in rows):
         raise UserError("a sheet of samples needs at least one image a row and one column; give more")
-    for row in rows:
-        for part in (row.layouts, row.texts):
-            if part is not None and len(part) != len(row.images):
-                raise UserError(f"row {row.label!r} has {len(row.images)} images and {len(part)} layouts or texts")
-    width = max(row.images.shape[3] for row in rows)
+    width = max(row.samples.images.shape[3] for row in rows)
     enlarge, reduce = max(1, -(-WIDTH // width)), max(1, -(-width // (2 * WIDTH)))
-    blocks = [_block(row, palette, columns, enlarge, reduce) for row in rows]
+    labels = [row.label for row in rows]
+    headings = [label if label != before else "" for label, before in zip(labels, ["", *labels], strict=False)]
+    blocks = [
+        _block(heading, row.samples, palette, columns, enlarge, reduce)
+        for heading, row in zip(headings, rows, strict=True)
+    ]
     whole = Image.new("RGB", (max(block.width for block in blocks), sum(block.height for block in blocks)), "white")
     top = 0
     for block in blocks:
@@ -82,21 +81,21 @@ def wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: i
 
 
 def _block(
-    row: SheetRow, palette: Sequence[tuple[int, int, int]], columns: int, enlarge: int, reduce: int
+    title: str, samples: Samples, palette: Sequence[tuple[int, int, int]], columns: int, enlarge: int, reduce: int
 ) -> Image.Image:
-    """The tiles of one row under its label."""
+    """The tiles of one row under its title."""
     letters, heading = ImageFont.load_default(LETTER), ImageFont.load_default(HEADING)
-    coloured = None if row.layouts is None else colour(row.layouts, palette)  # [B,3,H,W]
+    coloured = None if samples.layouts is None else colour(samples.layouts, palette)  # [B,3,H,W]
     tiles = []
-    for i, image in enumerate(row.images):
+    for i, image in enumerate(samples.images):
         parts = [_scaled(image, enlarge, reduce, Image.Resampling.BOX)]
         if coloured is not None:
             parts.append(_scaled(coloured[i], enlarge, reduce, Image.Resampling.NEAREST))
         tiles.append(parts)
     wide, high = tiles[0][0].size
-    texts = [wrap(text, letters, wide) for text in row.texts] if row.texts is not None else [[] for _ in tiles]
+    texts = [wrap(text, letters, wide) for text in samples.prompts or [""] * len(tiles)]
     columns, step = min(columns, len(tiles)), round(LETTER * 1.3)
-    label = wrap(row.label, heading, columns * (wide + GAP) - GAP, 2)
+    label = wrap(title, heading, columns * (wide + GAP) - GAP, 2)
     top = len(label) * round(HEADING * 1.3)
     starts = range(0, len(tiles), columns)
     heights = [high * len(tiles[0]) + GAP + step * max(map(len, texts[at : at + columns])) for at in starts]

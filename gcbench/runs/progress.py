@@ -25,8 +25,8 @@ class Bar:
     """A progress bar of `total` units; a line at every tenth where nobody watches."""
 
     def __init__(self, label: str, total: int):
-        self.label, self.total, self.done, self.note = label, total, 0, ""
-        self.start = 0
+        self.label, self.total, self.done, self.note = label, total, 0.0, ""
+        self.start = 0.0
         self.live = console.is_terminal
         self.began = time.perf_counter()
         self._tenth = 0
@@ -52,7 +52,7 @@ class Bar:
     ) -> None:
         self._progress.stop()
 
-    def advance(self, steps: int = 1) -> None:
+    def advance(self, steps: float = 1) -> None:
         self._show(self.done + steps)
 
     def set(self, done: int, note: str | None = None) -> None:
@@ -61,21 +61,21 @@ class Bar:
             self.start = done - 1
         self._show(done, note)
 
-    def skip(self, steps: int) -> None:
+    def skip(self, steps: float) -> None:
         """Units that need no work: the estimate of what is left does not count them."""
         self.start += steps
         self._show(self.done + steps)
 
-    def _show(self, done: int, note: str | None = None) -> None:
-        self.done = done
+    def _show(self, done: float, note: str | None = None) -> None:
+        self.done = round(done, 6)
         self.note = self.note if note is None else note
-        self._progress.update(self._task, completed=done, note=self.note)
-        tenth = 10 * done // max(self.total, 1)
+        self._progress.update(self._task, completed=self.done, note=self.note)
+        tenth = int(10 * self.done // max(self.total, 1))
         if not self.live and tenth > self._tenth:
             self._tenth = tenth
             spent = time.perf_counter() - self.began
-            left = spent / max(done - self.start, 1) * (self.total - done)
-            say(f"{self.label}: {done}/{self.total}, {spent:.0f} s, {left:.0f} s left {self.note}".rstrip())
+            left = spent / max(self.done - self.start, 1) * (self.total - self.done)
+            say(f"{self.label}: {self.done:.0f}/{self.total}, {spent:.0f} s, {left:.0f} s left {self.note}".rstrip())
 
 
 class Part:
@@ -83,7 +83,7 @@ class Part:
 
     def __init__(self, whole: Bar, label: str, total: int, length: int):
         self.whole, self.label, self.total, self.length = whole, label, total, length
-        self.done, self.note, self.first = 0, "", whole.done
+        self.done, self.note, self.first = 0.0, "", round(whole.done)
 
     def __enter__(self) -> "Part":
         self.whole.set(self.first, self.label)
@@ -93,7 +93,7 @@ class Part:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def advance(self, steps: int = 1) -> None:
+    def advance(self, steps: float = 1) -> None:
         self._show(self.done + steps)
 
     def set(self, done: int, note: str | None = None) -> None:
@@ -102,13 +102,13 @@ class Part:
             self.whole.skip(self._reached(done - 1) - self.whole.done)
         self._show(done, note)
 
-    def _show(self, done: int, note: str | None = None) -> None:
-        self.done = done
+    def _show(self, done: float, note: str | None = None) -> None:
+        self.done = round(done, 6)
         self.note = self.note if note is None else note
         self.whole.set(self._reached(done), f"{self.label} {self.note}".rstrip())
 
-    def _reached(self, done: int) -> int:
-        return self.first + self.length * done // max(self.total, 1)
+    def _reached(self, done: float) -> int:
+        return self.first + int(self.length * done // max(self.total, 1))
 
 
 Bars = Callable[[str, int], Bar | Part]

@@ -1,31 +1,36 @@
-"""A run directory: what a command measured, written point by point, so that a killed run goes on where it stopped."""
+"""A run directory: what a command measured, written point by point, so that a killed run resumes where it stopped."""
 
-import csv
-import io
 import shutil
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Final
 
-from gcbench.reports.curve import draw
-from gcbench.reports.record_table import write_scores
-from gcbench.core.errors import UserError
+from filelock import FileLock, Timeout
+
+from gcbench.core.errors import PluginError, UserError
 from gcbench.core.files import write_text
 from gcbench.core.record import Record
+from gcbench.core.run_spec import guidance_text
+from gcbench.runs.sample_table import SampleTable
 
-RECORD, SCORES, SAMPLES, KEPT, PROBE = "record.json", "scores.csv", "per_sample.csv", "samples", ".probe"
+RECORD: Final = "record.json"
+SCORES: Final = "scores.csv"
+PER_SAMPLE: Final = "per_sample.csv"
+KEPT: Final = "samples"
+GRID: Final = "grid.png"
+TRACEBACK: Final = "traceback.txt"
+LOCK: Final = ".lock"
 
 REGRESSION = "regression"
 """In results/measured/, where the small runs lie that `gcbench regress` measures again: no results to be read."""
 
-Rows = dict[tuple[str, str], dict[str, float | None]]
-"""(guidance, sample id) -> column -> value."""
-
-GROUP = "group"
-"""The column that names what a sample depends on."""
-
 
 class RunDirectory:
-    """The files of one run; the record is written last, so that what it holds is always whole."""
+    """The files of one run; the record is written last, so that what it holds is always whole.
+
+    A context: inside it no other process writes there, and the traceback of a plug-in's error is left there.
+    """
 
     def __init__(self, path: Path, fresh: bool = False):
         self.path = Path(path)
@@ -35,15 +40,43 @@ class RunDirectory:
         self.held: Record | None = None
         if (self.path / RECORD).exists() and not fresh:
             self.held = Record.read(self.path / RECORD)
+        self._lock = FileLock(self.path / LOCK)
+        self._made: list[Path] = []
+
+    def __enter__(self) -> "RunDirectory":
+        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"another process writes into {self.path}; wait for it, or choose another --out") from None
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.path}: {error.strerror or error}; free space or choose another --out"
+            ) from error
+        (self.path / TRACEBACK).unlink(missing_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        (self.path / LOCK).unlink(missing_ok=True)
+        self._lock.release()
+        if isinstance(error, PluginError):
+            write_text(self.path / TRACEBACK, error.trace)
+            raise UserError(f"{error}; its traceback is in {self.path / TRACEBACK}") from error
+        if error is not None:  # a refused command leaves no empty folders
+            for folder in self._made:
+                if any(folder.iterdir()):
+                    break
+                folder.rmdir()
 
     def resume(self, planned: Record, metrics: list[str]) -> Record:
         """The record to go on with: the one held if it is of the same run, else the planned one.
 
         Raises:
-            UserError: the directory holds another model, protocol or list of metrics, or cannot be written.
+            UserError: the directory holds another model, protocol or list of metrics.
         """
-        write_text(self.path / PROBE, "")  # a place that cannot be written is known before the long work
-        (self.path / PROBE).unlink()
         if self.fresh:
             (self.path / RECORD).unlink(missing_ok=True)
             shutil.rmtree(self.path / KEPT, ignore_errors=True)
@@ -67,53 +100,39 @@ class RunDirectory:
             )
         return held.model_copy()
 
-    def read_samples(self) -> Rows:
-        """The rows of per_sample.csv, if it is there. UserError if it is damaged."""
-        path = self.path / SAMPLES
-        rows: Rows = {}
-        if path.exists():
-            try:
-                with open(path, newline="", encoding="utf-8") as stream:
-                    reader = csv.DictReader(stream)
-                    if not {"guidance", "id"} <= set(reader.fieldnames or ()):
-                        raise KeyError("guidance, id")
-                    for row in reader:
-                        key = (row.pop("guidance"), row.pop("id"))
-                        row.pop(GROUP, None)
-                        rows[key] = {name: float(value) if value else None for name, value in row.items()}
-            except (OSError, KeyError, TypeError, ValueError, csv.Error):
-                raise UserError(f"{path} is damaged; put it back as it was, or add --fresh to start anew") from None
-        return rows
+    def read_samples(self, record: Record, ids: Sequence[str]) -> SampleTable:
+        """The values per sample of the record's points.
 
-    def read_groups(self) -> dict[str, str]:
-        """Sample id -> group, from per_sample.csv; empty if it is not there or names no groups (it did not always)."""
-        path = self.path / SAMPLES
-        if not path.exists():
-            return {}
-        try:
-            with open(path, newline="", encoding="utf-8") as stream:
-                return {row["id"]: row[GROUP] for row in csv.DictReader(stream) if row.get(GROUP) is not None}
-        except (OSError, KeyError, UnicodeDecodeError, csv.Error):
-            raise UserError(f"{path} is damaged; put it back as it was, or measure again with --fresh") from None
+        Raises:
+            UserError: the file is damaged, or lacks samples `ids` of a point.
+        """
+        if not record.points:
+            return SampleTable()
+        table = SampleTable.read(self.path / PER_SAMPLE)
+        scales = [guidance_text(point.guidance) for point in record.points]
+        means = {
+            (name, "")
+            for point in record.points
+            for name, score in point.scores.items()
+            if score.interval is not None and "left_out" not in score.detail
+        }
+        columns = means | set(table.columns())
+        if any((scale, name, *column) not in table.rows for column in columns for scale in scales for name in ids):
+            raise UserError(
+                f"{self.path / PER_SAMPLE} lacks rows that its record.json has points of; add --fresh to start anew"
+            )
+        return table
 
-    def write(self, record: Record, rows: Rows, groups: Mapping[str, str]) -> None:
-        """Everything, atomically file by file: samples, scores, curve, then the record. groups: by sample id."""
-        write_text(self.path / SAMPLES, samples_csv(rows, groups))
-        write_scores(record, self.path / SCORES)
-        draw(record, self.path)
+    def kept_samples(self, scale: float | None) -> Path:
+        """Where the samples of a scale are kept."""
+        return kept_samples(self.path, scale)
+
+    def write(self, record: Record, table: SampleTable) -> None:
+        """The values per sample, then the record, each atomically."""
+        table.write(self.path / PER_SAMPLE)
         record.write(self.path / RECORD)
 
 
-def samples_csv(rows: Rows, groups: Mapping[str, str]) -> str:
-    names = list(dict.fromkeys(name for values in rows.values() for name in values))
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["guidance", "id", GROUP, *names])
-    for (guidance, sample), values in sorted(rows.items(), key=lambda item: (_number(item[0][0]), item[0][1])):
-        cells = (values.get(name) for name in names)
-        writer.writerow([guidance, sample, groups[sample], *("" if v is None else repr(v) for v in cells)])
-    return out.getvalue()
-
-
-def _number(text: str) -> float:
-    return float(text) if text else 0.0
+def kept_samples(run: Path, scale: float | None) -> Path:
+    """Where a run directory keeps the samples of a scale."""
+    return run / KEPT / ("all" if scale is None else f"guidance-{guidance_text(scale)}")

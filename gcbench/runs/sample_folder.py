@@ -1,29 +1,21 @@
-"""Samples as a folder that `gcbench evaluate` reads: images/, layouts/, prompts.jsonl, and a contact sheet."""
+"""Samples as a folder that `gcbench evaluate` reads: images/, layouts/, prompts.jsonl."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from gcbench.core.contracts import Dataset
-from gcbench.data.contact_sheet import grid, save_png
 from gcbench.core.samples import Samples
+from gcbench.data.contact_sheet import save_png
 from gcbench.data.prompts import Line, write_prompts
-
-SHEET = 16
-"""Images on the contact sheet."""
 
 
 def _group(samples: Samples, row: int) -> str | None:
     """The sample's group where it says more than its id and its text do."""
-    assert samples.groups is not None
-    assert samples.prompts is not None
-    group = samples.groups[row]
-    return None if group in (samples.ids[row], samples.prompts[row]) else group
+    group = (samples.groups or samples.ids)[row]
+    return None if group == samples.ids[row] or (samples.prompts and group == samples.prompts[row]) else group
 
 
-def write_samples(folder: Path, batches: Sequence[Samples], dataset: Dataset) -> None:
-    """Write all batches: images/ID.png, layouts/ID.png (8-bit class ids), prompts.jsonl and grid.png.
+def write_samples(folder: Path, batches: Sequence[Samples]) -> None:
+    """Write all batches: images/ID.png, layouts/ID.png (8-bit class ids) and prompts.jsonl.
 
     What an earlier call wrote of a growing list of batches is kept.
     """
@@ -38,7 +30,3 @@ def write_samples(folder: Path, batches: Sequence[Samples], dataset: Dataset) ->
                 lines.append(Line(f"{name}.png", (samples.prompts[i],), _group(samples, i)))
     if lines:
         write_prompts(folder / "prompts.jsonl", lines)
-    images = torch.cat([samples.images for samples in batches])[:SHEET]
-    drawn = [samples.layouts for samples in batches if samples.layouts is not None]
-    layouts = torch.cat(drawn)[:SHEET] if drawn else None
-    save_png(folder / "grid.png", grid(images, layouts, dataset.palette))

@@ -9,7 +9,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-class Stages:
+class Stopwatch:
     """Seconds by stage, summed over all the times it was entered."""
 
     def __init__(self) -> None:

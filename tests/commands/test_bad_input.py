@@ -56,7 +56,7 @@ def sweep(cli: Cli, toyland: Path, painter: str, oracle: None, without_curve: No
         (["--metrics", ","], ["--metrics", "gcbench list metrics"]),
         (["--split", "validation"], ["'validation'", "train or val"]),
         (["-n", "1"], ["-n 1", "at least 2"]),
-        (["-n", "0"], ["-n 0", "at least 2"]),
+        (["-n", "0"], ["-n 0", "at least 1"]),
         (["--guidance", "nan"], ["guidance scale nan", "--guidance 1,2,4"]),
         (["--guidance", "inf"], ["guidance scale inf"]),
         (["--guidance", "1,strong"], ["'strong' is no number", "--guidance 1,2,4"]),
@@ -267,7 +267,7 @@ def test_out_is_a_file(sweep: Callable[..., Result], monkeypatch: pytest.MonkeyP
         ("record.json", '{"schema_version": 9}', ["record.json is not a record of schema 2"]),
         ("per_sample.csv", "guidance,id,semantic-recall\n1,000000,high\n", ["per_sample.csv is damaged", "--fresh"]),
         ("per_sample.csv", "a\n1\n", ["per_sample.csv is damaged"]),
-        ("per_sample.csv", "guidance,id\n", ["per_sample.csv lacks rows", "--fresh"]),
+        ("per_sample.csv", "guidance,id\n", ["per_sample.csv is damaged", "--fresh"]),
     ],
 )
 def test_a_damaged_run(sweep: Callable[..., Result], name: str, text: str, fragments: list[str]) -> None:
@@ -306,10 +306,10 @@ def test_a_full_disk(sweep: Callable[..., Result], monkeypatch: pytest.MonkeyPat
 def test_a_place_that_cannot_be_written(sweep: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
     """Known before a single image is evaluated."""
 
-    def mkstemp(**settings: Any) -> None:
+    def acquire(lock: object, **settings: Any) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr("gcbench.core.files.tempfile.mkstemp", mkstemp)
+    monkeypatch.setattr("gcbench.runs.run_directory.FileLock.acquire", acquire)
     monkeypatch.setattr("gcbench.commands.sweep.measure_real", None)
     refused(sweep(), "cannot write run", "Permission denied", "choose another --out")
 
@@ -413,7 +413,7 @@ def test_images(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All that cannot be read are counted and named, before anything is evaluated; none is left out in silence."""
-    monkeypatch.setattr("gcbench.commands.evaluate.evaluator_images", None)
+    monkeypatch.setattr("gcbench.commands.evaluate.evaluate_images", None)
     path, fragments = make(tmp_path)
     refused(cli("evaluate", "--images", path, "--dataset", toyland), *fragments)
     assert not Path("runs").exists()
@@ -459,7 +459,7 @@ def test_sample_prompts_for_a_model_that_reads_none(cli: Cli, toyland: Path, pai
 
 def test_sample_breaks_the_contract(cli: Cli, toyland: Path, painter: str) -> None:
     asked = ["--model", f"{painter}:TooFew", "--dataset", toyland, "-n", 3, "--out", "there"]
-    refused(cli("sample", *asked), "TooFew.generate gave 2 images", "not 3")
+    refused(cli("sample", *asked), ":TooFew gave 2 images", "not 3")
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,9 @@ Regress = Callable[..., tuple[Result, set[tuple[str, str]]]]
 
 
 def oracles(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("sweep", "regress"):
+    for module in ("evaluation.setup", "commands.regress"):
         monkeypatch.setattr(
-            f"gcbench.commands.{module}.open_evaluators",
+            f"gcbench.{module}.open_evaluators",
             lambda dataset, *rest: EvaluatorSet({"segmenter": Oracle(dataset)}, {}),
         )
 
@@ -54,7 +54,7 @@ def record(out: Path, toyland: Path, **settings: Any) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         oracles(patch)
         patch.setenv("GCBENCH_CACHE", "off")
-        patch.setattr("gcbench.runs.run_directory.draw", lambda record, folder: None)
+        patch.setattr("gcbench.reports.curve.draw", lambda record, folder, axes=None: None)
         gcbench.sweep(dataset=str(toyland), keep_samples=True, size=SIZE, out=out, **settings)
     return out
 
@@ -359,7 +359,7 @@ def test_the_cache_of_features_is_not_asked(
     regress: Regress, cli: Cli, toyland: Path, painter: str, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the evaluator said of real images before it was broken would hide the fault."""
-    monkeypatch.setattr("gcbench.runs.run_directory.draw", lambda record, folder: None)
+    monkeypatch.setattr("gcbench.reports.curve.draw", lambda record, folder, axes=None: None)
     asked = ["--model", f"{painter}:Painter", "--dataset", toyland, "-n", 4, "--guidance", 1, "--size", SIZE]
     assert cli("sweep", *asked, "--out", "warm").code == 0
     evaluated(monkeypatch, lambda labels: (labels + 1) % 4)

@@ -16,11 +16,14 @@ from PIL import Image
 import gcbench
 import gcbench.commands.sweep as sweep_module
 from gcbench.core import checkpoint
+from gcbench.core.errors import UserError
+from gcbench.core.files import file_hash
 from gcbench.core.record import Record
 from gcbench.data.open_dataset import open_dataset
-from gcbench.runs.run_directory import Rows, RunDirectory, samples_csv
+from gcbench.runs.run_directory import RunDirectory
+from gcbench.runs.sample_table import SampleTable
 
-METRICS = ["semantic-recall", "miou", "fsd", "fd"]
+METRICS = ["semantic-recall", "miou", "fd", "fsd"]
 Sweep = Callable[..., Result]
 
 
@@ -72,9 +75,11 @@ def test_files_and_record(cli: Cli, toyland: Path, gcdp: Path, evaluator: str, t
             assert float(row["value"]) == point.scores[row["metric"]].value
 
     rows = list(csv.DictReader(io.StringIO((out / "per_sample.csv").read_text())))
-    assert [(row["guidance"], row["id"]) for row in rows] == [(g, f"{i:06d}") for g in ("1", "3") for i in range(6)]
+    recalls = [row for row in rows if (row["metric"], row["column"]) == ("semantic-recall", "")]
+    assert [(r["guidance"], r["id"]) for r in recalls] == [(g, f"{i:06d}") for g in ("1", "3") for i in range(6)]
+    assert {row["prompt"] for row in rows[:1]} == {open_dataset(str(toyland)).captions("val", 0)[0]}
     for point in record.points:
-        mean = np.mean([float(row["semantic-recall"]) for row in rows if float(row["guidance"]) == point.guidance])
+        mean = np.mean([float(row["value"]) for row in recalls if float(row["guidance"]) == point.guidance])
         assert mean == pytest.approx(point.scores["semantic-recall"].value, abs=1e-12)
 
     assert Image.open(out / "curve.png").size[0] > 500
@@ -223,18 +228,23 @@ def test_fresh_knows_nothing_of_the_old_rows(paint: Sweep, tmp_path: Path) -> No
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
 
 
-def test_rows_keep_every_digit(tmp_path: Path) -> None:
-    rows: Rows = {("1.5", "000000"): {"a": 1 / 3, "b": None}, ("", "000001"): {"a": 1e-17, "b": 2.0}}
-    groups = {"000000": 'street, "north"', "000001": "Allee"}
-    (tmp_path / "per_sample.csv").write_text(samples_csv(rows, groups))
-    assert RunDirectory(tmp_path).read_samples() == rows
-    assert RunDirectory(tmp_path).read_groups() == groups
-
-
-def test_rows_of_before_there_were_groups(tmp_path: Path) -> None:
-    (tmp_path / "per_sample.csv").write_text("guidance,id,a\n1,000000,0.5\n")
-    assert RunDirectory(tmp_path).read_samples() == {("1", "000000"): {"a": 0.5}}
-    assert RunDirectory(tmp_path).read_groups() == {}
+def test_the_table_of_samples_keeps_every_digit(tmp_path: Path) -> None:
+    table = SampleTable()
+    table.rows = {
+        ("", "000001", "b", "c@1%"): 2.0,
+        ("1.5", "000000", "a", ""): 1 / 3,
+        ("1.5", "000000", "a", "x"): None,
+        ("1.0000012", "000000", "a", ""): 1e-17,
+    }
+    table.groups = {"000000": 'street, "north"', "000001": "Allee"}
+    table.prompts = {"000000": 'a car,\na "bus"'}
+    table.write(tmp_path / "per_sample.csv")
+    again = SampleTable.read(tmp_path / "per_sample.csv")
+    assert (again.rows, again.groups, again.prompts) == (table.rows, table.groups, table.prompts)
+    assert SampleTable.read(tmp_path / "absent.csv").rows == {}
+    (tmp_path / "old.csv").write_text("guidance,id,a\n1,000000,0.5\n")
+    with pytest.raises(UserError, match="of an older gcbench"):
+        SampleTable.read(tmp_path / "old.csv")
 
 
 def test_an_edited_model_file_is_another_model(cli: Cli, toyland: Path, oracle: None, without_curve: None) -> None:
@@ -272,11 +282,11 @@ def test_an_unconditional_checkpoint(
 @pytest.mark.parametrize(
     ("model", "fragments"),
     [
-        ("TooFew", ["TooFew.generate", "gave 3 images", "not 4"]),
-        ("WrongSize", ["WrongSize.generate", "(32, 16)", "(32, 64)"]),
+        ("TooFew", [":TooFew gave 3 images", "not 4"]),
+        ("WrongSize", [":WrongSize gave", "32x16", "32x64"]),
         ("WrongIds", ["layout ids outside 0..4"]),
         ("Forgetful", ["gave NoneType"]),
-        ("Fickle", ["other layouts at one batch"]),
+        ("Fickle", ["draws layouts and gave none"]),
         ("Silent", ["guided to True or False"]),
         ("Boastful", ["describe()", "'speed'"]),
         ("Stranger", ["no gcbench.core.contracts.Model"]),
@@ -331,4 +341,254 @@ def test_until_saturation(paint: Sweep, tmp_path: Path) -> None:
     assert [point["guidance"] for point in record_of(again)["points"]] == [1.0, 4.0, 6.0, 8.0]
     refused = paint(tmp_path / "other", "1,2", "--until-saturation", "--metrics", "fsd")
     assert refused.code == 2
-    assert "semantic-recall" in refused.complaint
+    assert "watches a metric of correspondence" in refused.complaint
+
+
+# ------------------------------------------------------------------------------------------------- plug-ins
+
+BROKEN = '''
+import sys
+import numpy as np
+import torch
+from gcbench.core.contracts import Metric, Model
+from gcbench.core.samples import Samples
+from gcbench.core.score import Score
+from gcbench.metrics.semantic_recall import SemanticRecall
+
+
+class Base(Model):
+    conditional, guided, layouts = True, False, True
+
+    @classmethod
+    def open(cls, dataset, options):
+        return cls()
+
+    def draw(self, n, size, **changes):
+        fields = {
+            "images": torch.zeros(n, 3, *size, dtype=torch.uint8),
+            "layouts": torch.zeros(n, *size, dtype=torch.int64),
+            "layout_source": "generated", "prompts": None, "ids": tuple(map(str, range(n))),
+        }
+        return Samples(**{**fields, **changes})
+
+    def generate(self, prompts, *, n, size, guidance, seeds):
+        return self.draw(n, size)
+
+
+def variant(name, **changes):
+    def generate(self, prompts, *, n, size, guidance, seeds):
+        made = {key: value(n, *size) if callable(value) else value for key, value in changes.items()}
+        return self.draw(n, size, **made)
+    globals()[name] = type(name, (Base,), {"generate": generate})
+
+
+variant("FloatImages", images=lambda n, h, w: torch.zeros(n, 3, h, w))
+variant("ArrayImages", images=lambda n, h, w: np.zeros((n, 3, h, w), np.uint8))
+variant("GreyImages", images=lambda n, h, w: torch.zeros(n, 1, h, w, dtype=torch.uint8))
+variant("FlatImages", images=lambda n, h, w: torch.zeros(n, h * w, dtype=torch.uint8))
+variant("ByteLayouts", layouts=lambda n, h, w: torch.zeros(n, h, w, dtype=torch.uint8))
+variant("ShiftedLayouts", layouts=lambda n, h, w: torch.zeros(n, w, h, dtype=torch.int64))
+variant("NegativeLayouts", layouts=lambda n, h, w: torch.full((n, h, w), -1))
+variant("NoSource", layout_source=None)
+variant("NoLayouts", layouts=None, layout_source=None)
+variant("ListIds", ids=lambda n, h, w: [str(i) for i in range(n)])
+variant("FewIds", ids=lambda n, h, w: ("a",))
+variant("NumberIds", ids=lambda n, h, w: tuple(range(n)))
+variant("FewPrompts", prompts=lambda n, h, w: ("a car",))
+variant("FewGroups", groups=lambda n, h, w: ("g",))
+
+
+class Undrawn(Base):
+    layouts = False
+
+
+class Raises(Base):
+    def generate(self, *arguments, **settings):
+        raise ZeroDivisionError("a fault\\nof two lines")
+
+
+class Exits(Base):
+    def generate(self, *arguments, **settings):
+        sys.exit(0)
+
+
+class Asserts(Base):
+    def generate(self, *arguments, **settings):
+        assert False
+
+
+class OpensNothing(Base):
+    @classmethod
+    def open(cls, dataset, options):
+        return None
+
+
+class OpenRaises(Base):
+    @classmethod
+    def open(cls, dataset, options):
+        raise KeyError("weights")
+
+
+class BadSize(Base):
+    size = "64x128"
+
+
+class BadSampler(Base):
+    def sampler(self):
+        return {"steps": [1, 2]}
+
+
+class BadTime(Base):
+    def seconds_per_image(self, size, guidance):
+        return "soon"
+
+
+class DescribeRaises(Base):
+    def describe(self):
+        raise AttributeError("nothing known")
+
+
+class BadMetric(SemanticRecall):
+    def compute(self):
+        raise IndexError("no such class")
+
+
+class Lenient(SemanticRecall):
+    """Finds every class: its numbers are others, its columns are named alike."""
+
+    def _row(self, prompt, labels):
+        row = super()._row(prompt, labels)
+        row[1:] = True
+        return row
+'''
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    return tmp_path / "broken.py"
+
+
+@pytest.mark.usefixtures("without_curve", "oracle")
+@pytest.mark.parametrize(
+    ("model", "fragment"),
+    [
+        ("FloatImages", "images are torch.float32, not a tensor of torch.uint8"),
+        ("ArrayImages", "images are ndarray"),
+        ("GreyImages", "images are [4, 1, 32, 64], not [B,3,H,W]"),
+        ("FlatImages", "images are [4, 2048], not [B,3,H,W]"),
+        ("ByteLayouts", "layouts are torch.uint8"),
+        ("ShiftedLayouts", "layouts are [4, 64, 32], not [4,32,64]"),
+        ("NegativeLayouts", "gave layout ids outside 0..4"),
+        ("NoSource", "layouts have no layout_source"),
+        ("NoLayouts", "says that it draws layouts and gave none"),
+        ("ListIds", "ids are no tuple of texts"),
+        ("FewIds", "ids are 1 for 4 images"),
+        ("NumberIds", "ids are no tuple of texts"),
+        ("FewPrompts", "prompts are 1 for 4 images"),
+        ("FewGroups", "groups are 1 for 4 images"),
+        ("Undrawn", "says that it draws no layouts and gave some"),
+        ("Raises", "raised ZeroDivisionError: a fault of two lines"),
+        ("Exits", "raised SystemExit: 0"),
+        ("Asserts", "raised AssertionError"),
+        ("OpensNothing", "open gave NoneType, not OpensNothing"),
+        ("OpenRaises", "raised KeyError: 'weights'"),
+        ("BadSize", "gives its size as '64x128'"),
+        ("BadSampler", "gives 'steps': [1, 2]"),
+        ("BadTime", "gives 'soon'"),
+        ("DescribeRaises", "raised AttributeError: nothing known"),
+    ],
+)
+def test_a_broken_model_ends_in_one_sentence(
+    cli: Cli, toyland: Path, broken: Path, tmp_path: Path, model: str, fragment: str
+) -> None:
+    """It names the model and what it gave; the traceback of its exception lies beside the run."""
+    asked = ["--model", f"{broken}:{model}", "--dataset", toyland, "-n", 4, "--out", tmp_path / "run"]
+    result = cli("sweep", *asked)
+    assert result.code == 2
+    assert fragment in result.complaint
+    assert f"{broken}:{model}" in result.complaint
+    assert "Traceback" not in result.err
+    raised = " raised " in result.complaint
+    assert raised == (tmp_path / "run/traceback.txt").exists()
+    if raised:
+        assert str(tmp_path / "run/traceback.txt") in result.complaint
+        assert "broken.py" in (tmp_path / "run/traceback.txt").read_text()
+    assert not list(tmp_path.rglob("record.json"))
+
+
+@pytest.mark.usefixtures("without_curve", "oracle")
+def test_a_broken_metric_ends_in_one_sentence(cli: Cli, toyland: Path, broken: Path, tmp_path: Path) -> None:
+    asked = ["--model", f"{broken}:Base", "--dataset", toyland, "-n", 4, "--out", tmp_path / "run"]
+    result = cli("sweep", *asked, "--metrics", f"{broken}:BadMetric,fsd")
+    assert result.code == 2
+    assert "metric BadMetric raised IndexError: no such class; its traceback is in" in result.complaint
+
+
+@pytest.mark.usefixtures("without_curve", "oracle")
+def test_a_metric_that_derives_from_another_keeps_its_own_values(
+    cli: Cli, painter: str, toyland: Path, broken: Path, tmp_path: Path
+) -> None:
+    """Both have columns of the same names. They were one column in per_sample.csv, and `compare` paired nothing."""
+    asked = ["--model", f"{painter}:Painter", "--dataset", toyland, "-n", 8]
+    both = f"semantic-recall,{broken}:Lenient"
+    scales = "1,2,4,6,8,12"
+    alone = record_of(cli("sweep", *asked, "--guidance", scales, "--until-saturation", "--out", "a", "--json",
+                          "--metrics", "semantic-recall"))  # fmt: skip
+    together = record_of(cli("sweep", *asked, "--guidance", scales, "--until-saturation", "--out", "b", "--json",
+                             "--metrics", both))  # fmt: skip
+    assert [p["guidance"] for p in together["points"]] == [p["guidance"] for p in alone["points"]]
+    assert together["points"][0]["scores"]["Lenient"]["value"] == 1
+    table = SampleTable.read(Path("b/per_sample.csv"))
+    assert {key[2] for key in table.rows} == {"semantic-recall", "Lenient"}
+    lenient = [value for key, value in table.rows.items() if key[2:] == ("Lenient", "") and value is not None]
+    assert set(lenient) == {1.0}
+    assert together["protocol"]["metrics"] == {"Lenient": f"broken.py {file_hash(broken)}"}
+    compared = json.loads(cli("compare", "a", "b", "--guidance", "1", "--json").out)
+    rows = [row for row in json.dumps(compared).split("{") if '"semantic-recall"' in row and '"images"' in row]
+    assert rows  # paired image by image
+
+
+@pytest.mark.usefixtures("without_curve", "oracle")
+def test_scales_that_differ_in_the_seventh_digit(cli: Cli, painter: str, toyland: Path, tmp_path: Path) -> None:
+    asked = ["--model", f"{painter}:Painter", "--dataset", toyland, "-n", 2, "--keep-samples", "--out", "run"]
+    record = record_of(cli("sweep", *asked, "--guidance", "1.000001,1.0000012", "--json"))
+    assert [point["guidance"] for point in record["points"]] == [1.000001, 1.0000012]
+    assert sorted(path.name for path in Path("run/samples").iterdir()) == ["guidance-1.000001", "guidance-1.0000012"]
+    assert {key[0] for key in SampleTable.read(Path("run/per_sample.csv")).rows} == {"1.000001", "1.0000012"}
+
+
+@pytest.mark.usefixtures("without_curve", "oracle")
+def test_a_run_in_which_nothing_was_measured_exits_1(cli: Cli, toyland: Path, painter: str) -> None:
+    asked = ["--model", f"{painter}:Plain", "--dataset", toyland, "-n", 2, "--out", "run"]
+    result = cli("sweep", *asked, "--metrics", "semantic-recall")
+    assert result.code == 1
+    assert "nothing could be measured" in result.complaint
+    assert Path("run/record.json").exists()  # with its reasons
+
+
+def test_two_sweeps_into_one_directory(cli: Cli, toyland: Path, painter: str, oracle: None) -> None:
+    asked = ["--model", f"{painter}:Painter", "--dataset", toyland, "-n", 2, "--out", "run"]
+    with RunDirectory(Path("run")):
+        result = cli("sweep", *asked)
+    assert result.code == 2
+    assert "another process writes into run" in result.complaint
+
+
+@pytest.mark.usefixtures("without_curve", "oracle")
+def test_every_sweep_writes_a_grid(cli: Cli, toyland: Path, painter: str) -> None:
+    """Also one that was stopped after its first point: what was drawn then is drawn again."""
+    asked = ["--model", f"{painter}:Painter", "--dataset", toyland, "-n", 6]
+    assert cli("sweep", *asked, "--guidance", "1,3", "--out", "whole").code == 0
+    assert cli("sweep", *asked, "--guidance", "1", "--out", "parts").code == 0
+    assert cli("sweep", *asked, "--guidance", "1,3", "--out", "parts").code == 0
+    assert Path("parts/grid.png").read_bytes() == Path("whole/grid.png").read_bytes()
+    assert Image.open("whole/grid.png").size[1] > 4 * 32  # images above layouts, at both scales
+
+
+@pytest.mark.usefixtures("without_curve", "oracle")
+def test_one_sheet_of_several_scales(cli: Cli, toyland: Path, painter: str) -> None:
+    asked = ["--model", f"{painter}:Painter", "--dataset", toyland, "-n", 4]
+    assert cli("sample", *asked, "--guidance", "1,2,4", "--out", "drawn").code == 0
+    assert {path.name for path in Path("drawn").iterdir()} == {"grid.png", "guidance-1", "guidance-2", "guidance-4"}
+    assert len(list(Path("drawn/guidance-2/images").iterdir())) == 4

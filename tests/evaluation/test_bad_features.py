@@ -74,7 +74,7 @@ def test_a_reference_of_one(evaluate: Callable[..., Result], tmp_path: Path, met
     assert result.code == 2
     assert result.out == ""
     assert "Traceback" not in result.err
-    assert "'val' of toyland has 1 images; at least 4 are needed" in result.complaint
+    assert "toyland/val has 1 images; at least 4 are needed" in result.complaint
 
 
 def test_names_and_warnings_in_the_table(evaluate: Callable[..., Result]) -> None:

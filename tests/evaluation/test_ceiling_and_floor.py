@@ -8,6 +8,7 @@ import pytest
 from conftest import Oracle, write_toyland
 
 from gcbench.core.contracts import Metric, Task
+from gcbench.core.reference import Reference
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.data.open_dataset import open_dataset
@@ -56,7 +57,7 @@ def bounds(root: Path, chosen: list[int], spy: bool = False) -> tuple[Bounds, Sc
     scoring = Scoring(dataset, METRICS, EvaluatorSet({"segmenter": Oracle(dataset)}, {}))
     if spy:
         scoring.metrics = {"spy": Spy(scoring.task)}
-    return measure_real(scoring, dataset, "val", dataset.size, chosen), scoring
+    return measure_real(scoring, Reference(dataset, "val", dataset.size), chosen), scoring
 
 
 def test_a_perfect_evaluator(toyland: Path) -> None:
@@ -72,7 +73,7 @@ def test_a_perfect_evaluator(toyland: Path) -> None:
     assert {floor[name].status for name in ("fsd", "fd")} == {"skipped"}
     assert ceiling["fsd"].value is not None
     assert {score.n for score in ceiling.values()} == {7}
-    assert found.reference_n == len(scoring.metrics["fsd"].reference) == 14
+    assert len(scoring.metrics["fsd"].reference) == 14
 
 
 @pytest.mark.parametrize("chosen", [[0, 1], [0, 1, 2, 3], list(range(14)), [i % 14 for i in range(40)]])

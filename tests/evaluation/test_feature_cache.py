@@ -10,6 +10,7 @@ from conftest import Oracle, write_toyland
 from PIL import Image
 
 from gcbench.core.contracts import Dataset, Evaluator
+from gcbench.core.reference import Reference
 from gcbench.core.samples import Features
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.feature_cache import ReferenceFeatures, cache_directory, key_of
@@ -33,7 +34,7 @@ class Counting(Oracle):
 def measured(root: Path, evaluator: Counting) -> object:
     dataset = open_dataset(str(root))
     scoring = Scoring(dataset, METRICS, EvaluatorSet({"segmenter": evaluator}, {}))
-    return measure_real(scoring, dataset, "val", dataset.size, range(7))
+    return measure_real(scoring, Reference(dataset, "val", dataset.size), range(7))
 
 
 def key(root: Path, size: tuple[int, int] = (32, 64), evaluator_id: str = "oracle", resize: str | None = None) -> str:
@@ -42,7 +43,7 @@ def key(root: Path, size: tuple[int, int] = (32, 64), evaluator_id: str = "oracl
     evaluator.id = evaluator_id
     if resize is not None:
         dataset.resize = resize
-    return key_of(dataset, "val", size, evaluator)
+    return key_of(Reference(dataset, "val", size), evaluator)
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_other_weights_of_the_bundled_kind_of_evaluator_miss(toyland: Path, eval
     checkpoint.save(tmp_path / "other.safetensors", loaded.state, loaded.card)
     one = Segmenter.open(dataset, spec=spec)
     other = Segmenter.open(dataset, spec=f"hrnet_w18_small@{tmp_path / 'other.safetensors'}")
-    assert key_of(dataset, "val", (32, 64), one) != key_of(dataset, "val", (32, 64), other)
+    assert key_of(Reference(dataset, "val", (32, 64)), one) != key_of(Reference(dataset, "val", (32, 64)), other)
 
 
 def test_a_damaged_file_is_evaluated_again(
@@ -138,7 +139,7 @@ def test_a_damaged_file_is_evaluated_again(
 def test_a_run_that_fails_keeps_nothing(own_toyland: Path, own_cache: Path) -> None:
     dataset = open_dataset(str(own_toyland))
     evaluators: dict[str, Evaluator] = {"segmenter": Oracle(dataset)}
-    with pytest.raises(ZeroDivisionError), ReferenceFeatures(dataset, "val", (32, 64), evaluators):
+    with pytest.raises(ZeroDivisionError), ReferenceFeatures(Reference(dataset, "val", (32, 64)), evaluators):
         raise ZeroDivisionError
     assert not list(own_cache.glob("*.safetensors"))
 
@@ -161,7 +162,7 @@ def _other_process(root: str, log: str, cache: str, started: Sequence[object]) -
     dataset = open_dataset(root)
     scoring = Scoring(dataset, METRICS, EvaluatorSet({"segmenter": Slow(dataset, Path(log))}, {}))
     started[0].wait()  # type: ignore[attr-defined]
-    measure_real(scoring, dataset, "val", dataset.size, range(7))
+    measure_real(scoring, Reference(dataset, "val", dataset.size), range(7))
 
 
 def test_two_processes_at_once_evaluator_once(own_toyland: Path, own_cache: Path, tmp_path: Path) -> None:

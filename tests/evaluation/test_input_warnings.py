@@ -7,16 +7,17 @@ import pytest
 from conftest import write_toyland
 from PIL import Image
 
+from gcbench.core.reference import Reference
 from gcbench.data.finished_images import Survey
 from gcbench.data.open_dataset import open_dataset
-from gcbench.evaluation.input_warnings import cautions
+from gcbench.evaluation.input_warnings import input_warnings
 
 
 def test_like_with_like_is_not_mentioned(toyland: Path) -> None:
     data = open_dataset(str(toyland))
-    assert cautions(Survey("", Counter({(32, 64): 5}), 0), data, "val", (32, 64)) == []
-    assert len(cautions(Survey("", Counter({(32, 64): 5}), 5), data, "val", (32, 64))) == 1
-    [line] = cautions(Survey("", Counter({(64, 64): 5}), 0), data, "val", (32, 64))
+    assert input_warnings(Survey("", Counter({(32, 64): 5}), 0), Reference(data, "val", (32, 64))) == []
+    assert len(input_warnings(Survey("", Counter({(32, 64): 5}), 5), Reference(data, "val", (32, 64)))) == 1
+    [line] = input_warnings(Survey("", Counter({(64, 64): 5}), 0), Reference(data, "val", (32, 64)))
     assert line == "images are resized to 32×64 by the box filter: 5 of 64×64"
 
 
@@ -27,17 +28,17 @@ def test_jpeg_on_the_datasets_side(tmp_path: Path, mine: int, lines: int) -> Non
         Image.open(path).save(path.with_suffix(".jpeg"))
         path.unlink()
     survey = Survey("", Counter({(32, 64): 3}), mine)
-    assert len(cautions(survey, open_dataset(str(root)), "val", (32, 64))) == lines
+    assert len(input_warnings(survey, Reference(open_dataset(str(root)), "val", (32, 64)))) == lines
 
 
 def test_a_dataset_that_is_drawn_has_no_jpeg() -> None:
     streets = open_dataset("streets")
     survey = Survey("", Counter({streets.size: 3}), 3)
-    [line] = cautions(survey, streets, "val", streets.size)
+    [line] = input_warnings(survey, Reference(streets, "val", streets.size))
     assert line.startswith("3 of the 3 images are JPEG, and 0 of the ")
 
 
 def test_images_are_resized_by_the_box_filter_also_beside_a_dataset_that_is_drawn() -> None:
     streets = open_dataset("streets")
-    [line] = cautions(Survey("", Counter({(16, 32): 3}), 0), streets, "val", streets.size)
+    [line] = input_warnings(Survey("", Counter({(16, 32): 3}), 0), Reference(streets, "val", streets.size))
     assert line == "images are resized to 64×128 by the box filter: 3 of 16×32"

@@ -1,25 +1,40 @@
-"""When a sweep may stop: two scales in a row whose gain in Semantic Recall is surely too small."""
+"""When a sweep may stop: two scales in a row whose gain in the watched metric is surely too small."""
 
 import numpy as np
 import pytest
 
-from gcbench.commands.sweep import GAIN, saturated
+from gcbench.core.errors import UserError
 from gcbench.core.record import Point
-from gcbench.runs.run_directory import Rows
+from gcbench.core.score import Score
+from gcbench.evaluation.saturation import saturated, watched_metric
+from gcbench.metrics.semantic_recall import SemanticRecall
+from gcbench.runs.sample_table import SampleTable
 
 N = 40
-GROUPS = {f"{i:06d}": f"{i:06d}" for i in range(N)}
+IDS = [f"{i:06d}" for i in range(N)]
 BASE = np.random.default_rng(0).uniform(0.3, 0.9, N)
+WATCH = "semantic-recall"
+GAIN = SemanticRecall.gain
 
 
-def curve(*levels: float, noise: float = 0.0, seed: int = 0) -> tuple[list[Point], Rows]:
-    """Scales 1, 2, 3, … whose recall is `levels` above the first, image by image, with independent noise."""
+def curve(*levels: float, noise: float = 0.0, seed: int = 0, scored: int = N) -> tuple[list[Point], SampleTable]:
+    """Scales 1, 2, 3, … whose recall is `levels` above the first, image by image, with independent noise.
+
+    scored: how many images of the second scale have a value.
+    """
     rng = np.random.default_rng(seed)
-    rows: Rows = {}
+    table, points = SampleTable(), []
+    table.groups = {name: name for name in IDS}
     for scale, level in enumerate(levels, 1):
-        for i, name in enumerate(GROUPS):
-            rows[(f"{scale}", name)] = {"semantic-recall": float(BASE[i] + level + noise * rng.normal())}
-    return [Point(guidance=float(scale)) for scale in range(1, len(levels) + 1)], rows
+        values = BASE + level + noise * rng.normal(size=N)
+        count = scored if scale == 2 else N
+        for name, value in zip(IDS[:count], values, strict=False):
+            table.rows[f"{scale}", name, WATCH, ""] = float(value)
+        for name in IDS[count:]:
+            table.rows[f"{scale}", name, WATCH, ""] = None
+        score = Score(value=float(values[:count].mean()), interval=(0, 2), n=count, unscored=N - count)
+        points.append(Point(guidance=float(scale), scores={WATCH: score}))
+    return points, table
 
 
 @pytest.mark.parametrize(
@@ -40,30 +55,48 @@ def curve(*levels: float, noise: float = 0.0, seed: int = 0) -> tuple[list[Point
     ],
 )
 def test_levels(levels: tuple[float, ...], expected: bool) -> None:
-    points, rows = curve(*levels)
-    assert saturated(points, rows, GROUPS) is expected
+    assert saturated(*curve(*levels), WATCH) is expected
 
 
 def test_noise_that_could_hide_a_gain_goes_on() -> None:
     """The interval decides, not the mean: no gain on average, but its upper end is above GAIN."""
-    points, rows = curve(0, 0, 0, noise=0.1)
-    assert not saturated(points, rows, GROUPS)
-    points, rows = curve(0, -0.2, -0.4, noise=0.1)
-    assert saturated(points, rows, GROUPS)
+    assert not saturated(*curve(0, 0, 0, noise=0.1), WATCH)
+    assert saturated(*curve(0, -0.2, -0.4, noise=0.1), WATCH)
 
 
 def test_the_order_of_points_does_not_matter() -> None:
-    points, rows = curve(0, 0.2, 0.2, 0.2)
-    assert saturated(points[::-1], rows, GROUPS)
+    points, table = curve(0, 0.2, 0.2, 0.2)
+    assert saturated(points[::-1], table, WATCH)
 
 
 def test_unscored_images_are_left_out() -> None:
-    points, rows = curve(0, 0, 0)
-    for name in list(GROUPS)[3:]:
-        rows[("2", name)]["semantic-recall"] = None
-    assert saturated(points, rows, GROUPS)
-    for name in list(GROUPS)[1:]:
-        rows[("2", name)]["semantic-recall"] = None
-    assert not saturated(points, rows, GROUPS)  # one image tells nothing
-    assert not saturated(points, {}, GROUPS)
-    assert not saturated([Point(guidance=None)], rows, GROUPS)
+    assert saturated(*curve(0, 0, 0, scored=3), WATCH)
+    assert not saturated(*curve(0, 0, 0, scored=1), WATCH)  # one image tells nothing
+    points, _ = curve(0, 0, 0)
+    assert not saturated(points, SampleTable(), WATCH)
+    assert not saturated([Point(guidance=None)], SampleTable(), WATCH)
+
+
+def test_a_set_metric_is_watched_by_its_blocks() -> None:
+    """mIoU has no value an image: what it says without each block is paired. It falls, so nothing is gained."""
+    left = np.linspace(-0.01, 0.01, 10)
+
+    def point(scale: float, value: float) -> Point:
+        detail = {"left_out": [value + x for x in left]}
+        return Point(guidance=scale, scores={"miou": Score(value=value, interval=(0, 1), n=N, detail=detail)})
+
+    falling = [point(1, 0.5), point(2, 0.45), point(3, 0.4)]
+    assert saturated(falling, SampleTable(), "miou")
+    rising = [point(1, 0.5), point(2, 0.55), point(3, 0.6)]
+    assert not saturated(rising, SampleTable(), "miou")
+
+
+def test_what_can_be_watched() -> None:
+    assert watched_metric(None, ["fd", "semantic-recall", "miou"]) == "semantic-recall"
+    assert watched_metric("miou", ["fd", "miou"]) == "miou"
+    with pytest.raises(UserError, match="add one to --metrics"):
+        watched_metric(None, ["fd", "miou"])
+    with pytest.raises(UserError, match="--watch miou is not measured"):
+        watched_metric("miou", ["fd"])
+    with pytest.raises(UserError, match="does not say which gain counts"):
+        watched_metric("fd", ["fd"])

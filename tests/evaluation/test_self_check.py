@@ -10,6 +10,7 @@ from rich.console import Console
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.record import Record
+from gcbench.core.reference import Reference
 from gcbench.core.samples import Features
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.scoring import EvaluatorSet
@@ -36,14 +37,14 @@ def evaluated_by(evaluator: type[Oracle], dataset: Dataset) -> EvaluatorSet:
 
 def test_a_perfect_evaluator_passes_and_a_shuffled_one_shows(toyland: Path) -> None:
     dataset = open_dataset(str(toyland))
-    good = self_check(dataset, "val", dataset.size, evaluated_by(Oracle, dataset))
+    good = self_check(Reference(dataset, "val", dataset.size), evaluated_by(Oracle, dataset))
     assert good.n == 14
     assert good.real["miou"].value == good.real["semantic-recall"].value == 1
     assert good.real["semantic-recall"].n == 14
     assert good.real["fd"].n == 7  # one half against the other
     assert good.permuted["miou"].value is not None
     assert good.permuted["miou"].value < 0.9
-    bad = self_check(dataset, "val", dataset.size, evaluated_by(Swapped, dataset))
+    bad = self_check(Reference(dataset, "val", dataset.size), evaluated_by(Swapped, dataset))
     assert bad.real["miou"].value is not None
     assert bad.real["miou"].value < 0.6  # IoU 0 on two of four classes
 
@@ -94,10 +95,10 @@ def test_the_accuracy_of_an_attribute_classifier(toyland: Path, monkeypatch: pyt
     # 3 of 14 images are sunny, 1 is windy
     monkeypatch.setattr(dataset, "attribute_labels", lambda split, i: np.array([i < 3, i == 5, True]), raising=False)
     evaluator_set = EvaluatorSet({"attributes": Weather(dataset)}, {})
-    score = attribute_accuracy(dataset, "val", dataset.size, evaluator_set)
+    score = attribute_accuracy(Reference(dataset, "val", dataset.size), evaluator_set)
     assert score.value == pytest.approx((3 / 14 + 13 / 14) / 2)
     assert score.detail["per_attribute"] == pytest.approx({"Sunny": 3 / 14, "Windy": 13 / 14})
     assert score.detail["share"] == pytest.approx({"Sunny": 3 / 14, "Windy": 1 / 14})
     assert score.n == 14
-    checked = self_check(dataset, "val", dataset.size, evaluator_set)
+    checked = self_check(Reference(dataset, "val", dataset.size), evaluator_set)
     assert checked.real["attribute-accuracy"] == score

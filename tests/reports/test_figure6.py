@@ -14,9 +14,9 @@ from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Provenance, Record
+from gcbench.core.reference import Reference
 from gcbench.core.score import Score
 from gcbench.data.open_dataset import open_dataset
-from gcbench.evaluation.generation import choose_prompts
 from gcbench.reports.figure6 import class_shares, gather
 from gcbench.text.class_mentions import named_classes
 
@@ -47,7 +47,7 @@ def write(toyland: Path, run: Path, points: list[Point], **protocol: object) -> 
         "n": N,
         "size": (32, 64),
         "resize": dataset.resize,
-        "prompts": text_hash(*choose_prompts(dataset, "val", N).texts),
+        "prompts": text_hash(*Reference(dataset, "val", dataset.size).prompts(N).texts),
         "sampler": {"steps": float(len(points))},
     }
     Record(
@@ -131,7 +131,7 @@ def test_the_numbers_of_each_panel(toyland: Path, runs: Path) -> None:
     recalls = {one.class_: one for one in figure.panel("recall", "gcdp")}
     assert set(recalls) == {"car", "sky"}  # the road is not rare, void is never named, of trees no prompt speaks
     assert {one.guidance for one in recalls.values()} == {3.0}  # where Semantic Recall is best
-    texts = choose_prompts(dataset, "val", N).texts
+    texts = Reference(dataset, "val", dataset.size).prompts(N).texts
     asked = sum("car" in named_classes(text, dataset.aliases) for text in texts)
     low, high = wilson(round(0.5 * asked), asked)
     assert (recalls["car"].low, recalls["car"].high) == (pytest.approx(low), pytest.approx(high))

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from gcbench.runs.stopwatch import Stages
+from gcbench.runs.stopwatch import Stopwatch
 
 
 def test_each_stage_counts_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("gcbench.runs.stopwatch.time.perf_counter", lambda: now[0])
-    stages = Stages()
+    stages = Stopwatch()
 
     def items() -> Iterator[int]:
         for i in range(3):
@@ -28,7 +28,7 @@ def test_each_stage_counts_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_error_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("gcbench.runs.stopwatch.time.perf_counter", lambda: now[0])
-    stages = Stages()
+    stages = Stopwatch()
 
     def work() -> None:
         with stages("read"):

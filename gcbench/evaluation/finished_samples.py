@@ -1,0 +1,43 @@
+"""Finished images as batches of samples at the reference's size."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from gcbench.core.reference import Reference
+from gcbench.core.samples import Samples
+from gcbench.data.finished_images import FinishedImages
+from gcbench.data.unreadable_files import Unreadable, refuse
+from gcbench.evaluation.scoring import BATCH
+
+
+def read_samples(
+    found: FinishedImages, reference: Reference, source: str, label_ids: bool = False
+) -> Iterator[Samples]:
+    """Batches of finished images at the reference's size. After the first damaged one the rest is only looked through.
+
+    Raises:
+        UserError: names and counts the damaged ones, at the end.
+    """
+    broken: list[Unreadable] = []
+    for start in range(0, len(found), BATCH):
+        indices = range(start, min(start + BATCH, len(found)))
+        read = []
+        for i in indices:
+            try:
+                read.append(found.read(i, reference.dataset, reference.size, label_ids))
+            except Unreadable as error:
+                broken.append(error)
+        if broken:
+            continue
+        drawn = [layout for _, layout in read if layout is not None]
+        yield Samples(
+            torch.from_numpy(np.stack([image for image, _ in read])).permute(0, 3, 1, 2).contiguous(),
+            torch.from_numpy(np.stack(drawn)).long() if drawn else None,
+            source if drawn else None,
+            None if found.prompts is None else tuple(found.prompts[i][0] for i in indices),
+            tuple(found.ids[i] for i in indices),
+            tuple(found.groups[i] for i in indices),
+        )
+    refuse(broken, len(found))

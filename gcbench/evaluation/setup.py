@@ -1,0 +1,194 @@
+"""Open what a run names: dataset, model, evaluators; and say under which protocol it will be measured."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from gcbench.core.checkpoint import Card
+from gcbench.core.contracts import Dataset, Metric, Model, ModelOptions
+from gcbench.core.errors import UserError, calling
+from gcbench.core.files import text_hash
+from gcbench.core.protocol import Protocol
+from gcbench.core.record import ModelInfo, Record, Training
+from gcbench.core.reference import Prompts, Reference
+from gcbench.core.registry import in_file, registry
+from gcbench.core.run_spec import RunSpec, Size
+from gcbench.data.open_dataset import open_dataset
+from gcbench.evaluation.scoring import Scoring, open_evaluators
+from gcbench.runs.provenance import provenance
+
+
+class Prepared(NamedTuple):
+    """What a sweep works with. record: its protocol, model and provenance, without points."""
+
+    model: Model
+    scoring: Scoring
+    reference: Reference
+    prompts: Prompts
+    record: Record
+
+
+def prepare(spec: RunSpec, device: str) -> Prepared:
+    """Open model, dataset and evaluators, and say under which protocol they will be measured.
+
+    Raises:
+        UserError: anything of these that the caller must mend.
+    """
+    dataset = open_dataset(spec.dataset)
+    split = evaluation_split(dataset, spec.split)
+    model = open_model(spec, dataset, device)
+    reference = Reference(dataset, split, size_of(spec, dataset, model))
+    metrics = spec.metrics or default_metrics()
+    derives = model.derives
+    scoring = Scoring(dataset, metrics, open_evaluators(dataset, metrics, spec.evaluators, device, derives), derives)
+    prompts = reference.prompts(spec.n)
+    record = Record(
+        kind="sweep",
+        model=model_info(spec.model, model).model_copy(update={"layouts": scoring.derived}),
+        training=training_of(model),
+        protocol=protocol_of(
+            reference,
+            scoring,
+            n=spec.n,
+            prompts=prompts.texts if model.conditional else None,
+            seed=spec.seed,
+            sampler=sampler_of(spec.model, model),
+        ),
+        provenance=provenance(device),
+    )
+    return Prepared(model, scoring, reference, prompts, record)
+
+
+def default_metrics() -> tuple[str, ...]:
+    """The metrics that say they are measured unasked, those first that are better when higher."""
+    known = registry("metrics")
+    chosen: dict[str, type[Metric]] = {
+        name: known[name]
+        for name in known.working()
+        if vars(known[name]).get("default")  # not what it inherits
+    }
+
+    def order(name: str) -> tuple[bool, bool, str]:
+        return chosen[name].direction != "higher", chosen[name].axis != "correspondence", name
+
+    return tuple(sorted(chosen, key=order))
+
+
+def protocol_of(
+    reference: Reference,
+    scoring: Scoring,
+    *,
+    n: int,
+    prompts: tuple[str, ...] | None,
+    seed: int | None = None,
+    sampler: Mapping[str, float | str] | None = None,
+) -> Protocol:
+    """The protocol of n samples made from `prompts` (None: without texts) and scored by `scoring`."""
+    return Protocol(
+        dataset=reference.dataset.name,
+        dataset_version=reference.version,
+        split=reference.split,
+        n=n,
+        size=reference.size,
+        resize=reference.dataset.resize,
+        evaluators={role: evaluator.id for role, evaluator in scoring.evaluators.by_role.items()},
+        thresholds=scoring.thresholds,
+        prompts=text_hash(*prompts) if prompts else None,
+        seed=seed,
+        sampler=dict(sampler or {}),
+        reference_n=len(reference),
+        metrics=registry("metrics").files([*scoring.metrics, *scoring.missing]),
+    )
+
+
+def evaluation_split(dataset: Dataset, split: str | None) -> str:
+    """The split that prompts and references come from: the named one, else the last."""
+    chosen = split or dataset.splits[-1]
+    if chosen not in dataset.splits:
+        raise UserError(f"{dataset.name} has no split {chosen!r}; choose {' or '.join(dataset.splits)}")
+    return chosen
+
+
+def size_of(spec: RunSpec, dataset: Dataset, model: Model | None = None) -> Size:
+    """The size asked for, else the model's, else the dataset's."""
+    return spec.size or (model.size if model is not None else None) or dataset.size
+
+
+def choose_device(device: str) -> str:
+    """`auto` is the GPU if there is one. UserError for a device that torch does not know or that is not there."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise UserError(f"--device {device!r} is none; choose auto, cpu or cuda") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"--device {device}: torch finds no GPU here; choose auto or cpu")
+    return device
+
+
+def open_model(spec: RunSpec, dataset: Dataset, device: str) -> Model:
+    """The model that `spec` names, with its weights.
+
+    Raises:
+        UserError: it cannot be opened, or does not say what the contract asks of it.
+    """
+    name = spec.model
+    options = ModelOptions(spec.checkpoint, device, spec.precision, spec.steps, spec.settings)  # type: ignore[arg-type]
+    kind = registry("models")[name]
+    with calling(f"model {name}"):
+        model = kind.open(dataset, options)
+    if not isinstance(model, kind):
+        raise UserError(f"model {name}: open gave {type(model).__name__}, not {kind.__name__}; return the opened model")
+    for attribute in ("conditional", "guided", "layouts", "derives"):
+        if not isinstance(getattr(model, attribute, None), bool):
+            raise UserError(f"model {name} does not say whether it is {attribute}; set {attribute} to True or False")
+    if model.layouts and model.derives:
+        raise UserError(f"model {name} draws layouts and derives them too; set layouts or derives to False")
+    size = model.size
+    if size is not None and (len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size)):
+        raise UserError(f"model {name} gives its size as {size!r}; set size to (height, width) in pixels, or to None")
+    return model
+
+
+def model_info(name: str, model: Model) -> ModelInfo:
+    """What a record says of `model`. A model from a file is known by the file's hash too, so that an edited one is
+    another model.
+
+    Raises:
+        UserError: `describe` gives what a record has no place for.
+    """
+    with calling(f"model {name}"):
+        facts = dict(model.describe())
+    if file := in_file(name):
+        facts["note"] = ", ".join(filter(None, (str(facts.get("note") or ""), file.origin)))
+    try:
+        return ModelInfo.model_validate({**facts, "name": name})
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UserError(
+            f"describe() of model {name} gives a {where!r} that records do not take; it may give"
+            f" {', '.join(key for key in ModelInfo.model_fields if key not in ('name', 'layouts'))}"
+        ) from None
+
+
+def sampler_of(name: str, model: Model) -> dict[str, float | str]:
+    """The sampler's settings, for the protocol. UserError for what is no number or text."""
+    with calling(f"model {name}"):
+        settings = dict(model.sampler())
+    for key, value in settings.items():
+        if not isinstance(key, str) or not isinstance(value, int | float | str):
+            raise UserError(f"sampler() of model {name} gives {key!r}: {value!r}; give numbers and texts by name")
+    return settings
+
+
+def training_of(model: Model) -> Training | None:
+    """What the card of the model's weights says of its training; None for a model without a card."""
+    card = getattr(model, "card", None)
+    if not isinstance(card, Card):
+        return None
+    told = card.provenance
+    return Training(images=card.images_seen, seconds=told.get("seconds"), device=str(told.get("device") or ""))

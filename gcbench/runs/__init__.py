@@ -1,0 +1,1 @@
+"""What commands write and how they report progress: run directories, provenance, suite plans. Draws nothing."""

@@ -1,0 +1,101 @@
+"""The difference of one number of two sets of samples, paired image by image or block by block.
+
+Knows scores and the values that a run stored with them; reads no file and measures nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from gcbench.core.run_spec import guidance_text
+from gcbench.core.score import Score
+from gcbench.statistics.intervals import paired_difference, paired_jackknife
+
+Rows = dict[tuple[str, str, str, str], float | None]
+"""(guidance as `guidance_text` spells it, sample id, metric, column; "" for the metric's own) -> the sample's value."""
+
+
+class PairedDifference(NamedTuple):
+    """a - b over n samples, its standard error, 95 % interval and two-sided p-value.
+
+    pairing: what was paired, `images` (bootstrap over groups) or `blocks` (jackknife); units: how many groups or
+    blocks. reason: why the difference, or its interval, is missing.
+    """
+
+    value: float | None = None
+    standard_error: float | None = None
+    interval: tuple[float, float] | None = None
+    p_value: float | None = None
+    n: int = 0
+    pairing: Literal["images", "blocks"] | None = None
+    units: int | None = None
+    reason: str | None = None
+
+
+def values_of(
+    rows: Mapping[tuple[str, str, str, str], float | None], guidance: float | None, metric: str, column: str = ""
+) -> dict[str, float | None]:
+    """Sample id -> value of one number at one scale; empty where the run holds no such values."""
+    scale = guidance_text(guidance)
+    return {
+        sample: value
+        for (at, sample, name, part), value in rows.items()
+        if name == metric and part == column and at == scale
+    }
+
+
+def paired(
+    a: Score,
+    b: Score,
+    values_a: Mapping[str, float | None] | None = None,
+    values_b: Mapping[str, float | None] | None = None,
+    groups: Mapping[str, str] | None = None,
+) -> PairedDifference:
+    """The most that can be said of the difference a - b.
+
+    values_a, values_b: sample id -> value, where the number is the mean of such values: samples of one id are
+    partners, and what a side could not score is left out of both. Else the stored leave-one-block-out values are
+    paired block by block (`paired_jackknife`). groups: sample id -> what it depends on; by default itself.
+    """
+    if a.value is None or b.value is None:
+        return PairedDifference(reason="a value is missing")
+    if _is_mean(a, values_a) and _is_mean(b, values_b):
+        return _by_images(a.value - b.value, values_a or {}, values_b or {}, groups or {})
+    return _by_blocks(a, b, a.value - b.value)
+
+
+def _is_mean(score: Score, values: Mapping[str, float | None] | None) -> bool:
+    """Whether the score is the mean of these values, over as many samples as it says."""
+    scored = [value for value in (values or {}).values() if value is not None]
+    if not scored or len(scored) != score.n or score.value is None:
+        return False
+    return bool(np.isclose(np.mean(scored), score.value, rtol=1e-9, atol=1e-12))
+
+
+def _by_images(
+    plain: float, a: Mapping[str, float | None], b: Mapping[str, float | None], groups: Mapping[str, str]
+) -> PairedDifference:
+    if a.keys() != b.keys():
+        return PairedDifference(plain, reason="the images have other names in one than in the other")
+    pairs = {name: (x, y) for name in sorted(a) if (x := a[name]) is not None and (y := b[name]) is not None}
+    if not pairs:
+        return PairedDifference(plain, reason="no image is scored in both")
+    x, y = np.array(list(pairs.values())).T  # [n], [n]
+    clusters = [groups.get(name, name) for name in pairs]
+    found = paired_difference(x, y, clusters, seed=0)
+    reason = "all images are of one group" if found.interval is None else None
+    return PairedDifference(*found, n=len(pairs), pairing="images", units=len(set(clusters)), reason=reason)
+
+
+def _by_blocks(a: Score, b: Score, plain: float) -> PairedDifference:
+    """Blocks are partners where both runs cut the same samples into them."""
+    left_a, left_b = a.detail.get("left_out"), b.detail.get("left_out")
+    if not isinstance(left_a, list) or not isinstance(left_b, list) or not left_a or not left_b:
+        return PairedDifference(plain, reason="no values of it, an image or a block, are stored that could be paired")
+    if len(left_a) != len(left_b) or a.n != b.n or a.unscored or b.unscored:
+        return PairedDifference(plain, reason="not the same images were scored, so that the blocks are no partners")
+    values = [[np.nan if value is None else value for value in left] for left in (left_a, left_b)]
+    found = paired_jackknife(plain, *values)
+    reason = "a value without one block is missing" if found.interval is None else None
+    return PairedDifference(*found, n=a.n, pairing="blocks", units=len(left_a), reason=reason)
