@@ -134,3 +134,9 @@ def test_find_names_what_is_wrong(root, tmp_path, monkeypatch):
         open_dataset(str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="--dataset PATH"):
         Folder.open()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"'mine' is no dataset's name; write \./mine"):
+        open_dataset("mine")
+    assert open_dataset("./mine").argument == "./mine"
+    monkeypatch.chdir(root)
+    assert open_dataset(".").name == "pets"
