@@ -460,11 +460,34 @@ def data_check(
     dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
     sample: Annotated[int, typer.Option(min=1, help="Pairs to read of each split.")] = 50,
 ) -> None:
-    """Count a dataset's pairs and read some; exit code 2 if anything is missing or unreadable."""
+    """Count a dataset's pairs, read some, and say what it is good for; exit code 2 if any is missing or unreadable."""
     from gcbench.commands.data import check
 
     if not check(dataset, sample):
         raise UserError(f"{dataset} is not whole; see above")
+
+
+@data_app.command("split")
+def data_split(
+    dataset: Annotated[str, typer.Argument(metavar="PATH", help="A folder with a dataset.toml and one split.")],
+    out: Annotated[Path, typer.Option(help="Where the divided copy goes; must not hold anything.")],
+    val: Annotated[float, typer.Option(help="Share of the pairs to hold out and evaluate on.")] = 0.2,
+    test: Annotated[float, typer.Option(help="Share of the pairs for a further split, test; 0 for none.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Which pairs are held out; one seed, one division.")] = 0,
+    group_by: Annotated[
+        str | None,
+        typer.Option(help="Keep files together whose names begin alike: '*_' compares them up to their first _."),
+    ] = None,
+    link: Annotated[bool, typer.Option("--link", help="Hard-link images and layouts instead of copying them.")] = False,
+) -> None:
+    """Divide a folder dataset of one split into train and val, so that it can be trained on; groups are never cut.
+
+    Examples: `gcbench data split ./mine --out ./mine-divided`,
+    `gcbench data split ./video --val 0.25 --group-by '*_' --link --out ./video-divided`.
+    """
+    from gcbench.commands.data import split
+
+    split(dataset, out, val=val, test=test, seed=seed, group_by=group_by, link=link)
 
 
 @data_app.command("prepare")
