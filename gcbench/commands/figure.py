@@ -1,16 +1,20 @@
 """`gcbench figure`: a figure of the paper from records, as PNG, SVG and CSV."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
 from gcbench.core.run_spec import RunSpec
 from gcbench.data.open_dataset import open_dataset
-from gcbench.reports.figure6 import SUITE, Figure, as_csv, gather
-from gcbench.reports.figure6_panels import draw
 from gcbench.runs.progress import say
+
+if TYPE_CHECKING:
+    from gcbench.reports.figure6 import Figure
 
 KNOWN = {6: "realism against correspondence with the text"}
 
@@ -36,6 +40,9 @@ def draw_figure(
         raise UserError(f"there is no figure {number} here; known: {known}")
     chosen = RunSpec.of(axes=axes).axes
     opened = open_dataset(dataset)
+    from gcbench.reports.figure6 import SUITE, as_csv, gather
+    from gcbench.reports.figure6_panels import draw
+
     bundle = Path(str(files("gcbench.results"))) / "measured" / opened.name / SUITE
     folder = out or Path("runs") / f"figure-{number}-{opened.name}"
     found = gather(opened, bundle if runs is None else Path(runs), chosen)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gcbench.commands.sweep import GENERATING, sweep
-from gcbench.commands.train import CONFIG, TRAINING, recipe_of, run_training
+from gcbench.commands.train import CONFIG, TRAINING, recipe_of, train
 from gcbench.core.checkpoint import read_card
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
@@ -214,11 +214,9 @@ def _described(task: Task, suite: Suite) -> str:
 def _train(suite: Suite, row: Row, dataset: str, out: Path, device: str, bars: _Bars) -> tuple[Stage, Path]:
     settings = read_settings(None, row.train)
     batch = recipe_of(row.model, None, dataset, settings).train_config.batch_size
-    if batch < 1:
-        raise UserError(f"setting train.batch_size={batch}: give at least 1")
     settings[BUDGET] = math.ceil(suite.images / batch)
     folder = out / f"{TRAIN}{row.name}"
-    weights = run_training(
+    weights = train(
         model=row.model, dataset=dataset, settings=settings, out=folder, resume=True, device=device, bars=bars
     )
     card = read_card(weights)

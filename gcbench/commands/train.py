@@ -1,24 +1,23 @@
-"""`gcbench train`: a model or an evaluator of a dataset, by its own recipe, with the one trainer."""
+"""`gcbench train`: a model or an evaluator of a dataset, by its own recipe, with the one trainer.
 
-import json
+Imports torch when it begins: what cannot be is refused before.
+"""
+
+from __future__ import annotations
+
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from accelerate import PartialState
-
-from gcbench.core.checkpoint import load, read_card, start_from
-from gcbench.core.errors import UserError
+from gcbench.core.errors import UserError, calling
 from gcbench.core.registry import registry
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.subset import Subset
-from gcbench.evaluation.setup import choose_device
 from gcbench.runs.progress import Bar, Bars, say
-from gcbench.runs.provenance import provenance
-from gcbench.training.pairs import Pairs
-from gcbench.training.recipe import Recipe, TrainConfig
-from gcbench.training.trainer import planned, train
+
+if TYPE_CHECKING:
+    from gcbench.training.recipe import Recipe, TrainConfig
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """Of a training's directory: what is trained and how, and what came of it."""
@@ -43,21 +42,31 @@ def recipe_of(
         raise UserError(f"--limit {limit}: at least 1 pair is needed to train")
     if (model is None) == (evaluator is None):
         raise UserError("name one thing to train: --model NAME or --evaluator ROLE")
-    found = registry("models")[model] if model else registry("evaluators")[str(evaluator)]
-    if not hasattr(found, "recipe"):
-        raise UserError(f"{model or evaluator} has nothing to train; see `gcbench list models`")
+    kind, name = ("models", model) if model else ("evaluators", str(evaluator))
+    registry(kind).check(name)
     dataset = open_dataset(dataset_name)
     if len(dataset.splits) < 2:
         raise UserError(
             f"{dataset_name} has the one split {dataset.splits[0]!r}: what is trained on it could only be measured on"
             " what it has seen; add a split to train on, train/images and train/layouts"
         )
+    from gcbench.training.recipe import Recipe
+
+    trained = registry(kind)[name]
+    if trained.recipe is None:
+        raise UserError(f"{name} has nothing to train; see `gcbench list {kind}`")
     if limit is not None:
         dataset = Subset(dataset, limit)
-    try:
-        return found.recipe(dataset, settings)
-    except BUILDING as error:
-        raise UserError(f"these settings build no network ({error}); change what --set or --config gives") from error
+    with calling(f"recipe() of {name}"):
+        try:
+            recipe = trained.recipe(dataset, settings)
+        except BUILDING as error:
+            raise UserError(
+                f"these settings build no network ({error}); change what --set or --config gives"
+            ) from error
+    if not isinstance(recipe, Recipe):
+        raise UserError(f"recipe() of {name} gave no gcbench.training.recipe.Recipe; mend it")
+    return recipe
 
 
 def finished(recipe: Recipe, out: Path, pairs: int) -> bool:
@@ -65,42 +74,50 @@ def finished(recipe: Recipe, out: Path, pairs: int) -> bool:
     files = (out / CONFIG, out / WEIGHTS, (out / WEIGHTS).with_suffix(".json"))
     if not all(file.is_file() for file in files):
         return False
-    cfg, said = recipe.train_config, read_card(out / WEIGHTS).provenance
+    from gcbench.core.checkpoint import read_card
+    from gcbench.training.trainer import planned, read_plan
+
+    cfg, provenance = recipe.train_config, read_card(out / WEIGHTS).provenance
     ended = {"steps": cfg.steps, "pairs": pairs, "dataset_version": recipe.dataset.version}
-    return json.loads((out / CONFIG).read_text()) == planned(recipe) and ended.items() <= said.items()
+    return read_plan(out / CONFIG, recipe) == planned(recipe) and ended.items() <= provenance.items()
 
 
-def check_training(cfg: TrainConfig) -> None:
-    """Refuse what a run cannot do, before pairs are read."""
-    if cfg.micro_batch < 0:
-        raise UserError(f"setting train.micro_batch={cfg.micro_batch}: give 0 (all at once) or more")
-    for key in ("steps", "batch_size", "log_every", "save_every", "preview_every"):
-        if getattr(cfg, key) < 1:
-            raise UserError(f"setting train.{key}={getattr(cfg, key)}: give at least 1")
-    if cfg.precision not in ("fp32", "bf16"):
-        raise UserError(f"setting train.precision={cfg.precision!r}: choose fp32 or bf16")
+def check_compiler(cfg: TrainConfig) -> None:
+    """Refuse, before pairs are read, what this machine cannot do."""
     if cfg.compile and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
         raise UserError("setting train.compile=true: there is no C++ compiler here; install g++, or leave it out")
 
 
-def run_training(
+def train(
     *,
     model: str | None = None,
     evaluator: str | None = None,
     dataset: str = "streets",
     settings: dict[str, Any] | None = None,
+    steps: int | None = None,
     out: Path | None = None,
     resume: bool = False,
-    device: str = "auto",
     limit: int | None = None,
     init: Path | None = None,
+    device: str = "auto",
     bars: Bars = Bar,
 ) -> Path:
     """Train and return the checkpoint's path; with `resume`, a finished training is left as it is.
 
-    init: a checkpoint whose weights the training starts from. bars: what makes the progress bars.
+    settings: dotted keys, as `--set` and `--config` give them. steps: in place of the recipe's own. init: a checkpoint
+    whose weights the training starts from. bars: what makes the progress bars.
     """
-    recipe = recipe_of(model, evaluator, dataset, settings or {}, limit)
+    recipe = recipe_of(
+        model, evaluator, dataset, (settings or {}) | ({} if steps is None else {"train.steps": steps}), limit
+    )
+    from accelerate import PartialState
+
+    from gcbench.core.checkpoint import load, start_from
+    from gcbench.evaluation.setup import choose_device
+    from gcbench.runs.provenance import provenance
+    from gcbench.training.pairs import Pairs
+    from gcbench.training.trainer import train as run_trainer
+
     before = None
     if init is not None:
         card = recipe.card({})
@@ -112,8 +129,9 @@ def run_training(
     opened = recipe.dataset
     split = opened.splits[0]
     cfg = recipe.train_config
-    out = out or Path("runs") / f"train-{model or evaluator}-{opened.name}"
-    check_training(cfg)
+    what = model or str(evaluator)
+    out = Path(out or Path("runs") / f"train-{Path(what.partition(':')[0]).stem}-{opened.name}")
+    check_compiler(cfg)
     device = choose_device(device)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")
@@ -121,12 +139,12 @@ def run_training(
         raise UserError(f"{out} already holds a training run; add --resume to go on with it or choose another --out")
     n = len(opened.ids(split))
     if resume and init is None and finished(recipe, out, n):
-        say(f"{out} holds the finished training of {model or evaluator}.")
+        say(f"{out} holds the finished training of {what}.")
         return out / WEIGHTS
     PartialState(cpu=device == "cpu").wait_for_everyone()  # no process writes there before all have looked
     count = sum(p.numel() for p in recipe.parameters() if p.requires_grad)
     say(
-        f"Training {model or evaluator} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{split}"
+        f"Training {what} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{split}"
         f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} images. Run: {out}"
     )
     with bars("reading pairs", n) as bar:
@@ -137,7 +155,7 @@ def run_training(
             bar.set(step, f"loss {loss:.3f}, {speed:.0f} images/s")
 
         facts = provenance(device)
-        path = train(
+        path = run_trainer(
             recipe,
             pairs,
             out,

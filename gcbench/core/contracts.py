@@ -95,7 +95,7 @@ class ModelOptions:
 
     checkpoint: a file, or None to look in `$GCBENCH_WEIGHTS` and among the bundled weights. device: a torch
     device. precision: of the network. steps: sampling steps, None for the model's default. settings: further
-    choices of the sampler, by dotted key; a model refuses what it does not know.
+    choices of the sampler, by key (`sampler.KEY`); a model refuses what it does not know.
     """
 
     checkpoint: Path | None = None
@@ -112,6 +112,8 @@ class Model(ABC):
     size: the (H, W) it was trained at, which a run takes unless told another; None for the dataset's own.
     derives: it draws no layouts; those that it is measured by are read from its images by the segmenter that measures,
     and marked so. progress: while it works, `generate` may tell this which share of its images is done, 0 to 1.
+    recipe: None, or a class method `recipe(dataset, settings)` that gives what `gcbench train` trains, a
+    `gcbench.training.recipe.Recipe`.
     """
 
     conditional: bool
@@ -120,6 +122,7 @@ class Model(ABC):
     derives: bool = False
     size: Size | None = None
     progress: Callable[[float], object] = staticmethod(lambda share: None)
+    recipe: ClassVar[Any] = None
 
     @classmethod
     @abstractmethod
@@ -155,10 +158,12 @@ class Evaluator(ABC):
     """A network that measures, in a role (`segmenter`, `inception`, `clip`, `attributes`).
 
     id: names architecture, training data if not the standard one, weights' hash, input scale and precision.
+    recipe: as a model's.
     """
 
     role: ClassVar[str]
     id: str
+    recipe: ClassVar[Any] = None
 
     @classmethod
     @abstractmethod

@@ -23,25 +23,25 @@ class Estimate(Protocol):
 
 
 class Score(BaseModel):
-    """A metric's value on a set of samples. What is missing stays missing: value None, status and reason say why.
-
-    value: in the metric's unit. standard_error and interval (95 %) are for the expectation of the metric at
-    this n with the reference fixed. n: images scored; unscored: images that could not be.
-    detail: named lists or maps (per class, leave-one-block-out values). also: further columns of the same
-    metric (precision beside recall), each a Score of its own.
-    """
+    """A metric's value on a set of samples. What is missing stays missing: value None, status and reason say why."""
 
     model_config = ConfigDict(extra="forbid")
 
-    value: float | None = None
-    standard_error: float | None = None
-    interval: tuple[float, float] | None = None
-    n: int = 0
-    unscored: int = 0
-    status: Status = "ok"
-    reason: str | None = None
-    detail: dict[str, dict[str, float | None] | list[float | None]] = Field(default_factory=dict)
-    also: dict[str, "Score"] = Field(default_factory=dict)
+    value: float | None = Field(None, description="In the metric's unit; null where it could not be measured.")
+    standard_error: float | None = Field(
+        None, description="For the expectation of the metric at this n with the reference fixed."
+    )
+    interval: tuple[float, float] | None = Field(None, description="Ends of the 95 % interval, for the same.")
+    n: int = Field(0, description="Images that were scored.")
+    unscored: int = Field(0, description="Images that could not be scored, such as of a prompt that names no class.")
+    status: Status = Field("ok", description="Whether there is a value, and if not, whether it was tried.")
+    reason: str | None = Field(None, description="Why there is no value.")
+    detail: dict[str, dict[str, float | None] | list[float | None]] = Field(
+        default_factory=dict, description="Named maps or lists: per class, leave-one-block-out values."
+    )
+    also: dict[str, "Score"] = Field(
+        default_factory=dict, description="Further columns of the metric (precision beside recall), each a score."
+    )
 
     @model_validator(mode="after")
     def _missing_stays_missing(self) -> "Score":

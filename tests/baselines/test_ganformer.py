@@ -28,7 +28,7 @@ SMALL = {
     "model.w_dim": 8,
     "model.mapping_layers": 2,
     "model.components": 3,
-    "model.block": 3,
+    "model.sample_batch": 3,
 }
 
 
@@ -341,6 +341,6 @@ def test_r1_counts_for_the_steps_between_it(toyland: Path) -> None:
 
     batch = Pairs(recipe.dataset, "train", (32, 64)).batch(0, 2, seed=0, flip=False)
     recipe.discriminator = Plane()
-    [every] = [turn.every for turn in recipe.turns() if turn.name == "r1"]
+    [every] = [phase.every for phase in recipe.phases() if phase.name == "r1"]
     loss = recipe(batch, torch.Generator().manual_seed(0), "r1")["loss"]
     assert loss.item() == pytest.approx(3.0 / 2 * every * a.square().sum().item(), rel=1e-5)
