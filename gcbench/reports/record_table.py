@@ -53,11 +53,6 @@ def number_columns(scores: Iterable[Mapping[str, Score]], n: int | None, everyth
     return shown
 
 
-def titles(names: Sequence[str], n: int | None = None) -> dict[str, str]:
-    """Metric name -> heading with the direction of better."""
-    return {name: number_column(name, n=n).heading for name in names}
-
-
 GUIDANCE = Column(
     "guidance", "guidance", of=lambda row: (row.point and guidance_text(row.point.guidance)) or None, repeat=True
 )
