@@ -133,8 +133,10 @@ ALLOWED = {
 def _refusal(setting: str, value: Any, fault: Mapping[str, Any]) -> str:
     """One sentence that names a setting and says what it may be."""
     if fault["type"] in ALLOWED:
-        context = {key: str(bound) for key, bound in fault["ctx"].items()}
-        allowed = ALLOWED[fault["type"]].format(**context)
+        bounds = {key: f"{bound:g}" if isinstance(bound, float) else str(bound) for key, bound in fault["ctx"].items()}
+        if "expected" in bounds:
+            bounds["expected"] = bounds["expected"].replace("'", "")
+        allowed = ALLOWED[fault["type"]].format(**bounds)
     else:
         allowed = fault["msg"].replace("Input should be", "give")
     return f"setting {setting}={value!r} is not valid: {allowed}"

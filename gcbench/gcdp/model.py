@@ -60,6 +60,7 @@ class GCDP(TrainedModel):
             guidance=guidance,
             steps=self.steps,
             precision=self.precision,
+            progress=self.progress,
         )
 
     def check_size(self, size: Size) -> None:

@@ -184,3 +184,25 @@ def test_the_steps_of_a_staged_run_are_settled(pairs: Pairs, tmp_path: Path) -> 
     train(Duel(), pairs, tmp_path, provenance={})
     with pytest.raises(UserError, match="other settings"):
         train(Duel(steps=12), pairs, tmp_path, provenance={}, resume=True)
+
+
+def test_phases_that_move_what_is_not_there_are_refused(pairs: Pairs, tmp_path: Path) -> None:
+    class Lost(Duel):
+        def phases(self) -> Sequence[Phase]:
+            return (Phase("pull", ("elsewhere",)),)
+
+    class Empty(Duel):
+        def optimizer_groups(self) -> Mapping[str, OptimizerGroup]:
+            return {**super().optimizer_groups(), "late": OptimizerGroup([])}
+
+    class Silent(Duel):
+        def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
+            return {"gap": self.left}
+
+    for broken, sentence in (
+        (Lost(), "phase 'pull' of Lost moves 'elsewhere', which optimizer_groups"),
+        (Empty(), "optimizer group 'late' of Empty has no parameters"),
+        (Silent(), "Silent: phase 'pull' gave no 'loss'"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            train(broken, pairs, tmp_path / type(broken).__name__, provenance={})
