@@ -17,6 +17,7 @@ from gcbench.diffusion.joint import JointProcess
 from gcbench.gcdp.config import PRESETS, GCDPConfig
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import sample_many
+from gcbench.training.recipe import TrainConfig
 from gcbench.training.trained_model import TrainedModel, seconds
 
 
@@ -24,8 +25,8 @@ class GCDP(TrainedModel):
     """Draws image and layout from a text, with guidance on both heads."""
 
     name: ClassVar[str] = "gcdp"
-    config = GCDPConfig
-    presets = PRESETS
+    config: ClassVar[type[GCDPConfig]] = GCDPConfig
+    presets: ClassVar[Mapping[str, tuple[GCDPConfig, TrainConfig]]] = PRESETS
     recipe_class: ClassVar[str] = "gcbench.gcdp.training:GCDPRecipe"
     sampling: ClassVar[Mapping[str, str]] = {
         key: f"process.{key}" for key in ("image_sampler", "last_label", "posterior", "threshold")

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,7 @@ class Duel(Recipe):
     """Two numbers that are pulled against each other, then, in the second half, a third that follows the first."""
 
     def __init__(self, **settings: Any):
-        super().__init__()
-        base = {
+        base: dict[str, Any] = {
             "steps": 8,
             "batch_size": 2,
             "lr": 0.1,
@@ -52,8 +52,8 @@ class Duel(Recipe):
             "save_every": 2,
             "betas": (0.5, 0.9),
         }
-        self.train_config = TrainConfig.model_validate({**base, **settings})
-        self.size = (4, 4)
+        train_config = TrainConfig.model_validate({**base, **settings})
+        super().__init__("duel", SimpleNamespace(size=(4, 4)), Grey(), train_config)
         self.left, self.right, self.late = (nn.Parameter(torch.tensor(v)) for v in (1.0, -1.0, 5.0))
         self.calls: list[str] = []
         self.wanted: list[tuple[bool, ...]] = []

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -56,11 +57,10 @@ class Brightness(Recipe):
     """Predicts the share of bright pixels. `noisy` adds numbers of the step's own generator."""
 
     def __init__(self, *, noisy: bool = False, **settings: Any):
-        super().__init__()
         torch.manual_seed(0)
         base = {"steps": 10, "batch_size": 6, "lr": 0.05, "ema": 0.9, "log_every": 4, "save_every": 3}
-        self.train_config = TrainConfig.model_validate({**base, **settings})
-        self.size = (8, 8)
+        train_config = TrainConfig.model_validate({**base, **settings})
+        super().__init__("brightness", SimpleNamespace(size=(8, 8)), Toy(), train_config)
         self.noisy = noisy
         self.body = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.Tanh(), nn.Linear(4, 1))
         self.previews: list[Path] = []
@@ -203,7 +203,7 @@ def test_a_run_of_an_earlier_version_goes_on(pairs: Pairs, tmp_path: Path) -> No
         ("train.ema", 1.5, "give at most 1"),
         ("train.precision", "fp16", "choose fp32 or bf16"),
         ("model.sample_batch", 0, "give at least 1"),
-        ("model.sample_steps", 21, "the process has 20 steps; give at most as many"),
+        ("model.sample_steps", 21, "give 1 to 20, as the process has steps"),
         ("model.unet.patch", 0, "give at least 1"),
         ("model.process.threshold", 2, "give at most 1"),
     ],

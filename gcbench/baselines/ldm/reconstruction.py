@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from torch import Tensor, nn
 
@@ -30,7 +30,7 @@ class LDMReconstruction(TrainedModel):
     name: ClassVar[str] = "ldm-reconstruction"
     trained_as: ClassVar[str] = LDM.name
     config = LDMConfig
-    recipe = None
+    recipe: ClassVar[Any] = None  # type: ignore[assignment]
     conditional = False
     guided = False
     layouts = True
