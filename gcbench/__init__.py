@@ -1,17 +1,30 @@
 """gcbench: measure text-to-image generators that must obey what a text says about a scene."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from gcbench.commands.evaluate import evaluate
+    from gcbench.commands.regress import regress
+    from gcbench.commands.sample import sample
+    from gcbench.commands.sweep import sweep
+    from gcbench.commands.train import train
+    from gcbench.core.record import load_record
+    from gcbench.reports.comparison import compare
 
 _API = {
     "compare": "gcbench.reports.comparison",
     "evaluate": "gcbench.commands.evaluate",
+    "load_record": "gcbench.core.record",
+    "metric": "gcbench.evaluation.tensor_metric",
     "regress": "gcbench.commands.regress",
+    "sample": "gcbench.commands.sample",
     "sweep": "gcbench.commands.sweep",
+    "train": "gcbench.commands.train",
 }
-__all__ = [*_API]
+__all__ = ["__version__", "compare", "evaluate", "load_record", "metric", "regress", "sample", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,3 +32,7 @@ def __getattr__(name: str) -> Any:
     if name in _API:
         return getattr(import_module(_API[name]), name)
     raise AttributeError(f"module 'gcbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

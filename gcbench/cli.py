@@ -2,19 +2,36 @@
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
+from gcbench import __version__
 from gcbench.core.errors import NothingMeasured, UserError
+
+RESUMES = ("sweep", "evaluate", "suite", "train")
+"""Commands that go on where they were stopped."""
+
+
+class Commands(TyperGroup):
+    """The commands; Ctrl-C ends one with a line that says how it goes on."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            fail(stopped(ctx.invoked_subcommand, sys.argv), 130)
+
 
 app = typer.Typer(
     name="gcbench",
-    help="Measure text-to-image generators that must obey what a text says about a scene: which classes, and where.",
+    cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 data_app = typer.Typer(help="Datasets: what is here, whether it is whole, copies in other forms.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
@@ -23,19 +40,51 @@ app.add_typer(weights_app, name="weights")
 suite_app = typer.Typer(help="Suites: trainings and sweeps that make a table or a figure.", no_args_is_help=True)
 app.add_typer(suite_app, name="suite")
 
-Data = Annotated[str, typer.Option("--dataset", help="A dataset's name, or a folder with a dataset.toml.")]
-ModelName = Annotated[str, typer.Option("--model", help="A model's name, or file.py:Class.")]
+
+def registered(kind: str) -> Callable[[str], list[str]]:
+    """Completes the names of one kind."""
+
+    def complete(incomplete: str) -> list[str]:
+        from gcbench.core.registry import registry
+
+        return [name for name in registry(kind) if name.startswith(incomplete)]
+
+    return complete
+
+
+Data = Annotated[
+    str,
+    typer.Option(
+        "--dataset",
+        help="A dataset's name, a folder with a dataset.toml, or file.py:Class.",
+        autocompletion=registered("datasets"),
+    ),
+]
+ModelName = Annotated[
+    str,
+    typer.Option("--model", help="A model's name, or file.py:Class.", autocompletion=registered("models")),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the record as JSON on standard output, and nothing else.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew, even if --out holds another run.")]
-Metrics = Annotated[str | None, typer.Option(help="Names with commas; see `gcbench list metrics`.")]
-Evaluators = Annotated[list[str] | None, typer.Option("--evaluator", help="ROLE=ID[@FILE], such as segmenter=@streets.")]
+Metrics = Annotated[str | None, typer.Option(help="Names or file.py:Class, with commas; see `gcbench list`.")]
+Evaluators = Annotated[list[str] | None, typer.Option("--evaluator", help="ROLE=ID[@FILE], or ROLE=file.py:Class.")]
 Size = Annotated[str | None, typer.Option(help="HxW in pixels; by default the model's, else the dataset's.")]
 Split = Annotated[str | None, typer.Option(help="Split of prompts and references; the dataset's last by default.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that `gcbench train` wrote.")]
 Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
 Choices = Annotated[list[str] | None, typer.Option("--set", help="The sampler's: sampler.image_sampler=ddim.")]
+TableFormat = Annotated[str, typer.Option("--format", help="rich, md, latex, csv or json.")]
 Out = Annotated[Path | None, typer.Option(help="Run directory; ./runs/<name> by default.")]
+
+
+def checked(**options: Any) -> dict[str, Any]:
+    """The options of a run; a mistake in them is refused before torch is loaded."""
+    from gcbench.core.run_spec import RunSpec
+    from gcbench.data.open_dataset import open_dataset
+
+    open_dataset(RunSpec.of(**options).dataset)
+    return options
 
 
 def show(record: Any, json: bool) -> None:
@@ -45,6 +94,21 @@ def show(record: Any, json: bool) -> None:
         from gcbench.reports.record_table import print_record
 
         print_record(record)
+
+
+def print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"gcbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def gcbench(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=print_version)
+    ] = False,
+) -> None:
+    """Measure text-to-image generators that must obey what a text says about a scene: which classes, and where."""
 
 
 @app.command()
@@ -79,12 +143,11 @@ def sweep(
 
     Without options: the bundled model on the bundled dataset, in minutes. Stopped, the same command goes on.
     """
-    from gcbench.commands.sweep import sweep as run
     from gcbench.core.settings import read_settings
 
-    record = run(
-        model,
-        dataset,
+    options = checked(
+        model=model,
+        dataset=dataset,
         guidance=guidance,
         until_saturation=until_saturation,
         watch=watch,
@@ -97,15 +160,14 @@ def sweep(
         split=split,
         metrics=metrics,
         checkpoint=checkpoint,
-        train=train,
         evaluators=evaluator or (),
-        out=out,
-        fresh=fresh,
-        keep_samples=keep_samples,
         batch_size=batch_size,
         precision=precision,
         device=device,
     )
+    from gcbench.commands.sweep import sweep as run
+
+    record = run(train=train, out=out, fresh=fresh, keep_samples=keep_samples, **options)
     show(record, json)
 
 
@@ -132,23 +194,21 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure finished images, from whatever model, against a split of a dataset."""
+    options = checked(
+        dataset=dataset, split=split, metrics=metrics, evaluators=evaluator or (), size=size, device=device
+    )
     from gcbench.commands.evaluate import evaluate as run
 
     record = run(
         images,
-        dataset,
         layouts=layouts,
         prompts=prompts,
         derived_by=derived_by,
-        split=split,
-        metrics=metrics,
-        evaluators=evaluator or (),
-        size=size,
         name=name,
         out=out,
         fresh=fresh,
         self_check=self_check,
-        device=device,
+        **options,
     )
     show(record, json)
 
@@ -170,14 +230,11 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Draw images and layouts from texts."""
-    from gcbench.commands.sample import sample as run
     from gcbench.core.settings import read_settings
 
-    run(
-        out,
-        model,
-        dataset,
-        prompts=prompt or (),
+    options = checked(
+        model=model,
+        dataset=dataset,
         n=n,
         guidance=guidance,
         seed=seed,
@@ -188,6 +245,9 @@ def sample(
         precision=precision,
         device=device,
     )
+    from gcbench.commands.sample import sample as run
+
+    run(out, prompts=prompt or (), **options)
 
 
 @app.command()
@@ -205,17 +265,15 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Train a model or an evaluator; resumable, with a log, previews and averaged weights."""
-    from gcbench.commands.train import run_training
+    from gcbench.commands.train import train as run
     from gcbench.core.settings import read_settings
 
-    settings = read_settings(config, set_ or ())
-    if steps is not None:
-        settings["train.steps"] = steps
-    run_training(
+    run(
         model=model,
         evaluator=evaluator,
         dataset=dataset,
-        settings=settings,
+        settings=read_settings(config, set_ or ()),
+        steps=steps,
         out=out,
         resume=resume,
         limit=limit,
@@ -226,22 +284,21 @@ def train(
 
 @app.command()
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="A run directory, or its record.json.")],
-    run_b: Annotated[Path, typer.Argument(help="Another.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, or their record.json; A is the first.")],
     guidance: Annotated[
         str | None, typer.Option(help="One scale, or `best`: each run's own; by default every scale of both.")
     ] = None,
+    format: TableFormat = "rich",
     json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON, and nothing else.")] = False,
 ) -> None:
-    """The difference of two runs, number by number, with interval and p-value; runs of one protocol only."""
+    """The difference of a run A to each other one, number by number, with interval and p-value.
+
+    What was not measured alike is not compared, and named with its reason.
+    """
     from gcbench.reports.comparison import compare as run
     from gcbench.reports.comparison import print_comparison
 
-    found = run(run_a, run_b, guidance=guidance)
-    if json:
-        typer.echo(found.model_dump_json(indent=1))
-    else:
-        print_comparison(found)
+    print_comparison(run(*runs, guidance=guidance), "json" if json else format)
 
 
 @app.command()
@@ -266,9 +323,12 @@ def regress(
 
     Stored samples must score the same to 1e-6, samples made anew within one standard error.
     """
+    from gcbench.core.settings import read_settings
+    from gcbench.runs.baselines import baselines
+
+    baselines(suite, runs, rescore)  # what cannot be is refused before torch is loaded
     from gcbench.commands.regress import regress as run
     from gcbench.reports.regression_report import print_report
-    from gcbench.core.settings import read_settings
 
     report = run(
         suite,
@@ -291,28 +351,38 @@ def regress(
 @app.command()
 def table1(
     dataset: Annotated[str, typer.Option(help="Whose measured rows; if it has none, all.")] = "cityscapes",
-    format: Annotated[str, typer.Option(help="rich, md, latex, csv or json.")] = "rich",
+    format: TableFormat = "rich",
     measured: Annotated[Path | None, typer.Option(help="A folder of records, instead of the bundled ones.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All records of the dataset, not the suite's only.")
+    ] = False,
+    notes: Annotated[
+        bool, typer.Option("--notes", help="With the protocols and all that is known of the rows.")
+    ] = False,
 ) -> None:
     """The paper's Table 1 as published, and below it what was measured with gcbench."""
-    from gcbench.reports.table1 import render
+    from gcbench.reports.table import show
+    from gcbench.reports.table1 import table1 as run
 
-    typer.echo(render(format, dataset, measured))
+    show(run(dataset, measured, everything=everything, notes=notes), format)
 
 
 @app.command()
 def figure(
-    number: Annotated[int, typer.Argument(help="6: realism against obedience, recall of rare classes, class shares.")],
+    number: Annotated[
+        int, typer.Argument(help="6: realism against correspondence, recall of rare classes, class shares.")
+    ],
     dataset: Data = "streets",
     runs: Annotated[
         Path | None, typer.Option(help="A folder with a run directory a model, instead of the bundled records.")
     ] = None,
+    axes: Annotated[str | None, typer.Option(help="Metrics of the trade-off, COST,GAIN: fid,clip-score.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the files; ./runs/figure-N-<dataset> by default.")] = None,
 ) -> None:
     """A figure of the paper, made from records: PNG, SVG and CSV."""
     from gcbench.commands.figure import draw_figure
 
-    draw_figure(number, dataset, runs=runs, out=out)
+    draw_figure(number, dataset, runs=runs, axes=axes, out=out)
 
 
 @suite_app.command("list")
@@ -336,6 +406,11 @@ def suite_run(
     device: Device = "auto",
 ) -> None:
     """Train and measure every row of a suite under one budget. Stopped, the same command goes on."""
+    from gcbench.data.open_dataset import open_dataset
+    from gcbench.runs.suite_plan import find
+
+    find(name).chosen(only)  # what cannot be is refused before torch is loaded
+    open_dataset(dataset)
     from gcbench.commands.suite import run_suite
 
     run_suite(
@@ -352,7 +427,9 @@ def suite_run(
 
 
 @app.command("list")
-def list_(what: Annotated[str, typer.Argument(help="models, metrics, datasets or evaluators.")]) -> None:
+def list_(
+    what: Annotated[str | None, typer.Argument(help="models, metrics, datasets or evaluators; all by default.")] = None,
+) -> None:
     """What can be named: ours and what installed plug-ins registered."""
     from gcbench.commands.list import show as show_list
 
@@ -383,11 +460,34 @@ def data_check(
     dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
     sample: Annotated[int, typer.Option(min=1, help="Pairs to read of each split.")] = 50,
 ) -> None:
-    """Count a dataset's pairs and read some; exit code 2 if anything is missing or unreadable."""
+    """Count a dataset's pairs, read some, and say what it is good for; exit code 2 if any is missing or unreadable."""
     from gcbench.commands.data import check
 
     if not check(dataset, sample):
         raise UserError(f"{dataset} is not whole; see above")
+
+
+@data_app.command("split")
+def data_split(
+    dataset: Annotated[str, typer.Argument(metavar="PATH", help="A folder with a dataset.toml and one split.")],
+    out: Annotated[Path, typer.Option(help="Where the divided copy goes; must not hold anything.")],
+    val: Annotated[float, typer.Option(help="Share of the pairs to hold out and evaluate on.")] = 0.2,
+    test: Annotated[float, typer.Option(help="Share of the pairs for a further split, test; 0 for none.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Which pairs are held out; one seed, one division.")] = 0,
+    group_by: Annotated[
+        str | None,
+        typer.Option(help="Keep files together whose names begin alike: '*_' compares them up to their first _."),
+    ] = None,
+    link: Annotated[bool, typer.Option("--link", help="Hard-link images and layouts instead of copying them.")] = False,
+) -> None:
+    """Divide a folder dataset of one split into train and val, so that it can be trained on; groups are never cut.
+
+    Examples: `gcbench data split ./mine --out ./mine-divided`,
+    `gcbench data split ./video --val 0.25 --group-by '*_' --link --out ./video-divided`.
+    """
+    from gcbench.commands.data import split
+
+    split(dataset, out, val=val, test=test, seed=seed, group_by=group_by, link=link)
 
 
 @data_app.command("prepare")
@@ -461,10 +561,118 @@ def weights_check(
         raise UserError("not all of these weights can be used; see above, and `gcbench weights fetch NAME`")
 
 
-def fail(message: object) -> NoReturn:
+EXAMPLES = {
+    "sweep": (
+        "gcbench sweep --guidance 1,2,4 -n 16 --out runs/first",
+        "gcbench sweep --model my_model.py:MyModel --dataset data/mine",
+    ),
+    "evaluate": (
+        "gcbench evaluate --images images --prompts prompts.jsonl --dataset streets",
+        "gcbench evaluate --images a.zip --layouts layouts --dataset data/mine",
+    ),
+    "sample": (
+        "gcbench sample --prompt 'a street with two buses' -n 4 --out samples",
+        "gcbench sample --model imagen --dataset faces --guidance 2 --out faces",
+    ),
+    "train": (
+        "gcbench train --model gcdp --dataset data/mine --steps 20000",
+        "gcbench train --evaluator segmenter --dataset data/mine --set train.lr=1e-4",
+    ),
+    "compare": (
+        "gcbench compare runs/sweep-gcdp-streets runs/sweep-imagen-streets",
+        "gcbench compare runs/a runs/b --guidance best",
+    ),
+    "regress": (
+        "gcbench regress --junit report.xml",
+        "gcbench regress --runs runs --model my_model.py:MyModel",
+    ),
+    "table1": (
+        "gcbench table1",
+        "gcbench table1 --dataset streets --format latex",
+    ),
+    "figure": (
+        "gcbench figure 6",
+        "gcbench figure 6 --dataset streets --runs runs/suite-figure6-streets",
+    ),
+    "list": (
+        "gcbench list",
+        "gcbench list metrics",
+    ),
+    "speed": (
+        "gcbench speed",
+        "gcbench speed --sweep --json",
+    ),
+    "suite list": (
+        "gcbench suite list",
+        "gcbench suite run table1 --dataset streets",
+    ),
+    "suite run": (
+        "gcbench suite run table1 --dataset streets",
+        "gcbench suite run table1 --only gcdp,lafite --images 4800 -n 64",
+    ),
+    "data list": (
+        "gcbench data list",
+        "GCBENCH_DATA=/data gcbench data list",
+    ),
+    "data check": (
+        "gcbench data check streets",
+        "gcbench data check data/mine --sample 500",
+    ),
+    "data prepare": (
+        "gcbench data prepare cityscapes --size 128x256 --out data/small",
+        "gcbench data prepare data/mine --size 64x128 --limit 100 --out data/tiny",
+    ),
+    "data export": (
+        "gcbench data export streets --limit 8 --out data/streets",
+        "gcbench data export streets --as cityscapes --out data/cityscapes",
+    ),
+    "data nearest": (
+        "gcbench data nearest streets --images samples/images",
+        "gcbench data nearest data/mine --images samples/images --out nearest.json",
+    ),
+    "weights list": (
+        "gcbench weights list",
+        "GCBENCH_WEIGHTS=/weights gcbench weights list",
+    ),
+    "weights fetch": (
+        "gcbench weights fetch inception-2015-12-05",
+        "gcbench weights fetch inception-2015-12-05 --from downloads/weights.pth",
+    ),
+    "weights check": (
+        "gcbench weights check",
+        "gcbench weights check inception-2015-12-05",
+    ),
+}
+"""Below each command's help."""
+
+
+def show_examples(group: typer.Typer, prefix: str = "") -> None:
+    """Give every command its examples; a paragraph each, so that they stay lines of their own."""
+    for command in group.registered_commands:
+        name = prefix + (command.name or command.callback.__name__)  # type: ignore[union-attr]
+        command.epilog = "\n\n".join(["Examples:", *EXAMPLES.get(name, ())])
+    for one in group.registered_groups:
+        if one.typer_instance is not None:
+            show_examples(one.typer_instance, f"{one.name} ")
+
+
+show_examples(app)
+
+
+def fail(message: object, code: int = 2) -> NoReturn:
     sys.stdout.flush()
     typer.echo(f"gcbench: {message}", err=True)
-    raise SystemExit(2)
+    raise SystemExit(code)
+
+
+def stopped(command: str | None, arguments: Sequence[str]) -> str:
+    """What Ctrl-C says: how what was begun goes on."""
+    if command not in RESUMES:
+        return "stopped"
+    if command == "train" and "--resume" not in arguments:
+        return "stopped; the same command with --resume goes on with the training"
+    without = " without --fresh" if "--fresh" in arguments else ""
+    return f"stopped; the same command{without} resumes the run"
 
 
 def main() -> None:

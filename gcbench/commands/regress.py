@@ -8,7 +8,6 @@ model from the same seeds must score within one standard error. Nothing is taken
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,9 +25,9 @@ from gcbench.evaluation.scoring import Scoring, measure_real, open_evaluators
 from gcbench.evaluation.setup import choose_device, evaluation_split, prepare, protocol_of
 from gcbench.reports.regression_checks import Check, Gated, Report, near_scores, same_scores
 from gcbench.reports.regression_report import append_summary, write_junit
+from gcbench.runs.baselines import baselines, stored
 from gcbench.runs.progress import Bar, say
 from gcbench.runs.provenance import provenance
-from gcbench.runs.run_directory import RECORD, REGRESSION, kept_samples
 
 
 class Given(NamedTuple):
@@ -65,63 +64,15 @@ def regress(
     Raises:
         UserError: no baseline, one without its samples, or anything that `sweep` refuses.
     """
+    found = baselines(suite, runs, rescore)
     device = choose_device(device)
-    if sum(chosen is not None for chosen in (suite, runs, rescore)) > 1:
-        raise UserError("--suite, --runs and --rescore exclude one another; give one of them")
-    folder = runs if runs is not None else rescore
-    baselines = bundled(suite) if folder is None else {str(path): path for path in below(folder)}
-    read = {name: (path, Record.read(path / RECORD)) for name, path in baselines.items()}
     given = Given(model, dataset, checkpoint, evaluators, settings or {}, device)
-    for path, record in read.values():  # known before the long work
-        if not record.points:
-            raise UserError(f"{path} holds no finished point; let the run end, or take it out")
-        for point in record.points:
-            stored(path, record, point)
-    report = Report(runs=[gate(name, *run, given, generate=rescore is None) for name, run in read.items()])
+    report = Report(runs=[gate(name, *run, given, generate=rescore is None) for name, run in found.items()])
     if junit is not None:
         write_junit(junit, report)
     if summary is not None:
         append_summary(summary, report)
     return report
-
-
-def bundled(suite: str | None) -> dict[str, Path]:
-    """The baselines that come with gcbench by name, or the one called so."""
-    root = Path(str(files("gcbench.results") / "measured" / REGRESSION))
-    found = {path.parent.name: path.parent for path in sorted(root.glob(f"*/{RECORD}"))}
-    if suite is None and found:
-        return found
-    if suite is None or suite not in found:
-        raise UserError(
-            f"no bundled baseline is called {suite!r}; choose {' or '.join(found)}, or give --runs DIR"
-            if suite
-            else "no baseline is bundled; give --runs DIR"
-        )
-    return {suite: found[suite]}
-
-
-def below(folder: Path) -> list[Path]:
-    """The run directories in `folder`, itself included."""
-    if not Path(folder).is_dir():
-        raise UserError(f"{folder} is no folder; give the one that holds the run directories")
-    found = sorted(path.parent for path in Path(folder).rglob(RECORD))
-    if not found:
-        raise UserError(
-            f"{folder} holds no run directory; `gcbench sweep --keep-samples --out {folder}/NAME` makes one"
-        )
-    return found
-
-
-def stored(path: Path, record: Record, point: Point) -> Path:
-    """Where the run keeps the samples of a point.
-
-    Raises:
-        UserError: it keeps none.
-    """
-    kept = kept_samples(path, point.guidance)
-    if not (kept / "images").is_dir():
-        raise UserError(f"{path} keeps no samples ({kept / 'images'}); measure it again with --keep-samples --fresh")
-    return kept
 
 
 def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool) -> Gated:
@@ -254,7 +205,7 @@ def score_stored(
     Raises:
         UserError: a sample is missing or damaged.
     """
-    kept, names = stored(path, record, point), list(sample_ids(record.protocol.n))
+    kept, names = stored(path, point), list(sample_ids(record.protocol.n))
     layouts, texts = kept / "layouts", kept / "prompts.jsonl"
     found = read_pairs(kept / "images", layouts if layouts.is_dir() else None, texts if texts.exists() else None)
     if list(found.ids) != names:

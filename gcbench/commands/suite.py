@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gcbench.commands.sweep import GENERATING, sweep
-from gcbench.commands.train import CONFIG, TRAINING, recipe_of, run_training
+from gcbench.commands.train import CONFIG, TRAINING, recipe_of, train
 from gcbench.core.checkpoint import read_card
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
@@ -216,7 +216,7 @@ def _train(suite: Suite, row: Row, dataset: str, out: Path, device: str, bars: _
     batch = recipe_of(row.model, None, dataset, settings).train_config.batch_size
     settings[BUDGET] = math.ceil(suite.images / batch)
     folder = out / f"{TRAIN}{row.name}"
-    weights = run_training(
+    weights = train(
         model=row.model, dataset=dataset, settings=settings, out=folder, resume=True, device=device, bars=bars
     )
     card = read_card(weights)
@@ -323,9 +323,10 @@ def _show(suite: Suite, dataset: str, opened: Dataset, out: Path) -> None:
     if suite.show is None or not any((out / row.name / "record.json").is_file() for row in suite.row):
         return
     if suite.show == "table1":
-        from gcbench.reports.table1 import render
+        from gcbench.reports.table import show
+        from gcbench.reports.table1 import table1
 
-        print(render("rich", opened.name, out), end="")
+        show(table1(opened.name, out))
     else:
         from gcbench.commands.figure import draw_figure
 

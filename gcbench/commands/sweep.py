@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gcbench.commands.train import CONFIG, run_training
+from gcbench.commands.train import CONFIG
+from gcbench.commands.train import train as train_model
 from gcbench.core.errors import NothingMeasured, UserError
 from gcbench.core.record import Point, Record
 from gcbench.core.run_spec import DEFAULT_GUIDANCE, LONG_GUIDANCE, RunSpec, guidance_text
@@ -200,7 +201,7 @@ def _trained(spec: RunSpec) -> Path:
     """The checkpoint that `--train` makes first, or resumes if an earlier try was stopped."""
     out = Path("runs") / f"train-{spec.model}-{Path(spec.dataset).name}"
     resume = (out / CONFIG).exists()
-    return run_training(model=spec.model, dataset=spec.dataset, out=out, resume=resume, device=spec.device)
+    return train_model(model=spec.model, dataset=spec.dataset, out=out, resume=resume, device=spec.device)
 
 
 def _line(point: Point) -> str:

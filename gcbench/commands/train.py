@@ -1,23 +1,23 @@
-"""`gcbench train`: a model or an evaluator of a dataset, by its own recipe, with the one trainer."""
+"""`gcbench train`: a model or an evaluator of a dataset, by its own recipe, with the one trainer.
+
+Imports torch when it begins: what cannot be is refused before.
+"""
+
+from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from accelerate import PartialState
-
-from gcbench.core.checkpoint import load, read_card, start_from
 from gcbench.core.errors import UserError, calling
 from gcbench.core.registry import registry
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.subset import Subset
-from gcbench.evaluation.setup import choose_device
 from gcbench.runs.progress import Bar, Bars, say
-from gcbench.runs.provenance import provenance
-from gcbench.training.pairs import Pairs
-from gcbench.training.recipe import Recipe, TrainConfig
-from gcbench.training.trainer import planned, read_plan, train
+
+if TYPE_CHECKING:
+    from gcbench.training.recipe import Recipe, TrainConfig
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """Of a training's directory: what is trained and how, and what came of it."""
@@ -42,18 +42,22 @@ def recipe_of(
         raise UserError(f"--limit {limit}: at least 1 pair is needed to train")
     if (model is None) == (evaluator is None):
         raise UserError("name one thing to train: --model NAME or --evaluator ROLE")
-    trained = registry("models")[model] if model else registry("evaluators")[str(evaluator)]
-    if trained.recipe is None:
-        raise UserError(f"{model or evaluator} has nothing to train; see `gcbench list models`")
+    kind, name = ("models", model) if model else ("evaluators", str(evaluator))
+    registry(kind).check(name)
     dataset = open_dataset(dataset_name)
     if len(dataset.splits) < 2:
         raise UserError(
             f"{dataset_name} has the one split {dataset.splits[0]!r}: what is trained on it could only be measured on"
             " what it has seen; add a split to train on, train/images and train/layouts"
         )
+    from gcbench.training.recipe import Recipe
+
+    trained = registry(kind)[name]
+    if trained.recipe is None:
+        raise UserError(f"{name} has nothing to train; see `gcbench list {kind}`")
     if limit is not None:
         dataset = Subset(dataset, limit)
-    with calling(f"recipe() of {model or evaluator}"):
+    with calling(f"recipe() of {name}"):
         try:
             recipe = trained.recipe(dataset, settings)
         except BUILDING as error:
@@ -61,7 +65,7 @@ def recipe_of(
                 f"these settings build no network ({error}); change what --set or --config gives"
             ) from error
     if not isinstance(recipe, Recipe):
-        raise UserError(f"recipe() of {model or evaluator} gave no gcbench.training.recipe.Recipe; mend it")
+        raise UserError(f"recipe() of {name} gave no gcbench.training.recipe.Recipe; mend it")
     return recipe
 
 
@@ -70,6 +74,9 @@ def finished(recipe: Recipe, out: Path, pairs: int) -> bool:
     files = (out / CONFIG, out / WEIGHTS, (out / WEIGHTS).with_suffix(".json"))
     if not all(file.is_file() for file in files):
         return False
+    from gcbench.core.checkpoint import read_card
+    from gcbench.training.trainer import planned, read_plan
+
     cfg, provenance = recipe.train_config, read_card(out / WEIGHTS).provenance
     ended = {"steps": cfg.steps, "pairs": pairs, "dataset_version": recipe.dataset.version}
     return read_plan(out / CONFIG, recipe) == planned(recipe) and ended.items() <= provenance.items()
@@ -81,24 +88,36 @@ def check_compiler(cfg: TrainConfig) -> None:
         raise UserError("setting train.compile=true: there is no C++ compiler here; install g++, or leave it out")
 
 
-def run_training(
+def train(
     *,
     model: str | None = None,
     evaluator: str | None = None,
     dataset: str = "streets",
     settings: dict[str, Any] | None = None,
+    steps: int | None = None,
     out: Path | None = None,
     resume: bool = False,
-    device: str = "auto",
     limit: int | None = None,
     init: Path | None = None,
+    device: str = "auto",
     bars: Bars = Bar,
 ) -> Path:
     """Train and return the checkpoint's path; with `resume`, a finished training is left as it is.
 
-    init: a checkpoint whose weights the training starts from. bars: what makes the progress bars.
+    settings: dotted keys, as `--set` and `--config` give them. steps: in place of the recipe's own. init: a checkpoint
+    whose weights the training starts from. bars: what makes the progress bars.
     """
-    recipe = recipe_of(model, evaluator, dataset, settings or {}, limit)
+    recipe = recipe_of(
+        model, evaluator, dataset, (settings or {}) | ({} if steps is None else {"train.steps": steps}), limit
+    )
+    from accelerate import PartialState
+
+    from gcbench.core.checkpoint import load, start_from
+    from gcbench.evaluation.setup import choose_device
+    from gcbench.runs.provenance import provenance
+    from gcbench.training.pairs import Pairs
+    from gcbench.training.trainer import train as run_trainer
+
     before = None
     if init is not None:
         card = recipe.card({})
@@ -110,7 +129,8 @@ def run_training(
     opened = recipe.dataset
     split = opened.splits[0]
     cfg = recipe.train_config
-    out = out or Path("runs") / f"train-{model or evaluator}-{opened.name}"
+    what = model or str(evaluator)
+    out = Path(out or Path("runs") / f"train-{Path(what.partition(':')[0]).stem}-{opened.name}")
     check_compiler(cfg)
     device = choose_device(device)
     if out.exists() and not out.is_dir():
@@ -119,12 +139,12 @@ def run_training(
         raise UserError(f"{out} already holds a training run; add --resume to go on with it or choose another --out")
     n = len(opened.ids(split))
     if resume and init is None and finished(recipe, out, n):
-        say(f"{out} holds the finished training of {model or evaluator}.")
+        say(f"{out} holds the finished training of {what}.")
         return out / WEIGHTS
     PartialState(cpu=device == "cpu").wait_for_everyone()  # no process writes there before all have looked
     count = sum(p.numel() for p in recipe.parameters() if p.requires_grad)
     say(
-        f"Training {model or evaluator} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{split}"
+        f"Training {what} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{split}"
         f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} images. Run: {out}"
     )
     with bars("reading pairs", n) as bar:
@@ -135,7 +155,7 @@ def run_training(
             bar.set(step, f"loss {loss:.3f}, {speed:.0f} images/s")
 
         facts = provenance(device)
-        path = train(
+        path = run_trainer(
             recipe,
             pairs,
             out,

@@ -4,32 +4,30 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Protocol(BaseModel):
-    """What was measured, and with what.
-
-    dataset, dataset_version: the data and its content or generator version. split: the split that the
-    prompts and the reference come from. n: images. size: (H, W). resize: filter that brought images to
-    size. evaluators: role -> id (architecture, weights' hash, input scale, precision). void: the rule for the
-    void class. prompts: hash of the prompts in order, or None. seed: first sample seed. thresholds and
-    sampler: named numbers (`min_pixels`, `steps`). reference_n: images that the reference was made
-    from. metrics: those of a user's files, name -> file and hash of its content.
-    """
+    """What was measured, and with what."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dataset: str
-    dataset_version: str
-    split: str
-    n: int
-    size: tuple[int, int]
-    resize: str
-    evaluators: dict[str, str] = Field(default_factory=dict)
-    void: str = "ignored where the layout is void"
-    thresholds: dict[str, float] = Field(default_factory=dict)
-    prompts: str | None = None
-    seed: int | None = None
-    sampler: dict[str, float | str] = Field(default_factory=dict)
-    reference_n: int = 0
-    metrics: dict[str, str] = Field(default_factory=dict)
+    dataset: str = Field(description="Name of the dataset.")
+    dataset_version: str = Field(description="Its content: the generator's version, or a hash of the files.")
+    split: str = Field(description="Split that the prompts and the reference come from.")
+    n: int = Field(description="Images that were measured.")
+    size: tuple[int, int] = Field(description="(H, W) in pixels.")
+    resize: str = Field(description="Filter that brought images to size.")
+    evaluators: dict[str, str] = Field(
+        default_factory=dict, description="Role -> id: architecture, hash of the weights, input scale, precision."
+    )
+    void: str = Field("ignored where the layout is void", description="The rule for the void class.")
+    thresholds: dict[str, float] = Field(
+        default_factory=dict, description="`metric.threshold` -> value, such as semantic-recall.min_pixels."
+    )
+    prompts: str | None = Field(None, description="Hash of the prompts in order; null without prompts.")
+    seed: int | None = Field(None, description="Seed of the first image; null for finished images.")
+    sampler: dict[str, float | str] = Field(default_factory=dict, description="The sampler's settings, such as steps.")
+    reference_n: int = Field(0, description="Real images that the reference was made from.")
+    metrics: dict[str, str] = Field(
+        default_factory=dict, description="Metric -> file and hash, for those that were given as FILE.py:CLASS."
+    )
 
     def of_any_model(self) -> "Protocol":
         """Without what belongs to the model: sampler and seed. Models are compared where the rest agrees."""

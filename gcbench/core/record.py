@@ -1,8 +1,10 @@
 """What a run writes down: protocol, scores and provenance, as one JSON file of a fixed schema."""
 
 import json
+from collections.abc import Iterable
+from html import escape
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -11,105 +13,111 @@ from gcbench.core.files import write_text
 from gcbench.core.protocol import Protocol
 from gcbench.core.score import Score
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 SCHEMA_VERSION: Final = 2
+
+ROW: Final = (
+    *("model", "set", "guidance", "pareto", "metric", "column"),
+    *("value", "standard_error", "low", "high", "n", "unscored", "status", "reason"),
+)
+"""Columns of the tidy form of a record. set: samples, ceiling or floor. column: "" for the metric's own value."""
 
 
 class ModelInfo(BaseModel):
-    """Which model was measured: its name, the hash of its weights, where they come from.
-
-    layouts: `derived:<evaluator id>` if the segmenter that evaluated read them from its images.
-    """
+    """Which model was measured."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str
-    weights: str | None = None
-    trained_on: str | None = None
-    parameters: int | None = None
-    note: str | None = None
-    layouts: str | None = None
+    name: str = Field(description="As `--model` or `--name` gave it.")
+    weights: str | None = Field(None, description="Hash of its weights.")
+    trained_on: str | None = Field(None, description="Dataset that it was trained on.")
+    parameters: int | None = Field(None, description="Number of its parameters.")
+    note: str | None = Field(None, description="What else tells it from others, such as its file and the file's hash.")
+    layouts: str | None = Field(
+        None, description="`derived:<evaluator id>` if the segmenter that evaluated read them from its images."
+    )
 
 
 class Training(BaseModel):
-    """How the measured weights came to be.
-
-    images: seen in training, steps x batch size, earlier trainings that it started from included. seconds, device:
-    of the last training.
-    """
+    """How the measured weights came to be."""
 
     model_config = ConfigDict(extra="forbid")
 
-    images: int | None = None
-    seconds: float | None = None
-    device: str = ""
+    images: int | None = Field(
+        None, description="Seen in training, steps x batch size; earlier trainings that it started from included."
+    )
+    seconds: float | None = Field(None, description="That the last training took.")
+    device: str = Field("", description="Of the last training.")
 
 
 class Point(BaseModel):
-    """One setting of a model: a guidance scale (None where the model has none) and its scores."""
+    """One setting of a model, and its scores."""
 
     model_config = ConfigDict(extra="forbid")
 
-    guidance: float | None = None
-    scores: dict[str, Score] = Field(default_factory=dict)
-    pareto: bool | None = None
-    seconds: dict[str, float] = Field(default_factory=dict)
+    guidance: float | None = Field(None, description="Guidance scale; null where the model has none.")
+    scores: dict[str, Score] = Field(default_factory=dict, description="Metric -> score.")
+    pareto: bool | None = Field(None, description="Whether no other point is better; null where it cannot be said.")
+    seconds: dict[str, float] = Field(default_factory=dict, description="Stage -> seconds.")
 
 
 class SelfCheck(BaseModel):
-    """What the evaluators of a run say of all n real pairs of the split.
-
-    real: with their own captions and layouts; permuted: with captions and layouts permuted among them.
-    """
+    """What the evaluators of a run say of all real pairs of the split."""
 
     model_config = ConfigDict(extra="forbid")
 
-    n: int
-    real: dict[str, Score]
-    permuted: dict[str, Score]
+    n: int = Field(description="Number of the pairs.")
+    real: dict[str, Score] = Field(description="Metric -> score with their own captions and layouts.")
+    permuted: dict[str, Score] = Field(description="The same with captions and layouts permuted among them.")
 
 
 class Provenance(BaseModel):
-    """Where and when it was measured. Not part of what must be equal between two runs.
-
-    seconds: a stage. warnings: what a reader of the scores should know of the input. before: the processes that
-    measured earlier points, if the run was stopped and went on.
-    """
+    """Where and when it was measured. Not part of what must be equal between two runs."""
 
     model_config = ConfigDict(extra="forbid")
 
-    gcbench: str
-    packages: dict[str, str] = Field(default_factory=dict)
-    python: str = ""
-    git_commit: str | None = None
-    git_dirty: bool | None = None
-    device: str = ""
-    command: str = ""
-    created: str = ""
-    seconds: dict[str, float] = Field(default_factory=dict)
-    warnings: list[str] = Field(default_factory=list)
-    before: list["Provenance"] = Field(default_factory=list)
+    gcbench: str = Field(description="Version of gcbench.")
+    packages: dict[str, str] = Field(default_factory=dict, description="Package -> version.")
+    python: str = Field("", description="Version of Python.")
+    git_commit: str | None = Field(None, description="Commit of the checkout; null for an installed package.")
+    git_dirty: bool | None = Field(None, description="Whether the checkout had changes that were not committed.")
+    device: str = Field("", description="Name of the device.")
+    command: str = Field("", description="Command line as typed; of absolute paths only the last part.")
+    created: str = Field("", description="When the process began, in UTC.")
+    seconds: dict[str, float] = Field(default_factory=dict, description="Stage -> seconds.")
+    warnings: list[str] = Field(
+        default_factory=list, description="What a reader of the scores should know of the input."
+    )
+    before: list["Provenance"] = Field(
+        default_factory=list, description="The processes that measured earlier points, if the run was resumed."
+    )
 
 
 class Record(BaseModel):
-    """One run: a list of points under one protocol, with the ceiling and the floor of each metric.
-
-    ceiling: real images with their own captions; floor: the same with captions permuted among images.
-    self_check: the evaluators on all real pairs of the split, if it was asked for. training: None for a model that
-    has none, and in records of before it was written down.
-    """
+    """One run: a list of points under one protocol, with the ceiling and the floor of each metric."""
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_version: Literal[2] = SCHEMA_VERSION
-    kind: str
-    model: ModelInfo
-    training: Training | None = None
-    protocol: Protocol
-    ceiling: dict[str, Score] = Field(default_factory=dict)
-    floor: dict[str, Score] = Field(default_factory=dict)
-    self_check: SelfCheck | None = None
-    points: list[Point] = Field(default_factory=list)
-    provenance: Provenance
+    schema_version: Literal[2] = Field(SCHEMA_VERSION, description="Version of this schema.")
+    kind: str = Field(description="Command that wrote it: sweep or evaluate.")
+    model: ModelInfo = Field(description="What was measured.")
+    training: Training | None = Field(
+        None, description="How its weights came to be; null for a model without a training, and in old records."
+    )
+    protocol: Protocol = Field(description="All that makes its numbers comparable.")
+    ceiling: dict[str, Score] = Field(
+        default_factory=dict, description="Metric -> score of real images with their own captions."
+    )
+    floor: dict[str, Score] = Field(
+        default_factory=dict, description="Metric -> score of real images with captions permuted among them."
+    )
+    self_check: SelfCheck | None = Field(
+        None, description="The evaluators on all real pairs of the split, if it was asked for."
+    )
+    points: list[Point] = Field(default_factory=list, description="One a guidance scale, rising.")
+    provenance: Provenance = Field(description="Where and when it was measured.")
 
     @model_validator(mode="before")
     @classmethod
@@ -123,15 +131,53 @@ class Record(BaseModel):
         """Write atomically: a reader sees the old file or the new one."""
         write_text(path, self.model_dump_json(indent=1) + "\n")
 
+    def to_pandas(self) -> "DataFrame":
+        """One row a number, as in `scores.csv`: which samples, guidance, metric, column, value, interval, reason."""
+        import pandas
+
+        return pandas.DataFrame(self.rows(), columns=list(ROW))
+
+    def rows(self) -> list[tuple[str | float | bool | None, ...]]:
+        """The numbers as plain rows of the columns ROW."""
+        sets = [("samples", point.guidance, point.pareto, point.scores) for point in self.points]
+        sets += [("ceiling", None, None, self.ceiling), ("floor", None, None, self.floor)]
+        out: list[tuple[str | float | bool | None, ...]] = []
+        for kind, guidance, pareto, scores in sets:
+            for metric, score in scores.items():
+                for column, one in {"": score, **score.also}.items():
+                    low, high = one.interval or (None, None)
+                    numbers = (one.value, one.standard_error, low, high, one.n, one.unscored, one.status, one.reason)
+                    out.append((self.model.name, kind, guidance, pareto, metric, column, *numbers))
+        return out
+
+    def _repr_html_(self) -> str:
+        """A small table for notebooks: one row a point, one column a metric."""
+        names = list(dict.fromkeys(name for point in self.points for name in point.scores))
+        lines = [(repr(p.guidance).removesuffix(".0") if p.guidance is not None else "", p.scores) for p in self.points]
+        lines += [("ceiling", self.ceiling), ("floor", self.floor)]
+
+        def row(tag: str, cells: Iterable[str]) -> str:
+            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+        def cell(score: Score | None) -> str:
+            return "" if score is None else score.text() if score.value is not None else f"– ({score.reason})"
+
+        p = self.protocol
+        head = f"{self.model.name} on {p.dataset}/{p.split}: {p.n} images of {p.size[0]}×{p.size[1]}"
+        body = [row("td", [label, *(cell(scores.get(name)) for name in names)]) for label, scores in lines]
+        return f"<table><caption>{escape(head)}</caption>{row('th', ['guidance', *names])}{''.join(body)}</table>"
+
     @classmethod
     def read(cls, path: Path) -> "Record":
-        """Read and validate.
+        """Read and validate. path: a record.json, or the run directory that holds one.
 
         Raises:
             UserError: the file is missing, is no record, or has another schema version.
         """
+        path = Path(path)
+        path = path / "record.json" if path.is_dir() else path
         try:
-            return cls.model_validate_json(Path(path).read_text())
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{path} does not exist; give a run directory or a record.json") from None
         except (OSError, UnicodeDecodeError) as error:
@@ -157,3 +203,12 @@ def _renamed(content: Any) -> Any:
 def schema_text() -> str:
     """The JSON schema of a record, as it stands in `results/record.schema.json`."""
     return json.dumps(Record.model_json_schema(), indent=1) + "\n"
+
+
+def load_record(path: str | Path) -> Record:
+    """The record of a run directory, or in a record.json.
+
+    Raises:
+        UserError: neither is there, or it is no record.
+    """
+    return Record.read(Path(path))

@@ -1,33 +1,47 @@
 """One measured number, with its interval, or the reason why it is missing."""
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Status = Literal["ok", "skipped", "failed"]
 
 
-class Score(BaseModel):
-    """A metric's value on a set of samples. What is missing stays missing: value None, status and reason say why.
+class Estimate(Protocol):
+    """What a statistic gives: a value, and its standard error and 95 % interval where there are samples enough."""
 
-    value: in the metric's unit. standard_error and interval (95 %) are for the expectation of the metric at
-    this n with the reference fixed. n: images scored; unscored: images that could not be.
-    detail: named lists or maps (per class, leave-one-block-out values). also: further columns of the same
-    metric (precision beside recall), each a Score of its own.
-    """
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def standard_error(self) -> float | None: ...
+
+    @property
+    def interval(self) -> tuple[float, float] | None: ...
+
+
+class Score(BaseModel):
+    """A metric's value on a set of samples. What is missing stays missing: value None, status and reason say why."""
 
     model_config = ConfigDict(extra="forbid")
 
-    value: float | None = None
-    standard_error: float | None = None
-    interval: tuple[float, float] | None = None
-    n: int = 0
-    unscored: int = 0
-    status: Status = "ok"
-    reason: str | None = None
-    detail: dict[str, dict[str, float | None] | list[float | None]] = Field(default_factory=dict)
-    also: dict[str, "Score"] = Field(default_factory=dict)
+    value: float | None = Field(None, description="In the metric's unit; null where it could not be measured.")
+    standard_error: float | None = Field(
+        None, description="For the expectation of the metric at this n with the reference fixed."
+    )
+    interval: tuple[float, float] | None = Field(None, description="Ends of the 95 % interval, for the same.")
+    n: int = Field(0, description="Images that were scored.")
+    unscored: int = Field(0, description="Images that could not be scored, such as of a prompt that names no class.")
+    status: Status = Field("ok", description="Whether there is a value, and if not, whether it was tried.")
+    reason: str | None = Field(None, description="Why there is no value.")
+    detail: dict[str, dict[str, float | None] | list[float | None]] = Field(
+        default_factory=dict, description="Named maps or lists: per class, leave-one-block-out values."
+    )
+    also: dict[str, "Score"] = Field(
+        default_factory=dict, description="Further columns of the metric (precision beside recall), each a score."
+    )
 
     @model_validator(mode="after")
     def _missing_stays_missing(self) -> "Score":
@@ -37,6 +51,32 @@ class Score(BaseModel):
         elif self.value is not None or not self.reason:
             raise ValueError(f"a {self.status} score has no value and gives its reason")
         return self
+
+    @classmethod
+    def of(
+        cls,
+        estimate: Estimate,
+        *,
+        n: int,
+        unscored: int = 0,
+        within: tuple[float, float] = (-math.inf, math.inf),
+        detail: Mapping[str, Any] | None = None,
+        also: Mapping[str, "Score"] | None = None,
+    ) -> "Score":
+        """An estimate as a score. within: what the value cannot leave, nor then the interval's ends."""
+        interval = estimate.interval
+        if interval is not None:
+            low, high = (min(max(end, within[0]), within[1]) for end in interval)
+            interval = (low, high)
+        return cls(
+            value=estimate.value,
+            standard_error=estimate.standard_error,
+            interval=interval,
+            n=n,
+            unscored=unscored,
+            detail=dict(detail or {}),
+            also=dict(also or {}),
+        )
 
     @classmethod
     def skipped(cls, reason: str, n: int = 0, unscored: int = 0) -> "Score":

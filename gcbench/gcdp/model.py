@@ -5,9 +5,10 @@ Source: "Learning to Generate Semantic Layouts for Higher Text-Image Corresponde
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from gcbench.core.checkpoint import Card, Checkpoint, fill
@@ -25,8 +26,8 @@ class GCDP(TrainedModel):
     """Draws image and layout from a text, with guidance on both heads."""
 
     name: ClassVar[str] = "gcdp"
-    config: ClassVar[type[GCDPConfig]] = GCDPConfig
-    presets: ClassVar[Mapping[str, tuple[GCDPConfig, TrainConfig]]] = PRESETS
+    config: ClassVar[type[BaseModel]] = GCDPConfig
+    presets: ClassVar[Mapping[str, tuple[Any, TrainConfig]]] = PRESETS
     recipe_class: ClassVar[str] = "gcbench.gcdp.training:GCDPRecipe"
     sampling: ClassVar[Mapping[str, str]] = {
         key: f"process.{key}" for key in ("image_sampler", "last_label", "posterior", "threshold")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import assert_same_layouts, assert_same_images, write_toyland
+from conftest import assert_same_images, assert_same_layouts, write_toyland
 from PIL import Image
 from scipy.spatial.distance import jensenshannon
 from torch import Tensor
@@ -25,11 +25,11 @@ from gcbench.baselines.dataset_ddpm.training import DatasetDDPMRecipe
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions
 from gcbench.core.errors import UserError
-from gcbench.training.recipe import Batch
 from gcbench.data.open_dataset import open_dataset
 from gcbench.diffusion.schedules import Schedule
 from gcbench.gcdp.network import TextToPair
 from gcbench.networks.unet import parameter_count
+from gcbench.training.recipe import Batch
 
 SIZE = (32, 64)
 SMALL: dict[str, Any] = {

@@ -234,7 +234,7 @@ def test_train_sample_sweep(toyland: Path, tmp_path: Path, cli: Cli, oracle: Non
     assert record.protocol.sampler == {"psi": 1.0, "precision": "fp32"}
     assert record.model.layouts == "derived:oracle"
     assert (point.scores["fd"].status, point.scores["fsd"].status) == ("ok", "ok")
-    assert point.scores["miou"].reason == "the layouts are derived:oracle: they agree with a segmenter by making"
+    assert point.scores["miou"].reason == "the layouts are derived:oracle: they agree with a segmenter by construction"
     assert point.scores["semantic-recall"].status == "skipped"
 
     sampled = cli("sample", *given, "-n", 3, "--set", "sampler.psi=0.5", "--out", tmp_path / "drawn")

@@ -291,7 +291,10 @@ def test_penalties_count_for_the_steps_between_them(toyland: Path, monkeypatch: 
         **{"model.loss.r1_every": 8, "model.loss.gamma": 3.0},
         **{"model.loss.path": 2.0, "model.loss.path_every": 5},
     )
-    assert {phase.name: phase.every for phase in recipe.phases() if phase.name in ("r1", "path")} == {"r1": 8, "path": 5}
+    assert {phase.name: phase.every for phase in recipe.phases() if phase.name in ("r1", "path")} == {
+        "r1": 8,
+        "path": 5,
+    }
     generator = torch.Generator().manual_seed(0)
     a = torch.randn(3, 32, 64, generator=generator)
     recipe.discriminator = Plane(a, recipe.cfg.encoder.dim)  # type: ignore[assignment]
@@ -350,7 +353,10 @@ def test_a_clip_from_its_file(toyland: Path, tmp_path: Path, clip_settings: dict
     save_file({name: tensor + 1 for name, tensor in network.state_dict().items()}, moved)
     with pytest.raises(UserError, match="other weights than those"):
         Lafite.open(dataset, ModelOptions(checkpoint=weights, settings={"sampler.encoder_path": str(moved)}))
-    for key, hint in (("encoder.name", r"known: sampler\.encoder_path"), ("encoder.path", r"called sampler\.encoder_path")):
+    for key, hint in (
+        ("encoder.name", r"known: sampler\.encoder_path"),
+        ("encoder.path", r"called sampler\.encoder_path"),
+    ):
         with pytest.raises(UserError, match=hint):
             Lafite.open(dataset, ModelOptions(checkpoint=weights, settings={key: "x"}))
 

@@ -18,11 +18,11 @@ from gcbench.baselines.ldm.config import PAPER, TINY, LDMConfig, UNetConfig, VAE
 from gcbench.baselines.ldm.training import LDMRecipe
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions
-from gcbench.training.recipe import Batch, TrainConfig
 from gcbench.core.record import Record
 from gcbench.data.open_dataset import open_dataset
 from gcbench.networks.text import WordEncoder
 from gcbench.training.pairs import Pairs
+from gcbench.training.recipe import Batch, TrainConfig
 from gcbench.training.trainer import train
 
 SIZE = (32, 64)

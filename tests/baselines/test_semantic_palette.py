@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import Cli, assert_same_layouts, assert_same_images
+from conftest import Cli, assert_same_images, assert_same_layouts
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -97,7 +97,16 @@ def test_train_sample_sweep(toyland: Path, tmp_path: Path, cli: Cli, oracle: Non
     assert trained.code == 0, trained.err
     assert Image.open(run / "previews" / "0000060.png").size == (4 * 64 + 3 * 2, 4 * 64 + 3 * 2)
     logged = (run / "log.csv").read_text().splitlines()[0].split(",")
-    names = ("layout-critic", "layout", "pair-discriminator", "image", "discriminators", "generators", "image-discriminator", "unpaired")
+    names = (
+        "layout-critic",
+        "layout",
+        "pair-discriminator",
+        "image",
+        "discriminators",
+        "generators",
+        "image-discriminator",
+        "unpaired",
+    )
     assert set(names) < set(logged)
     found = checkpoint.load(run / "model.safetensors", kind="model", name="semantic-palette")
     assert found.card.config["vgg"] == "off"

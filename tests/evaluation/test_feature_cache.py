@@ -2,6 +2,7 @@
 
 import multiprocessing
 from collections.abc import Sequence
+from multiprocessing import connection
 from pathlib import Path
 
 import pytest
@@ -173,9 +174,18 @@ def test_two_processes_at_once_evaluator_once(own_toyland: Path, own_cache: Path
         context.Process(target=_other_process, args=(str(own_toyland), str(log), str(own_cache), [barrier]))
         for _ in range(2)
     ]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join(120)
-        assert process.exitcode == 0
+    try:
+        for process in both:
+            process.start()
+        running = {process.sentinel: process for process in both}
+        while running:  # as long as it takes; one that fails ends the wait for the other
+            for sentinel in connection.wait(list(running)):
+                process = running.pop(sentinel)
+                process.join()
+                assert process.exitcode == 0
+    finally:
+        for process in both:
+            if process.is_alive():
+                process.kill()
+                process.join()
     assert log.read_text().count("evaluated") == 1  # 14 images are one batch

@@ -13,7 +13,7 @@ class GANformerConfig(StyleGAN2Config):
     """StyleGAN2's, where z_dim and w_dim are of each latent, and more:
 
     components: local latents, beside the global one that modulates. attention: `duplex` or `simplex`, on maps up to
-    the height attention_height. dropout: share of the attention left out in training. gamma: of R1. psi: truncation when
+    the height attention_height. dropout: share of attention left out in training. gamma: of R1. psi: truncation when
     it draws: below 1, styles are drawn towards their mean: likelier images, and more alike. sample_batch: images that
     go through the network together then.
     """

@@ -1,8 +1,8 @@
 """Encoders that place images and texts in one space: two halves that give unit vectors [B,D].
 
 `dual`: a small convolutional network and a word table, trained with the model before its generator, then frozen. It is
-part of the model and evaluates nothing. `open_clip`: a CLIP of open_clip's, frozen, its weights in a file; no part of the
-checkpoint, which holds their hash.
+part of the model and evaluates nothing. `open_clip`: a CLIP of open_clip's, frozen, its weights in a file; no part of
+the checkpoint, which holds their hash.
 """
 
 from collections.abc import Sequence

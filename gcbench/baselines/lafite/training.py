@@ -49,7 +49,7 @@ class LafiteRecipe(Recipe):
         self.register_buffer("path_mean", torch.zeros(()))
         self.shown = preview_captions(dataset)
 
-    # ----------------------------------------------------------------------------------------- phases of a training step
+    # ---------------------------------------------------------------------------------------- phases of a training step
 
     def optimizer_groups(self) -> Mapping[str, OptimizerGroup]:
         groups = {

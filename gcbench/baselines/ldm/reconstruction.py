@@ -30,7 +30,11 @@ class LDMReconstruction(TrainedModel):
     name: ClassVar[str] = "ldm-reconstruction"
     trained_as: ClassVar[str] = LDM.name
     config = LDMConfig
+<<<<<<< HEAD
     recipe: ClassVar[Any] = None  # type: ignore[assignment]
+=======
+    recipe = None  # type: ignore[assignment]
+>>>>>>> main
     conditional = False
     guided = False
     layouts = True

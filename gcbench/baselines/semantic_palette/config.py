@@ -13,7 +13,7 @@ from gcbench.training.recipe import ImageSize, SampleBatch, TrainConfig
 
 class LossConfig(Config):
     """Weights. gradient_penalty: of the layout critic (WGAN-GP). spread, entropy: of assisted layouts at every scale.
-    feature_matching, perceptual: of images of real layouts. unpaired: of the discriminator of images of drawn layouts."""
+    feature_matching, perceptual: of images of real layouts. unpaired: of the discriminator of images alone."""
 
     gradient_penalty: Weight = 10.0
     spread: Weight = 1.0
@@ -24,7 +24,7 @@ class LossConfig(Config):
 
 
 class RateConfig(Config):
-    """Shares of `train.lr`, which is the layout GAN's: of SPADE, of its discriminators, of the layout GAN end to end."""
+    """Shares of `train.lr`, which is the layout GAN's: SPADE, its discriminators, the layout GAN end to end."""
 
     image: Weight = 0.1
     discriminators: Weight = 0.4

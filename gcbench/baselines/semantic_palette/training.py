@@ -1,9 +1,9 @@
 """How a Semantic Palette is trained: the layout GAN, then SPADE on real layouts, then both end to end, in one run.
 
 Layout GAN: WGAN-GP on the finest layout, spread and entropy at every scale; palettes come from the prior, as they will.
-SPADE: hinge discriminators of a layout and its image together, feature matching, and VGG-19's perceptual loss if wanted.
-End to end: both go on, and a discriminator that sees images alone also compares real ones with those of drawn layouts; its
-gradient reaches the layout generator through the soft layout.
+SPADE: hinge discriminators of a layout and its image together, feature matching, and VGG-19's perceptual loss if
+wanted. End to end: both go on, and a discriminator that sees images alone also compares real ones with those of drawn
+layouts; its gradient reaches the layout generator through the soft layout.
 """
 
 from pathlib import Path
@@ -66,8 +66,12 @@ class PaletteRecipe(Recipe):
             "layout": OptimizerGroup(layout),
             "layout-critic": OptimizerGroup(list(self.layout_critic.parameters())),
             "image": OptimizerGroup(list(self.network.image.parameters()), rates.image, IMAGE_BETAS),
-            "pair-discriminator": OptimizerGroup(list(self.pair_discriminator.parameters()), rates.discriminators, IMAGE_BETAS),
-            "image-discriminator": OptimizerGroup(list(self.image_discriminator.parameters()), rates.discriminators, IMAGE_BETAS),
+            "pair-discriminator": OptimizerGroup(
+                list(self.pair_discriminator.parameters()), rates.discriminators, IMAGE_BETAS
+            ),
+            "image-discriminator": OptimizerGroup(
+                list(self.image_discriminator.parameters()), rates.discriminators, IMAGE_BETAS
+            ),
             "layout-end-to-end": OptimizerGroup(layout, rates.end_to_end_layout),
         }
 
