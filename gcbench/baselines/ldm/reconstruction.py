@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from torch import Tensor, nn
 
@@ -30,11 +30,7 @@ class LDMReconstruction(TrainedModel):
     name: ClassVar[str] = "ldm-reconstruction"
     trained_as: ClassVar[str] = LDM.name
     config = LDMConfig
-<<<<<<< HEAD
-    recipe: ClassVar[Any] = None  # type: ignore[assignment]
-=======
     recipe = None  # type: ignore[assignment]
->>>>>>> main
     conditional = False
     guided = False
     layouts = True
