@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from gcbench import __version__
+from gcbench.core import __version__
 from gcbench.core.errors import NothingMeasured, UserError
 
 RESUMES = ("sweep", "evaluate", "suite", "train")
