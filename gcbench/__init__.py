@@ -18,12 +18,13 @@ _API = {
     "compare": "gcbench.reports.comparison",
     "evaluate": "gcbench.commands.evaluate",
     "load_record": "gcbench.core.record",
+    "metric": "gcbench.evaluation.tensor_metric",
     "regress": "gcbench.commands.regress",
     "sample": "gcbench.commands.sample",
     "sweep": "gcbench.commands.sweep",
     "train": "gcbench.commands.train",
 }
-__all__ = ["__version__", "compare", "evaluate", "load_record", "regress", "sample", "sweep", "train"]
+__all__ = ["__version__", "compare", "evaluate", "load_record", "metric", "regress", "sample", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:

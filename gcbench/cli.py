@@ -73,7 +73,8 @@ Size = Annotated[str | None, typer.Option(help="HxW in pixels; by default the mo
 Split = Annotated[str | None, typer.Option(help="Split of prompts and references; the dataset's last by default.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that `gcbench train` wrote.")]
 Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
-Choices = Annotated[list[str] | None, typer.Option("--set", help="The sampler's: process.image_sampler=ddim.")]
+Choices = Annotated[list[str] | None, typer.Option("--set", help="The sampler's: sampler.image_sampler=ddim.")]
+TableFormat = Annotated[str, typer.Option("--format", help="rich, md, latex, csv or json.")]
 Out = Annotated[Path | None, typer.Option(help="Run directory; ./runs/<name> by default.")]
 
 
@@ -283,22 +284,21 @@ def train(
 
 @app.command()
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="A run directory, or its record.json.")],
-    run_b: Annotated[Path, typer.Argument(help="Another.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, or their record.json; A is the first.")],
     guidance: Annotated[
         str | None, typer.Option(help="One scale, or `best`: each run's own; by default every scale of both.")
     ] = None,
+    format: TableFormat = "rich",
     json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON, and nothing else.")] = False,
 ) -> None:
-    """The difference of two runs, number by number, with interval and p-value; runs of one protocol only."""
+    """The difference of a run A to each other one, number by number, with interval and p-value.
+
+    What was not measured alike is not compared, and named with its reason.
+    """
     from gcbench.reports.comparison import compare as run
     from gcbench.reports.comparison import print_comparison
 
-    found = run(run_a, run_b, guidance=guidance)
-    if json:
-        typer.echo(found.model_dump_json(indent=1))
-    else:
-        print_comparison(found)
+    print_comparison(run(*runs, guidance=guidance), "json" if json else format)
 
 
 @app.command()
@@ -351,28 +351,38 @@ def regress(
 @app.command()
 def table1(
     dataset: Annotated[str, typer.Option(help="Whose measured rows; if it has none, all.")] = "cityscapes",
-    format: Annotated[str, typer.Option(help="rich, md, latex, csv or json.")] = "rich",
+    format: TableFormat = "rich",
     measured: Annotated[Path | None, typer.Option(help="A folder of records, instead of the bundled ones.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All records of the dataset, not the suite's only.")
+    ] = False,
+    notes: Annotated[
+        bool, typer.Option("--notes", help="With the protocols and all that is known of the rows.")
+    ] = False,
 ) -> None:
     """The paper's Table 1 as published, and below it what was measured with gcbench."""
-    from gcbench.reports.table1 import render
+    from gcbench.reports.table import show
+    from gcbench.reports.table1 import table1 as run
 
-    typer.echo(render(format, dataset, measured))
+    show(run(dataset, measured, everything=everything, notes=notes), format)
 
 
 @app.command()
 def figure(
-    number: Annotated[int, typer.Argument(help="6: realism against obedience, recall of rare classes, class shares.")],
+    number: Annotated[
+        int, typer.Argument(help="6: realism against correspondence, recall of rare classes, class shares.")
+    ],
     dataset: Data = "streets",
     runs: Annotated[
         Path | None, typer.Option(help="A folder with a run directory a model, instead of the bundled records.")
     ] = None,
+    axes: Annotated[str | None, typer.Option(help="Metrics of the trade-off, COST,GAIN: fid,clip-score.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the files; ./runs/figure-N-<dataset> by default.")] = None,
 ) -> None:
     """A figure of the paper, made from records: PNG, SVG and CSV."""
     from gcbench.commands.figure import draw_figure
 
-    draw_figure(number, dataset, runs=runs, out=out)
+    draw_figure(number, dataset, runs=runs, axes=axes, out=out)
 
 
 @suite_app.command("list")
@@ -450,11 +460,34 @@ def data_check(
     dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
     sample: Annotated[int, typer.Option(min=1, help="Pairs to read of each split.")] = 50,
 ) -> None:
-    """Count a dataset's pairs and read some; exit code 2 if anything is missing or unreadable."""
+    """Count a dataset's pairs, read some, and say what it is good for; exit code 2 if any is missing or unreadable."""
     from gcbench.commands.data import check
 
     if not check(dataset, sample):
         raise UserError(f"{dataset} is not whole; see above")
+
+
+@data_app.command("split")
+def data_split(
+    dataset: Annotated[str, typer.Argument(metavar="PATH", help="A folder with a dataset.toml and one split.")],
+    out: Annotated[Path, typer.Option(help="Where the divided copy goes; must not hold anything.")],
+    val: Annotated[float, typer.Option(help="Share of the pairs to hold out and evaluate on.")] = 0.2,
+    test: Annotated[float, typer.Option(help="Share of the pairs for a further split, test; 0 for none.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Which pairs are held out; one seed, one division.")] = 0,
+    group_by: Annotated[
+        str | None,
+        typer.Option(help="Keep files together whose names begin alike: '*_' compares them up to their first _."),
+    ] = None,
+    link: Annotated[bool, typer.Option("--link", help="Hard-link images and layouts instead of copying them.")] = False,
+) -> None:
+    """Divide a folder dataset of one split into train and val, so that it can be trained on; groups are never cut.
+
+    Examples: `gcbench data split ./mine --out ./mine-divided`,
+    `gcbench data split ./video --val 0.25 --group-by '*_' --link --out ./video-divided`.
+    """
+    from gcbench.commands.data import split
+
+    split(dataset, out, val=val, test=test, seed=seed, group_by=group_by, link=link)
 
 
 @data_app.command("prepare")

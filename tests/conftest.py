@@ -248,7 +248,7 @@ def write_gcdp(path: Path, dataset: Dataset, *, text: bool = True) -> Path:
             "text": {"dim": 6} if text else None,
             "size": SIZE,
             "sample_steps": 2,
-            "block": 4,
+            "sample_batch": 4,
         }
     )
     recipe = GCDPRecipe("gcdp", cfg, dataset, TrainConfig())

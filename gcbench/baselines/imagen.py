@@ -13,4 +13,5 @@ class Imagen(GCDP):
     """Draws an image from a text, with guidance."""
 
     name: ClassVar[str] = "imagen"
+    recipe_class: ClassVar[str] = "gcbench.gcdp.training:ImageRecipe"
     layouts = False

@@ -1,4 +1,4 @@
-"""`gcbench data`: which datasets are here, whether they are whole, and copies of them in other forms."""
+"""`gcbench data`: which datasets are here, what they are good for, and copies of them in other forms."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,19 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gcbench.commands.list import show
+from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
+from gcbench.core.registry import registry
 from gcbench.core.run_spec import parse_size
-from gcbench.data.dataset_summary import describe
+from gcbench.data.dataset_summary import Capability, capabilities, metrics_capability, summarise
 from gcbench.data.export import export
+from gcbench.data.folder import Folder
 from gcbench.data.open_dataset import open_dataset
+from gcbench.data.split import plan_split, write_split
+from gcbench.evaluation.setup import default_metrics
 from gcbench.runs.progress import Bar, say
 
 
@@ -24,10 +30,10 @@ def list_datasets() -> None:
 
 
 def check(name: str, sample: int) -> bool:
-    """Print what a dataset holds, split by split; whether nothing is wrong with it."""
+    """Print what a dataset holds, split by split, and what it is good for; whether nothing is wrong with it."""
     dataset = open_dataset(name)
     say(f"{dataset.name}, version {dataset.version}, {len(dataset.classes)} classes, default size {dataset.size}")
-    summaries = describe(dataset, sample)
+    summaries = summarise(dataset, sample)
     splits = [summary.split for summary in summaries]
     _percents("class", "% of area", splits, dataset.classes, [summary.shares for summary in summaries])
     if dataset.attributes:
@@ -39,7 +45,41 @@ def check(name: str, sample: int) -> bool:
         for problem in [*(f"without its counterpart: {path}" for path in summary.missing[:5]), *summary.problems[:5]]:
             whole = False
             say(f"  {problem}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in ("good for", "", "why, and what to add"):
+        table.add_column(head, no_wrap=head == "good for")
+    for row in [*capabilities(dataset, summaries), _default_metrics(dataset)]:
+        table.add_row(*map(Text, row))
+    Console(highlight=False).print(table)
     return whole
+
+
+def _default_metrics(dataset: Dataset) -> Capability:
+    """Which of the metrics that are measured unasked have their evaluators for this dataset."""
+    wanted = {name: registry("metrics")[name].roles for name in default_metrics()}
+    lacking: dict[str, str] = {}
+    for role in dict.fromkeys(role for roles in wanted.values() for role in roles):
+        try:
+            registry("evaluators")[role].open(dataset)
+        except UserError as error:
+            lacking[role] = str(error)
+    missing = {name: lacking[role] for name, roles in wanted.items() for role in roles if role in lacking}
+    return metrics_capability([name for name in wanted if name not in missing], missing)
+
+
+def split(name: str, out: Path, *, val: float, test: float, seed: int, group_by: str | None, link: bool) -> None:
+    """Divide a folder dataset of one split into train, val and perhaps test, in a new folder."""
+    dataset = open_dataset(name)
+    if not isinstance(dataset, Folder):
+        raise UserError(f"{name} is no folder with a dataset.toml; `gcbench data export {name} --out DIR` writes one")
+    plan = plan_split(dataset, val, test, seed, group_by)
+    total = sum(map(len, plan.splits.values()))
+    with Bar(f"writing {out}", total) as bar:
+        write_split(dataset, plan, out, link, bar.advance)
+    divided = Folder(out)
+    for part, pairs in plan.splits.items():
+        say(f"{part}: {len(pairs)} pairs ({len(pairs) / total:.0%}) in {len(set(divided.groups(part)))} groups")
+    say(f"{out} can be trained on: gcbench train --model gcdp --dataset {divided.argument}")
 
 
 def _percents(
@@ -51,7 +91,7 @@ def _percents(
     for split in splits:
         table.add_column(f"{split}, {unit}", justify="right")
     for name in names:
-        table.add_row(name, *(f"{100 * share[name]:.2f}" for share in shares))
+        table.add_row(Text(name), *(f"{100 * share[name]:.2f}" for share in shares))
     Console(highlight=False).print(table)
 
 

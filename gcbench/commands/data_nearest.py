@@ -57,22 +57,22 @@ def report(name: str, images: Path, out: Path | None = None) -> dict[str, dict[s
     """
     dataset = open_dataset(name)
     size, (train, held) = dataset.size, (dataset.splits[0], dataset.splits[-1])
-    found = read_pairs(images)
-    made = vectors([found.image(i) for i in range(len(found))], size)
+    finished = read_pairs(images)
+    rows = vectors([finished.image(i) for i in range(len(finished))], size)
     with Bar("reading images", len(dataset.ids(train)) + len(dataset.ids(held))) as bar:
-        shown, unshown = split_images(dataset, train, size, bar), split_images(dataset, held, size, bar)
+        train_images, held_images = split_images(dataset, train, size, bar), split_images(dataset, held, size, bar)
     # a split with more images has nearer ones: both are compared at the smaller number, evenly spaced
-    few = min(len(shown), len(unshown))
-    seen, unseen = with_mirrors(shown, size), vectors(unshown, size)
+    few = min(len(train_images), len(held_images))
+    train_rows, held_rows = with_mirrors(train_images, size), vectors(held_images, size)
 
     def thin(images: Sequence[np.ndarray]) -> np.ndarray:
         return with_mirrors([images[i] for i in np.linspace(0, len(images) - 1, few).round().astype(int)], size)
 
     distances = {
-        f"images to the nearest of all {len(shown)} of {train}": nearest(made, seen),
-        f"held-out real images to the nearest of all {len(shown)} of {train}": nearest(unseen, seen),
-        f"images to the nearest of {few} of {train}": nearest(made, thin(shown)),
-        f"images to the nearest of {few} of {held}": nearest(made, thin(unshown)),
+        f"images to the nearest of all {len(train_images)} of {train}": nearest(rows, train_rows),
+        f"held-out real images to the nearest of all {len(train_images)} of {train}": nearest(held_rows, train_rows),
+        f"images to the nearest of {few} of {train}": nearest(rows, thin(train_images)),
+        f"images to the nearest of {few} of {held}": nearest(rows, thin(held_images)),
     }
     result = {
         label: {"minimum": float(d.min()), "median": float(np.median(d)), "n": float(len(d))}

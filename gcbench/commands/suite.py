@@ -214,8 +214,6 @@ def _described(task: Task, suite: Suite) -> str:
 def _train(suite: Suite, row: Row, dataset: str, out: Path, device: str, bars: _Bars) -> tuple[Stage, Path]:
     settings = read_settings(None, row.train)
     batch = recipe_of(row.model, None, dataset, settings).train_config.batch_size
-    if batch < 1:
-        raise UserError(f"setting train.batch_size={batch}: give at least 1")
     settings[BUDGET] = math.ceil(suite.images / batch)
     folder = out / f"{TRAIN}{row.name}"
     weights = train(
@@ -325,9 +323,10 @@ def _show(suite: Suite, dataset: str, opened: Dataset, out: Path) -> None:
     if suite.show is None or not any((out / row.name / "record.json").is_file() for row in suite.row):
         return
     if suite.show == "table1":
-        from gcbench.reports.table1 import render
+        from gcbench.reports.table import show
+        from gcbench.reports.table1 import table1
 
-        print(render("rich", opened.name, out), end="")
+        show(table1(opened.name, out))
     else:
         from gcbench.commands.figure import draw_figure
 

@@ -5,13 +5,12 @@ Imports torch when it begins: what cannot be is refused before.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gcbench.core.errors import UserError
+from gcbench.core.errors import UserError, calling
 from gcbench.core.registry import registry
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.subset import Subset
@@ -51,15 +50,23 @@ def recipe_of(
             f"{dataset_name} has the one split {dataset.splits[0]!r}: what is trained on it could only be measured on"
             " what it has seen; add a split to train on, train/images and train/layouts"
         )
-    found = registry(kind)[name]
-    if not hasattr(found, "recipe"):
+    from gcbench.training.recipe import Recipe
+
+    trained = registry(kind)[name]
+    if trained.recipe is None:
         raise UserError(f"{name} has nothing to train; see `gcbench list {kind}`")
     if limit is not None:
         dataset = Subset(dataset, limit)
-    try:
-        return found.recipe(dataset, settings)
-    except BUILDING as error:
-        raise UserError(f"these settings build no network ({error}); change what --set or --config gives") from error
+    with calling(f"recipe() of {name}"):
+        try:
+            recipe = trained.recipe(dataset, settings)
+        except BUILDING as error:
+            raise UserError(
+                f"these settings build no network ({error}); change what --set or --config gives"
+            ) from error
+    if not isinstance(recipe, Recipe):
+        raise UserError(f"recipe() of {name} gave no gcbench.training.recipe.Recipe; mend it")
+    return recipe
 
 
 def finished(recipe: Recipe, out: Path, pairs: int) -> bool:
@@ -68,22 +75,15 @@ def finished(recipe: Recipe, out: Path, pairs: int) -> bool:
     if not all(file.is_file() for file in files):
         return False
     from gcbench.core.checkpoint import read_card
-    from gcbench.training.trainer import planned
+    from gcbench.training.trainer import planned, read_plan
 
-    cfg, said = recipe.train_config, read_card(out / WEIGHTS).provenance
+    cfg, provenance = recipe.train_config, read_card(out / WEIGHTS).provenance
     ended = {"steps": cfg.steps, "pairs": pairs, "dataset_version": recipe.dataset.version}
-    return json.loads((out / CONFIG).read_text()) == planned(recipe) and ended.items() <= said.items()
+    return read_plan(out / CONFIG, recipe) == planned(recipe) and ended.items() <= provenance.items()
 
 
-def check_training(cfg: TrainConfig) -> None:
-    """Refuse what a run cannot do, before pairs are read."""
-    if cfg.micro_batch < 0:
-        raise UserError(f"setting train.micro_batch={cfg.micro_batch}: give 0 (all at once) or more")
-    for key in ("steps", "batch_size", "log_every", "save_every", "preview_every"):
-        if getattr(cfg, key) < 1:
-            raise UserError(f"setting train.{key}={getattr(cfg, key)}: give at least 1")
-    if cfg.precision not in ("fp32", "bf16"):
-        raise UserError(f"setting train.precision={cfg.precision!r}: choose fp32 or bf16")
+def check_compiler(cfg: TrainConfig) -> None:
+    """Refuse, before pairs are read, what this machine cannot do."""
     if cfg.compile and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
         raise UserError("setting train.compile=true: there is no C++ compiler here; install g++, or leave it out")
 
@@ -131,7 +131,7 @@ def train(
     cfg = recipe.train_config
     what = model or str(evaluator)
     out = Path(out or Path("runs") / f"train-{Path(what.partition(':')[0]).stem}-{opened.name}")
-    check_training(cfg)
+    check_compiler(cfg)
     device = choose_device(device)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")

@@ -1,5 +1,6 @@
 """Checkpoints: a safetensors file of weights and a JSON file of the same name that says what they are."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +46,11 @@ class Checkpoint(NamedTuple):
     card: Card
     path: Path
 
+    def part(self, prefix: str) -> "Checkpoint":
+        """The tensors whose names begin with `prefix`, without it."""
+        state = {key.removeprefix(prefix): value for key, value in self.state.items() if key.startswith(prefix)}
+        return self._replace(state=state)
+
 
 def save(path: Path, state: dict[str, Tensor], card: Card, dtype: torch.dtype = torch.float32) -> None:
     """Write `path` (.safetensors) and its card beside it, each atomically. Floating tensors are stored as `dtype`."""
@@ -73,10 +79,10 @@ def load(path: Path, *, kind: str, name: str | None = None, classes: tuple[str, 
     """
     path = Path(path)
     if path.is_dir():
-        found = sorted(path.glob("*.safetensors"))
-        if len(found) != 1:
-            raise UserError(f"{path} holds {len(found)} .safetensors files; name the file itself")
-        path = found[0]
+        files = sorted(path.glob("*.safetensors"))
+        if len(files) != 1:
+            raise UserError(f"{path} holds {len(files)} .safetensors files; name the file itself")
+        path = files[0]
     if not path.is_file():
         raise UserError(f"checkpoint {path} does not exist; give the .safetensors file that `gcbench train` wrote")
     if path.suffix != ".safetensors":
@@ -131,14 +137,15 @@ def read_card(path: Path) -> Card:
         ) from None
 
 
-def fill(module: torch.nn.Module, checkpoint: Checkpoint) -> None:
-    """Load the weights into `module`, strictly.
+def fill(module: torch.nn.Module, checkpoint: Checkpoint, frozen: Iterable[str] = ()) -> None:
+    """Load the weights into `module`, strictly. frozen: names of those that others trained; they stay as they are.
 
     Raises:
         UserError: names, shapes or number of weights differ from the module's.
     """
+    own = module.state_dict()
     try:
-        module.load_state_dict(checkpoint.state)
+        module.load_state_dict({**checkpoint.state, **{name: own[name] for name in frozen}})
     except RuntimeError as error:
         first = str(error).strip().splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise UserError(f"checkpoint {checkpoint.path} does not fit the network of its own config: {first}") from None

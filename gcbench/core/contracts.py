@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from gcbench.core.files import text_hash
 from gcbench.core.samples import Features, Samples, Texts
-from gcbench.core.score import Score
+from gcbench.core.score import Estimate, Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +95,7 @@ class ModelOptions:
 
     checkpoint: a file, or None to look in `$GCBENCH_WEIGHTS` and among the bundled weights. device: a torch
     device. precision: of the network. steps: sampling steps, None for the model's default. settings: further
-    choices of the sampler, by dotted key; a model refuses what it does not know.
+    choices of the sampler, by key (`sampler.KEY`); a model refuses what it does not know.
     """
 
     checkpoint: Path | None = None
@@ -112,6 +112,8 @@ class Model(ABC):
     size: the (H, W) it was trained at, which a run takes unless told another; None for the dataset's own.
     derives: it draws no layouts; those that it is measured by are read from its images by the segmenter that measures,
     and marked so. progress: while it works, `generate` may tell this which share of its images is done, 0 to 1.
+    recipe: None, or a class method `recipe(dataset, settings)` that gives what `gcbench train` trains, a
+    `gcbench.training.recipe.Recipe`.
     """
 
     conditional: bool
@@ -120,6 +122,7 @@ class Model(ABC):
     derives: bool = False
     size: Size | None = None
     progress: Callable[[float], object] = staticmethod(lambda share: None)
+    recipe: ClassVar[Any] = None
 
     @classmethod
     @abstractmethod
@@ -155,10 +158,12 @@ class Evaluator(ABC):
     """A network that measures, in a role (`segmenter`, `inception`, `clip`, `attributes`).
 
     id: names architecture, training data if not the standard one, weights' hash, input scale and precision.
+    recipe: as a model's.
     """
 
     role: ClassVar[str]
     id: str
+    recipe: ClassVar[Any] = None
 
     @classmethod
     @abstractmethod
@@ -176,7 +181,7 @@ class Evaluator(ABC):
 
 @dataclass(frozen=True)
 class Task:
-    """What a metric may know of the dataset that it scores on."""
+    """What a metric may know of the dataset that it scores on. Plain data: it can be copied and pickled."""
 
     classes: tuple[str, ...]
     void: int | None
@@ -184,16 +189,30 @@ class Task:
     attributes: tuple[str, ...] = ()
     attribute_words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("aliases", "attribute_words"):
+            object.__setattr__(self, name, {key: tuple(words) for key, words in getattr(self, name).items()})
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Task:
+        return cls(dataset.classes, dataset.void, dataset.aliases, dataset.attributes, dataset.attribute_words)
+
+
+State = dict[str, Any]
+"""Tensors and plain data (text, numbers, None, lists and maps of them) by name; `core.metric_state` writes it."""
+
 
 class Metric(ABC):
     """A number over a set of samples.
 
     needs: of `images`, `layouts`, `prompts`, `reference`. roles: evaluators whose features it reads.
     direction: which way is better. unit: of its value as it is shown: the stored one times `scale` of its column, 1 if
-    that names none. range: what its value cannot leave. title: its column's heading. summary: one line for `gcbench
-    list metrics`. axis: what it is for on a curve, cost (`realism`) or gain (`correspondence`). headline: the columns
-    that a table shows, "" for the value itself. default: whether a run measures it unasked. gain: the least difference
-    that counts when a sweep asks whether it is saturated. reference: what `update_reference` builds, if `needs` has it.
+    that names none. range: what its values cannot leave; ranges: of the columns for which that is another. title: its
+    column's heading. summary: one line for `gcbench list metrics`. axis: what it is for on a curve, cost (`realism`)
+    or gain (`correspondence`). headline: the columns that a table shows, "" for the value itself. default: whether a
+    run measures it unasked. gain: the least difference that counts when a sweep asks whether it is saturated.
+    thresholds: named numbers that change the value; they are part of the protocol. reference: what `update_reference`
+    builds, if `needs` has it.
     """
 
     needs: ClassVar[frozenset[str]]
@@ -204,6 +223,7 @@ class Metric(ABC):
     summary: ClassVar[str]
     scale: ClassVar[Mapping[str, float]] = {}
     range: ClassVar[tuple[float, float]] = (-inf, inf)
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
     axis: ClassVar[Literal["realism", "correspondence"] | None] = None
     headline: ClassVar[tuple[str, ...]] = ("",)
     default: ClassVar[bool] = False
@@ -233,9 +253,21 @@ class Metric(ABC):
         """Take in the samples of another instance (not its reference), exactly as if it had been one run."""
 
     @abstractmethod
+    def state(self) -> State:
+        """All that `compute` needs of the samples so far, without the reference."""
+
+    @abstractmethod
+    def load(self, state: State) -> None:
+        """Take what `state` gave in place of the samples so far; the reference stays. UserError if it is no such."""
+
+    @abstractmethod
     def compute(self) -> Score:
         """The score of all samples so far."""
 
     def per_sample(self) -> Mapping[str, Mapping[str, float | None]]:
-        """column -> sample id -> value, for metrics that are means over images; empty for set metrics."""
+        """column -> sample id -> value, "" for the value's own column; empty for a number of the whole set."""
         return {}
+
+    def scored(self, estimate: Estimate, column: str = "", *, n: int, **more: Any) -> Score:
+        """`Score.of` an estimate, within the range of its column."""
+        return Score.of(estimate, n=n, within=self.ranges.get(column, self.range), **more)

@@ -1,11 +1,25 @@
 """One measured number, with its interval, or the reason why it is missing."""
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Status = Literal["ok", "skipped", "failed"]
+
+
+class Estimate(Protocol):
+    """What a statistic gives: a value, and its standard error and 95 % interval where there are samples enough."""
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def standard_error(self) -> float | None: ...
+
+    @property
+    def interval(self) -> tuple[float, float] | None: ...
 
 
 class Score(BaseModel):
@@ -37,6 +51,32 @@ class Score(BaseModel):
         elif self.value is not None or not self.reason:
             raise ValueError(f"a {self.status} score has no value and gives its reason")
         return self
+
+    @classmethod
+    def of(
+        cls,
+        estimate: Estimate,
+        *,
+        n: int,
+        unscored: int = 0,
+        within: tuple[float, float] = (-math.inf, math.inf),
+        detail: Mapping[str, Any] | None = None,
+        also: Mapping[str, "Score"] | None = None,
+    ) -> "Score":
+        """An estimate as a score. within: what the value cannot leave, nor then the interval's ends."""
+        interval = estimate.interval
+        if interval is not None:
+            low, high = (min(max(end, within[0]), within[1]) for end in interval)
+            interval = (low, high)
+        return cls(
+            value=estimate.value,
+            standard_error=estimate.standard_error,
+            interval=interval,
+            n=n,
+            unscored=unscored,
+            detail=dict(detail or {}),
+            also=dict(also or {}),
+        )
 
     @classmethod
     def skipped(cls, reason: str, n: int = 0, unscored: int = 0) -> "Score":

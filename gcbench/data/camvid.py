@@ -139,6 +139,9 @@ class CamVid(PairFiles):
         box = _crop(files.id, layout.shape)
         return image_files.resize_image(image, size, box), image_files.resize_layout(layout, size, box)
 
+    def captions_from_layouts(self, split: str) -> bool:
+        return True
+
     def captions(self, split: str, index: int) -> Sequence[str]:
         check_split(self, split)
         files = self.found[split][index]
@@ -188,7 +191,7 @@ def _listed(root: Path) -> list[tuple[str, Path, Path]]:
             if not words:
                 continue
             if len(words) != 2:
-                raise UserError(f"{listing}, line {number} is not 'IMAGE LAYOUT'; mend the line")
+                raise UserError(f"{listing}, line {number} is not 'IMAGE LAYOUT'; correct the line")
             image, layout = (root.joinpath(*Path(word).parts[-2:]) for word in words)
             rows.append((image.stem, image, layout))
     return rows

@@ -139,12 +139,12 @@ def _first(root: Path, names: Sequence[str]) -> Path | None:
 
 def _by_id(folder: Path | None, endings: Sequence[str]) -> dict[str, Path]:
     """Id without leading zeros -> file."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for stem, path in (by_stem(folder, endings) if folder else {}).items():
         if not stem.isdecimal():
             raise UserError(f"{path} is not called by an id of CelebA-HQ; rename it to a number or remove it")
         name = str(int(stem))
-        if name in found:
-            raise UserError(f"{path} and {found[name].name} are both of the id {name}; remove one")
-        found[name] = path
-    return found
+        if name in files:
+            raise UserError(f"{path} and {files[name].name} are both of the id {name}; remove one")
+        files[name] = path
+    return files

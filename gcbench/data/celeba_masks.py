@@ -27,7 +27,7 @@ def find_parts(folder: Path) -> dict[str, tuple[str, ...]]:
     Raises:
         UserError: a PNG is not called `<id>_<part>.png`.
     """
-    found: dict[str, dict[int, str]] = defaultdict(dict)  # of strings: there are some 400 000 files
+    files: dict[str, dict[int, str]] = defaultdict(dict)  # of strings: there are some 400 000 files
     places = {part: place for place, part in enumerate(PARTS)}
     for entry in sorted(path for path in folder.iterdir() if path.is_dir() and path.name.isdecimal()):
         for name in os.listdir(entry):
@@ -37,8 +37,8 @@ def find_parts(folder: Path) -> dict[str, tuple[str, ...]]:
                 continue
             if not number.isdecimal() or part not in places:
                 raise UserError(f"{entry / name} is no part of CelebAMask-HQ; call it <id>_<part>.png or remove it")
-            found[str(int(number))][places[part]] = f"{entry}{os.sep}{name}"
-    return {name: tuple(parts[place] for place in sorted(parts)) for name, parts in found.items()}
+            files[str(int(number))][places[part]] = f"{entry}{os.sep}{name}"
+    return {name: tuple(parts[place] for place in sorted(parts)) for name, parts in files.items()}
 
 
 def hash_parts(found: Mapping[str, Sequence[str]]) -> str:
@@ -64,5 +64,6 @@ def merge_parts(files: Sequence[str]) -> np.ndarray:
                 f" {layout.shape[0]}x{layout.shape[1]}; bring the masks of an image to one size"
             )
         layout[mask != 0] = CLASSES.index(path.stem.partition("_")[2])
-    assert layout is not None
+    if layout is None:
+        raise UserError("a face has no masks of its parts; put <id>_<part>.png there")
     return layout

@@ -33,7 +33,8 @@ def read_attributes(root: Path) -> Mapping[str, np.ndarray]:
         UserError: names the line that is not as it should be.
     """
     path = attribute_file(root)
-    assert path is not None
+    if path is None:
+        raise UserError(f"{root / ATTRIBUTES_HQ} is not there; put the official file there")
     rows = _lines(path)
     names = rows[1].split() if len(rows) > 1 else []
     if sorted(names) != sorted(ATTRIBUTES):
@@ -45,7 +46,7 @@ def read_attributes(root: Path) -> Mapping[str, np.ndarray]:
         if not name:
             continue
         if len(values) != len(names) or not set(values) <= {"1", "-1", "0"}:
-            raise UserError(f"{path}, line {number} is not a file name and 40 values of 1 or -1; mend the line")
+            raise UserError(f"{path}, line {number} is not a file name and 40 values of 1 or -1; correct the line")
         table[_id(name, f"{path}, line {number}")] = np.array([values[i] == "1" for i in order])
     if path.name == ATTRIBUTES_HQ:
         return table
@@ -57,14 +58,14 @@ def _mapping(root: Path, needed_by: Path) -> dict[str, str]:
     path = root / MAPPING
     if not path.is_file():
         raise UserError(f"{needed_by} has CelebA's own ids and {path} is not there; put the mapping beside it")
-    found = {}
+    originals = {}
     for number, row in enumerate(_lines(path)[1:], 2):
         words = row.split()
         if len(words) not in (0, 3):
-            raise UserError(f"{path}, line {number} is not 'idx orig_idx orig_file'; mend the line")
+            raise UserError(f"{path}, line {number} is not 'idx orig_idx orig_file'; correct the line")
         if words:
-            found[_id(words[0], f"{path}, line {number}")] = _id(words[2], f"{path}, line {number}")
-    return found
+            originals[_id(words[0], f"{path}, line {number}")] = _id(words[2], f"{path}, line {number}")
+    return originals
 
 
 def divide(root: Path, names: Collection[str]) -> dict[str, list[str]]:

@@ -39,25 +39,25 @@ class Cityscapes(PairFiles):
 
     def __init__(self, root: Path):
         self.root = Path(root)
-        found: dict[str, list[Pair]] = {}
+        pairs: dict[str, list[Pair]] = {}
         missing: dict[str, list[str]] = {}
         for split in ("train", "val"):
             images = _by_key(self.root / "leftImg8bit" / split, IMAGE)
             layouts = _by_key(self.root / "gtFine" / split, LAYOUT)
             if images or layouts:
-                found[split] = [
+                pairs[split] = [
                     Pair(stem, images[city, stem], layouts[city, stem], stem)
                     for city, stem in sorted(images.keys() & layouts.keys())
                 ]
                 alone = [images.get(key) or layouts[key] for key in sorted(images.keys() ^ layouts.keys())]
                 missing[split] = [str(path.relative_to(self.root)) for path in alone]
-        if not found:
+        if not pairs:
             raise UserError(
                 f"no Cityscapes images in {self.root}; put leftImg8bit/<split>/<city>/*{IMAGE} and"
                 f" gtFine/<split>/<city>/*{LAYOUT} there, or use --dataset streets, which needs no files"
             )
-        self.found, self.missing = found, missing
-        self.splits = tuple(found)
+        self.found, self.missing = pairs, missing
+        self.splits = tuple(pairs)
         self._built: dict[str, tuple[str, ...]] = {}
 
     @classmethod
@@ -75,6 +75,9 @@ class Cityscapes(PairFiles):
     @cached_property
     def _lines(self) -> Mapping[str, Line]:
         return read_prompts(self.captions_file) if self.captions_file else {}
+
+    def captions_from_layouts(self, split: str) -> bool:
+        return self.captions_file is None
 
     def captions(self, split: str, index: int) -> Sequence[str]:
         check_split(self, split)

@@ -1,34 +1,67 @@
-"""What a dataset holds, for `gcbench data check`."""
+"""What a dataset holds and what it is good for, for `gcbench data check`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
+from gcbench.data.folder import PROMPTS, Folder
 from gcbench.data.pair_files import PairFiles
+from gcbench.text.class_mentions import named_classes
+
+LEAST_PAIRS = 4
+"""The fewest pairs that can be a reference: an interval needs two blocks of two."""
+FEW_GROUPS = 20
+"""Below this many groups, intervals are wide and themselves uncertain."""
 
 
 @dataclass(frozen=True)
 class SplitSummary:
     """One split.
 
-    shares: class -> part of the area (0..1) over the sampled pairs. attributes: attribute -> part of these pairs that
-    have it. problems: what is wrong with them.
+    group_names: the group of each pair. sampled: pairs that were read. shares: class -> part of the area (0..1) over
+    these. attributes: attribute -> part of these that have it. captions, naming: their texts, and how many name a
+    class. caption: the first text. problems: what is wrong with them.
     """
 
     split: str
-    pairs: int
-    groups: int
+    group_names: tuple[str, ...]
     missing: tuple[str, ...]
     sampled: int
     shares: Mapping[str, float]
     attributes: Mapping[str, float]
+    captions: int
+    naming: int
+    caption: str
     problems: tuple[str, ...]
 
+    @property
+    def pairs(self) -> int:
+        return len(self.group_names)
 
-def describe(dataset: Dataset, sample: int = 50) -> list[SplitSummary]:
+    @property
+    def groups(self) -> int:
+        """Different groups."""
+        return len(set(self.group_names))
+
+    def __str__(self) -> str:
+        return f"{self.split}, {self.pairs} pairs" + (
+            f" in {self.groups} group{'s' * (self.groups > 1)}" if self.groups < self.pairs else ""
+        )
+
+
+class Capability(NamedTuple):
+    """One thing that a dataset is, or is not, good for. answer: yes, no, or what it has. why: and what to add if no."""
+
+    subject: str
+    answer: str
+    why: str
+
+
+def summarise(dataset: Dataset, sample: int = 50) -> list[SplitSummary]:
     """Count every split's pairs; read up to `sample` of them, evenly spaced: classes, captions, attributes."""
     return [_split(dataset, split, sample) for split in dataset.splits]
 
@@ -40,24 +73,125 @@ def _split(dataset: Dataset, split: str, sample: int) -> SplitSummary:
     else:
         groups, missing = list(dataset.groups(split)), ()
     counts, having = np.zeros(len(dataset.classes)), np.zeros(len(dataset.attributes))
+    texts: list[str] = []
     problems = []
     chosen = np.unique(np.linspace(0, len(groups) - 1, min(sample, len(groups))).round().astype(int))
     for index in chosen.tolist():
         try:
             _, layout = dataset.pair(split, index, dataset.size)
             counts += np.bincount(layout.ravel(), minlength=len(counts))
-            dataset.captions(split, index)
+            texts += dataset.captions(split, index)
             having += 0 if (labels := dataset.attribute_labels(split, index)) is None else labels
         except UserError as error:
             problems.append(str(error))
     shares = counts / max(counts.sum(), 1)
     return SplitSummary(
         split,
-        len(groups),
-        len(set(groups)),
+        tuple(groups),
         missing,
         len(chosen),
         dict(zip(dataset.classes, shares.tolist(), strict=True)),
         dict(zip(dataset.attributes, (having / max(len(chosen), 1)).tolist(), strict=True)),
+        len(texts),
+        sum(bool(named_classes(text, dataset.aliases)) for text in texts),
+        texts[0] if texts else "",
         tuple(problems),
     )
+
+
+def capabilities(dataset: Dataset, summaries: Sequence[SplitSummary]) -> list[Capability]:
+    """What can be done with the dataset, apart from what evaluators are needed for; and what to add where not."""
+    return [
+        _training(dataset, summaries),
+        *(_evaluation(summary) for summary in summaries if len(summaries) == 1 or summary is not summaries[0]),
+        _texts(dataset, summaries[-1]),
+        _groups(summaries),
+        _attributes(dataset),
+        _void(dataset, summaries[-1]),
+    ]
+
+
+def _training(dataset: Dataset, summaries: Sequence[SplitSummary]) -> Capability:
+    first = summaries[0]
+    if len(summaries) < 2:
+        how = (
+            f"`gcbench data split {dataset.argument} --val 0.2 --out DIR` divides it"
+            if isinstance(dataset, Folder)
+            else "add the images of another"
+        )
+        return Capability("training", "no", f"{first.split} is the only split, and nothing would be held out; {how}")
+    if not first.pairs:
+        return Capability("training", "no", f"{first.split} is empty; add pairs to it")
+    return Capability("training", "yes", f"on {first}")
+
+
+def _evaluation(summary: SplitSummary) -> Capability:
+    subject = f"evaluation on {summary.split}"
+    if summary.pairs < LEAST_PAIRS:
+        return Capability(subject, "no", f"{summary.pairs} pairs where at least {LEAST_PAIRS} are needed; add pairs")
+    if summary.groups < 2:
+        return Capability(subject, "yes", f"{summary}, so without intervals; name smaller groups")
+    few = f"; intervals are wide, as they are below {FEW_GROUPS} groups" if summary.groups < FEW_GROUPS else ""
+    return Capability(subject, "yes", f"against {summary}{few}")
+
+
+def _texts(dataset: Dataset, summary: SplitSummary) -> Capability:
+    if not summary.captions:
+        return Capability("texts", "no", "no caption could be read; see below")
+    example = f"for example {summary.caption!r}"
+    if isinstance(dataset, PairFiles) and dataset.captions_from_layouts(summary.split):
+        why = f"there are none, so a caption lists the classes in the layout, {example}"
+        return Capability(
+            "texts", "built", f"{why}; {PROMPTS} with your own replaces it" if _is_folder(dataset) else why
+        )
+    named = f"{summary.naming} of {summary.captions} read name a class (others do not count in Semantic Recall)"
+    if summary.naming == summary.captions:
+        named = f"all {summary.captions} read name a class"
+    elif not summary.naming and _is_folder(dataset):
+        named = f"none of {summary.captions} read names a class; add their words to [aliases] in dataset.toml"
+    return Capability("texts", "yes", f"{named}, {example}")
+
+
+def _groups(summaries: Sequence[SplitSummary]) -> Capability:
+    first, last = summaries[0], summaries[-1]
+    shared = sorted(set(first.group_names) & set(last.group_names)) if first is not last else []
+    if shared:
+        both = f"{first.split} and {last.split} share {len(shared)} groups, the first is {shared[0]!r}"
+        return Capability(
+            "groups", "shared", f"{both}: what is held out resembles what is trained on; divide whole groups"
+        )
+    if all(summary.groups == summary.pairs for summary in summaries):
+        return Capability("groups", "none", "every pair is taken as independent; name groups for frames of one video")
+    counts = ", ".join(f"{summary.groups} in {summary.split}" for summary in summaries)
+    return Capability("groups", "yes", f"{counts}; intervals never cut one")
+
+
+def _attributes(dataset: Dataset) -> Capability:
+    if dataset.attributes:
+        return Capability("attributes", "yes", f"{len(dataset.attributes)}, measured by attribute recall")
+    return Capability("attributes", "none", "attribute recall is skipped")
+
+
+def _void(dataset: Dataset, summary: SplitSummary) -> Capability:
+    if dataset.void is None:
+        return Capability("void", "none", "every pixel of a layout must be of a class; 255 is refused")
+    name = dataset.classes[dataset.void]
+    return Capability(
+        "void", "yes", f"{name!r}, {summary.shares[name]:.1%} of the area of {summary.split}; left out of mIoU"
+    )
+
+
+def _is_folder(dataset: Dataset) -> bool:
+    return isinstance(dataset, Folder)
+
+
+def metrics_capability(possible: Iterable[str], missing: Mapping[str, str]) -> Capability:
+    """What `sweep` and `evaluate` measure unasked. missing: metric -> why it cannot be measured, and what to add."""
+    names = ", ".join(possible)
+    if not missing:
+        return Capability("default metrics", "yes", names)
+    reasons: dict[str, list[str]] = {}
+    for name, reason in missing.items():
+        reasons.setdefault(reason, []).append(name)
+    why = "; ".join(f"not {', '.join(group)}: {reason}" for reason, group in reasons.items())
+    return Capability("default metrics", "some" if names else "no", f"{names}; {why}" if names else why)

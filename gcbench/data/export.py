@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_atomic, write_text
 from gcbench.data import cityscapes, cityscapes_classes
-from gcbench.data.folder import CONFIG, PROMPTS
+from gcbench.data.folder import CONFIG, PROMPTS, Config
 from gcbench.data.prompts import Line, read_prompts, write_prompts
 
 Form = Literal["cityscapes", "folder"]
@@ -116,23 +116,13 @@ def _old_lines(path: Path) -> dict[str, Line]:
 
 
 def _config(dataset: Dataset, size: Size) -> str:
-    def text(value: object) -> str:  # JSON's strings, numbers and lists are TOML too
-        return json.dumps(value, ensure_ascii=False)
-
-    rows = [
-        f"name = {text(dataset.name)}",
-        f"classes = {text(dataset.classes)}",
-        f"palette = {text([[int(c) for c in colour] for colour in dataset.palette])}",
-        f"splits = {text(_used(dataset))}",
-        f"size = {text(list(size))}",
-    ]
-    if dataset.void is not None:
-        rows.append(f"void = {text(dataset.classes[dataset.void])}")
-    rows.append("\n[aliases]")
     named = [name for i, name in enumerate(dataset.classes) if i != dataset.void]
-    rows += [f"{text(name)} = {text(list(dataset.aliases.get(name, ())))}" for name in named]
-    return "\n".join(rows) + "\n"
-
-
-def _used(dataset: Dataset) -> Sequence[str]:
-    return [split for split in dataset.splits if len(dataset.ids(split))]
+    return Config(
+        name=dataset.name,
+        classes=list(dataset.classes),
+        palette=[[int(c) for c in colour] for colour in dataset.palette],
+        splits=[split for split in dataset.splits if len(dataset.ids(split))],
+        size=list(size),
+        void=None if dataset.void is None else dataset.classes[dataset.void],
+        aliases={name: list(dataset.aliases.get(name, ())) for name in named},
+    ).toml()

@@ -117,11 +117,11 @@ def read_pairs(images: Path, layouts: Path | None = None, prompts: Path | None =
     Raises:
         UserError: no images, or an image, a layout or a text without its counterpart.
     """
-    found = open_source(images, "image")
-    return pair_up(found, inner_layouts(found) if layouts is None else open_source(layouts, "layout"), prompts)
+    source = open_source(images, "image")
+    return pair_up(source, inner_layouts(source) if layouts is None else open_source(layouts, "layout"), prompts)
 
 
-def pair_up(found: Source, drawn: Source | None = None, prompts: Path | None = None) -> FinishedImages:
+def pair_up(images: Source, layouts: Source | None = None, prompts: Path | None = None) -> FinishedImages:
     """Images, in the order of their ids, with their layouts and with the texts of a file of JSON lines.
 
     Raises:
@@ -129,19 +129,19 @@ def pair_up(found: Source, drawn: Source | None = None, prompts: Path | None = N
     """
     names: dict[str, str] = {}
     lines: dict[str, Line] | None = None
-    if drawn is not None:
-        names = _by_image(drawn.ids, found.ids, drawn.path)
-        _same(found.ids, sorted(names), found.path, drawn.path)
+    if layouts is not None:
+        names = _by_image(layouts.ids, images.ids, layouts.path)
+        _same(images.ids, sorted(names), images.path, layouts.path)
     if prompts is not None:
         lines = read_prompts(prompts)
-        _same(found.ids, sorted(lines), found.path, prompts)
+        _same(images.ids, sorted(lines), images.path, prompts)
     return FinishedImages(
-        ids=found.ids,
-        images=found,
-        layouts=drawn,
-        layout_names=tuple(names[name] for name in found.ids) if drawn is not None else (),
-        prompts=None if lines is None else tuple(lines[name].text for name in found.ids),
-        groups=tuple(lines[name].group or lines[name].text[0] if lines else name for name in found.ids),
+        ids=images.ids,
+        images=images,
+        layouts=layouts,
+        layout_names=tuple(names[name] for name in images.ids) if layouts is not None else (),
+        prompts=None if lines is None else tuple(lines[name].text for name in images.ids),
+        groups=tuple(lines[name].group or lines[name].text[0] if lines else name for name in images.ids),
     )
 
 

@@ -6,10 +6,11 @@
     <dir>/<split>/prompts.jsonl             optional; {"file_name": "STEM.png", "text": ["…"]}, also "group"
 
 Without split folders, `images`, `layouts` and `prompts.jsonl` stand in <dir> itself and are the split `val`.
-Images without a prompts file get a caption from their layout.
+Images without a prompts file get a caption from their layout. The keys of `dataset.toml`: docs/your-own-dataset.md.
 """
 
 import colorsys
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -30,26 +31,44 @@ PROMPTS = "prompts.jsonl"
 
 
 class Config(BaseModel):
-    """What a `dataset.toml` may say. Only `name` and `classes` must be there."""
+    """What a `dataset.toml` may say. Only `name` and `classes` must be there.
+
+    classes: their places are the ids in layouts. palette: RGB, one a class. splits: folders, the one to train on first.
+    size: the default [H, W]. void: a class or its id. group_by: a pattern of file names, see `group_of`, for
+    pairs whose group `prompts.jsonl` does not name. aliases: class -> the words that name it.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str = Field(min_length=1)
     classes: list[str] = Field(min_length=2, max_length=255)
     palette: list[list[int]] | None = None
-    void: str | int | None = None
-    aliases: dict[str, list[str]] = Field(default_factory=dict)
     splits: list[str] | None = None
     size: list[int] | None = None
+    void: str | int | None = None
+    group_by: str | None = None
+    aliases: dict[str, list[str]] = Field(default_factory=dict)
+
+    def toml(self) -> str:
+        """A `dataset.toml` with the keys that are set. JSON's strings, numbers and lists are TOML too."""
+
+        def text(value: object) -> str:
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+        values = self.model_dump(exclude_none=True, exclude={"aliases"})
+        rows = [f"{key} = {text(value)}" for key, value in values.items()]
+        if self.aliases:
+            rows += ["\n[aliases]", *(f"{text(name)} = {text(words)}" for name, words in self.aliases.items())]
+        return "\n".join(rows) + "\n"
 
 
 class Folder(PairFiles):
-    """The dataset in `root`. Groups are those of `prompts.jsonl`; without any, every pair is its own."""
+    """The dataset in `root`. A pair's group is that of `prompts.jsonl`, else that of `group_by`, else its own."""
 
     def __init__(self, root: Path):
         self.root = Path(root)
         where = self.root / CONFIG
-        config = _read_config(where)
+        self.config = config = _read_config(where)
         self.name = config.name
         self.classes = tuple(config.classes)
         self.void = _void(config, where)
@@ -57,13 +76,14 @@ class Folder(PairFiles):
         self.aliases = _aliases(config, self.void, where)
         folders = _split_folders(self.root, config.splits, where)
         self.splits = tuple(folders)
-        self._lines = {
+        self.prompts = {
             split: read_prompts(folder / PROMPTS) if (folder / PROMPTS).is_file() else None
             for split, folder in folders.items()
         }
+        """Split -> the lines of its prompts file by image id, or None where there is no such file."""
         self.found, self.missing = {}, {}
         for split, folder in folders.items():
-            self.found[split], self.missing[split] = self._scan(folder, self._lines[split] or {})
+            self.found[split], self.missing[split] = self._scan(folder, self.prompts[split] or {})
         if not any(self.found.values()) and not any(self.missing.values()):
             raise UserError(f"no images in {self.root}; put images/STEM.png and layouts/STEM.png there")
         if config.size is not None:
@@ -77,7 +97,7 @@ class Folder(PairFiles):
 
     @property
     def argument(self) -> str:
-        return str(self.root)
+        return str(self.root) if len(self.root.parts) > 1 else f"./{self.root}"
 
     @classmethod
     def open(cls) -> "Folder":
@@ -88,7 +108,10 @@ class Folder(PairFiles):
         pairs = []
         for stem in sorted(images.keys() & layouts.keys()):
             line = lines.get(stem)
-            pairs.append(Pair(stem, images[stem], layouts[stem], line.group if line and line.group else stem))
+            group = line.group if line else None
+            if not group:
+                group = stem if self.config.group_by is None else group_of(stem, self.config.group_by, images[stem])
+            pairs.append(Pair(stem, images[stem], layouts[stem], group))
         alone = [images.get(stem) or layouts[stem] for stem in sorted(images.keys() ^ layouts.keys())]
         return pairs, [str(path.relative_to(self.root)) for path in alone]
 
@@ -97,7 +120,7 @@ class Folder(PairFiles):
 
     def captions(self, split: str, index: int) -> Sequence[str]:
         check_split(self, split)
-        pair, lines = self.found[split][index], self._lines[split]
+        pair, lines = self.found[split][index], self.prompts[split]
         if lines is None:
             names = present(self.read_layout(pair.layout), self.classes, self.void)
             return (build_caption(names, generator(pair.id), PLAIN),)
@@ -106,9 +129,34 @@ class Folder(PairFiles):
             raise UserError(f"{folder / PROMPTS} has no line for {pair.image.name}; add it, or remove the file")
         return lines[pair.id].text
 
+    def captions_from_layouts(self, split: str) -> bool:
+        return self.prompts[split] is None
+
     def _files(self) -> set[Path]:
         prompts = {self.found[split][0].image.parent.parent / PROMPTS for split in self.found if self.found[split]}
         return super()._files() | {path for path in prompts if path.is_file()} | {self.root / CONFIG}
+
+
+def group_of(stem: str, pattern: str, path: Path) -> str:
+    """The group that the name of the file at `path` says: its shortest beginning that fits, `*` being any characters.
+
+    `*_` fits up to the first `_`, `*_*_` up to the second.
+
+    Raises:
+        UserError: the pattern does not fit, or does not say where a group ends.
+    """
+    if not pattern or pattern.endswith("*"):
+        raise UserError(f"the pattern of groups {pattern!r} does not say where a group ends; write for example '*_'")
+    first, *others = pattern.split("*")
+    end = len(first) if stem.startswith(first) else -1
+    for part in others:
+        place = stem.find(part, end) if end >= 0 else -1
+        end = place + len(part) if place >= 0 else -1
+    if end < 0:
+        raise UserError(
+            f"the pattern of groups {pattern!r} fits no beginning of the name of {path}; correct the pattern"
+        )
+    return stem[:end]
 
 
 def _read_config(where: Path) -> Config:
@@ -117,7 +165,7 @@ def _read_config(where: Path) -> Config:
     except FileNotFoundError as error:
         raise UserError(f'{where} is not there; write one with name = "…" and classes = ["…", …]') from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"cannot read {where} ({error}); mend it") from error
+        raise UserError(f"cannot read {where} ({error}); correct it") from error
     try:
         return Config.model_validate(content)
     except ValidationError as error:
@@ -130,7 +178,7 @@ def _read_config(where: Path) -> Config:
             raise UserError(f"{where}: unknown key {key!r}; {hint}") from error
         if first["type"] == "missing":
             raise UserError(f"{where}: the key {key!r} is missing; add it") from error
-        raise UserError(f"{where}: {key}: {first['msg'].lower()}; mend it") from error
+        raise UserError(f"{where}: {key}: {first['msg'].lower()}; correct it") from error
 
 
 def _void(config: Config, where: Path) -> int | None:
@@ -140,10 +188,10 @@ def _void(config: Config, where: Path) -> int | None:
         return None
     if isinstance(config.void, str):
         if config.void not in config.classes:
-            raise UserError(f"{where}: void = {config.void!r} is not among classes; add it there or mend the name")
+            raise UserError(f"{where}: void = {config.void!r} is not among classes; add it there or correct the name")
         return config.classes.index(config.void)
     if not 0 <= config.void < len(config.classes):
-        raise UserError(f"{where}: void = {config.void} is no id of the {len(config.classes)} classes; mend it")
+        raise UserError(f"{where}: void = {config.void} is no id of the {len(config.classes)} classes; correct it")
     return config.void
 
 
@@ -160,7 +208,7 @@ def _palette(config: Config, where: Path) -> tuple[tuple[int, int, int], ...]:
 def _aliases(config: Config, void: int | None, where: Path) -> dict[str, tuple[str, ...]]:
     for name in config.aliases:
         if name not in config.classes:
-            raise UserError(f"{where}: aliases.{name} is no class; mend the name")
+            raise UserError(f"{where}: aliases.{name} is no class; correct the name")
     return {
         name: tuple(dict.fromkeys(w.lower() for w in config.aliases.get(name, (name, plural(name)))))
         for i, name in enumerate(config.classes)

@@ -85,11 +85,15 @@ def from_colours(pixels: np.ndarray, place: Path, dataset: Dataset) -> np.ndarra
             f"the layout {place} has {(pixels[..., 3] < 255).sum()} see-through pixels; save it as 8-bit class ids"
         )
     packed = pixels[..., :3].astype(np.int64) @ (1 << 16, 1 << 8, 1)  # [H,W]
-    found, places, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    colours, places, counts = np.unique(packed, return_inverse=True, return_counts=True)
     classes: dict[int, list[int]] = {}
     for k, (r, g, b) in enumerate(dataset.palette):
         classes.setdefault((r << 16) + (g << 8) + b, []).append(k)
-    unknown = [(int(n), int(one)) for one, n in zip(found, counts, strict=True) if int(one) not in classes]
+    unknown = [
+        (int(n), int(packed_colour))
+        for packed_colour, n in zip(colours, counts, strict=True)
+        if int(packed_colour) not in classes
+    ]
     if unknown:
         n, colour = max(unknown)
         others = (
@@ -99,14 +103,14 @@ def from_colours(pixels: np.ndarray, place: Path, dataset: Dataset) -> np.ndarra
             f"the layout {place} has {n} pixels of the colour {_triple(colour)}{others}, none of {dataset.name}'s"
             f" {len(dataset.classes)} colours; repaint them, or save the layout as 8-bit class ids, one channel"
         )
-    for colour in found.tolist():
+    for colour in colours.tolist():
         if len(classes[colour]) > 1:
             both = " and ".join(dataset.classes[k] for k in classes[colour])
             raise UserError(
                 f"the layout {place} has the colour {_triple(colour)}, which {dataset.name} gives to {both}; save the"
                 " layout as 8-bit class ids, one channel"
             )
-    ids = np.array([classes[colour][0] for colour in found.tolist()], np.uint8)
+    ids = np.array([classes[colour][0] for colour in colours.tolist()], np.uint8)
     return ids[places].reshape(packed.shape)
 
 

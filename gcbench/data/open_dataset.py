@@ -1,5 +1,6 @@
 """Open a dataset by its registered name or its path."""
 
+import os
 from pathlib import Path
 
 from gcbench.core.contracts import Dataset
@@ -11,7 +12,7 @@ from gcbench.data.folder import CONFIG, Folder
 def open_dataset(name_or_path: str) -> Dataset:
     """The dataset called so, the class of a file (`FILE.py:CLASS`), or the directory that holds a `dataset.toml`.
 
-    A registered name wins over a directory of the same name; write `./NAME` for the directory.
+    A bare name is never a directory; write `./NAME` for that.
 
     Raises:
         UserError: neither; near names are suggested.
@@ -22,10 +23,12 @@ def open_dataset(name_or_path: str) -> Dataset:
     path = Path(name_or_path).expanduser()
     if path.name == CONFIG:
         path = path.parent
+    if not {"/", os.sep} & set(name_or_path) and name_or_path not in (".", ".."):
+        if path.is_dir():
+            raise UserError(f"{name_or_path!r} is no dataset's name; write ./{name_or_path} for the directory")
+        return datasets[name_or_path]
     if (path / CONFIG).is_file():
         return Folder(path)
     if path.is_dir():
         raise UserError(f'{path} holds no {CONFIG}; write one with name = "…" and classes = ["…", …]')
-    if len(path.parts) > 1:
-        raise UserError(f"{path} is not there; give a directory with a {CONFIG} or one of {', '.join(datasets)}")
-    return datasets[name_or_path]
+    raise UserError(f"{path} is not there; give a directory with a {CONFIG} or one of {', '.join(datasets)}")

@@ -46,6 +46,10 @@ class PairFiles(Dataset):
     def read_layout(self, path: Path) -> np.ndarray:
         """The checked layout in the dataset's class ids at the file's own size, uint8 [H,W]."""
 
+    def captions_from_layouts(self, split: str) -> bool:
+        """Whether the split has no texts of its own, so that captions are built from the classes in its layouts."""
+        return False
+
     def pairs(self, split: str) -> Sequence[Pair]:
         """The pairs of a split. UserError if it is unknown or files of it are missing."""
         check_split(self, split)

@@ -37,6 +37,6 @@ def refuse(broken: Sequence[Unreadable], pairs: int) -> None:
     if len(broken) == 1:
         raise broken[0]
     if broken:
-        counts = " and ".join(f"{n} {kind}s" for kind, n in sorted(Counter(one.kind for one in broken).items()))
-        names = some([f"{one.place} ({one.reason})" for one in broken])
+        counts = " and ".join(f"{n} {kind}s" for kind, n in sorted(Counter(error.kind for error in broken).items()))
+        names = some([f"{error.place} ({error.reason})" for error in broken])
         raise UserError(f"cannot read {counts} of {pairs}: {names}; replace these files")

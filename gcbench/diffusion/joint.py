@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from gcbench.core.settings import Config, Count, Share, Weight
 from gcbench.diffusion import categorical, gaussian
 from gcbench.diffusion.noise import SeededNoise
 from gcbench.diffusion.schedules import Schedule, spaced_times
@@ -20,7 +20,7 @@ Predict = Callable[[Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor | None]
 """(x_t [B,3,H,W], y_t [B,H,W], log_snr [B]) -> (image head [B,3,H,W], label logits [B,K,H,W])."""
 
 
-class ProcessConfig(BaseModel):
+class ProcessConfig(Config):
     """Stored in every checkpoint.
 
     steps: T. image_schedule, label_schedule: `cosine` or `linear`. classes: K, or None for images alone.
@@ -33,21 +33,19 @@ class ProcessConfig(BaseModel):
     last_label: `argmax` or `draw` at the last step. image_sampler: `ancestral` or `ddim`. threshold: quantile.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    steps: int = 1000
+    steps: Count = 1000
     image_schedule: Literal["cosine", "linear"] = "cosine"
     label_schedule: Literal["cosine", "linear"] = "cosine"
-    classes: int | None = None
-    image_weight: float = 1.0
-    label_weight: float = 1.0
+    classes: Count | None = None
+    image_weight: Weight = 1.0
+    label_weight: Weight = 1.0
     label_scale: Literal["pixel", "authors"] = "pixel"
     loss_weight: Literal["sigma", "none"] = "sigma"
     image_head: Literal["eps", "v"] = "eps"
     posterior: Literal["soft", "mixture"] = "soft"
     last_label: Literal["argmax", "draw"] = "argmax"
     image_sampler: Literal["ancestral", "ddim"] = "ancestral"
-    threshold: float = 0.95
+    threshold: Share = 0.95
 
 
 class Losses(NamedTuple):

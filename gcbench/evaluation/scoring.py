@@ -106,7 +106,7 @@ class Scoring:
     """
 
     def __init__(self, dataset: Dataset, names: Sequence[str], evaluators: EvaluatorSet, derives: bool = False):
-        self.task = Task(dataset.classes, dataset.void, dataset.aliases, dataset.attributes, dataset.attribute_words)
+        self.task = Task.of(dataset)
         self.evaluators = evaluators
         reader = evaluators.by_role.get(SEGMENTER) if derives else None
         self.derived = None if reader is None else f"derived:{reader.id}"

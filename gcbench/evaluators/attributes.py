@@ -1,7 +1,7 @@
 """The evaluator of attributes: a classifier that says of a whole image what it has and is (`Smiling`, `Eyeglasses`)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -65,8 +65,8 @@ class Attributes(Evaluator):
             )
         if path.is_dir() or (path.suffix == ".safetensors" and path.with_suffix(".json").is_file()):
             return _trained(path, arch, size, dataset, device)
-        found = read_classifier(path, arch, size)
-        return cls(found.network, found.labels, dataset, f"#{found.hash}", device)
+        classifier = read_classifier(path, arch, size)
+        return cls(classifier.network, classifier.labels, dataset, f"#{classifier.hash}", device)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Features:
@@ -74,14 +74,14 @@ class Attributes(Evaluator):
         logits = torch.cat(parts)  # [B,labels]
         if not logits.isfinite().all():
             raise UserError(f"the attribute classifier {self.id} gave numbers that are not finite; copy its file again")
-        found = torch.full((len(logits), len(self.places)), torch.nan)  # [B,A]
+        probabilities = torch.full((len(logits), len(self.places)), torch.nan)  # [B,A]
         for attribute, place in enumerate(self.places):
             if place is not None:
-                found[:, attribute] = logits[:, place].sigmoid()
-        return Features(probabilities=found)
+                probabilities[:, attribute] = logits[:, place].sigmoid()
+        return Features(probabilities=probabilities)
 
     @classmethod
-    def recipe(cls, dataset: Dataset, settings: dict[str, Any]) -> Any:
+    def recipe(cls, dataset: Dataset, settings: Mapping[str, Any]) -> Any:
         """What `gcbench train --evaluator attributes` trains."""
         from gcbench.evaluators.attributes_training import AttributesRecipe
 
@@ -90,9 +90,9 @@ class Attributes(Evaluator):
 
 def _trained(path: Path, arch: str | None, size: int | None, dataset: Dataset, device: str) -> Attributes:
     """A checkpoint of ours: its card says the architecture, the size and the attributes."""
-    found = checkpoint.load(path, kind="evaluator", name="attributes")
+    loaded = checkpoint.load(path, kind="evaluator", name="attributes")
     try:
-        cfg = AttributesConfig.model_validate(found.card.config)
+        cfg = AttributesConfig.model_validate(loaded.card.config)
     except ValidationError:
         raise UserError(
             f"the card of {path} describes no attribute classifier that this version knows; train it anew"
@@ -102,9 +102,9 @@ def _trained(path: Path, arch: str | None, size: int | None, dataset: Dataset, d
             f"{path} holds {cfg.arch} for {cfg.size} px and nothing else; give --evaluator attributes=@{path}, or the"
             " file that you mean as attributes=ARCH[:SIZE]@FILE"
         )
-    network = Classifier(cfg.arch, len(found.card.classes), cfg.size)
-    checkpoint.fill(network.network, found)
-    return Attributes(network, found.card.classes, dataset, f"@{found.card.dataset}#{found.card.sha256}", device)
+    network = Classifier(cfg.arch, len(loaded.card.classes), cfg.size)
+    checkpoint.fill(network.network, loaded)
+    return Attributes(network, loaded.card.classes, dataset, f"@{loaded.card.dataset}#{loaded.card.sha256}", device)
 
 
 def _parse(spec: str | None) -> tuple[str | None, int | None, str | None]:

@@ -1,5 +1,6 @@
 """How a dataset's attribute classifier is trained: the recipe that the trainer runs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,22 +46,23 @@ class AttributesRecipe(Recipe):
         self.classifier = Classifier(cfg.arch, len(dataset.attributes), cfg.size)
 
     @classmethod
-    def build(cls, dataset: Dataset, settings: dict[str, Any]) -> "AttributesRecipe":
+    def build(cls, dataset: Dataset, settings: Mapping[str, Any]) -> "AttributesRecipe":
         """`settings`: dotted keys, `network.*` of AttributesConfig and `train.*` of TrainConfig."""
         base = AttributesConfig(size=max(dataset.size))
         network, training = apply({"network": base, "train": TRAINING}, settings)
         return cls(network, dataset, training)
 
-    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
-        assert batch.attributes is not None
+    def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
+        if batch.attributes is None:
+            raise UserError(f"{self.dataset.name} gives no attribute labels of a pair; give them for every pair")
         device = self.classifier.mean.device
         target = batch.attributes.to(device)
         logits = self.classifier(vary(batch.images.float() / 255, generator).to(device)).float()
-        found = logits > 0
+        predicted = logits > 0
         return {
             "loss": F.binary_cross_entropy_with_logits(logits, target.float()),
-            "accuracy": (found == target).float().mean(),
-            "recall": (found & target).sum() / target.sum().clamp_min(1),
+            "accuracy": (predicted == target).float().mean(),
+            "recall": (predicted & target).sum() / target.sum().clamp_min(1),
         }
 
     @property
@@ -71,30 +73,35 @@ class AttributesRecipe(Recipe):
         return self.classifier.network.state_dict()
 
     def preview(self, path: Path) -> None:
-        """Eight held-out images above their attributes: found (black), missed (-, grey), found and wrong (+, red)."""
+        """Eight held-out images above their attributes: predicted (black), missed (-, grey), wrong (+, red)."""
         split = self.dataset.splits[-1]
         rows = range(min(8, len(self.dataset.ids(split))))
         arrays = [self.dataset.pair(split, i, self.size)[0] for i in rows]
         images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
         with torch.no_grad():
-            found = self.classifier(images.to(self.classifier.mean.device).float() / 255).cpu().numpy() > 0  # [B,A]
+            predicted = self.classifier(images.to(self.classifier.mean.device).float() / 255).cpu().numpy() > 0  # [B,A]
         labels = [self.dataset.attribute_labels(split, i) for i in rows]
-        tiles = [self._tile(*shown) for shown in zip(arrays, found, labels, strict=True)]
+        tiles = [self._tile(*parts) for parts in zip(arrays, predicted, labels, strict=True)]
         save_png(path, grid(torch.from_numpy(np.stack(tiles)).permute(0, 3, 1, 2), None, self.dataset.palette))
 
-    def _tile(self, image: np.ndarray, found: np.ndarray, label: np.ndarray | None) -> np.ndarray:
+    def _tile(self, image: np.ndarray, predicted: np.ndarray, label: np.ndarray | None) -> np.ndarray:
         """An image 160 px wide, with a line an attribute below it, as many as there is room for: uint8 [H,W,3]."""
-        assert label is not None
+        if label is None:
+            raise UserError(f"{self.dataset.name} gives no attribute labels of a pair; give them for every pair")
         width, line, lines = 160, 12, 14
         top = round(width * image.shape[0] / image.shape[1])
         tile = Image.new("RGB", (width, top + line * lines), "white")
         tile.paste(Image.fromarray(image).resize((width, top), Image.Resampling.NEAREST))
         draw = ImageDraw.Draw(tile)
-        shown = [
-            ("+ " if not has else "" if said else "- ", name, "red" if not has else "black" if said else "grey")
-            for name, said, has in zip(self.dataset.attributes, found, label, strict=True)
-            if said or has
+        rows = [
+            (
+                "+ " if not is_true else "" if is_predicted else "- ",
+                name,
+                "red" if not is_true else "black" if is_predicted else "grey",
+            )
+            for name, is_predicted, is_true in zip(self.dataset.attributes, predicted, label, strict=True)
+            if is_predicted or is_true
         ]
-        for row, (mark, name, ink) in enumerate(shown):
+        for row, (mark, name, ink) in enumerate(rows):
             draw.text((4, top + line * row), mark + name, fill=ink)
         return np.array(tile)

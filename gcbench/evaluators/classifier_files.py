@@ -73,7 +73,9 @@ def _labels(content: dict[str, Any], path: Path) -> tuple[str, ...] | None:
         try:
             return tuple(str(named[key]) for key in sorted(named, key=int))
         except (TypeError, ValueError):
-            raise UserError(f"idx_to_class in {path} has keys that are no numbers; mend it, or take it out") from None
+            raise UserError(
+                f"idx_to_class in {path} has keys that are no numbers; correct it, or take it out"
+            ) from None
     listed = _list_beside(path)
     if not listed.is_file():
         return None

@@ -54,13 +54,13 @@ class Inception(Evaluator):
         path = Path(file) if file else locate(cls.weights)
         network = inception_v3()
         load_strictly(network, load_official(path), path, "InceptionV3 of 2015-12-05")
-        found = cls(feature_network(network), resize, file_hash(path), device)
-        if found.blind():
+        evaluator = cls(feature_network(network), resize, file_hash(path), device)
+        if evaluator.blind():
             raise UserError(
                 f"{path} gives two unlike images the same features, as weights do that were never trained;"
                 f" run `gcbench weights fetch {cls.weights}` for the official ones"
             )
-        return found
+        return evaluator
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Features:

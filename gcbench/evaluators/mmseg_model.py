@@ -117,7 +117,7 @@ class MMSegNetwork(nn.Module):
             logits = F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=self.model.align_corners)
         pooled = [self._pool(maps) for maps in self._seen]
         self._seen.clear()
-        parts = [one for one in pooled if one is not None]
+        parts = [vector for vector in pooled if vector is not None]
         return Segmented(logits, torch.stack(parts).mean(0) if parts and len(parts) == len(pooled) else None)
 
     def _pool(self, maps: Any) -> Tensor | None:

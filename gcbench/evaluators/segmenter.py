@@ -1,5 +1,6 @@
 """The evaluator of classes and places: a segmentation network that labels every pixel, void never among its answers."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -58,7 +59,7 @@ class Segmenter(Evaluator):
         return Features(vectors=torch.cat(vectors) if vectors else None, labels=torch.cat(labels))
 
     @classmethod
-    def recipe(cls, dataset: Dataset, settings: dict[str, Any]) -> Any:
+    def recipe(cls, dataset: Dataset, settings: Mapping[str, Any]) -> Any:
         """What `gcbench train --evaluator segmenter` trains."""
         from gcbench.evaluators.segmenter_training import SegmenterRecipe
 

@@ -51,16 +51,16 @@ def parse(spec: str | None) -> Request:
     name, _, where = (spec or "").partition("@")
     precision = "fp64" if name.endswith(":fp64") else "fp32"
     name = name.removesuffix(":fp64")
-    found = re.fullmatch(r"(.+):[x×]([-+.\deE]+)", name)
-    if not found:
+    match = re.fullmatch(r"(.+):[x×]([-+.\deE]+)", name)
+    if not match:
         return Request(name or None, None, where or None, precision)
     try:
-        scale = float(found[2])
+        scale = float(match[2])
     except ValueError:
         scale = 0.0
     if not 0 < scale < 100:
-        raise UserError(f"--evaluator segmenter={spec}: x{found[2]} is no input scale; write for example {found[1]}:x2")
-    return Request(found[1] or None, scale, where or None, precision)
+        raise UserError(f"--evaluator segmenter={spec}: x{match[2]} is no input scale; write for example {match[1]}:x2")
+    return Request(match[1] or None, scale, where or None, precision)
 
 
 def class_names(content: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -80,13 +80,13 @@ def outputs_of(names: Sequence[str], dataset: Dataset, what: str) -> tuple[int, 
         UserError: the names are not the dataset's classes, void aside.
     """
     ids = {_plain(name): k for k, name in enumerate(dataset.classes) if k != dataset.void}
-    mine = [_plain(name) for name in names]
-    if len(mine) == len(ids) and set(mine) == ids.keys():
-        return tuple(ids[name] for name in mine)
-    alone = [name for name in mine if name not in ids] or [name for name in ids if name not in mine]
+    outputs = [_plain(name) for name in names]
+    if len(outputs) == len(ids) and set(outputs) == ids.keys():
+        return tuple(ids[name] for name in outputs)
+    unmatched = [name for name in outputs if name not in ids] or [name for name in ids if name not in outputs]
     raise UserError(
-        f"{what} labels {len(mine)} classes that are not the {len(ids)} of {dataset.name}"
-        f"{f' (first {alone[0]!r})' if alone else ''}; choose a segmenter of its classes, or run"
+        f"{what} labels {len(outputs)} classes that are not the {len(ids)} of {dataset.name}"
+        f"{f' (first {unmatched[0]!r})' if unmatched else ''}; choose a segmenter of its classes, or run"
         f" `gcbench train --evaluator segmenter --dataset {dataset.argument}`"
     )
 

@@ -1,5 +1,6 @@
 """How a dataset's evaluator is trained: the recipe that the trainer runs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +58,13 @@ class SegmenterRecipe(Recipe):
         self.register_buffer("output", output, persistent=False)
 
     @classmethod
-    def build(cls, dataset: Dataset, settings: dict[str, Any]) -> "SegmenterRecipe":
+    def build(cls, dataset: Dataset, settings: Mapping[str, Any]) -> "SegmenterRecipe":
         """`settings`: dotted keys, `network.*` of SegmenterConfig and `train.*` of TrainConfig."""
         base = SegmenterConfig(size=dataset.size)
         network, training = apply({"network": base, "train": TRAINING}, settings)
         return cls(network, dataset, training)
 
-    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
+    def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
         target = self.output[fill_void(batch.layouts, self.dataset.void).to(self.output.device)]
         images = vary(batch.images.float() / 255, generator).to(self.output.device)
         logits = self.network(images).logits.float()

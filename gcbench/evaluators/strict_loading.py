@@ -26,12 +26,12 @@ def load_strictly(network: nn.Module, state: Mapping[str, Any], path: Path, what
 
 def _fault(wanted: Mapping[str, Tensor], state: Mapping[str, Any]) -> str | None:
     for name, tensor in wanted.items():
-        found = state.get(name)
-        if not isinstance(found, Tensor):
+        given = state.get(name)
+        if not isinstance(given, Tensor):
             return f"it lacks the tensor {name!r}"
-        if found.shape != tensor.shape:
-            return f"{name!r} is {_size(found)} where {_size(tensor)} is expected"
-        if not torch.isfinite(found).all():
+        if given.shape != tensor.shape:
+            return f"{name!r} is {_size(given)} where {_size(tensor)} is expected"
+        if not torch.isfinite(given).all():
             return f"{name!r} has values that are not finite"
     extra = next((name for name in state if name not in wanted), None)
     return None if extra is None else f"it has {extra!r} beside them"

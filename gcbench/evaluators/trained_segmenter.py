@@ -25,9 +25,9 @@ class SegmenterConfig(BaseModel):
 
 def find_trained(where: str) -> Path | None:
     """The checkpoint at a path, or the one for a dataset in `$GCBENCH_WEIGHTS` or among the bundled."""
-    found = find_weights("segmenter", where)
-    if found is not None:
-        return found
+    checkpoint_path = find_weights("segmenter", where)
+    if checkpoint_path is not None:
+        return checkpoint_path
     path = Path(where)
     return path if path.is_dir() or (path.is_file() and path.with_suffix(".json").is_file()) else None
 
@@ -41,14 +41,14 @@ def how_to_train(dataset: Dataset) -> str:
 
 def open_trained(path: Path, arch: str | None, dataset: Dataset) -> Loaded:
     """The segmenter of a checkpoint, which must be of `arch`, if given, and of the dataset's classes."""
-    found = checkpoint.load(path, kind="evaluator", name="segmenter", classes=dataset.classes)
+    loaded = checkpoint.load(path, kind="evaluator", name="segmenter", classes=dataset.classes)
     try:
-        cfg = SegmenterConfig.model_validate(found.card.config)
+        cfg = SegmenterConfig.model_validate(loaded.card.config)
     except ValidationError:
         raise UserError(f"the card of {path} describes no segmenter that this version knows; train it anew") from None
     if arch and arch != cfg.arch:
         raise UserError(f"{path} holds {cfg.arch}, not {arch}; give --evaluator segmenter={cfg.arch}@{path}")
     network = HRNet(cfg.arch, len(cfg.labels), cfg.scale)
-    checkpoint.fill(network, found)
-    source = f"{found.card.dataset}#{found.card.sha256}"
+    checkpoint.fill(network, loaded)
+    source = f"{loaded.card.dataset}#{loaded.card.sha256}"
     return Loaded(network, cfg.labels, cfg.scale, f"{cfg.arch}@{source} ×{cfg.scale:g}")

@@ -1,33 +1,30 @@
 """What makes a GCDP: network, process, text encoder, size. Stored whole in every checkpoint."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from gcbench.core.settings import Config, Share
 from gcbench.diffusion.joint import ProcessConfig
 from gcbench.networks.text import TextConfig
 from gcbench.networks.unet import UNetConfig
-from gcbench.training.recipe import TrainConfig
+from gcbench.training.recipe import ImageSize, SampleBatch, SampleSteps, TrainConfig
 
 
-class GCDPConfig(BaseModel):
+class GCDPConfig(Config):
     """unet, process, text: see each. text None makes an unconditional model.
 
     size: (H, W) it is trained at. cond_drop: share of texts replaced by the null in training. time_power: training
     times are T u^time_power with uniform u: 1 is uniform; 2 spends more of a short training where details are drawn.
-    sample_steps: default number of sampling steps. block: images that go through the network together, always:
-    a shorter batch is filled up and the filling thrown away, so that the network's sums run in one order whatever
-    the caller's batch size, and no layout changes with it.
+    sample_steps: default number of sampling steps. sample_batch: images that go through the network together.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     unet: UNetConfig = Field(default_factory=UNetConfig)
     process: ProcessConfig = Field(default_factory=ProcessConfig)
     text: TextConfig | None = Field(default_factory=TextConfig)
-    size: tuple[int, int] = (64, 128)
-    cond_drop: float = 0.1
+    size: ImageSize = (64, 128)
+    cond_drop: Share = 0.1
     time_power: float = Field(default=1.0, gt=0)
-    sample_steps: int = 100
-    block: int = Field(default=1, ge=1)
+    sample_steps: SampleSteps = 100
+    sample_batch: SampleBatch = 1
 
 
 TINY = GCDPConfig(
@@ -52,7 +49,7 @@ TINY = GCDPConfig(
     text=TextConfig(dim=64),
     time_power=2.0,
     sample_steps=20,
-    block=8,
+    sample_batch=8,
 )
 """For 64×128 on two cores: what ships. The image's schedule is noisier than the layout's at every time, so that the
 layout leads and the image fills it in: a small network learns that sooner than both at once."""

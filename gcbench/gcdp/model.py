@@ -8,68 +8,61 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
 
-from gcbench.core import checkpoint
+from gcbench.core.checkpoint import Card, Checkpoint, fill
 from gcbench.core.contracts import Dataset, ModelOptions, Size
 from gcbench.core.errors import UserError
-from gcbench.core.samples import Samples
-from gcbench.core.settings import apply
 from gcbench.diffusion.joint import JointProcess
 from gcbench.gcdp.config import PRESETS, GCDPConfig
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import sample_many
-from gcbench.training.recipe import Recipe, choose
+from gcbench.training.recipe import TrainConfig
 from gcbench.training.trained_model import TrainedModel, seconds
-from gcbench.weights.find_weights import open_weights
-
-SAMPLING = ("image_sampler", "last_label", "posterior", "threshold")
-"""Settings of the process that a sample run may choose anew; the others belong to what was trained."""
 
 
 class GCDP(TrainedModel):
     """Draws image and layout from a text, with guidance on both heads."""
 
     name: ClassVar[str] = "gcdp"
-    guided = True
+    config: ClassVar[type[BaseModel]] = GCDPConfig
+    presets: ClassVar[Mapping[str, tuple[Any, TrainConfig]]] = PRESETS
+    recipe_class: ClassVar[str] = "gcbench.gcdp.training:GCDPRecipe"
+    sampling: ClassVar[Mapping[str, str]] = {
+        key: f"process.{key}" for key in ("image_sampler", "last_label", "posterior", "threshold")
+    }
+    stepped = True
     layouts: bool = True
     network: TextToPair
+    cfg: GCDPConfig
+    steps: int
 
-    def __init__(self, network: TextToPair, cfg: GCDPConfig, card: checkpoint.Card, options: ModelOptions):
-        self.network = network.eval().to(options.device)
+    def __init__(self, network: nn.Module, cfg: GCDPConfig, card: Card, options: ModelOptions):
+        super().__init__(network, cfg, card, options)
         self.process = JointProcess(cfg.process)
-        self.cfg = cfg
-        self.card = card
-        self.size = cfg.size
-        self.precision = options.precision
-        self.steps = self.choose_steps(options, cfg.sample_steps, cfg.process.steps)
-        self.conditional = cfg.text is not None
-        self.guided = self.conditional
+        self.conditional = self.guided = cfg.text is not None
 
     @classmethod
-    def open(cls, dataset: Dataset, options: ModelOptions) -> "GCDP":
-        cfg, found = open_weights(cls.name, dataset, options.checkpoint, GCDPConfig)
-        cfg = _choose(cfg, options.settings)
+    def build(cls, cfg: GCDPConfig, weights: Checkpoint, dataset: Dataset) -> nn.Module:
         network = TextToPair(cfg)
-        frozen = {k: v for k, v in network.state_dict().items() if k not in network.trained()}
-        checkpoint.fill(network, found._replace(state={**found.state, **frozen}))
-        return cls(network, cfg, found.card, options)
+        fill(network, weights, frozen=network.state_dict().keys() - network.trained().keys())
+        return network
 
-    def generate(
-        self, prompts: Sequence[str] | None, *, n: int, size: Size, guidance: float, seeds: Sequence[int]
-    ) -> Samples:
-        self.check_size(size)
-        images, layouts = sample_many(
+    def draw(
+        self, prompts: Sequence[str] | None, seeds: Sequence[int], *, size: Size, guidance: float
+    ) -> tuple[Tensor, Tensor | None]:
+        return sample_many(
             self.network,
             self.process,
-            prompts if self.conditional else None,
-            list(seeds),
+            prompts,
+            seeds,
+            batch_size=self.cfg.sample_batch,
             size=size,
             guidance=guidance,
             steps=self.steps,
-            block=self.cfg.block,
             precision=self.precision,
         )
-        return self.samples(images, layouts, prompts, seeds)
 
     def check_size(self, size: Size) -> None:
         stride = self.cfg.unet.stride
@@ -78,9 +71,9 @@ class GCDP(TrainedModel):
 
     @torch.inference_mode()
     def seconds_per_image(self, size: Size, guidance: float) -> float:
-        """From one pass of the network over one block, timed after one that is not counted."""
+        """From one pass of the network over one batch, timed after one that is not counted."""
         self.check_size(size)
-        b, device = self.cfg.block, self.network.device
+        b, device = self.cfg.sample_batch, self.device
         image = torch.zeros(b, 3, *size, device=device)
         layout = torch.zeros(b, *size, dtype=torch.int64, device=device) if self.process.cfg.classes else None
         text = self.network.read(None, torch.zeros(b, dtype=torch.bool, device=device))
@@ -89,29 +82,3 @@ class GCDP(TrainedModel):
                 lambda: self.network.unet(image, layout, torch.zeros(b, device=device), text).noise.sum().item()
             )
         return took / b * self.steps * (2 if self.guided and guidance != 1 else 1)
-
-    def sampler(self) -> Mapping[str, float | str]:
-        process = self.cfg.process
-        return {
-            "steps": float(self.steps),
-            **{name: getattr(process, name) for name in SAMPLING},
-            "precision": self.precision,
-        }
-
-    @classmethod
-    def recipe(cls, dataset: Dataset, settings: dict[str, Any]) -> Recipe:
-        """What `gcbench train` trains. `settings`: `preset` (tiny, paper), `model.*` and `train.*`."""
-        from gcbench.gcdp.training import GCDPRecipe
-
-        cfg, training = choose(PRESETS, settings, dataset.size)
-        return GCDPRecipe(cls.name, cfg, dataset, training, layouts=cls.layouts)
-
-
-def _choose(cfg: GCDPConfig, settings: Mapping[str, Any]) -> GCDPConfig:
-    """The config with `process.NAME` settings of a sample run laid over it; NAME is one of SAMPLING."""
-    for key in settings:
-        if key.removeprefix("process.") not in SAMPLING:
-            known = ", ".join(f"process.{name}" for name in SAMPLING)
-            raise UserError(f"--set {key}: a sample run may only choose {known}; the rest was settled in training")
-    [process] = apply({"process": cfg.process}, settings)
-    return cfg.model_copy(update={"process": process})

@@ -12,7 +12,7 @@ from gcbench.diffusion.joint import JointProcess
 from gcbench.diffusion.noise import SeededNoise
 from gcbench.gcdp.network import TextToPair
 from gcbench.networks.unet import Text
-from gcbench.training.fixed_batches import in_blocks
+from gcbench.training.fixed_batches import in_fixed_batches
 
 
 def guided_head(head: Tensor, guidance: float) -> Tensor:
@@ -26,7 +26,7 @@ def both(text: Text, null: Text) -> Text:
 
 
 @torch.inference_mode()
-def sample_block(
+def sample_batch(
     network: TextToPair,
     process: JointProcess,
     prompts: Sequence[str] | None,
@@ -37,32 +37,25 @@ def sample_block(
     steps: int,
     precision: str = "fp32",
 ) -> tuple[Tensor, ...]:
-    """One block of samples: images uint8 [B,3,H,W] and, unless the process has none, layouts int64 [B,H,W].
+    """One batch of samples: images uint8 [B,3,H,W] and, unless the process has none, layouts int64 [B,H,W].
 
     The texts are read once; the conditional and the null pass go through the network as one batch.
     """
     n, device = len(seeds), network.device
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-        text = None
+        text = null = network.read(None, torch.zeros(n, dtype=torch.bool, device=device))
         guided = False
-        if network.text is not None:
-            null = network.read(None, torch.zeros(n, dtype=torch.bool, device=device))
-            assert null is not None
-            text = null
-            if prompts is not None:
-                text = network.read(prompts, torch.ones(n, dtype=torch.bool, device=device))
-                assert text is not None
-                guided = guidance != 1
-                text = both(text, null) if guided else text
+        if null is not None and prompts is not None:
+            text = network.read(prompts, torch.ones(n, dtype=torch.bool, device=device))
+            guided = guidance != 1
+            text = both(text, null) if guided and text is not None else text
 
         def predict(x: Tensor, y: Tensor | None, log_snr: Tensor) -> tuple[Tensor, Tensor | None]:
             if not guided:
                 return network.unet(x, y, log_snr, text)
             y2 = None if y is None else torch.cat((y, y))
-            out = network.unet(torch.cat((x, x)), y2, torch.cat((log_snr, log_snr)), text)
-            eps, logits = (None if head is None else guided_head(head, guidance) for head in out)
-            assert eps is not None
-            return eps, logits
+            noise, logits = network.unet(torch.cat((x, x)), y2, torch.cat((log_snr, log_snr)), text)
+            return guided_head(noise, guidance), None if logits is None else guided_head(logits, guidance)
 
         (state,) = deque(process.sample(predict, SeededNoise(seeds, device), size, steps, device), maxlen=1)
     images = (state.image.clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8)
@@ -75,11 +68,11 @@ def sample_many(
     prompts: Sequence[str] | None,
     seeds: Sequence[int],
     *,
-    block: int,
+    batch_size: int,
     **settings: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Any number of samples, block by block: images uint8 [N,3,H,W], layouts int64 [N,H,W] or None."""
-    drawn = in_blocks(
-        lambda seeds, prompts: sample_block(network, process, prompts, seeds, **settings), seeds, prompts, block
+    """Any number of samples, batch by batch: images uint8 [N,3,H,W], layouts int64 [N,H,W] or None."""
+    drawn = in_fixed_batches(
+        lambda seeds, prompts: sample_batch(network, process, prompts, seeds, **settings), seeds, prompts, batch_size
     )
     return drawn[0], drawn[1] if len(drawn) > 1 else None

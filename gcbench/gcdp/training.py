@@ -1,12 +1,12 @@
 """How a GCDP is trained: the recipe that the trainer runs."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from gcbench.core.contracts import Dataset
-from gcbench.core.errors import UserError
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.diffusion.joint import JointProcess
 from gcbench.diffusion.schedules import training_times
@@ -14,42 +14,35 @@ from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import sample_many
 from gcbench.networks.text import vocabulary_of
-from gcbench.training.recipe import Batch, Recipe, TrainConfig, check_sample_steps
+from gcbench.training.recipe import Batch, Recipe, TrainConfig, captions_of, check_multiples, preview_captions
 
 
 class GCDPRecipe(Recipe):
-    """Joint image and label losses at random times, texts dropped for guidance."""
+    """Joint image and label losses at random times, texts dropped for guidance. layouts: whether it draws any."""
 
-    def __init__(
-        self, name: str, cfg: GCDPConfig, dataset: Dataset, train_config: TrainConfig, *, layouts: bool = True
-    ):
+    layouts: ClassVar[bool] = True
+    cfg: GCDPConfig
+
+    def __init__(self, name: str, cfg: GCDPConfig, dataset: Dataset, train_config: TrainConfig):
         super().__init__()
         self.name = name
         self.dataset = dataset
         self.train_config = train_config
-        process = cfg.process.model_copy(update={"classes": len(dataset.classes) if layouts else None})
+        process = cfg.process.model_copy(update={"classes": len(dataset.classes) if self.layouts else None})
         text = cfg.text
-        split = dataset.splits[0]
         if text is not None and text.kind == "words" and not text.vocabulary:
-            captions = (c for i in range(len(dataset.ids(split))) for c in dataset.captions(split, i))
-            text = text.model_copy(update={"vocabulary": vocabulary_of(captions)})
+            text = text.model_copy(update={"vocabulary": vocabulary_of(captions_of(dataset, dataset.splits[0]))})
         self.cfg = cfg.model_copy(update={"process": process, "text": text})
         self.size = self.cfg.size
-        stride = cfg.unet.stride
-        if self.size[0] % stride or self.size[1] % stride:
-            raise UserError(
-                f"setting model.size={list(self.size)} does not suit the network; take multiples of {stride}"
-            )
-        check_sample_steps(cfg.sample_steps, process.steps)
+        check_multiples(self.size, cfg.unet.stride)
         torch.manual_seed(train_config.seed)
         self.network = TextToPair(self.cfg)
         if train_config.compile:
             self.network.unet.compile()
         self.process = JointProcess(process)
-        shown = min(8, len(dataset.ids(dataset.splits[-1])))
-        self.shown = [dataset.captions(dataset.splits[-1], i)[0] for i in range(shown)]
+        self.shown = preview_captions(dataset)
 
-    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
+    def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
         device = self.network.device
         b, _, h, w = batch.images.shape
         x0 = batch.images.to(device).float() / 127.5 - 1
@@ -80,7 +73,13 @@ class GCDPRecipe(Recipe):
                 size=self.size,
                 guidance=2.0,
                 steps=self.cfg.sample_steps,
-                block=self.cfg.block,
+                batch_size=self.cfg.sample_batch,
                 precision=self.train_config.precision,
             )
         save_png(path, grid(images, layouts, self.dataset.palette, columns=4))
+
+
+class ImageRecipe(GCDPRecipe):
+    """The image alone."""
+
+    layouts = False

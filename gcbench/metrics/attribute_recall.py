@@ -5,22 +5,23 @@ from typing import ClassVar
 
 import numpy as np
 
-from gcbench.text.attribute_mentions import affirmed
-from gcbench.core.contracts import Metric, Task
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
-from gcbench.statistics.blocks import Blocks, Rows
+from gcbench.metrics.row_metric import RowMetric, by_sample
 from gcbench.statistics.intervals import cluster_bootstrap_mean
+from gcbench.statistics.sample_rows import Rows
+from gcbench.text.attribute_mentions import affirmed
 
 
-class AttributeRecall(Metric):
+class AttributeRecall(RowMetric):
     """Σ_i |F(x_i) ∩ A_i| / Σ_i |A_i|, in [0,1]: the share of all affirmed attributes that is found in the images.
 
-    A_i: the attributes that prompt i affirms, negations excluded (the rules: `gcbench.text.attribute_mentions`). F(x_i): those
-    to which the attribute classifier gives at least `found_from` = 0.5. Pooled: a prompt that affirms five attributes
-    weighs five times one that affirms one. The column `per_image`: the mean over images of |F(x_i) ∩ A_i| / |A_i|.
-    A prompt that affirms nothing is unscored and counted. An attribute of the dataset that the classifier does not know
-    (its probability is NaN) is unscored wherever it is affirmed, and counted (`pairs`). n: the images scored.
+    A_i: the attributes that prompt i affirms, negations excluded (the rules: `gcbench.text.attribute_mentions`).
+    F(x_i): those to which the attribute classifier gives at least `found_from` = 0.5. Pooled: a prompt that affirms
+    five attributes weighs five times one that affirms one. The column `per_image`: the mean over images of |F(x_i) ∩
+    A_i| / |A_i|. A prompt that affirms nothing is unscored and counted. An attribute of the dataset that the
+    classifier does not know (its probability is NaN) is unscored wherever it is affirmed, and counted (`pairs`). n:
+    the images scored.
 
     There is no precision beside it: captions name some of what an image shows, so an attribute that is found and not
     named is no error. A classifier that finds everything has recall 1; the floor shows it.
@@ -42,50 +43,33 @@ class AttributeRecall(Metric):
     gain = 0.005
     thresholds: ClassVar[Mapping[str, float]] = {"found_from": 0.5}
 
-    def __init__(self, task: Task):
-        super().__init__(task)
-        self._images = Blocks()  # a row: bool [3,A], affirmed / known to the classifier / found
-        self._prompts_missing = False
+    unscored = "no prompt affirms an attribute that the classifier knows"
 
-    def update(self, samples: Samples, features: Mapping[str, Features]) -> None:
-        if samples.prompts is None:
-            self._prompts_missing = True
-            return
-        probabilities = features["attributes"].probabilities  # [B,A]
-        assert probabilities is not None
-        given = probabilities.cpu().numpy()
+    def unfit(self) -> str | None:
+        return None if self.task.attributes else "the dataset has no attributes"
+
+    def rows(self, samples: Samples, features: Mapping[str, Features]) -> np.ndarray:
+        """Affirmed, known to the classifier, found: bool [B,3,A]."""
+        given = self.seen(features, "probabilities").cpu().numpy()  # [B,A]
         if given.shape[1] != len(self.task.attributes):
             raise ValueError(f"the classifier gave {given.shape[1]} of {len(self.task.attributes)} attributes")
-        said = np.array([self._affirmed(prompt) for prompt in samples.prompts])  # [B,A]
+        said = np.array([self._affirmed(prompt) for prompt in samples.prompts or ()])  # [B,A]
         found = given >= self.thresholds["found_from"]
-        self._images.add(samples.ids, np.stack([said, ~np.isnan(given), found], axis=1), samples.groups)  # [B,3,A]
+        return np.stack([said, ~np.isnan(given), found], axis=1)
 
-    def merge(self, other: Metric) -> None:
-        assert isinstance(other, AttributeRecall)
-        self._images.merge(other._images)
-        self._prompts_missing |= other._prompts_missing
-
-    def compute(self) -> Score:
-        if not self.task.attributes:
-            return Score.skipped("the dataset has no attributes")
-        if self._prompts_missing:
-            return Score.skipped("the samples have no prompts")
-        if not len(self._images):
-            return Score.skipped("no images")
-        rows = self._images.sorted()
+    def score(self) -> Score:
+        rows = self._samples.sorted()
         asked, hit = _asked(rows), _hit(rows)  # bool [n,A]
-        scored = np.flatnonzero(asked.any(axis=1))
-        n, unscored = len(scored), len(asked) - len(scored)
-        if not n:
-            return Score.skipped("no prompt affirms an attribute that the classifier knows", unscored=unscored)
+        mean = self.mean(_shares(rows), rows.groups, "per_image")
+        if mean.status != "ok":
+            return mean
         image, _ = np.nonzero(asked)  # [pairs]
         pooled = cluster_bootstrap_mean(hit[asked], [rows.groups[i] for i in image], seed=0)
-        mean = cluster_bootstrap_mean(_shares(rows)[scored], [rows.groups[i] for i in scored], seed=0)
-        return Score(
-            **pooled._asdict(),
-            n=n,
-            unscored=unscored,
-            also={"per_image": Score(**mean._asdict(), n=n, unscored=unscored)},
+        return self.scored(
+            pooled,
+            n=mean.n,
+            unscored=mean.unscored,
+            also={"per_image": mean},
             detail={
                 "per_attribute": self._by_attribute(hit.sum(axis=0), asked.sum(axis=0)),
                 "affirmed": self._by_attribute(rows.values[:, 0].sum(axis=0)),
@@ -94,19 +78,17 @@ class AttributeRecall(Metric):
         )
 
     def per_sample(self) -> Mapping[str, Mapping[str, float | None]]:
-        """`per_image`: |F ∩ A_i| / |A_i|. `attribute-recall`: |F ∩ A_i| / mean |A|, whose mean is the pooled value.
+        """`per_image`: |F ∩ A_i| / |A_i|. "": |F ∩ A_i| / mean |A|, whose mean is the pooled value.
 
         None where nothing is asked of an image. The second may exceed 1.
         """
-        if self._prompts_missing or not len(self._images):
+        if self._skipped():
             return {}
-        rows = self._images.sorted()
+        rows = self._samples.sorted()
         asked = _asked(rows).sum(axis=1)  # [n]
         parts = np.divide(_hit(rows).sum(axis=1), asked[asked > 0].mean() if asked.any() else 1.0)  # [n]
-        return {
-            name: {i: float(v) if k else None for i, v, k in zip(rows.ids, values, asked, strict=True)}
-            for name, values in {"attribute-recall": parts, "per_image": _shares(rows)}.items()
-        }
+        parts[asked == 0] = np.nan
+        return {"": by_sample(rows.ids, parts), "per_image": by_sample(rows.ids, _shares(rows))}
 
     def _affirmed(self, prompt: str) -> list[bool]:
         said = affirmed(prompt, self.task.attribute_words)

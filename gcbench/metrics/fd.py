@@ -1,11 +1,13 @@
 """FD(segmenter): do the images look real to the dataset's own segmenter?"""
 
 from math import inf
+from typing import Any
+
 from gcbench.core.contracts import Task
 from gcbench.core.score import Score
 from gcbench.metrics.pooled import PooledMetric
-from gcbench.metrics.frechet_score import frechet_score
-from gcbench.statistics.moments import Growing
+from gcbench.statistics.frechet import frechet_jackknife
+from gcbench.statistics.moments import Features, Growing, Moments
 
 
 class FD(PooledMetric):
@@ -37,3 +39,23 @@ class FD(PooledMetric):
 
     def score(self) -> Score:
         return frechet_score(self.reference.condensed(), self._samples.in_order())
+
+
+def frechet_score(reference: "Features | Moments", samples: Features, unscored: int = 0) -> Score:
+    """The Fréchet distance of samples [n,d] from the reference, with its block jackknife.
+
+    detail: the two `parts` of the distance; `sizes` n, n of the reference, d and rank; the jackknife's `left_out`
+    values; `warnings` where n ≤ d, because the bias is strong there.
+
+    Raises:
+        ValueError: as `frechet_distance`.
+    """
+    frechet, jack = frechet_jackknife(reference, samples)
+    detail: dict[str, Any] = {
+        "parts": {"mean": frechet.mean_part, "covariance": frechet.covariance_part},
+        "sizes": {"n": frechet.n, "n_reference": frechet.n_reference, "d": frechet.d, "rank": frechet.rank},
+        "left_out": list(jack.left_out),
+    }
+    if frechet.n <= frechet.d:
+        detail["warnings"] = {"n_not_above_d": 1.0}
+    return Score.of(jack, n=frechet.n, unscored=unscored, within=(0.0, inf), detail=detail)

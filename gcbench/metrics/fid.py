@@ -1,6 +1,5 @@
 """FID@n: do the images look real to the Inception network of 2015?"""
 
-from math import inf
 from gcbench.metrics.fd import FD
 
 
@@ -21,5 +20,3 @@ class FID(FD):
     roles = ("inception",)
     title = "FID@n"
     summary = "Fréchet distance between real and generated images on the Inception features of 2015, at this n"
-    range = (0.0, inf)
-    axis = "realism"

@@ -1,18 +1,19 @@
 """FSD: are the layouts as a whole composed like real ones?"""
 
-from math import inf
 from collections.abc import Mapping
+from math import inf
 
 import numpy as np
 
-from gcbench.core.contracts import Metric, Task
+from gcbench.core.contracts import Task
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
-from gcbench.statistics.blocks import Blocks
-from gcbench.metrics.frechet_score import frechet_score
+from gcbench.metrics.fd import frechet_score
+from gcbench.metrics.row_metric import RowMetric
+from gcbench.statistics.sample_rows import SampleRows
 
 
-class FSD(Metric):
+class FSD(RowMetric):
     """The Fréchet segmentation distance: |m_r - m_g|² + tr(S_r + S_g - 2 (S_r S_g)^½), in per cent².
 
     m [K] and S [K,K] are the mean and the sample covariance (divisor n - 1) of h_i [K], the proportions of
@@ -36,33 +37,16 @@ class FSD(Metric):
     headline = ("", "void=drop")
     default = True
 
+    least = 2
+
     def __init__(self, task: Task):
         super().__init__(task)
-        self.reference = Blocks()  # a row: pixels a class, int64 [K]
-        self._samples = Blocks()
-        self._layouts_missing = False
+        self.reference = SampleRows()
 
     def update_reference(self, samples: Samples, features: Mapping[str, Features]) -> None:
-        self.reference.add(samples.ids, self._pixels(samples))
+        self.reference.add(samples.ids, self.rows(samples, features))
 
-    def update(self, samples: Samples, features: Mapping[str, Features]) -> None:
-        if samples.layouts is None:
-            self._layouts_missing = True
-        else:
-            self._samples.add(samples.ids, self._pixels(samples))
-
-    def merge(self, other: Metric) -> None:
-        assert isinstance(other, FSD)
-        self._samples.merge(other._samples)
-        self._layouts_missing |= other._layouts_missing
-
-    def compute(self) -> Score:
-        if self._layouts_missing:
-            return Score.skipped("the samples have no layouts")
-        if len(self._samples) < 2:
-            return Score.skipped("needs at least 2 images", n=len(self._samples))
-        if len(self.reference) < 2:
-            return Score.skipped("needs at least 2 images in the reference")
+    def score(self) -> Score:
         real, made = self.reference.sorted().values, self._samples.sorted().values  # [n,K]
         score = _score(real, made, self.task.classes)
         if self.task.void is None:
@@ -73,9 +57,9 @@ class FSD(Metric):
             score.also["void=drop"] = _score(real, made, names)
         return score
 
-    def _pixels(self, samples: Samples) -> np.ndarray:
+    def rows(self, samples: Samples, features: Mapping[str, Features]) -> np.ndarray:
         """How many pixels each class has in each layout: int64 [B,K]."""
-        assert samples.layouts is not None
+        assert samples.layouts is not None  # or the batch was lacking; real pairs have them
         classes = len(self.task.classes)
         rows = [np.bincount(layout.ravel(), minlength=classes) for layout in samples.layouts.cpu().numpy()]
         if any(len(row) > classes for row in rows):
@@ -89,8 +73,7 @@ def _score(real: np.ndarray, made: np.ndarray, names: tuple[str, ...]) -> Score:
     unscored = len(made) - len(h_made)
     if min(len(h_real), len(h_made)) < 2:
         return Score.skipped("needs at least 2 images that are not all void", n=len(h_made), unscored=unscored)
-    score = frechet_score(h_real, h_made)
-    score.unscored = unscored
+    score = frechet_score(h_real, h_made, unscored)
     shift = h_made.mean(axis=0) - h_real.mean(axis=0)  # [K]
     score.detail["mean_shift"] = dict(zip(names, shift.tolist(), strict=True))
     return score

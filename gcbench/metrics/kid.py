@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from gcbench.core.score import Score
 from gcbench.metrics.pooled import PooledMetric
-from gcbench.statistics.blocks import Blocks
 from gcbench.statistics.kernel import kernel_distance
+from gcbench.statistics.sample_rows import SampleRows
 
 
 class KID(PooledMetric):
@@ -30,16 +30,14 @@ class KID(PooledMetric):
     summary = "Kernel distance between real and generated images on Inception features, without bias at small n"
     axis = "realism"
     thresholds: ClassVar[Mapping[str, float]] = {"subsets": 100, "subset_size": 1000}
-    reference: Blocks
+    reference: SampleRows
 
     def score(self) -> Score:
         real, made = self.reference.in_order(), self._samples.in_order()  # float32 [m,d], [n,d]
         count, size = int(self.thresholds["subsets"]), int(self.thresholds["subset_size"])
         kernel = kernel_distance(real, made, count, size)
-        return Score(
-            value=kernel.value,
-            standard_error=kernel.jackknife.standard_error,
-            interval=kernel.jackknife.interval,
+        return self.scored(
+            kernel.jackknife,
             n=len(made),
             detail={
                 "subsets": {"count": kernel.subsets, "size": kernel.size, "standard_deviation": kernel.sd},

@@ -5,22 +5,21 @@ from typing import ClassVar
 
 import numpy as np
 
-from gcbench.core.contracts import Metric, Task
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
-from gcbench.statistics.blocks import Blocks
+from gcbench.metrics.row_metric import RowMetric
 from gcbench.statistics.confusion import confusion_matrix, mean_iou, pixel_accuracy
-from gcbench.statistics.intervals import block_jackknife, cluster_bootstrap_mean
+from gcbench.statistics.intervals import block_jackknife
 
 
-class MeanIoU(Metric):
+class MeanIoU(RowMetric):
     """IoU_k = C[k,k] / (C[k,:] + C[:,k] - C[k,k]) and its mean over classes, in [0,1].
 
     C [K,K] is one confusion matrix of all pixels of all images: rows the generated layout [H,W], columns
     the segmenter's prediction from the image [H,W]. Pixels whose layout is void do not count; a class that
     neither side has is left out and counted. A model could gain by drawing void where it is unsure, so
     `void_share` (per cent of the layouts' area) stands beside it. Layouts that an evaluator derived from the
-    image are refused: they would agree with a segmenter by making.
+    image are refused: they would agree with a segmenter by construction.
 
     Bias: the segmenter errs, so the ceiling on real pairs is below 1; classes that are rare at this n make
     the mean jump, and the jackknife's interval shows it. Source: "Learning to Generate Semantic Layouts for
@@ -40,35 +39,23 @@ class MeanIoU(Metric):
     default = True
     gain = 0.005
 
-    def __init__(self, task: Task):
-        super().__init__(task)
-        self._confusions = Blocks()  # a row: int32 [K,K] of one image, void included
-        self._refusals: set[str] = set()
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {"void_share": (0.0, 100.0)}
+    least = 2
 
-    def update(self, samples: Samples, features: Mapping[str, Features]) -> None:
-        if samples.layouts is None:
-            self._refusals.add("the samples have no layouts")
-            return
+    def lacking(self, samples: Samples, features: Mapping[str, Features]) -> str | None:
         if samples.layout_source is not None and samples.layout_source.startswith("derived:"):
-            self._refusals.add(f"the layouts are {samples.layout_source}: they agree with a segmenter by making")
-            return
-        labels = features["segmenter"].labels  # [B,H,W]
-        assert labels is not None
-        pairs = zip(samples.layouts.cpu().numpy(), labels.cpu().numpy(), strict=True)
-        rows = [confusion_matrix(layout, seen, len(self.task.classes)) for layout, seen in pairs]
-        self._confusions.add(samples.ids, np.array(rows, dtype=np.int32), samples.groups)  # [B,K,K]
+            return f"the layouts are {samples.layout_source}: they agree with a segmenter by construction"
+        return super().lacking(samples, features)
 
-    def merge(self, other: Metric) -> None:
-        assert isinstance(other, MeanIoU)
-        self._confusions.merge(other._confusions)
-        self._refusals |= other._refusals
+    def rows(self, samples: Samples, features: Mapping[str, Features]) -> np.ndarray:
+        """The confusion matrix of each image, void included: int32 [B,K,K]."""
+        assert samples.layouts is not None  # or the batch was lacking
+        pairs = zip(samples.layouts.cpu().numpy(), self.seen(features, "labels").cpu().numpy(), strict=True)
+        rows = [confusion_matrix(layout, labels, len(self.task.classes)) for layout, labels in pairs]
+        return np.array(rows, dtype=np.int32)
 
-    def compute(self) -> Score:
-        if self._refusals:
-            return Score.skipped("; ".join(sorted(self._refusals)))
-        if len(self._confusions) < 2:
-            return Score.skipped("needs at least 2 images", n=len(self._confusions))
-        _, confusions, groups = self._confusions.sorted()  # [n,K,K]
+    def score(self) -> Score:
+        _, confusions, groups = self._samples.sorted()  # [n,K,K]
         void = self.task.void
         total = _sum(confusions)  # [K,K]
         iou = mean_iou(total, void)
@@ -80,10 +67,8 @@ class MeanIoU(Metric):
             lambda kept: mean_iou(_sum(confusions[kept]), void).mean, len(confusions), value=iou.mean
         )
         names = [(k, name) for k, name in enumerate(self.task.classes) if k != void]
-        return Score(
-            value=iou.mean,
-            standard_error=jack.standard_error,
-            interval=jack.interval,
+        return self.scored(
+            jack,
             n=n,
             unscored=all_void,
             detail={
@@ -102,19 +87,12 @@ class MeanIoU(Metric):
         if self.task.void is None:
             return Score.skipped("the dataset has no void class")
         shares = 100 * confusions[:, self.task.void].sum(axis=1) / confusions.sum(axis=(1, 2))  # [n]
-        mean = cluster_bootstrap_mean(shares, groups, seed=0)
-        return Score(value=mean.value, standard_error=mean.standard_error, interval=mean.interval, n=len(shares))
+        return self.mean(shares, groups, "void_share")
 
     def _pixel_accuracy(self, confusions: np.ndarray, n: int) -> Score:
         """The share of pixels, void layouts left out, on which layout and prediction agree: in [0,1]."""
         jack = block_jackknife(lambda kept: pixel_accuracy(_sum(confusions[kept]), self.task.void), len(confusions))
-        return Score(
-            value=jack.value,
-            standard_error=jack.standard_error,
-            interval=jack.interval,
-            n=n,
-            unscored=len(confusions) - n,
-        )
+        return self.scored(jack, "pixel_accuracy", n=n, unscored=len(confusions) - n)
 
 
 def _sum(confusions: np.ndarray) -> np.ndarray:

@@ -1,18 +1,16 @@
 """Precision, recall, density and coverage: do the images lie among the real ones, and all of these among them?"""
 
-from math import inf
 from collections.abc import Mapping
-from typing import ClassVar
+from math import inf
+from typing import Any, ClassVar
 
-import numpy as np
-
-from gcbench.core.contracts import Metric, Task
-from gcbench.core.samples import Features, Samples
+from gcbench.core.contracts import Task
 from gcbench.core.score import Score
 from gcbench.metrics.pooled import PooledMetric
-from gcbench.statistics.blocks import Blocks, Ordered
-from gcbench.statistics.intervals import cluster_bootstrap_mean, jackknife
+from gcbench.metrics.row_metric import by_sample
+from gcbench.statistics.intervals import jackknife
 from gcbench.statistics.neighbours import Neighbourhoods, neighbourhoods
+from gcbench.statistics.sample_rows import OrderedRows, SampleRows
 
 
 class PRDC(PooledMetric):
@@ -41,45 +39,37 @@ class PRDC(PooledMetric):
     unit = "share of images"
     title = "PRDC: precision"
     summary = "Precision of the images among the real ones, with recall, density and coverage, on Inception features"
-    range = (0.0, inf)
+    range = (0.0, 1.0)
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {"density": (0.0, inf)}
     thresholds: ClassVar[Mapping[str, float]] = {"k": 3, "k_density": 5}
-    reference: Blocks
+    reference: SampleRows
 
     def __init__(self, task: Task):
         super().__init__(task)
-        self._found: Neighbourhoods | None = None  # of the samples so far
-
-    def update(self, samples: Samples, features: Mapping[str, Features]) -> None:
-        super().update(samples, features)
-        self._found = None
-
-    def merge(self, other: Metric) -> None:
-        super().merge(other)
-        self._found = None
+        self._found: tuple[Any, Neighbourhoods] | None = None  # the sets that were measured last, and what came out
 
     def score(self) -> Score:
         made = self._samples.in_order()
         if missing := self._too_few():
             return Score.skipped(missing, n=len(made))
         found = self._measured(made)
-        score = _mean(found.precise, made)
+        score = self.mean(found.precise, made.groups)
         score.also = {
-            "recall": _set_score(found.recall, found.recall_without, len(made)),
-            "density": _mean(found.density, made),
-            "coverage": _set_score(found.coverage, found.coverage_without, len(made)),
+            "recall": self._of_real("recall", found.recall, found.recall_without, len(made)),
+            "density": self.mean(found.density, made.groups, "density"),
+            "coverage": self._of_real("coverage", found.coverage, found.coverage_without, len(made)),
         }
         sizes = {"n": len(made), "n_reference": len(self.reference), "d": made.shape[1]}
         score.detail = {"sizes": {name: float(size) for name, size in sizes.items()}}
         return score
 
     def per_sample(self) -> Mapping[str, Mapping[str, float | None]]:
-        """`prdc` (precision, 0 or 1) and `density`; recall and coverage are no means over samples."""
-        if self._too_few():
+        """ "" (precision, 0 or 1) and `density`; recall and coverage are no means over samples."""
+        if self._skipped() or self._too_few():
             return {}
         made = self._samples.in_order()
         found = self._measured(made)
-        columns = {"prdc": found.precise.astype(np.float64), "density": found.density}
-        return {name: dict(zip(made.ids, values.tolist(), strict=True)) for name, values in columns.items()}
+        return {"": by_sample(made.ids, found.precise), "density": by_sample(made.ids, found.density)}
 
     def _too_few(self) -> str | None:
         k, k_density = self.thresholds["k"], self.thresholds["k_density"]
@@ -89,25 +79,15 @@ class PRDC(PooledMetric):
             return f"needs more than {max(k, k_density):.0f} images in the reference"
         return None
 
-    def _measured(self, made: Ordered) -> Neighbourhoods:
-        if self._found is None:
+    def _of_real(self, column: str, value: float, without: list[float], n: int) -> Score:
+        """A mean over the real images, whose error is that of the samples."""
+        jack = jackknife(value, without)
+        return self.scored(jack, column, n=n, detail={"left_out": list(jack.left_out)})
+
+    def _measured(self, made: OrderedRows) -> Neighbourhoods:
+        """Once for `compute` and `per_sample`. Rows are only added, so their number tells whether they are the same."""
+        sets = (self._samples, len(self._samples), self.reference, len(self.reference))
+        if self._found is None or self._found[0] != sets:
             k, k_density = int(self.thresholds["k"]), int(self.thresholds["k_density"])
-            self._found = neighbourhoods(self.reference.in_order(), made, k, k_density)
-        return self._found
-
-
-def _mean(values: np.ndarray, made: Ordered) -> Score:
-    """The mean over samples of values [n]."""
-    mean = cluster_bootstrap_mean(values, made.groups, seed=0)
-    return Score(value=mean.value, standard_error=mean.standard_error, interval=mean.interval, n=len(values))
-
-
-def _set_score(value: float, without: list[float], n: int) -> Score:
-    jack = jackknife(value, without)
-    return Score(
-        value=value,
-        standard_error=jack.standard_error,
-        interval=jack.interval,
-        n=n,
-        detail={"left_out": list(jack.left_out)},
-    )
+            self._found = sets, neighbourhoods(self.reference.in_order(), made, k, k_density)
+        return self._found[1]

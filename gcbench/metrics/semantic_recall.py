@@ -1,19 +1,16 @@
 """Semantic Recall: does an image show the classes that its text names?"""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from gcbench.core.contracts import Metric, Task
-from gcbench.text.class_mentions import named_classes
 from gcbench.core.samples import Features, Samples
-from gcbench.core.score import Score
-from gcbench.statistics.blocks import Blocks, Rows
-from gcbench.statistics.intervals import cluster_bootstrap_mean
+from gcbench.metrics.mean_metric import MeanMetric
+from gcbench.text.class_mentions import named_classes
 
 
-class SemanticRecall(Metric):
+class SemanticRecall(MeanMetric):
     """mean_i |classes(F(x_i)) ∩ C_i| / |C_i|, in [0,1].
 
     C_i: the classes that prompt i names, void excluded. F: the segmenter, its labels [H,W] at the image's
@@ -40,46 +37,34 @@ class SemanticRecall(Metric):
     gain = 0.005
     thresholds: ClassVar[Mapping[str, float]] = {"min_pixels": 1.0, "min_area": 0.001}
 
-    def __init__(self, task: Task):
-        super().__init__(task)
-        self._images = Blocks()  # a row: bool [3,K], named / found from 1 pixel / found from 0.1 %
-        self._prompts_missing = False
+    unscored = "no prompt names a class, or nothing was found"
 
-    def update(self, samples: Samples, features: Mapping[str, Features]) -> None:
-        if samples.prompts is None:
-            self._prompts_missing = True
-            return
-        labels = features["segmenter"].labels  # [B,H,W]
-        assert labels is not None
-        images = zip(samples.prompts, labels.cpu().numpy(), strict=True)
-        rows = [self._row(prompt, labels_i) for prompt, labels_i in images]
-        self._images.add(samples.ids, np.array(rows), samples.groups)  # [B,3,K]
-
-    def merge(self, other: Metric) -> None:
-        assert isinstance(other, SemanticRecall)
-        self._images.merge(other._images)
-        self._prompts_missing |= other._prompts_missing
-
-    def compute(self) -> Score:
-        if self._prompts_missing:
-            return Score.skipped("the samples have no prompts")
-        if not len(self._images):
-            return Score.skipped("no images")
-        rows = self._images.sorted()
-        scores = {name: _mean(values, rows.groups) for name, values in _columns(rows).items()}
-        score = scores.pop("semantic-recall")
-        score.also = scores
-        score.detail = {"per_class": self._per_class(rows, 1), "per_class@0.1%": self._per_class(rows, 2)}
-        return score
-
-    def per_sample(self) -> Mapping[str, Mapping[str, float | None]]:
-        """`semantic-recall`, `recall@0.1%`, `precision`, `precision@0.1%`; None where it is unscored."""
-        if self._prompts_missing or not len(self._images):
-            return {}
-        rows = self._images.sorted()
+    def values(self, samples: Samples, features: Mapping[str, Features]) -> Mapping[str, np.ndarray]:
+        labels = self.seen(features, "labels")  # [B,H,W]
+        images = zip(samples.prompts or (), labels.cpu().numpy(), strict=True)
+        rows = np.array([self._row(prompt, labels_i) for prompt, labels_i in images])  # [B,3,K]
+        named, small, large = rows[:, 0], rows[:, 1], rows[:, 2]  # bool [B,K] each
+        silent = ~named.any(axis=1, keepdims=True)  # [B,1], prompts that name no class
         return {
-            name: {i: None if np.isnan(v) else float(v) for i, v in zip(rows.ids, values, strict=True)}
-            for name, values in _columns(rows).items()
+            "": _share(named & small, named),
+            "recall@0.1%": _share(named & large, named),
+            "precision": _share(named & small, small & ~silent),
+            "precision@0.1%": _share(named & large, large & ~silent),
+            "named": named,
+            "per_class": named & small,
+            "per_class@0.1%": named & large,
+        }
+
+    def detail(self, kept: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Of the images whose prompt names a class, the share that shows it; None where no prompt does."""
+        asked = kept["named"].sum(axis=0)  # [K]
+        return {
+            name: {
+                label: float(hit / asked[k]) if asked[k] else None
+                for k, (label, hit) in enumerate(zip(self.task.classes, kept[name].sum(axis=0), strict=True))
+                if k != self.task.void
+            }
+            for name in ("per_class", "per_class@0.1%")
         }
 
     def _row(self, prompt: str, labels: np.ndarray) -> np.ndarray:
@@ -96,46 +81,8 @@ class SemanticRecall(Metric):
             row[:, self.task.void] = False
         return row
 
-    def _per_class(self, rows: Rows, found: int) -> dict[str, float | None]:
-        """Of the images whose prompt names a class, the share that shows it; None where no prompt does."""
-        asked = rows.values[:, 0].sum(axis=0)  # [K]
-        hit = (rows.values[:, 0] & rows.values[:, found]).sum(axis=0)  # [K]
-        return {
-            name: float(hit[k] / asked[k]) if asked[k] else None
-            for k, name in enumerate(self.task.classes)
-            if k != self.task.void
-        }
-
-
-def _columns(rows: Rows) -> dict[str, np.ndarray]:
-    """Each column's value an image [n], NaN where it is unscored."""
-    named, small, large = rows.values[:, 0], rows.values[:, 1], rows.values[:, 2]  # bool [n,K] each
-    silent = ~named.any(axis=1, keepdims=True)  # [n,1], prompts that name no class
-    return {
-        "semantic-recall": _share(named & small, named),
-        "recall@0.1%": _share(named & large, named),
-        "precision": _share(named & small, small & ~silent),
-        "precision@0.1%": _share(named & large, large & ~silent),
-    }
-
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """|part| / |whole|, row by row of bool [n,K]; NaN where the whole is empty."""
     size = whole.sum(axis=1)  # [n]
     return np.divide(part.sum(axis=1), size, out=np.full(len(size), np.nan), where=size > 0)
-
-
-def _mean(values: np.ndarray, groups: list[str]) -> Score:
-    """The mean of a column [n] over the images that are scored in it."""
-    scored = np.flatnonzero(~np.isnan(values))
-    unscored = len(values) - len(scored)
-    if not len(scored):
-        return Score.skipped("no prompt names a class, or nothing was found", unscored=unscored)
-    mean = cluster_bootstrap_mean(values[scored], [groups[i] for i in scored], seed=0)
-    return Score(
-        value=mean.value,
-        standard_error=mean.standard_error,
-        interval=mean.interval,
-        n=len(scored),
-        unscored=unscored,
-    )

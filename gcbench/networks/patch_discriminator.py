@@ -8,22 +8,20 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from gcbench.core.settings import Config, Count
 from gcbench.networks.adversarial import hinge_discriminator
 from gcbench.networks.spectral import spectral
 
 
-class PatchConfig(BaseModel):
+class PatchConfig(Config):
     """width: of the first layer, doubled by each that follows up to 8 times. layers: that halve the grid.
     scales: evaluators, each on an image half as large as the last one's."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    width: int = 64
-    layers: int = 3
-    scales: int = 2
+    width: Count = 64
+    layers: Count = 3
+    scales: Count = 2
 
 
 class PatchOutput(NamedTuple):

@@ -10,14 +10,15 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
+from gcbench.core.settings import Config, Count
 from gcbench.networks.spectral import spectral
 from gcbench.networks.subpixels import start_alike
 
 
-class SPADEConfig(BaseModel):
+class SPADEConfig(Config):
     """The defaults are the paper's: 92.6 M parameters for 20 classes.
 
     width: channels are its multiples. multiples: before the first block and after each; every block but the first
@@ -26,13 +27,11 @@ class SPADEConfig(BaseModel):
     and from the layout's own pixels (1 at paper size: every pixel has its own place on the last grid).
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    classes: int = 20
-    width: int = 64
-    multiples: tuple[int, ...] = Field(default=(16, 16, 16, 16, 8, 4, 2, 1), min_length=2)
-    hidden: int = 128
-    patch: int = 1
+    classes: Count = 20
+    width: Count = 64
+    multiples: tuple[Count, ...] = Field(default=(16, 16, 16, 16, 8, 4, 2, 1), min_length=2)
+    hidden: Count = 128
+    patch: Count = 1
 
     @property
     def stride(self) -> int:

@@ -12,8 +12,9 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+
+from gcbench.core.settings import Config, Count, Share
 
 Noise = Callable[[int, int], Tensor]
 """(h, w) -> N(0,1) [B,1,h,w], the next of its stream."""
@@ -25,7 +26,7 @@ SMALLEST = 4
 """The seed map's shorter side at most, and the discriminator's last one."""
 
 
-class StyleGAN2Config(BaseModel):
+class StyleGAN2Config(Config):
     """size: (H, W) of the images. A map of height h has min(channel_max, channel_base // h) channels.
 
     z_dim, w_dim, mapping_layers: of the mapping network. mixing: share of training images whose styles come from two
@@ -34,17 +35,15 @@ class StyleGAN2Config(BaseModel):
     sees together.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    size: tuple[int, int] = (64, 128)
-    z_dim: int = 128
-    w_dim: int = 128
-    mapping_layers: int = Field(default=4, ge=1)
-    channel_base: int = 1024
-    channel_max: int = 128
-    mixing: float = Field(default=0.9, ge=0, le=1)
+    size: tuple[Count, Count] = (64, 128)
+    z_dim: Count = 128
+    w_dim: Count = 128
+    mapping_layers: Count = 4
+    channel_base: Count = 1024
+    channel_max: Count = 128
+    mixing: Share = 0.9
     generator: Literal["skip", "residual"] = "skip"
-    group: int = Field(default=4, ge=1)
+    group: Count = 4
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -213,7 +212,8 @@ class Synthesis(nn.Module):
         self.to_rgb = nn.ModuleList(ToRGB(width, style_dim) for width in (widths if skip else widths[-1:]))
 
     def forward(self, styles: Tensor, noise: Noise, between: Between | None = None) -> Tensor:
-        assert styles.shape[1] == self.cfg.layers, styles.shape
+        if styles.shape[1] != self.cfg.layers:
+            raise ValueError(f"{styles.shape[1]} styles for {self.cfg.layers} layers")
         style = styles.unbind(1)  # each [B,style_dim]
 
         def convolve(layer: StyledConv, number: int, x: Tensor) -> Tensor:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from gcbench.core.errors import UserError
+from gcbench.core.settings import Config, Count
 
 
 class Embedded(NamedTuple):
@@ -31,17 +31,15 @@ class TextEncoder(nn.Module):
     def forward(self, texts: Sequence[str]) -> Embedded: ...
 
 
-class TextConfig(BaseModel):
+class TextConfig(Config):
     """kind: `words` (a table learned with the model) or `t5` (frozen; `name` is a folder or hub name).
 
     vocabulary: the words of the table, in order; fixed when training starts.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     kind: Literal["words", "t5"] = "words"
-    dim: int = 64
-    max_length: int = 64
+    dim: Count = 64
+    max_length: Count = 64
     vocabulary: tuple[str, ...] = ()
     name: str = "t5-large"
 

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
+from gcbench.core.settings import Config, Count
 from gcbench.networks.attention import (
     CrossAttention,
     OverPixels,
@@ -25,7 +26,7 @@ from gcbench.networks.attention import (
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
-class UNetConfig(BaseModel):
+class UNetConfig(Config):
     """All that shapes the network. The defaults are the paper's base model, unconditional on layout and text.
 
     classes: K of the layout, or None for an image-only network. layout_dim: width of the layout embedding.
@@ -42,29 +43,27 @@ class UNetConfig(BaseModel):
     mults, blocks, self_attention, cross_attention: one entry a level.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    dim: int = 128
-    mults: tuple[int, ...] = (1, 2, 4, 8)
-    blocks: tuple[int, ...] = (2, 4, 8, 8)
+    dim: Count = 128
+    mults: tuple[Count, ...] = (1, 2, 4, 8)
+    blocks: tuple[Count, ...] = (2, 4, 8, 8)
     self_attention: tuple[bool, ...] = (False, True, True, True)
     cross_attention: tuple[bool, ...] = (False, True, True, True)
-    classes: int | None = None
-    layout_dim: int = 3
-    text_dim: int | None = None
-    text_length: int = 256
-    latents: int = 32
-    pooled: int = 4
-    cond_dim: int | None = None
-    heads: int = 8
-    dim_head: int = 64
-    ff_mult: float = 2.0
-    groups: int = 8
-    time_tokens: int = 2
-    sinusoids: int = 16
-    init_kernels: tuple[int, ...] = (3, 7, 15)
+    classes: Count | None = None
+    layout_dim: Count = 3
+    text_dim: Count | None = None
+    text_length: Count = 256
+    latents: Count = 32
+    pooled: int = Field(default=4, ge=0)
+    cond_dim: Count | None = None
+    heads: Count = 8
+    dim_head: Count = 64
+    ff_mult: float = Field(default=2.0, gt=0)
+    groups: Count = 8
+    time_tokens: Count = 2
+    sinusoids: Count = 16
+    init_kernels: tuple[Count, ...] = (3, 7, 15)
     lowres: bool = False
-    patch: int = 1
+    patch: Count = 1
     init_to_final: bool = False
     drawing_blocks: int = Field(default=0, ge=0)
     pooled_text: bool = False
@@ -322,7 +321,8 @@ class UNet(nn.Module):
         null = self.null_text_embed.expand(len(keep), -1, -1)  # [B,text_length,cond_dim]
         tokens, pooled = null, None
         if embeddings is not None:
-            assert mask is not None
+            if mask is None:
+                raise ValueError("texts' embeddings need their mask")
             embeddings = embeddings[:, :length]
             # padded first: the sums then run in one order whatever the longest text of the batch
             embeddings = F.pad(embeddings, (0, 0, 0, length - embeddings.shape[1]))
@@ -359,7 +359,8 @@ class UNet(nn.Module):
         time = self.to_time_cond(time_hidden)
         tokens = self.to_time_tokens(time_hidden).unflatten(1, (cfg.time_tokens, -1))
         if cfg.lowres:
-            assert lowres is not None, "a super-resolution network needs its low-resolution pair"
+            if lowres is None:
+                raise ValueError("a super-resolution network needs its low-resolution pair")
             low = self.embed(lowres.image, lowres.layout, self.init_emb_seg_lowres if cfg.classes else None)
             x = torch.cat((x, low), dim=1)
             low_hidden = self.to_lowres_time_hiddens(lowres.log_snr)

@@ -1,14 +1,15 @@
 """`gcbench figure 6`: the paper's three panels from the records of the suite `figure6`, as PNG, SVG and CSV.
 
-Panels: `trade-off` (Fréchet distance against Semantic Recall, a curve a guided model), `recall` (of each rare class, at
-the guidance scale where the model's Semantic Recall is best), `shares` (of each class in the area of the training
-layouts). Knows records, and of the dataset its layouts and prompts; measures no image.
+Panels: `trade-off` (two metrics, by default those of a sweep's curve; a line a guided model), `recall` (of each rare
+class, at the guidance scale where the model's mean is best), `shares` (of each class in the area of the training
+layouts). Numbers are in the metrics' units. Knows records, and of the dataset its layouts and prompts; measures no
+image.
 """
 
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,15 +23,21 @@ from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record
 from gcbench.core.reference import Reference
+from gcbench.core.run_spec import guidance_text
 from gcbench.core.score import Score
 from gcbench.reports.comparison import best
+from gcbench.reports.pareto import Axes, trade_off
+from gcbench.reports.record_table import declared, number_column
+from gcbench.reports.table import Cell, Column, csv_value
 from gcbench.runs.progress import Bar
 from gcbench.runs.run_directory import RECORD
 from gcbench.runs.suite_plan import bundled
 from gcbench.text.class_mentions import named_classes
 
 SUITE = "figure6"
-COST, GAIN = "fd", "semantic-recall"
+PER_CLASS = "per_class"
+"""Where a score's detail says what becomes of each class."""
+
 RARE = 0.01
 """A class of a smaller share of the area is rare."""
 
@@ -49,14 +56,22 @@ class Number(NamedTuple):
     low: float | None = None
     high: float | None = None
 
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.value, None if self.low is None or self.high is None else (self.low, self.high))
+
 
 @dataclass(frozen=True)
 class Figure:
-    """All that is drawn. models: in their order. protocol: of all. left_out: what is not drawn, and why."""
+    """All that is drawn. models: in their order. protocol: of all. axes: the columns of the trade-off. recall: the
+    metric of the classes' recall, or None if no record says it. left_out: what is not drawn, and why.
+    """
 
     numbers: list[Number]
     models: list[str]
     protocol: Protocol
+    axes: tuple[Column, Column]
+    recall: Column | None
     left_out: list[str]
 
     def panel(self, name: str, model: str | None = None, metric: str | None = None) -> list[Number]:
@@ -67,8 +82,10 @@ class Figure:
         ]
 
 
-def gather(dataset: Dataset, folder: Path) -> Figure:
+def gather(dataset: Dataset, folder: Path, axes: Axes | None = None) -> Figure:
     """The numbers of the figure: from every run directory in `folder`, and the dataset's class shares.
+
+    axes: metrics (cost, gain); None for the first of realism and the first of correspondence that a record has.
 
     Raises:
         UserError: no record there that can be drawn.
@@ -77,28 +94,46 @@ def gather(dataset: Dataset, folder: Path) -> Figure:
     present = sorted(path.parent.name for path in folder.glob(f"*/{RECORD}"))
     order = [name for name in wanted if name in present] + [name for name in present if name not in wanted]
     left_out = [f"{name}: no record of it in {folder.name}" for name in wanted if name not in present]
+    read = {name: Record.read(folder / name / RECORD) for name in order}
+    chosen = axes or next(filter(None, (trade_off(record) for record in read.values() if record.points)), None)
     records: dict[str, Record] = {}
-    for name in order:
-        record = Record.read(folder / name / RECORD)
-        if reason := _unfit(record, dataset, next(iter(records.values()), None)):
+    for name, record in read.items():
+        if reason := _unfit(record, dataset, chosen, next(iter(records.values()), None)):
             left_out.append(f"{name}: {reason}")
         else:
             records[name] = record
-    if not records:
+    if not records or chosen is None:
         why = f" ({'; '.join(left_out)})" if present else ""
         raise UserError(
             f"no record to draw for {dataset.name}{why}; run `gcbench suite run {SUITE} --dataset {dataset.argument}`"
             " and give its directory as --runs"
         )
+    first = next(iter(records.values()))
+    cost, gain = (number_column(name, n=first.protocol.n) for name in chosen)
+    recall = next(filter(None, map(_recall_metric, records.values())), None)
     shares = class_shares(dataset)
     rare = [name for name, share in shares.items() if share < RARE and name in dataset.aliases]
     numbers = [
-        *(number for name, record in records.items() for number in _curve(name, record)),
-        *_bounds(next(iter(records.values())), rare),
-        *(number for name, record in records.items() for number in _recalls(name, record, dataset, rare)),
+        *(number for name, record in records.items() for number in _curve(name, record, (cost, gain))),
+        *_bounds(first, (cost, gain), recall, rare),
+        *(
+            number
+            for name, record in records.items()
+            if recall
+            for number in _recalls(name, record, recall, dataset, rare)
+        ),
         *(Number("shares", class_=name, metric="share", value=share) for name, share in shares.items()),
     ]
-    return Figure(numbers, list(records), next(iter(records.values())).protocol, left_out)
+    return Figure(numbers, list(records), first.protocol, (cost, gain), recall, left_out)
+
+
+def _recall_metric(record: Record) -> Column | None:
+    """The first metric about prompts that says what becomes of each class."""
+    for point in record.points:
+        for name, score in point.scores.items():
+            if PER_CLASS in score.detail and "prompts" in getattr(declared(name), "needs", ()):
+                return number_column(name)
+    return None
 
 
 def class_shares(dataset: Dataset) -> dict[str, float]:
@@ -114,20 +149,21 @@ def class_shares(dataset: Dataset) -> dict[str, float]:
     return {dataset.classes[k]: float(counts[k] / counts.sum()) for k in order}
 
 
-def _unfit(record: Record, dataset: Dataset, first: Record | None) -> str | None:
+def _unfit(record: Record, dataset: Dataset, axes: Axes | None, first: Record | None) -> str | None:
     """Why a record cannot stand beside the first one."""
     if record.protocol.dataset != dataset.name:
         return f"it was measured on {record.protocol.dataset}"
     if not record.points:
         return "it has no finished point"
-    if not any(_both(point.scores) for point in record.points):
+    if axes is None:
+        return "it has no metric of realism beside one of correspondence"
+    if not any(_has(point.scores, axes) for point in record.points):
         scores = record.points[-1].scores
-        lacking = [
+        return "; ".join(
             f"{name} {'not measured' if (score := scores.get(name)) is None else f'{score.status}, {score.reason}'}"
-            for name in (COST, GAIN)
+            for name in axes
             if (score := scores.get(name)) is None or score.value is None
-        ]
-        return "; ".join(lacking)
+        )
     if first is None:
         return None
     mine, theirs = record.protocol.of_any_model(), first.protocol.of_any_model()
@@ -138,49 +174,44 @@ def _unfit(record: Record, dataset: Dataset, first: Record | None) -> str | None
     return None
 
 
-def _both(scores: dict[str, Score]) -> tuple[Score, Score] | None:
-    cost, gain = scores.get(COST), scores.get(GAIN)
-    if cost is None or gain is None or cost.value is None or gain.value is None:
-        return None
-    return cost, gain
+def _has(scores: Mapping[str, Score], axes: Axes) -> bool:
+    return all((score := scores.get(name)) is not None and score.value is not None for name in axes)
 
 
-def _curve(name: str, record: Record) -> list[Number]:
-    out = []
-    for point in sorted(record.points, key=lambda point: point.guidance or 0):
-        for metric, score in zip((COST, GAIN), _both(point.scores) or (), strict=False):
-            out.append(_number("trade-off", name, point.guidance, metric, score))
-    return out
+def _curve(name: str, record: Record, axes: Sequence[Column]) -> list[Number]:
+    points = sorted(record.points, key=lambda point: point.guidance or 0)
+    points = [point for point in points if _has(point.scores, (axes[0].metric, axes[1].metric))]
+    return [_number(name, point.guidance, column, point.scores) for point in points for column in axes]
 
 
-def _number(panel: str, model: str, guidance: float | None, metric: str, score: Score) -> Number:
-    assert score.value is not None
-    low, high = score.interval or (None, None)
-    return Number(panel, model, guidance, "", metric, score.value, low, high)
+def _number(model: str, guidance: float | None, column: Column, scores: Mapping[str, Score]) -> Number:
+    cell = column.shown(scores[column.metric])
+    low, high = cell.interval or (None, None)
+    return Number("trade-off", model, guidance, "", column.metric, float(cell.value or 0), low, high)
 
 
-def _bounds(record: Record, rare: Sequence[str]) -> list[Number]:
+def _bounds(record: Record, axes: Sequence[Column], recall: Column | None, rare: Sequence[str]) -> list[Number]:
     """Of real images: the trade-off's ceiling and floor, and theirs of each rare class."""
     out = []
     for model, scores in ((CEILING, record.ceiling), (FLOOR, record.floor)):
-        for metric in (COST, GAIN):
-            score = scores.get(metric)
-            if score is not None and score.value is not None:
-                out.append(_number("trade-off", model, None, metric, score))
-        recalls = scores[GAIN].detail.get("per_class", {}) if GAIN in scores else {}
-        assert isinstance(recalls, dict)
-        for name in rare:
-            if (value := recalls.get(name)) is not None:
-                out.append(Number("recall", model, None, name, GAIN, value))
+        out += [_number(model, None, column, scores) for column in axes if _has(scores, (column.metric,) * 2)]
+        for name, value in _per_class(scores, recall).items():
+            if name in rare and value is not None and recall is not None:
+                out.append(Number("recall", model, None, name, recall.metric, value * recall.scale))
     return out
 
 
-def _recalls(model: str, record: Record, dataset: Dataset, rare: Sequence[str]) -> list[Number]:
+def _per_class(scores: Mapping[str, Score], recall: Column | None) -> dict[str, float | None]:
+    found = scores[recall.metric].detail.get(PER_CLASS) if recall and recall.metric in scores else None
+    return found if isinstance(found, dict) else {}
+
+
+def _recalls(model: str, record: Record, recall: Column, dataset: Dataset, rare: Sequence[str]) -> list[Number]:
     """Recall of each rare class at the best point, with Wilson's interval where the prompts are known."""
-    point = best(record, GAIN)
-    assert point is not None
-    recalls = point.scores[GAIN].detail.get("per_class", {})
-    assert isinstance(recalls, dict)
+    point = best(record, recall.metric)
+    if point is None:
+        return []
+    recalls = _per_class(point.scores, recall)
     asked = _asked(record.protocol, dataset)
     out = []
     for name in rare:
@@ -188,8 +219,9 @@ def _recalls(model: str, record: Record, dataset: Dataset, rare: Sequence[str]) 
             continue
         low = high = None
         if n := asked.get(name):
-            low, high = map(float, binomtest(round(value * n), n).proportion_ci(method="wilson"))
-        out.append(Number("recall", model, point.guidance, name, GAIN, value, low, high))
+            ends = binomtest(round(value * n), n).proportion_ci(method="wilson")
+            low, high = (float(end) * recall.scale for end in ends)
+        out.append(Number("recall", model, point.guidance, name, recall.metric, value * recall.scale, low, high))
     return out
 
 
@@ -207,5 +239,6 @@ def as_csv(numbers: Sequence[Number]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([field.rstrip("_") for field in Number._fields])
-    writer.writerows(numbers)
+    spelled = (number._replace(guidance=guidance_text(number.guidance)) for number in numbers)  # type: ignore[arg-type]
+    writer.writerows(map(csv_value, number) for number in spelled)
     return out.getvalue()

@@ -1,49 +1,70 @@
-"""Which points of a sweep no other point beats on both axes."""
+"""The two axes of a trade-off, and which points of a sweep no other point beats on them."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+from gcbench.core.errors import UserError
 from gcbench.core.record import Point, Record
-from gcbench.core.registry import registry
+from gcbench.reports.record_table import declared
+from gcbench.runs.paired import Rows, paired, values_of
 
-REALISM = ("fid", "fd")
-CORRESPONDENCE = ("semantic-recall",)
-
-
-def axes(record: Record) -> tuple[str, str] | None:
-    """The metrics of the trade-off (realism, correspondence), the first of each that all points have."""
-
-    def first(names: Sequence[str]) -> str | None:
-        for name in names:
-            if record.points and all(
-                (score := point.scores.get(name)) is not None and score.value is not None for point in record.points
-            ):
-                return name
-        return None
-
-    x, y = first(REALISM), first(CORRESPONDENCE)
-    return None if x is None or y is None else (x, y)
+Axes = tuple[str, str]
+"""Names of two metrics, (cost, gain)."""
 
 
-def front(values: Sequence[tuple[float, float]]) -> list[bool]:
-    """For (cost, gain) points: true where no other has a cost as low and a gain as high, one of them strictly."""
-    return [not any((c <= cost and g >= gain) and (c < cost or g > gain) for c, g in values) for cost, gain in values]
+def trade_off(record: Record, axes: Axes | None = None) -> Axes | None:
+    """The axes of the record's curve: those asked for, else its first metric of realism and first of correspondence.
+
+    None where a point lacks one of them.
+
+    Raises:
+        UserError: a metric that was asked for and is not in the record.
+    """
+    names = dict.fromkeys(name for point in record.points for name in point.scores)
+    if axes is None:
+        first = {getattr(declared(name), "axis", None): name for name in reversed(names)}
+        axes = first.get("realism", ""), first.get("correspondence", "")
+    elif names and (unknown := next((name for name in axes if name not in names), None)):
+        raise UserError(f"--axes {','.join(axes)}: {unknown} was not measured here; choose two of {', '.join(names)}")
+    complete = all((s := point.scores.get(name)) and s.value is not None for point in record.points for name in axes)
+    return axes if names and complete else None
 
 
-def mark(record: Record, rows: Any = None, groups: Any = None, axes_: Any = None) -> None:
-    """Set `pareto` on every point; None where the axes cannot be had."""
-    found = axes(record)
-    if found is None:
-        for point in record.points:
-            point.pareto = None
-        return
+def front(*better: Sequence[Sequence[int]]) -> list[bool]:
+    """Which points are on the front, by `better[axis][i][j]`: 1 if i is better than j there, -1 if worse, 0 if neither.
 
-    def oriented(point: Point, name: str, better: str) -> float:
-        value = point.scores[name].value
-        assert value is not None
-        return value if registry("metrics")[name].direction == better else -value
+    A point is off it if another is better on one axis and not worse on the other.
+    """
 
-    x, y = found
-    flags = front([(oriented(p, x, "lower"), oriented(p, y, "higher")) for p in record.points])
+    def beats(i: int, j: int) -> bool:
+        signs = [axis[i][j] for axis in better]
+        return max(signs) > 0 and min(signs) >= 0
+
+    places = range(len(better[0]))
+    return [not any(beats(j, i) for j in places if j != i) for i in places]
+
+
+def mark(
+    record: Record, rows: Rows | None = None, groups: Mapping[str, str] | None = None, axes: Axes | None = None
+) -> None:
+    """Set `pareto` on every point; None where the axes cannot be had. rows, groups: of per_sample.csv."""
+    chosen = trade_off(record, axes)
+    flags: Sequence[bool | None] = [None] * len(record.points)
+    if chosen is not None:
+        flags = front(*(_better(record.points, name, rows or {}, groups or {}) for name in chosen))
     for point, flag in zip(record.points, flags, strict=True):
         point.pareto = flag
+
+
+def _better(points: Sequence[Point], metric: str, rows: Rows, groups: Mapping[str, str]) -> list[list[int]]:
+    """For `front`: better is what is so beyond the paired 95 % interval, or, where there is none, by the values."""
+    way = 1 if getattr(declared(metric), "direction", "higher") == "higher" else -1
+    scores = [point.scores[metric] for point in points]
+    values = [values_of(rows, point.guidance, metric) for point in points]
+    out = [[0] * len(points) for _ in points]
+    for i in range(len(points)):
+        for j in range(i):
+            difference = paired(scores[i], scores[j], values[i], values[j], groups)
+            low, high = difference.interval or (difference.value or 0.0,) * 2
+            out[i][j] = way * ((low > 0) - (high < 0))
+            out[j][i] = -out[i][j]
+    return out

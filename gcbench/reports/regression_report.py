@@ -7,10 +7,13 @@ from xml.etree import ElementTree
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_atomic
+from gcbench.core.run_spec import guidance_text
 from gcbench.reports.regression_checks import Check, Gated, Report
+from gcbench.reports.table import markdown_text, plain
 
 HEADS = ("metric", "recorded", "now", "difference", "tolerance", "")
 
@@ -38,7 +41,7 @@ def cells(check: Check) -> list[str]:
 
 def stage(check: Check) -> str:
     """Under which heading a check stands."""
-    return check.stage if check.guidance is None else f"{check.stage}, guidance {check.guidance:g}"
+    return check.stage if check.guidance is None else f"{check.stage}, guidance {guidance_text(check.guidance)}"
 
 
 def verdict(run: Gated) -> str:
@@ -64,14 +67,14 @@ def print_report(report: Report, console: Console | None = None) -> None:
         for place, head in enumerate(HEADS):
             table.add_column(head, justify="right" if place else "left", overflow="fold")
         for heading, checks in groupby(run.checks, key=stage):
-            table.add_row(heading, style="dim")
+            table.add_row(Text(plain(heading)), style="dim")
             for check in checks:
                 first, *rest = cells(check)
-                table.add_row(f"  {first}", *rest, style="bold red" if check.status == "fail" else "")
+                table.add_row(Text(f"  {plain(first)}"), *rest, style="bold red" if check.status == "fail" else "")
         console.print(table)
         for line in remarks(run):
-            console.print(line, soft_wrap=True, markup=False)
-        console.print(verdict(run), soft_wrap=True, markup=False, style="bold")
+            console.print(Text(plain(line)), soft_wrap=True)
+        console.print(Text(plain(verdict(run)), style="bold"), soft_wrap=True)
         console.print()
 
 
@@ -79,22 +82,20 @@ def markdown(report: Report) -> str:
     """A summary: a line for each baseline, a table of what failed."""
     lines = [f"## gcbench regress: {'passed' if report.passed else 'FAILED'}", ""]
     for run in report.runs:
-        lines += [f"**{escaped(verdict(run))}**", ""]
+        lines += [f"**{markdown_text(verdict(run))}**", ""]
         if run.failures:
             lines += [row(["what", *HEADS[:-1]]), row(["---"] * 2 + ["---:"] * 4)]
-            lines += [row([escaped(cell) for cell in (stage(check), *cells(check)[:-1])]) for check in run.failures]
+            lines += [
+                row([markdown_text(cell) for cell in (stage(check), *cells(check)[:-1])]) for check in run.failures
+            ]
             lines.append("")
         if notes := remarks(run):
-            lines += [*(f"- {escaped(line)}" for line in notes), ""]
+            lines += [*(f"- {markdown_text(line)}" for line in notes), ""]
     return "\n".join(lines) + "\n"
 
 
 def row(texts: Sequence[str]) -> str:
     return f"| {' | '.join(texts)} |"
-
-
-def escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def append_summary(path: Path, report: Report) -> None:

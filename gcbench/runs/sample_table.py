@@ -30,8 +30,7 @@ class SampleTable:
         scale = guidance_text(guidance)
         for name, metric in metrics.items():
             for column, values in metric.per_sample().items():
-                key = "" if column == name else column
-                self.rows |= {(scale, sample, name, key): value for sample, value in values.items()}
+                self.rows |= {(scale, sample, name, column): value for sample, value in values.items()}
 
     def columns(self) -> list[tuple[str, str]]:
         """(metric, column) of which there are values."""

@@ -47,7 +47,7 @@ class Row(BaseModel):
     @property
     def trainable(self) -> bool:
         """Whether it has a training of its own. UserError for an unknown model."""
-        return self.weights is None and ".py" not in self.model and hasattr(registry("models")[self.model], "recipe")
+        return self.weights is None and ".py" not in self.model and registry("models")[self.model].recipe is not None
 
     @property
     def scales(self) -> list[float]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from gcbench.statistics.blocks import first_repeated
+from gcbench.statistics.sample_rows import first_repeated
 
 CHUNK = 2048
 """Rows converted to float64 at a time."""

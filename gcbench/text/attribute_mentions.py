@@ -57,7 +57,7 @@ def affirmed(text: str, attribute_words: Mapping[str, Sequence[str]]) -> tuple[s
     words = _compiled(tuple((name, tuple(phrases)) for name, phrases in attribute_words.items()))
     tokens = _tokens(text)
     negated = _negated(tokens)
-    found: set[str] = set()
+    attributes: set[str] = set()
     place = 0
     while place < len(tokens):
         here = [phrase for phrase in words.starting.get(tokens[place], ()) if _stands(tokens, place, phrase.tokens)]
@@ -68,9 +68,9 @@ def affirmed(text: str, attribute_words: Mapping[str, Sequence[str]]) -> tuple[s
             here = [phrase for phrase in words.starting.get(tokens[place], ()) if words.shares(tokens, place, phrase)]
         for phrase in here:
             if phrase.inverse == (denied and tokens[place] not in _UNDENIED):
-                found.add(phrase.attribute)
+                attributes.add(phrase.attribute)
         place += length or 1
-    return tuple(name for name in attribute_words if name in found)
+    return tuple(name for name in attribute_words if name in attributes)
 
 
 class _Phrase(NamedTuple):

@@ -13,11 +13,11 @@ def named_classes(text: str, aliases: Mapping[str, tuple[str, ...]]) -> set[str]
     An alias that two classes share names both.
     """
     pattern, owners = _compiled(tuple((name, tuple(words)) for name, words in aliases.items()))
-    found: set[str] = set()
+    classes: set[str] = set()
     if pattern is not None:
         for match in pattern.finditer(text):
-            found.update(owners[_normal(match.group())])
-    return found
+            classes.update(owners[_normal(match.group())])
+    return classes
 
 
 def _normal(words: str) -> str:

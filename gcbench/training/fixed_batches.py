@@ -1,4 +1,4 @@
-"""Blocks of one size through a network, always, so that no sum runs in another order when a caller's batch differs."""
+"""Batches of one size through a network, always, so that no sum runs in another order when a caller's batch differs."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,22 +6,22 @@ import torch
 from torch import Tensor
 
 
-def in_blocks(
+def in_fixed_batches(
     draw: Callable[[list[int], list[str] | None], tuple[Tensor, ...]],
     seeds: Sequence[int],
     prompts: Sequence[str] | None,
-    block: int,
+    batch_size: int,
 ) -> tuple[Tensor, ...]:
-    """What `draw(seeds, prompts)` gives for all seeds, drawn `block` at a time; each tensor has one row a seed.
+    """What `draw(seeds, prompts)` gives for all seeds, drawn `batch_size` at a time; each tensor has one row a seed.
 
-    The last block is filled up with its last seed and prompt, and the filling thrown away: a sample then depends on its
-    own seed and prompt to the last digit, if row i of what `draw` gives does so within a block of one size.
+    The last batch is filled up with its last seed and prompt, and the filling thrown away: a sample then depends on its
+    own seed and prompt to the last digit, if row i of what `draw` gives does so within a batch of one size.
     """
     parts = []
-    for start in range(0, len(seeds), block):
-        these = list(seeds[start : start + block])
-        texts = None if prompts is None else list(prompts[start : start + block])
-        missing = block - len(these)
-        drawn = draw(these + these[-1:] * missing, None if texts is None else texts + texts[-1:] * missing)
-        parts.append(tuple(tensor[: len(these)] for tensor in drawn))
-    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+    for start in range(0, len(seeds), batch_size):
+        batch = list(seeds[start : start + batch_size])
+        texts = None if prompts is None else list(prompts[start : start + batch_size])
+        missing = batch_size - len(batch)
+        drawn = draw(batch + batch[-1:] * missing, None if texts is None else texts + texts[-1:] * missing)
+        parts.append(tuple(tensor[: len(batch)] for tensor in drawn))
+    return tuple(torch.cat(rows) for rows in zip(*parts, strict=True))

@@ -1,4 +1,4 @@
-"""Whose turn it is: the optimisers of a recipe's players, and the stages that its turns divide a run into."""
+"""Which phases a step has, the stages that they divide a run into, and the optimisers that they move."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -7,26 +7,27 @@ from typing import Any
 import torch
 from torch import nn
 
-from gcbench.training.recipe import Recipe, TrainConfig, Turn
+from gcbench.core.errors import UserError
+from gcbench.training.recipe import Phase, Recipe, TrainConfig
 
 
-def span(turn: Turn, steps: int) -> tuple[int, int]:
-    """The steps [first, end) of a run of `steps` in which a turn can come."""
-    return round(turn.start * steps), round(turn.stop * steps)
+def span(phase: Phase, steps: int) -> tuple[int, int]:
+    """The steps [first, end) of a run of `steps` in which a phase can come."""
+    return round(phase.start * steps), round(phase.stop * steps)
 
 
-def stages(turns: Sequence[Turn], steps: int) -> list[int]:
+def stages(phases: Sequence[Phase], steps: int) -> list[int]:
     """The steps at which a stage begins, 0 among them."""
-    return sorted({0} | {span(turn, steps)[0] for turn in turns})
+    return sorted({0} | {span(phase, steps)[0] for phase in phases})
 
 
-def due(turns: Sequence[Turn], step: int, steps: int) -> list[Turn]:
-    """The turns of step 0, 1, ...: those within their span, each every `every` steps of it."""
+def due(phases: Sequence[Phase], step: int, steps: int) -> list[Phase]:
+    """The phases of step 0, 1, ...: those within their span, each every `every` steps of it."""
     out = []
-    for turn in turns:
-        first, end = span(turn, steps)
-        if first <= step < end and (step - first) % turn.every == 0:
-            out.append(turn)
+    for phase in phases:
+        first, end = span(phase, steps)
+        if first <= step < end and (step - first) % phase.every == 0:
+            out.append(phase)
     return out
 
 
@@ -40,42 +41,53 @@ def learning_rate(step: int, cfg: TrainConfig, first: int = 0, end: int | None =
     return rate
 
 
-class Players:
-    """The optimisers of a recipe, one a player."""
+class Optimizers:
+    """The optimisers of a recipe, one a group.
+
+    Raises:
+        UserError: the recipe's phases and groups do not go together.
+    """
 
     def __init__(self, recipe: Recipe, cfg: TrainConfig):
         self.cfg = cfg
-        self.players = recipe.players()
+        self.groups = recipe.optimizer_groups()
+        name = type(recipe).__name__
+        for phase in recipe.phases():
+            if missing := [key for key in phase.groups if key not in self.groups]:
+                raise UserError(f"phase {phase.name!r} of {name} moves {missing[0]!r}, which optimizer_groups() lacks")
+        for key, group in self.groups.items():
+            if not group.parameters:
+                raise UserError(f"optimizer group {key!r} of {name} has no parameters; leave it out")
         self.optimizers: dict[str, Any] = {
-            name: torch.optim.AdamW(
-                player.parameters,
-                lr=cfg.lr * player.rate,
-                betas=player.betas or cfg.betas,
+            key: torch.optim.AdamW(
+                group.parameters,
+                lr=cfg.lr * group.rate,
+                betas=group.betas or cfg.betas,
                 weight_decay=cfg.weight_decay,
                 fused=True,
             )
-            for name, player in self.players.items()
+            for key, group in self.groups.items()
         }
 
-    def parameters(self, turn: Turn) -> Iterator[nn.Parameter]:
-        for name in turn.players:
-            yield from self.players[name].parameters
+    def parameters(self, phase: Phase) -> Iterator[nn.Parameter]:
+        for name in phase.groups:
+            yield from self.groups[name].parameters
 
-    def begin(self, turn: Turn, step: int) -> float:
-        """Let gradients reach the turn's players alone. Returns the step's learning rate, before `Player.rate`."""
-        rate = learning_rate(step, self.cfg, *span(turn, self.cfg.steps))
-        for name, player in self.players.items():
-            moves = name in turn.players
-            if len(self.players) > 1:
-                for parameter in player.parameters:
+    def begin(self, phase: Phase, step: int) -> float:
+        """Let gradients reach the phase's groups alone. Returns the step's learning rate, before a group's own."""
+        rate = learning_rate(step, self.cfg, *span(phase, self.cfg.steps))
+        for name, group in self.groups.items():
+            moves = name in phase.groups
+            if len(self.groups) > 1:
+                for parameter in group.parameters:
                     parameter.requires_grad_(moves)
             if moves:
-                for group in self.optimizers[name].param_groups:
-                    group["lr"] = rate * player.rate
+                for settings in self.optimizers[name].param_groups:
+                    settings["lr"] = rate * group.rate
         return rate
 
-    def move(self, turn: Turn) -> None:
-        for name in turn.players:
+    def move(self, phase: Phase) -> None:
+        for name in phase.groups:
             self.optimizers[name].step()
             self.optimizers[name].zero_grad(set_to_none=True)
 

@@ -1,18 +1,20 @@
 """What the trainer trains: a module whose forward is its loss, and how to show and save what it learnt."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, AliasChoices, Field, ValidationInfo
 from torch import Tensor, nn
 
 from gcbench.core.checkpoint import Card
-from gcbench.core.contracts import Dataset
+from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
-from gcbench.core.settings import apply
+from gcbench.core.settings import AnyConfig, Config, Count, Share, Weight, apply
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Batch(NamedTuple):
@@ -24,13 +26,25 @@ class Batch(NamedTuple):
     attributes: Tensor | None = None
 
 
-def check_sample_steps(sampling: int, trained: int) -> None:
-    """Refuse, before a training begins, previews of more sampling steps than its process has."""
-    if not 1 <= sampling <= trained:
-        raise UserError(f"setting model.sample_steps={sampling}: give 1 to {trained}, as the process has steps")
+def _of_process(steps: int, info: ValidationInfo) -> int:
+    process = info.data.get("process")
+    if process is not None and steps > process.steps:
+        raise ValueError(f"the process has {process.steps} steps; give at most as many")
+    return steps
 
 
-class TrainConfig(BaseModel):
+SampleSteps = Annotated[int, Field(ge=1), AfterValidator(_of_process)]
+"""Of a model whose config has a `process` before it, which has so many steps at least."""
+
+SampleBatch = Annotated[int, Field(ge=1, validation_alias=AliasChoices("sample_batch", "block"))]
+"""Images that go through a network together when it draws, always: a shorter batch is filled up and the filling thrown
+away, so that sums run in one order whatever the caller's batch size. Older cards call it `block`."""
+
+ImageSize = tuple[Count, Count]
+"""(H, W)."""
+
+
+class TrainConfig(Config):
     """How to train. seed fixes initial weights, order of data and noise. ema: decay of the averaged weights.
 
     batch_size: images a step, over all processes; micro_batch: images at a time (0: all at once).
@@ -38,40 +52,35 @@ class TrainConfig(BaseModel):
     compile: let torch.compile fuse the network's small operations: some minutes at the start, then faster steps.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    steps: int = 1000
-    batch_size: int = 16
-    micro_batch: int = 0
-    lr: float = 1.2e-4
-    betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = 0.0
-    warmup: int = 0
-    decay: float = 0.0
-    clip: float = 0.0
-    ema: float = 0.9999
+    steps: Count = 1000
+    batch_size: Count = 16
+    micro_batch: int = Field(default=0, ge=0)
+    lr: float = Field(default=1.2e-4, gt=0)
+    betas: tuple[Beta, Beta] = (0.9, 0.99)
+    weight_decay: Weight = 0.0
+    warmup: int = Field(default=0, ge=0)
+    decay: Share = 0.0
+    clip: Weight = 0.0
+    ema: Share = 0.9999
     flip: bool = True
-    precision: str = "fp32"
+    precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
-    seed: int = 0
-    log_every: int = 20
-    save_every: int = 500
-    preview_every: int = 1000
-
-
-Config = TypeVar("Config", bound=BaseModel)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    log_every: Count = 20
+    save_every: Count = 500
+    preview_every: Count = 1000
 
 
 def choose(
-    presets: Mapping[str, tuple[Config, TrainConfig]], settings: Mapping[str, Any], size: tuple[int, int]
-) -> tuple[Config, TrainConfig]:
+    presets: Mapping[str, tuple[AnyConfig, TrainConfig]], settings: Mapping[str, Any], size: Size
+) -> tuple[AnyConfig, TrainConfig]:
     """The model's config and how to train it: the preset that `settings` names (default `tiny`), the rest laid over.
 
     presets: name -> (model, training). settings: `preset`, `model.*`, `train.*`. size: of the dataset's images,
     which a config with a field `size` takes on in the preset `tiny`.
 
     Raises:
-        UserError: an unknown preset or setting, or a value of the wrong type.
+        UserError: an unknown preset or setting, or a value of the wrong type or out of its bounds.
     """
     settings = dict(settings)
     preset = settings.pop("preset", "tiny")
@@ -84,7 +93,24 @@ def choose(
     return model, training
 
 
-class Player(NamedTuple):
+def captions_of(dataset: Dataset, split: str) -> Iterator[str]:
+    """All captions of a split."""
+    return (text for i in range(len(dataset.ids(split))) for text in dataset.captions(split, i))
+
+
+def preview_captions(dataset: Dataset) -> list[str]:
+    """The texts that previews are drawn from: the first captions of the first eight held-out pairs."""
+    split = dataset.splits[-1]
+    return [dataset.captions(split, i)[0] for i in range(min(8, len(dataset.ids(split))))]
+
+
+def check_multiples(size: Size, multiple: int, reader: str = "the network") -> None:
+    """Refuse a size that `reader` cannot halve as often as it does."""
+    if size[0] % multiple or size[1] % multiple:
+        raise UserError(f"setting model.size={list(size)} does not suit {reader}; take multiples of {multiple}")
+
+
+class OptimizerGroup(NamedTuple):
     """Parameters that one optimiser moves. rate: its share of `train.lr`; betas: its own, None for `train.betas`."""
 
     parameters: list[nn.Parameter]
@@ -92,26 +118,26 @@ class Player(NamedTuple):
     betas: tuple[float, float] | None = None
 
 
-class Turn(NamedTuple):
-    """One move in a step: `forward` is told `name`, and its loss moves `players`.
+class Phase(NamedTuple):
+    """One move in a step: `forward` is told `name`, and its loss moves the optimiser groups `groups`.
 
     every: it comes each `every`-th step (lazy regularisation). start, stop: between which shares of the run it comes;
     where one starts a stage begins: the recipe takes on its averaged weights, the average and the rate start anew.
     """
 
     name: str = ""
-    players: tuple[str, ...] = ("",)
+    groups: tuple[str, ...] = ("",)
     every: int = 1
     start: float = 0.0
     stop: float = 1.0
 
 
 class Recipe(nn.Module):
-    """A trainable thing. `forward(batch, generator, turn)` gives {"loss": scalar, ...}: `loss` is minimised.
+    """A trainable thing. `forward(batch, generator, phase)` gives {"loss": scalar, ...}: `loss` is minimised.
 
     name: the entry point of what it trains, a model or, by `kind`, an evaluator. cfg: all that rebuilds the network.
     train_config: how to train it. dataset: what it learns from. size: (H, W) of the images it wants. A recipe whose
-    parts are trained against each other, or one after the other, says so by `players` and `turns`.
+    parts are trained against each other, or one after the other, says so by `optimizer_groups` and `phases`.
     """
 
     kind: ClassVar[str] = "model"
@@ -119,18 +145,18 @@ class Recipe(nn.Module):
     cfg: Any
     train_config: TrainConfig
     dataset: Dataset
-    size: tuple[int, int]
+    size: Size
 
     @abstractmethod
-    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]: ...
+    def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]: ...
 
-    def players(self) -> Mapping[str, Player]:
-        """Whose parameters are trained; by default one player, all that wants a gradient."""
-        return {"": Player([p for p in self.parameters() if p.requires_grad])}
+    def optimizer_groups(self) -> Mapping[str, OptimizerGroup]:
+        """Whose parameters are trained; by default one group, all that wants a gradient."""
+        return {"": OptimizerGroup([p for p in self.parameters() if p.requires_grad])}
 
-    def turns(self) -> Sequence[Turn]:
+    def phases(self) -> Sequence[Phase]:
         """The moves of a step, in order; by default one."""
-        return (Turn(),)
+        return (Phase(),)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -1,42 +1,91 @@
-"""What all models have in common whose weights a checkpoint of ours holds."""
+"""What all models have in common whose weights a checkpoint of ours holds: a subclass states only what is its own."""
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from operator import attrgetter
+from pkgutil import resolve_name
+from typing import Any, ClassVar, Self
 
+import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
-from gcbench.core.checkpoint import Card
-from gcbench.core.contracts import Model, ModelOptions, Size
+from gcbench.core.checkpoint import Card, Checkpoint
+from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.core.samples import Samples
+from gcbench.core.settings import apply_to_fields
+from gcbench.training.recipe import Recipe, TrainConfig, choose
+from gcbench.weights.find_weights import open_weights
 
 
 class TrainedModel(Model):
-    """name: its entry point, by which its weights are found. network: all that was trained. card: of the checkpoint."""
+    """A model that `gcbench train` trains. A subclass gives `build` and `draw`, and says on the class:
+
+    name: its entry point, by which its weights are found, unless they are those of the model `trained_as`.
+    config: the pydantic class of its checkpoints' configs, with `size` and `sample_batch`. stepped: it draws in several
+    steps, of which its config says `sample_steps` and `process.steps`. presets: name -> (config, how to train it).
+    recipe_class: MODULE:CLASS of its recipe, imported when a training begins. sampling: what a run may choose anew by
+    `--set sampler.KEY=VALUE`, and its protocol then says: KEY -> the config's field.
+    """
 
     name: ClassVar[str]
-    network: nn.Module
-    card: Card
+    trained_as: ClassVar[str | None] = None
+    config: ClassVar[type[BaseModel]]
+    presets: ClassVar[Mapping[str, tuple[Any, TrainConfig]]]
+    recipe_class: ClassVar[str]
+    sampling: ClassVar[Mapping[str, str]] = {}
+    stepped: ClassVar[bool] = False
+    network: Any
+    cfg: Any
     size: Size
+    steps: int | None = None
 
-    def describe(self) -> Mapping[str, str | int | None]:
-        return {
-            "weights": self.card.sha256,
-            "trained_on": self.card.dataset,
-            "parameters": sum(p.numel() for p in self.network.parameters()),
-        }
+    def __init__(self, network: nn.Module, cfg: Any, card: Card, options: ModelOptions):
+        self.network = network.eval().to(options.device)
+        self.cfg, self.card, self.size = cfg, card, cfg.size
+        self.device, self.precision = torch.device(options.device), options.precision
+        if self.stepped:
+            self.steps = cfg.sample_steps if options.steps is None else options.steps
+            if not 1 <= self.steps <= cfg.process.steps:
+                raise UserError(f"--steps {self.steps} is outside 1..{cfg.process.steps}, the process that was trained")
 
-    def check_size(self, size: Size) -> None:
-        """Refuse any size but the one that it was trained at; a model that can draw others has a check of its own."""
-        if tuple(size) != tuple(self.size):
-            h, w = self.size
-            raise UserError(f"{self.name} draws images of {h}x{w} only; leave out --size or train it at another")
+    @classmethod
+    def open(cls, dataset: Dataset, options: ModelOptions) -> Self:
+        if options.steps is not None and not cls.stepped:
+            raise UserError(
+                f"--steps {options.steps}: {cls.name} draws in one pass and has no sampling steps; leave it out"
+            )
+        cfg, weights = open_weights(cls.trained_as or cls.name, dataset, options.checkpoint, cls.config)
+        fields = {**cls.sampling, **cls.places(cfg)}
+        if options.settings and not fields:
+            raise UserError(f"--set {next(iter(options.settings))}: {cls.name} has nothing to choose when it samples")
+        cfg = apply_to_fields(cfg, "sampler", fields, options.settings)
+        return cls(cls.build(cfg, weights, dataset), cfg, weights.card, options)
 
-    def samples(
-        self, images: Tensor, layouts: Tensor | None, prompts: Sequence[str] | None, seeds: Sequence[int]
+    @classmethod
+    @abstractmethod
+    def build(cls, cfg: Any, weights: Checkpoint, dataset: Dataset) -> nn.Module:
+        """The network of `cfg` with the checkpoint's weights."""
+
+    @abstractmethod
+    def draw(
+        self, prompts: Sequence[str] | None, seeds: Sequence[int], *, size: Size, guidance: float
+    ) -> tuple[Tensor, Tensor | None]:
+        """Images uint8 [N,3,H,W] and the model's own layouts int64 [N,H,W], or None; one a seed."""
+
+    @classmethod
+    def places(cls, cfg: Any) -> Mapping[str, str]:
+        """As `sampling`: where files that others trained lie on this machine. No protocol says that."""
+        return {}
+
+    def generate(
+        self, prompts: Sequence[str] | None, *, n: int, size: Size, guidance: float, seeds: Sequence[int]
     ) -> Samples:
-        """Samples named by their seeds; `layouts` are the model's own."""
+        """Samples are named by their seeds."""
+        self.check_size(size)
+        images, layouts = self.draw(prompts if self.conditional else None, list(seeds), size=size, guidance=guidance)
         return Samples(
             images,
             layouts,
@@ -45,21 +94,36 @@ class TrainedModel(Model):
             tuple(f"{seed:06d}" for seed in seeds),
         )
 
-    @classmethod
-    def refuse_steps(cls, options: ModelOptions) -> None:
-        """For models without sampling steps."""
-        if options.steps is not None:
-            raise UserError(
-                f"--steps {options.steps}: {cls.name} draws in one pass and has no sampling steps; leave it out"
-            )
+    def check_size(self, size: Size) -> None:
+        """Refuse any size but the one that it was trained at; a model that can draw others has a check of its own."""
+        if tuple(size) != tuple(self.size):
+            h, w = self.size
+            raise UserError(f"{self.name} draws images of {h}x{w} only; leave out --size or train it at another")
 
-    @staticmethod
-    def choose_steps(options: ModelOptions, default: int, trained: int) -> int:
-        """The sampling steps asked for, else `default`: at most as many as the process that was trained has."""
-        steps = default if options.steps is None else options.steps
-        if not 1 <= steps <= trained:
-            raise UserError(f"--steps {steps} is outside 1..{trained}, the process that was trained")
-        return steps
+    def describe(self) -> Mapping[str, str | int | None]:
+        return {
+            "weights": self.card.sha256,
+            "trained_on": self.card.dataset,
+            "parameters": sum(p.numel() for p in self.network.parameters()),
+        }
+
+    def sampler(self) -> Mapping[str, float | str]:
+        steps = {} if self.steps is None else {"steps": self.steps}
+        chosen = {key: attrgetter(field)(self.cfg) for key, field in self.sampling.items()}
+        facts = {**steps, **chosen, "precision": self.precision}
+        return {key: fact if isinstance(fact, str) else float(fact) for key, fact in facts.items()}
+
+    def seconds_per_image(self, size: Size, guidance: float) -> float | None:
+        """From one batch, timed after one that is not counted."""
+        self.check_size(size)
+        prompts = [""] if self.conditional else None
+        return seconds(lambda: self.draw(prompts, [0], size=size, guidance=guidance)) / self.cfg.sample_batch
+
+    @classmethod
+    def recipe(cls, dataset: Dataset, settings: Mapping[str, Any]) -> Recipe:
+        """What `gcbench train` trains. `settings`: `preset`, `model.*` and `train.*`."""
+        cfg, training = choose(cls.presets, settings, dataset.size)
+        return resolve_name(cls.recipe_class)(cls.name, cfg, dataset, training)
 
 
 def seconds(act: Callable[[], object]) -> float:

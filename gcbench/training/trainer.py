@@ -4,7 +4,8 @@ import csv
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,18 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
+from pydantic import ValidationError
 
 from gcbench.core import checkpoint
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_atomic, write_text
 from gcbench.training.ema import EMA
 from gcbench.training.pairs import Pairs
-from gcbench.training.phases import Players, due, stages
-from gcbench.training.recipe import Batch, Recipe, TrainConfig, Turn
+from gcbench.training.phases import Optimizers, due, stages
+from gcbench.training.recipe import Batch, Phase, Recipe, TrainConfig
 
 Tick = Callable[[int, float, float], object]
-"""(step, loss of the step's first turn, images a second), called after every step."""
+"""(step, loss of the step's first phase, images a second), called after every step."""
 
 
 def planned(recipe: Recipe) -> dict[str, Any]:
@@ -32,6 +34,18 @@ def planned(recipe: Recipe) -> dict[str, Any]:
         "train": recipe.train_config.model_dump(mode="json"),
         "card": recipe.card({}).model_dump(mode="json"),
     }
+
+
+def read_plan(config_file: Path, recipe: Recipe) -> dict[str, Any]:
+    """What the config.json of a run of `recipe` says, in this version's names of fields."""
+    held = json.loads(config_file.read_text())
+    try:
+        held["train"] = TrainConfig.model_validate(held["train"]).model_dump(mode="json")
+        if held["card"]["config"]:
+            held["card"]["config"] = type(recipe.cfg).model_validate(held["card"]["config"]).model_dump(mode="json")
+    except ValidationError:
+        pass  # of another recipe: it differs as it is
+    return held
 
 
 def train(
@@ -52,13 +66,13 @@ def train(
 
     Raises:
         UserError: `out` holds a run and resume is off, or another configuration; the loss became NaN; several
-            processes for a recipe of several players.
+            processes for a recipe of several optimizer groups.
     """
     cfg = recipe.train_config
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
     accelerator = Accelerator(mixed_precision="bf16" if cfg.precision == "bf16" else "no", cpu=device == "cpu")
     set_seed(cfg.seed)
-    begins = stages(recipe.turns(), cfg.steps)
+    begins = stages(recipe.phases(), cfg.steps)
     out = Path(out)
     state_file, config_file = out / "state.pt", out / "config.json"
     given = planned(recipe)
@@ -68,7 +82,7 @@ def train(
             raise UserError(
                 f"{out} already holds a training run; add --resume to go on with it or choose another --out"
             )
-        held = json.loads(config_file.read_text())
+        held = read_plan(config_file, recipe)
         if len(begins) == 1:
             given["train"]["steps"] = held["train"]["steps"]
         if held != given:
@@ -78,10 +92,10 @@ def train(
         write_text(config_file, settings + "\n")
 
     recipe.to(accelerator.device)
-    players = Players(recipe, cfg)
-    if len(players.players) > 1 and accelerator.num_processes > 1:
+    optimizers = Optimizers(recipe, cfg)
+    if len(optimizers.groups) > 1 and accelerator.num_processes > 1:
         raise UserError(
-            "what has several players, as adversarial models have, trains in one process; leave out the others"
+            "what has several optimizer groups, as adversarial models have, trains in one process; start one only"
         )
     ema = EMA(recipe, cfg.ema)
     start, seconds = 0, 0.0
@@ -89,11 +103,11 @@ def train(
     if resume and state_file.exists():
         state = torch.load(state_file, map_location=accelerator.device, weights_only=True)
         recipe.load_state_dict(state["module"])
-        players.load(state["optimizers"])
+        optimizers.load(state["optimizers"])
         ema.shadow = state["ema"]
         start, seconds, running = state["step"], state["seconds"], state["running"]
     wrapped = accelerator.prepare(recipe)
-    players.optimizers = {name: accelerator.prepare(optimizer) for name, optimizer in players.optimizers.items()}
+    optimizers.optimizers = {name: accelerator.prepare(optimizer) for name, optimizer in optimizers.optimizers.items()}
     wrapped.train()
 
     log_file = out / "log.csv"
@@ -104,17 +118,17 @@ def train(
             recipe.load_state_dict(ema.shadow)
         batch = pairs.batch(step, cfg.batch_size, seed=cfg.seed, flip=cfg.flip)
         rate, loss = 0.0, math.nan
-        for number, turn in enumerate(due(recipe.turns(), step, cfg.steps)):
-            turn_rate = players.begin(turn, step)
-            logged = _move(wrapped, players, turn, number, accelerator, batch, step, cfg)
+        for number, phase in enumerate(due(recipe.phases(), step, cfg.steps)):
+            phase_rate = optimizers.begin(phase, step)
+            logged = _move(wrapped, optimizers, phase, number, accelerator, batch, step)
             if not math.isfinite(logged["loss"]):
                 raise UserError(
                     f"the loss became {logged['loss']} at step {step}; lower train.lr or set train.precision=fp32"
                 )
             if number == 0:
-                rate, loss = turn_rate, logged["loss"]
+                rate, loss = phase_rate, logged["loss"]
             for key, value in logged.items():
-                sums = running.setdefault(turn.name if turn.name and key == "loss" else key, [0.0, 0.0])
+                sums = running.setdefault(phase.name if phase.name and key == "loss" else key, [0.0, 0.0])
                 sums[0] += value
                 sums[1] += 1
         ema.update(recipe, step - max(begin for begin in begins if begin <= step))
@@ -138,7 +152,7 @@ def train(
                 "step": done,
                 "module": recipe.state_dict(),
                 "ema": ema.shadow,
-                "optimizers": players.state(),
+                "optimizers": optimizers.state(),
                 "seconds": spent,
                 "running": running,
             }
@@ -153,15 +167,15 @@ def train(
 
 def _move(
     wrapped: Any,
-    players: Players,
-    turn: Turn,
+    optimizers: Optimizers,
+    phase: Phase,
     number: int,
     accelerator: Accelerator,
     batch: Batch,
     step: int,
-    cfg: TrainConfig,
 ) -> dict[str, float]:
-    """One turn, the step's `number`-th, over the batch's micro-batches; returns the logged means."""
+    """One phase, the step's `number`-th, over the batch's micro-batches; returns the logged means."""
+    cfg = optimizers.cfg
     ranks, rank = accelerator.num_processes, accelerator.process_index
     rows = torch.arange(cfg.batch_size)[rank::ranks]
     generator = torch.Generator().manual_seed((cfg.seed * 1_000_003 + step) * 64 + rank + (number << 48))
@@ -175,18 +189,17 @@ def _move(
             None if batch.attributes is None else batch.attributes[chunk],
         )
         share = len(chunk) / len(rows)
-        if i + 1 < len(chunks):
-            with accelerator.no_sync(wrapped):
-                values = wrapped(part, generator, turn.name)
-                accelerator.backward(values["loss"] * share)
-        else:
-            values = wrapped(part, generator, turn.name)
+        with accelerator.no_sync(wrapped) if i + 1 < len(chunks) else nullcontext():
+            values = wrapped(part, generator, phase.name)
+            if not isinstance(values, Mapping) or "loss" not in values:
+                where = f"phase {phase.name!r}" if phase.name else "its forward"
+                raise UserError(f"{type(accelerator.unwrap_model(wrapped)).__name__}: {where} gave no 'loss'")
             accelerator.backward(values["loss"] * share)
         for key, value in values.items():
             totals[key] = totals.get(key, 0.0) + float(value.detach()) * share
     if cfg.clip:
-        accelerator.clip_grad_norm_(players.parameters(turn), cfg.clip)
-    players.move(turn)
+        accelerator.clip_grad_norm_(optimizers.parameters(phase), cfg.clip)
+    optimizers.move(phase)
     return totals
 
 

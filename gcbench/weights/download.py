@@ -109,8 +109,8 @@ def _version(headers: Message) -> str:
 
 
 def _first_byte(headers: Message) -> int | None:
-    found = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
-    return int(found[1]) if found else None
+    match = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
+    return int(match[1]) if match else None
 
 
 def _reason(error: object) -> str:

@@ -21,9 +21,9 @@ def find_weights(name: str, dataset: str, given: Path | None = None) -> Path | N
         return given
     for root in (os.environ.get("GCBENCH_WEIGHTS"), BUNDLED):
         if root:
-            found = sorted((Path(root) / name / dataset).glob("*.safetensors"))
-            if found:
-                return found[0]
+            files = sorted((Path(root) / name / dataset).glob("*.safetensors"))
+            if files:
+                return files[0]
     return None
 
 
@@ -40,11 +40,11 @@ def open_weights(name: str, dataset: Dataset, given: Path | None, config: type[C
             f"no weights of {name} for {dataset.name}: run `gcbench train --model {name} --dataset"
             f" {dataset.argument}` and give its file as --checkpoint, or add --train"
         )
-    found = load(path, kind="model", name=name, classes=dataset.classes)
+    checkpoint = load(path, kind="model", name=name, classes=dataset.classes)
     try:
-        return config.model_validate(found.card.config), found
+        return config.model_validate(checkpoint.card.config), checkpoint
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise UserError(
-            f"checkpoint {found.path} has a config that this version does not know (at {where}); train it again"
+            f"checkpoint {checkpoint.path} has a config that this version does not know (at {where}); train it again"
         ) from None

@@ -51,12 +51,12 @@ class Entry(BaseModel):
                 return f"it has {size} bytes, the published file {self.size}"
             if wanted is None:
                 return None
-            found = file_hash(path, len(wanted))
+            digest = file_hash(path, len(wanted))
         except OSError as error:
             return f"it cannot be read ({error.strerror})"
-        if found == wanted:
+        if digest == wanted:
             return None
-        return f"its SHA-256 begins with {found[:12]}, the published file's with {wanted[:12]}"
+        return f"its SHA-256 begins with {digest[:12]}, the published file's with {wanted[:12]}"
 
 
 def read_manifest(path: Path = MANIFEST) -> dict[str, Entry]:

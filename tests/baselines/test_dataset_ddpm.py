@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import assert_same_layouts, assert_same_images, write_toyland
+from conftest import assert_same_images, assert_same_layouts, write_toyland
 from PIL import Image
 from scipy.spatial.distance import jensenshannon
 from torch import Tensor
@@ -25,11 +25,11 @@ from gcbench.baselines.dataset_ddpm.training import DatasetDDPMRecipe
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions
 from gcbench.core.errors import UserError
-from gcbench.training.recipe import Batch
 from gcbench.data.open_dataset import open_dataset
 from gcbench.diffusion.schedules import Schedule
 from gcbench.gcdp.network import TextToPair
 from gcbench.networks.unet import parameter_count
+from gcbench.training.recipe import Batch
 
 SIZE = (32, 64)
 SMALL: dict[str, Any] = {
@@ -227,7 +227,7 @@ class Largest(TorchDispatchMode):
 
 
 def test_memory_is_bounded(dataset: Dataset) -> None:
-    recipe = recipe_of(dataset, kept_pixels=100, block=2)
+    recipe = recipe_of(dataset, kept_pixels=100, sample_batch=2)
     whole_map = D * SIZE[0] * SIZE[1]  # the features of one image at its own size
     batches: list[int] = []
     handle = recipe.network.unet.register_forward_pre_hook(lambda module, inputs: batches.append(len(inputs[0])))
@@ -295,7 +295,7 @@ def test_few_labelled_images_teach_the_labels_of_others(tmp_path: Path) -> None:
 
 @pytest.fixture
 def weights(dataset: Dataset, tmp_path: Path) -> Path:
-    recipe = recipe_of(dataset, block=3)
+    recipe = recipe_of(dataset, sample_batch=3)
     shaken(recipe.annotator)
     recipe.annotator.uncertainties.zero_()
     checkpoint.save(tmp_path / "model.safetensors", recipe.weights(), recipe.card({}))
@@ -306,7 +306,7 @@ def test_a_sample_depends_on_its_own_seed(dataset: Dataset, weights: Path) -> No
     model = DatasetDDPM.open(dataset, ModelOptions(checkpoint=weights))
     assert (model.conditional, model.guided, model.layouts) == (False, False, True)
     seeds = [3, 14, 15, 92, 6]
-    doubts = model.draw(seeds, 3)[2]
+    doubts = model.draw_once(seeds, 3)[2]
     model.annotator.uncertainties.fill_(float(doubts.sort().values[2:4].mean()))  # two of five are drawn again
 
     def draw(seeds: list[int]) -> Any:
@@ -330,10 +330,10 @@ def test_a_checkpoint_without_trained_classifiers_is_refused(dataset: Dataset, t
 
 
 def test_the_filter_takes_the_first_that_passes_else_the_least_doubtful(dataset: Dataset, weights: Path) -> None:
-    model = DatasetDDPM.open(dataset, ModelOptions(checkpoint=weights, settings={"filter.tries": 3}))
+    model = DatasetDDPM.open(dataset, ModelOptions(checkpoint=weights, settings={"sampler.tries": 3}))
     outcomes = set()
     for seed in range(6):
-        candidates = [model.draw([seed], 3), *(model.draw([derived(seed, TRY, i)], 1) for i in (1, 2))]
+        candidates = [model.draw_once([seed], 3), *(model.draw_once([derived(seed, TRY, i)], 1) for i in (1, 2))]
         doubts = [float(candidate[2][0]) for candidate in candidates]
         for threshold in (min(doubts) / 2, sorted(doubts)[1], max(doubts)):
             model.annotator.uncertainties.fill_(threshold)
@@ -348,9 +348,9 @@ def test_the_filter_takes_the_first_that_passes_else_the_least_doubtful(dataset:
 
 
 def test_the_threshold_keeps_the_share_it_is_asked_for(dataset: Dataset, weights: Path) -> None:
-    options = ModelOptions(checkpoint=weights, settings={"filter.keep": 1})
+    options = ModelOptions(checkpoint=weights, settings={"sampler.keep": 1})
     everything = DatasetDDPM.open(dataset, options)  # its checkpoint's uncertainties are 0: all else would be redrawn
-    first = everything.draw([1, 2], 3)
+    first = everything.draw_once([1, 2], 3)
     made = everything.generate(None, n=2, size=SIZE, guidance=1, seeds=[1, 2])
     assert torch.equal(made.images, first[0])
     assert everything.sampler()["keep"] == 1

@@ -58,16 +58,17 @@ def test_train_sample_sweep(toyland: Path, tmp_path: Path, cli: Cli, oracle: Non
         if "running" not in name and "num_batches" not in name and name.split(".")[1] not in ("noise", "uncertainties")
     )  # fmt: skip
 
-    drawn = cli("sample", *common, "--checkpoint", weights, "-n", 3, "--set", "filter.keep=1", "--out", tmp_path / "s")
+    drawn = cli("sample", *common, "--checkpoint", weights, "-n", 3, "--set", "sampler.keep=1", "--out", tmp_path / "s")
     assert drawn.code == 0, drawn.err
     assert len(list((tmp_path / "s" / "layouts").iterdir())) == 3
     refused = {
         ("--prompt", "a car"): "reads no prompts",
         ("--steps", "1001"): "--steps 1001 is outside 1..1000",
         ("--size", "64x128"): "draws images of 32x64 only",
-        ("--set", "filter.keep=0"): "filter.keep",
-        ("--set", "process.posterior=soft"): "may only choose process.image_sampler",
-        ("--set", "keep=0.5"): "may only choose process.image_sampler",
+        ("--set", "sampler.keep=0"): "setting sampler.keep=0 is not valid: give more than 0",
+        ("--set", "sampler.posterior=soft"): "known: sampler.image_sampler",
+        ("--set", "filter.keep=0.5"): "unknown setting 'filter.keep'; it is called sampler.keep here",
+        ("--set", "keep=0.5"): "unknown setting 'keep'; it is called sampler.keep here",
     }
     for arguments, complaint in refused.items():
         bad = cli("sample", *common, "--checkpoint", weights, "-n", 2, *arguments, "--out", tmp_path / "bad")

@@ -28,7 +28,7 @@ SMALL = {
     "model.w_dim": 8,
     "model.mapping_layers": 2,
     "model.components": 3,
-    "model.block": 3,
+    "model.sample_batch": 3,
 }
 
 
@@ -234,7 +234,7 @@ def test_train_sample_sweep(toyland: Path, tmp_path: Path, cli: Cli, oracle: Non
     assert record.protocol.sampler == {"psi": 1.0, "precision": "fp32"}
     assert record.model.layouts == "derived:oracle"
     assert (point.scores["fd"].status, point.scores["fsd"].status) == ("ok", "ok")
-    assert point.scores["miou"].reason == "the layouts are derived:oracle: they agree with a segmenter by making"
+    assert point.scores["miou"].reason == "the layouts are derived:oracle: they agree with a segmenter by construction"
     assert point.scores["semantic-recall"].status == "skipped"
 
     sampled = cli("sample", *given, "-n", 3, "--set", "sampler.psi=0.5", "--out", tmp_path / "drawn")
@@ -341,6 +341,6 @@ def test_r1_counts_for_the_steps_between_it(toyland: Path) -> None:
 
     batch = Pairs(recipe.dataset, "train", (32, 64)).batch(0, 2, seed=0, flip=False)
     recipe.discriminator = Plane()
-    [every] = [turn.every for turn in recipe.turns() if turn.name == "r1"]
+    [every] = [phase.every for phase in recipe.phases() if phase.name == "r1"]
     loss = recipe(batch, torch.Generator().manual_seed(0), "r1")["loss"]
     assert loss.item() == pytest.approx(3.0 / 2 * every * a.square().sum().item(), rel=1e-5)

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from gcbench.baselines.lafite import Lafite
 from gcbench.baselines.lafite.config import PAPER, TINY, LafiteConfig
-from gcbench.baselines.lafite.encoder import Words
+from gcbench.baselines.lafite.encoder import BagOfWordsEncoder
 from gcbench.baselines.lafite.network import Generator, TextToImage
 from gcbench.baselines.lafite.training import LafiteRecipe
 from gcbench.core import checkpoint
@@ -34,7 +34,7 @@ SMALL: dict[str, Any] = {
     "model.encoder.dim": 16,
     "model.encoder.widths": [8, 16, 16],
     "model.text_dim": 8,
-    "model.block": 4,
+    "model.sample_batch": 4,
     "train.batch_size": 4,
 }
 
@@ -64,7 +64,7 @@ def test_train_sweep_sample(toyland: Path, tmp_path: Path, cli: Cli, oracle: Non
         rows = list(csv.DictReader(stream))
     matching = [float(row["encoder"]) for row in rows if row["encoder"]]
     encoded = [float(row["itc"]) for row in rows if row["itc"]]
-    assert (len(matching), len(encoded)) == (5, 8)  # one stage after the other, the turn within ten steps
+    assert (len(matching), len(encoded)) == (5, 8)  # one stage after the other, the change within ten steps
     assert matching[-1] < 0.7 * matching[0]
     assert (
         sum(encoded[-3:]) / 3 < 0.9 * encoded[0]
@@ -177,11 +177,11 @@ def test_resume_gives_the_same_weights(toyland: Path, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_players_and_turns(toyland: Path) -> None:
-    """What moves in each turn; the encoder is trained first and never after."""
+def test_optimizer_groups_and_phases(toyland: Path) -> None:
+    """What moves in each phase; the encoder is trained first and never after."""
     recipe = recipe_of(toyland, **{"model.pseudo.kind": "learned", "model.loss.path": 2.0})
-    turns = {turn.name: turn for turn in recipe.turns()}
-    assert {name: turn.players for name, turn in turns.items()} == {
+    phases = {phase.name: phase for phase in recipe.phases()}
+    assert {name: phase.groups for name, phase in phases.items()} == {
         "encoder": ("encoder",),
         "pseudo": ("pseudo",),
         "generator": ("generator",),
@@ -189,9 +189,9 @@ def test_players_and_turns(toyland: Path) -> None:
         "r1": ("discriminator",),
         "path": ("generator",),
     }
-    assert (turns["encoder"].start, turns["encoder"].stop, turns["generator"].start) == (0, 0.2, 0.2)
-    assert (turns["r1"].every, turns["path"].every) == (16, 4)
-    moved = [parameter for player in recipe.players().values() for parameter in player.parameters]
+    assert (phases["encoder"].start, phases["encoder"].stop, phases["generator"].start) == (0, 0.2, 0.2)
+    assert (phases["r1"].every, phases["path"].every) == (16, 4)
+    moved = [parameter for group in recipe.optimizer_groups().values() for parameter in group.parameters]
     assert len(moved) == len(set(moved)) == len(list(recipe.parameters()))
 
 
@@ -218,7 +218,7 @@ def test_mixing_prob_chooses_between_texts_and_images(toyland: Path) -> None:
 def test_the_word_encoder_does_not_mind_order_or_company(toyland: Path) -> None:
     recipe = recipe_of(toyland)
     texts = recipe.network.texts
-    assert isinstance(texts, Words)
+    assert isinstance(texts, BagOfWordsEncoder)
     read = texts(["car and road", "road and car", "tree", "zebra", ""])
     assert torch.allclose(read[0], read[1], atol=1e-6)
     assert not torch.allclose(read[0], read[2], atol=1e-2)
@@ -247,7 +247,7 @@ def test_paper_size_without_memory() -> None:
 
 def test_tiny_is_small() -> None:
     with torch.device("meta"):
-        network = TextToImage(TINY, Words(TINY.encoder))
+        network = TextToImage(TINY, BagOfWordsEncoder(TINY.encoder))
         discriminator = Discriminator(TINY.stylegan, TINY.encoder.dim)
     assert sum(p.numel() for part in (network, discriminator) for p in part.parameters()) < 3e6
 
@@ -291,7 +291,10 @@ def test_penalties_count_for_the_steps_between_them(toyland: Path, monkeypatch: 
         **{"model.loss.r1_every": 8, "model.loss.gamma": 3.0},
         **{"model.loss.path": 2.0, "model.loss.path_every": 5},
     )
-    assert {turn.name: turn.every for turn in recipe.turns() if turn.name in ("r1", "path")} == {"r1": 8, "path": 5}
+    assert {phase.name: phase.every for phase in recipe.phases() if phase.name in ("r1", "path")} == {
+        "r1": 8,
+        "path": 5,
+    }
     generator = torch.Generator().manual_seed(0)
     a = torch.randn(3, 32, 64, generator=generator)
     recipe.discriminator = Plane(a, recipe.cfg.encoder.dim)  # type: ignore[assignment]
@@ -310,8 +313,8 @@ def test_penalties_count_for_the_steps_between_them(toyland: Path, monkeypatch: 
 def test_a_clip_from_its_file(toyland: Path, tmp_path: Path, clip_settings: dict[str, Any]) -> None:
     more = {**clip_settings, "train.steps": 2, "train.batch_size": 2}
     recipe = recipe_of(toyland, **more)
-    assert {turn.name for turn in recipe.turns()} == {"generator", "discriminator", "r1"}
-    assert all(turn.start == 0 for turn in recipe.turns())  # nothing to prepare
+    assert {phase.name for phase in recipe.phases()} == {"generator", "discriminator", "r1"}
+    assert all(phase.start == 0 for phase in recipe.phases())  # nothing to prepare
 
     torch.manual_seed(5)
     network = open_clip.create_model("toy-clip", load_weights=False).eval()
@@ -342,16 +345,20 @@ def test_a_clip_from_its_file(toyland: Path, tmp_path: Path, clip_settings: dict
 
     file = Path(clip_settings["model.encoder.path"])
     moved = file.rename(tmp_path / "moved.safetensors")
-    with pytest.raises(UserError, match=r"are not there; give their file as encoder\.path"):
+    with pytest.raises(UserError, match=r"are not there; give their file by --set sampler\.encoder_path=FILE"):
         Lafite.open(dataset, ModelOptions(checkpoint=weights))
-    again = Lafite.open(dataset, ModelOptions(checkpoint=weights, settings={"encoder.path": str(moved)}))
+    again = Lafite.open(dataset, ModelOptions(checkpoint=weights, settings={"sampler.encoder_path": str(moved)}))
     assert torch.equal(again.generate(["a car"], n=1, size=(32, 64), guidance=1, seeds=[3]).images, made)
 
     save_file({name: tensor + 1 for name, tensor in network.state_dict().items()}, moved)
     with pytest.raises(UserError, match="other weights than those"):
-        Lafite.open(dataset, ModelOptions(checkpoint=weights, settings={"encoder.path": str(moved)}))
-    with pytest.raises(UserError, match=r"may only choose encoder\.path"):
-        Lafite.open(dataset, ModelOptions(checkpoint=weights, settings={"encoder.name": "x"}))
+        Lafite.open(dataset, ModelOptions(checkpoint=weights, settings={"sampler.encoder_path": str(moved)}))
+    for key, hint in (
+        ("encoder.name", r"known: sampler\.encoder_path"),
+        ("encoder.path", r"called sampler\.encoder_path"),
+    ):
+        with pytest.raises(UserError, match=hint):
+            Lafite.open(dataset, ModelOptions(checkpoint=weights, settings={key: "x"}))
 
 
 def test_an_encoder_that_is_not_there(toyland: Path, tmp_path: Path, cli: Cli, clip_settings: dict[str, Any]) -> None:

@@ -18,11 +18,11 @@ from gcbench.baselines.ldm.config import PAPER, TINY, LDMConfig, UNetConfig, VAE
 from gcbench.baselines.ldm.training import LDMRecipe
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions
-from gcbench.training.recipe import Batch, TrainConfig
 from gcbench.core.record import Record
 from gcbench.data.open_dataset import open_dataset
 from gcbench.networks.text import WordEncoder
 from gcbench.training.pairs import Pairs
+from gcbench.training.recipe import Batch, TrainConfig
 from gcbench.training.trainer import train
 
 SIZE = (32, 64)
@@ -36,7 +36,7 @@ SMALL: dict[str, Any] = {
     "model.text.max_length": 12,
     "model.process.steps": 20,
     "model.sample_steps": 3,
-    "model.block": 3,
+    "model.sample_batch": 3,
 }
 
 
@@ -376,10 +376,9 @@ def test_bad_input_is_one_sentence(toyland: Path, weights: Path, tmp_path: Path,
     given = ("--dataset", toyland, "--checkpoint", weights, "--out", tmp_path / "out")
     for model, arguments, words in [
         ("ldm", ("--steps", 21), "--steps 21 is outside 1..20"),
-        ("ldm", ("--set", "process.head=eps"), "--set process.head: a sample run may only choose vae.path"),
-        ("ldm", ("--set", "vae.path=x"), "autoencoder was trained with it"),
+        ("ldm", ("--set", "sampler.vae_path=x"), "--set sampler.vae_path: ldm has nothing to choose when it samples"),
         ("ldm", ("--size", "64x64"), "ldm draws images of 32x64 only"),
-        ("ldm-reconstruction", ("--steps", 5), "in no steps"),
+        ("ldm-reconstruction", ("--steps", 5), "has no sampling steps"),
         ("ldm-reconstruction", ("--size", "64x64"), "ldm-reconstruction draws images of 32x64 only"),
     ]:
         result = cli("sample", "--model", model, *given, "-n", 2, *arguments)

@@ -108,7 +108,7 @@ def test_it_may_lie_elsewhere_if_it_is_the_same(dataset: Dataset, vae: Path, wei
     moved = Path(shutil.copytree(vae, tmp_path / "moved"))
 
     def image(**settings: str) -> torch.Tensor:
-        keys: dict[str, Any] = {f"vae.{key}": value for key, value in settings.items()}
+        keys: dict[str, Any] = {f"sampler.vae_{key}": value for key, value in settings.items()}
         model = LDM.open(dataset, ModelOptions(checkpoint=weights, settings=keys))
         return model.generate(["car"], n=1, size=SIZE, guidance=2.0, seeds=[1]).images
 
@@ -116,7 +116,7 @@ def test_it_may_lie_elsewhere_if_it_is_the_same(dataset: Dataset, vae: Path, wei
     other = write_vae(tmp_path / "other", 1)
     for opened in (LDM, LDMReconstruction):
         with pytest.raises(UserError, match="has other weights"):
-            opened.open(dataset, ModelOptions(checkpoint=weights, settings={"vae.path": str(other)}))
+            opened.open(dataset, ModelOptions(checkpoint=weights, settings={"sampler.vae_path": str(other)}))
 
 
 def truncate(folder: Path) -> None:

@@ -61,7 +61,7 @@ def opened(place: Path, dataset: Any = None, **source: object) -> Folder:
 
 
 def taken(model: Folder, size: tuple[int, int] = SIZE) -> Samples:
-    n = len(model.found)
+    n = len(model.finished)
     return model.generate(None, n=n, size=size, guidance=1, seeds=range(n))
 
 
@@ -149,7 +149,7 @@ def test_semantic_palette(tmp_path: Path, name: str, image: int, layout: int) ->
     labels[labels == 18] = 17  # a group of poles has the poles' colour
     model = opened(tmp_path / "logs")
     check(taken(model), (floats * 255).astype(np.uint8), cityscapes_classes.TRAIN_IDS[labels], "generated")
-    assert model.found.ids[9:] == (f"{name}_9", f"{name}_10")
+    assert model.finished.ids[9:] == (f"{name}_9", f"{name}_10")
     (tmp_path / "logs" / name).rename(tmp_path / "logs" / "mine")
     with pytest.raises(UserError, match=r"mine does not say which of its img_<i>_<j>\.png are generated"):
         opened(tmp_path / "logs")
@@ -280,7 +280,7 @@ def test_dataset_gan(tmp_path: Path, below: str) -> None:
     (tmp_path / below / "12_0.pickle").write_bytes(b"unread")
     model = opened(tmp_path)
     check(taken(model), images, layouts, "generated")
-    assert model.found.ids[-3:] == ("9", "10", "11")
+    assert model.finished.ids[-3:] == ("9", "10", "11")
     (tmp_path / below / "label_7.png").unlink()
     with pytest.raises(UserError, match=r"1 of 12 entries of .* have no counterpart in .*, the first is 7;"):
         opened(tmp_path)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import Cli, assert_same_layouts, assert_same_images
+from conftest import Cli, assert_same_images, assert_same_layouts
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -33,7 +33,7 @@ SMALL: dict[str, Any] = {
     "model.image.multiples": [2, 2, 1],
     "model.image.hidden": 8,
     "model.discriminator.width": 4,
-    "model.block": 4,
+    "model.sample_batch": 4,
     "model.image_from": 0.3,
     "model.both_from": 0.8,
     "train.batch_size": 4,
@@ -97,7 +97,16 @@ def test_train_sample_sweep(toyland: Path, tmp_path: Path, cli: Cli, oracle: Non
     assert trained.code == 0, trained.err
     assert Image.open(run / "previews" / "0000060.png").size == (4 * 64 + 3 * 2, 4 * 64 + 3 * 2)
     logged = (run / "log.csv").read_text().splitlines()[0].split(",")
-    names = ("layout-critic", "layout", "pair-discriminator", "image", "discriminators", "generators", "image-discriminator", "unpaired")
+    names = (
+        "layout-critic",
+        "layout",
+        "pair-discriminator",
+        "image",
+        "discriminators",
+        "generators",
+        "image-discriminator",
+        "unpaired",
+    )
     assert set(names) < set(logged)
     found = checkpoint.load(run / "model.safetensors", kind="model", name="semantic-palette")
     assert found.card.config["vgg"] == "off"
@@ -199,12 +208,12 @@ def test_resume_gives_the_same_weights(toyland: Path, tmp_path: Path) -> None:
     assert (tmp_path / "parts" / "log.csv").read_text().count("\n") == 4
 
 
-def test_turns_move_their_own_players(toyland: Path) -> None:
-    """Two players hold the layout generator, one for its own stage and a slower one end to end."""
-    from gcbench.training.phases import Players, due
+def test_phases_move_their_own_groups(toyland: Path) -> None:
+    """Two groups hold the layout generator, one for its own stage and a slower one end to end."""
+    from gcbench.training.phases import Optimizers, due
 
     recipe = SemanticPalette.recipe(open_dataset(str(toyland)), {**SMALL, "train.steps": 10})
-    players = Players(recipe, recipe.train_config)
+    optimizers = Optimizers(recipe, recipe.train_config)
     batch = Pairs(recipe.dataset, "train", recipe.size).batch(0, 4, seed=0, flip=False)
     parts = {
         "layout": recipe.network.layout,
@@ -215,12 +224,12 @@ def test_turns_move_their_own_players(toyland: Path) -> None:
     }
     moved = {}
     for step in (0, 5, 8):
-        for turn in due(recipe.turns(), step, 10):
+        for phase in due(recipe.phases(), step, 10):
             before = {name: [p.detach().clone() for p in part.parameters()] for name, part in parts.items()}
-            players.begin(turn, step)
-            recipe(batch, torch.Generator().manual_seed(step), turn.name)["loss"].backward()
-            players.move(turn)
-            moved[turn.name] = {
+            optimizers.begin(phase, step)
+            recipe(batch, torch.Generator().manual_seed(step), phase.name)["loss"].backward()
+            optimizers.move(phase)
+            moved[phase.name] = {
                 name: max((a - b).abs().max().item() for a, b in zip(before[name], part.parameters(), strict=True))
                 for name, part in parts.items()
             }
@@ -259,8 +268,8 @@ def test_bad_input_is_one_sentence(toyland: Path, weights: Path, tmp_path: Path,
     for setting, complaint in (
         ("model.size=[30,60]", "take multiples of 16"),
         ("model.layout.patch=3", "the layout GAN's patches; take multiples of 3"),
-        ("model.image.patch=0", "these settings build no network"),
-        ("model.both_from=0.1", "give at least model.image_from=0.45"),
+        ("model.image.patch=0", "setting model.image.patch=0 is not valid: give at least 1"),
+        ("model.both_from=0.1", "setting model.both_from=0.1 is not valid: give at least model.image_from=0.45"),
         ("model.vgg=nowhere.pth", "nowhere.pth"),
         ("model.layuot.latent=3", "did you mean model.layout.latent"),
     ):

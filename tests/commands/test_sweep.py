@@ -68,11 +68,12 @@ def test_files_and_record(cli: Cli, toyland: Path, gcdp: Path, evaluator: str, t
 
     scores = list(csv.DictReader(io.StringIO((out / "scores.csv").read_text())))
     assert {row["metric"] for row in scores} == set(METRICS)
-    assert {row["set"] for row in scores} == {"samples", "ceiling", "floor"}
+    assert {row["kind"] for row in scores} == {"model", "ceiling", "floor"}
     for row in scores:
-        if row["set"] == "samples" and row["column"] == "":
+        if row["kind"] == "model" and row["column"] == "":
             point = next(p for p in record.points if p.guidance == float(row["guidance"]))
-            assert float(row["value"]) == point.scores[row["metric"]].value
+            scale = 100 if row["unit"] == "%" else 1
+            assert float(row["value"]) == scale * point.scores[row["metric"]].value
 
     rows = list(csv.DictReader(io.StringIO((out / "per_sample.csv").read_text())))
     recalls = [row for row in rows if (row["metric"], row["column"]) == ("semantic-recall", "")]

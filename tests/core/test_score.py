@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from gcbench.core.score import Score
+from gcbench.statistics.intervals import Jackknife, Mean
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf])
@@ -46,3 +47,19 @@ def test_text() -> None:
 def test_unknown_fields_are_refused() -> None:
     with pytest.raises(ValidationError):
         Score(value=1.0, vaule=2.0)  # type: ignore[call-arg]
+
+
+def test_of_an_estimate() -> None:
+    score = Score.of(Mean(0.5, 0.1, (0.3, 0.7)), n=9, unscored=2, detail={"a": [1.0]}, also={"b": Score(value=1.0)})
+    assert (score.value, score.standard_error, score.interval, score.n, score.unscored) == (0.5, 0.1, (0.3, 0.7), 9, 2)
+    assert (score.status, score.detail, score.also) == ("ok", {"a": [1.0]}, {"b": Score(value=1.0)})
+    assert Score.of(Mean(0.5, None, None), n=1, within=(0.0, 1.0)).interval is None
+
+
+@pytest.mark.parametrize(
+    ("within", "interval"),
+    [((0.0, 1.0), (0.0, 1.0)), ((0.0, math.inf), (0.0, 1.2)), ((-math.inf, math.inf), (-0.2, 1.2))],
+)
+def test_the_interval_stays_in_the_range(within: tuple[float, float], interval: tuple[float, float]) -> None:
+    score = Score.of(Jackknife(0.5, 0.3, (-0.2, 1.2), []), n=9, within=within)
+    assert (score.interval, score.standard_error) == (interval, 0.3)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gcbench.core.errors import UserError
 from gcbench.data.camvid import CamVid
-from gcbench.data.dataset_summary import describe
+from gcbench.data.dataset_summary import summarise
 from gcbench.text.class_mentions import named_classes
 
 FRAMES = {
@@ -78,7 +78,7 @@ def test_mistakes_are_named(root, tmp_path):
     (root / "trainannot" / "0006R0_f07.png").unlink()
     with pytest.raises(UserError, match=r"1 files of the split 'val'.*trainannot/0006R0_f07\.png; add"):
         CamVid(root).ids("val")
-    assert describe(CamVid(root))[1].missing == ("trainannot/0006R0_f07.png",)
+    assert summarise(CamVid(root))[1].missing == ("trainannot/0006R0_f07.png",)
     (root / "val.txt").write_text("only-one\n")
     with pytest.raises(UserError, match=r"val\.txt, line 1 is not"):
         CamVid(root)
@@ -96,7 +96,7 @@ def real_root() -> Path | None:
 @pytest.mark.skipif(real_root() is None, reason="no CamVid in $GCBENCH_DATA/camvid")
 def test_the_real_files():
     data = CamVid(real_root())
-    train, val = describe(data, sample=8)
+    train, val = summarise(data, sample=8)
     assert train.pairs % 4 == val.pairs % 2 == 0
     assert val.groups % 10 == 0
     for part in (train, val):

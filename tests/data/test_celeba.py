@@ -12,7 +12,7 @@ from gcbench.core.registry import registry
 from gcbench.data.celeba import CelebA
 from gcbench.data.celeba_attributes import ATTRIBUTES
 from gcbench.data.celeba_parts import CLASSES
-from gcbench.data.dataset_summary import describe
+from gcbench.data.dataset_summary import summarise
 from gcbench.data.open_dataset import open_dataset
 
 TRAIN, TEST = (0, 1, 2, 7, 10, 1999, 2000, 23999), (24000, 29999)
@@ -285,7 +285,7 @@ def test_data_check(root, tmp_path, monkeypatch, capsys):
     assert not check("celeba", 50)
     said = capsys.readouterr()
     assert "7.txt is not there" in " ".join((said.out + said.err).split())
-    problems = {summary.split: (summary.missing, summary.problems) for summary in describe(open_dataset("celeba"))}
+    problems = {summary.split: (summary.missing, summary.problems) for summary in summarise(open_dataset("celeba"))}
     assert problems["test"][0] == ("CelebA-HQ-img/29999.jpg",)
     assert len(problems["train"][1]) == 1
 

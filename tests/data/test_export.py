@@ -8,7 +8,7 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.data import cityscapes_classes
 from gcbench.data.cityscapes import Cityscapes
-from gcbench.data.dataset_summary import describe
+from gcbench.data.dataset_summary import summarise
 from gcbench.data.export import export
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.pair_files import generator
@@ -135,12 +135,12 @@ def test_other_classes_are_no_cityscapes(tmp_path):
     assert not (tmp_path / "o").exists()
 
 
-def test_describe(tmp_path):
+def test_a_summary_counts_and_reads(tmp_path):
     export(Tiny(), tmp_path / "o")
-    train, val = describe(open_dataset(str(tmp_path / "o")))
+    train, val = summarise(open_dataset(str(tmp_path / "o")))
     assert (train.split, train.pairs, train.groups, train.sampled) == ("train", 3, 2, 3)
     assert abs(sum(train.shares.values()) - 1) < 1e-9
     assert set(train.shares) == set(cityscapes_classes.CLASSES)
     assert (val.pairs, val.missing, val.problems) == (2, (), ())
     next((tmp_path / "o" / "val" / "images").iterdir()).write_bytes(b"no image")
-    assert "cannot read the image" in describe(open_dataset(str(tmp_path / "o")))[1].problems[0]
+    assert "cannot read the image" in summarise(open_dataset(str(tmp_path / "o")))[1].problems[0]

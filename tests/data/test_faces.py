@@ -10,7 +10,7 @@ import pytest
 from gcbench.core.errors import UserError
 from gcbench.data.celeba_attributes import ATTRIBUTES
 from gcbench.data.celeba_parts import CLASSES
-from gcbench.data.dataset_summary import describe
+from gcbench.data.dataset_summary import summarise
 from gcbench.data.faces import CAPTIONS, COUNTS, Faces, labels
 from gcbench.data.faces import captions as wording
 from gcbench.data.subset import Subset
@@ -289,7 +289,7 @@ def test_the_faces_of_this_version_are_frozen(faces: Faces) -> None:
     assert zlib.crc32(repr((words, said)).encode()) == FROZEN_WORDS
 
 
-def test_an_unknown_split_is_the_users_to_mend(faces: Faces) -> None:
+def test_an_unknown_split_is_the_users_to_correct(faces: Faces) -> None:
     for call in (faces.ids, lambda split: faces.pair(split, 0, SIZE), lambda split: faces.captions(split, 0)):
         with pytest.raises(UserError, match="train, val"):
             call("test")
@@ -299,7 +299,7 @@ def test_an_unknown_split_is_the_users_to_mend(faces: Faces) -> None:
 
 def test_a_check_counts_attributes() -> None:
     faces = Faces.open()
-    train, val = describe(faces, sample=20)
+    train, val = summarise(faces, sample=20)
     chosen = np.unique(np.linspace(0, 599, 20).round().astype(int))
     labels = np.array([faces.attribute_labels("val", i) for i in chosen.tolist()])
     assert val.attributes == pytest.approx(dict(zip(faces.attributes, labels.mean(axis=0), strict=True)))

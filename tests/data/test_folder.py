@@ -88,7 +88,7 @@ def test_void_by_id_or_absent(root):
         (TOML + "pallete = []", "unknown key 'pallete'; did you mean palette"),
         ('name = "x"', "the key 'classes' is missing; add it"),
         ('name = 3\nclasses = ["a", "b"]', "name: input should be a valid string"),
-        ("name = ", "[(]Invalid value.*mend it"),
+        ("name = ", "[(]Invalid value.*correct it"),
         (TOML.replace('void = "nothing"', 'void = "none"'), "void = 'none' is not among classes"),
         (TOML.replace('void = "nothing"', "void = 4"), "void = 4 is no id of the 4 classes"),
         (TOML + "palette = [[0, 0, 0]]", "palette must be 4 triples"),
@@ -134,3 +134,9 @@ def test_find_names_what_is_wrong(root, tmp_path, monkeypatch):
         open_dataset(str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="--dataset PATH"):
         Folder.open()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"'mine' is no dataset's name; write \./mine"):
+        open_dataset("mine")
+    assert open_dataset("./mine").argument == "./mine"
+    monkeypatch.chdir(root)
+    assert open_dataset(".").name == "pets"

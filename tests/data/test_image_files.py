@@ -1,4 +1,4 @@
-"""Reading and resizing, and that each mistake names its file and the mend."""
+"""Reading and resizing, and that each mistake names its file and the remedy."""
 
 import io
 import struct

@@ -179,7 +179,7 @@ def test_the_scenes_of_this_version_are_frozen(streets: Streets) -> None:
         assert (layout == labels.ROAD).sum() == pytest.approx(road, abs=40)
 
 
-def test_an_unknown_split_is_the_users_to_mend(streets: Streets) -> None:
+def test_an_unknown_split_is_the_users_to_correct(streets: Streets) -> None:
     for call in (
         lambda: streets.ids("test"),
         lambda: streets.pair("test", 0, SIZE),

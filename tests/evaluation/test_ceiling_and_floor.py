@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import Oracle, write_toyland
 
-from gcbench.core.contracts import Metric, Task
+from gcbench.core.contracts import Metric, State, Task
 from gcbench.core.reference import Reference
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
@@ -44,6 +44,11 @@ class Spy(Metric):
         ]
 
     def merge(self, other: Metric) -> None: ...
+
+    def state(self) -> State:
+        return {}
+
+    def load(self, state: State) -> None: ...
 
     def compute(self) -> Score:
         return Score(value=0)

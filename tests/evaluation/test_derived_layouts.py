@@ -45,7 +45,7 @@ def test_a_perfect_segmenter_reads_what_was_drawn(
     [drawn], [read] = records["Plain"].points, records["Deriving"].points
     assert drawn.scores["fsd"] == read.scores["fsd"]  # it paints no void
     assert drawn.scores["miou"].value == 1
-    assert read.scores["miou"].reason == "the layouts are derived:oracle: they agree with a segmenter by making"
+    assert read.scores["miou"].reason == "the layouts are derived:oracle: they agree with a segmenter by construction"
     assert records["Plain"].model.layouts is None
     assert records["Deriving"].model.layouts == "derived:oracle"
     assert records["Plain"].ceiling["fsd"] == records["Deriving"].ceiling["fsd"]  # the real layouts stay

@@ -103,7 +103,7 @@ def draw(
     seeds: Sequence[int],
     *,
     guidance: float = 2.0,
-    block: int = 3,
+    batch_size: int = 3,
     precision: str = "fp32",
 ) -> tuple[Tensor, Tensor]:
     images, layouts = sample_many(
@@ -114,7 +114,7 @@ def draw(
         size=SIZE,
         guidance=guidance,
         steps=4,
-        block=block,
+        batch_size=batch_size,
         precision=precision,
     )
     assert layouts is not None

@@ -46,7 +46,7 @@ def test_by_hand() -> None:
     assert score.detail["pairs"] == {"scored": 5, "unscored": 0}
     assert score.also["per_image"].value == pytest.approx((2 / 3 + 0 + 1) / 3)
     assert table["per_image"] == {"00": pytest.approx(2 / 3), "01": 0.0, "02": 1.0, "03": None}
-    assert table["attribute-recall"] == {
+    assert table[""] == {
         "00": pytest.approx(2 / (5 / 3)),
         "01": 0.0,
         "02": pytest.approx(0.6),
@@ -57,7 +57,7 @@ def test_by_hand() -> None:
 def test_each_column_of_the_images_has_its_score_as_mean() -> None:
     metric = fill(*BY_HAND)
     score = metric.compute()
-    for name, one in {"attribute-recall": score, **score.also}.items():
+    for name, one in {"": score, **score.also}.items():
         scored = [value for value in metric.per_sample()[name].values() if value is not None]
         assert len(scored) == one.n
         assert np.mean(scored) == pytest.approx(one.value)

@@ -44,7 +44,7 @@ def test_by_hand() -> None:
     half = 3**0.5
     metric = filled([[2, 0], [1, 0], [0, 5], [3, 0]], [[7, 0], [1, half], [1, 0], [-1, 0]])
     score, table = metric.compute(), metric.per_sample()
-    assert table["clip-score"] == pytest.approx({"00": 100, "01": 50, "02": 0, "03": -100}, abs=1e-5)
+    assert table[""] == pytest.approx({"00": 100, "01": 50, "02": 0, "03": -100}, abs=1e-5)
     assert score.value == pytest.approx(12.5, abs=1e-5)
     assert (score.n, score.unscored) == (4, 0)
     assert score.detail["prompts"] == {"truncated": 0.0}
@@ -124,7 +124,7 @@ def test_embeddings_without_a_direction_fail(bad: float) -> None:
     score = metric.compute()
     assert (score.status, score.value) == ("failed", None)
     assert "zero or not finite" in str(score.reason)
-    assert metric.per_sample()["clip-score"] == {"00": pytest.approx(100), "01": None}
+    assert metric.per_sample()[""] == {"00": pytest.approx(100), "01": None}
 
 
 def test_declared_in_full() -> None:

@@ -1,117 +1,203 @@
-"""What every metric owes: order, batches and merges change no digit; repeated ids are refused."""
+"""What every registered metric owes; a plug-in's joins by its entry point.
 
+Order, batches, merges and files change no digit; repeated ids are refused; what it declares holds.
+"""
+
+import copy
 import json
+import pickle
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gcbench.core.contracts import Metric, Task
-from gcbench.core.samples import Features, Samples
-from gcbench.metrics.fd import FD
-from gcbench.metrics.fid import FID
-from gcbench.metrics.fsd import FSD
-from gcbench.metrics.kid import KID
-from gcbench.metrics.miou import MeanIoU
-from gcbench.metrics.prdc import PRDC
-from gcbench.metrics.semantic_recall import SemanticRecall
+from gcbench.core.metric_state import load_states, save_states
+from gcbench.core.registry import registry
+from gcbench.core.samples import Features, Samples, Texts
+from gcbench.core.score import Score
+from gcbench.metrics.mean_metric import MeanMetric
 
-SHELF = [SemanticRecall, MeanIoU, FSD, FD, FID, KID, PRDC]
 N = 13
-TASK = Task(("road", "car", "person", "void"), 3, {"road": ("road",), "car": ("car",), "person": ("person",)})
-PROMPTS = ("a road", "a road and a car", "a person", "nothing")
+WORDS = {"Bald": ("bald",), "Smiling": ("smiling",)}
+TASK = Task(
+    ("road", "car", "person", "void"),
+    3,
+    {"road": ("road",), "car": ("car",), "person": ("person",)},
+    tuple(WORDS),
+    WORDS,
+)
+PROMPTS = ("a road", "a road and a car", "a bald person", "nothing but a person who is bald and smiling", "nothing")
+SHELF = sorted(registry("metrics").working())
+
+every_metric = pytest.mark.parametrize("name", SHELF)
+some_examples = settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def part(places: list[int], prefix: str = "s") -> tuple[Samples, dict[str, Features]]:
-    """Images by number: each depends on its number only."""
-    layouts, labels, vectors = [], [], []
+    """Images by number, and all that any evaluator can say of them: each depends on its number only."""
+    images, layouts, labels, vectors, probabilities, texts = [], [], [], [], [], []
     for place in places:
         rng = np.random.default_rng([place, ord(prefix)])
+        images.append(rng.integers(0, 256, (3, 5, 7), dtype=np.uint8))
         layouts.append(rng.choice(4, (5, 7), p=rng.dirichlet(np.ones(4))))
         labels.append(rng.choice(3, (5, 7), p=rng.dirichlet(np.ones(3) / 2)))
         vectors.append(rng.standard_normal(6).astype(np.float32))
+        probabilities.append(rng.random(len(WORDS)).astype(np.float32))
+        texts.append(rng.standard_normal(6).astype(np.float32))
     samples = Samples(
-        torch.zeros(len(places), 3, 5, 7, dtype=torch.uint8),
+        torch.from_numpy(np.array(images)),
         torch.from_numpy(np.array(layouts)),
         "generated",
-        tuple(PROMPTS[place % 4] for place in places),
+        tuple(PROMPTS[place % len(PROMPTS)] for place in places),
         tuple(f"{prefix}{place:02}" for place in places),
         tuple(f"g{place // 3}" for place in places),
     )
-    features = Features(torch.from_numpy(np.array(vectors)), torch.from_numpy(np.array(labels)))
-    return samples, {"segmenter": features, "inception": Features(features.vectors)}
+    truncated = torch.tensor([place % 4 == 0 for place in places])
+    said = Features(
+        *(torch.from_numpy(np.array(values)) for values in (vectors, labels, probabilities)),
+        texts=Texts(torch.from_numpy(np.array(texts)), truncated),
+    )
+    return samples, {role: said for name in SHELF for role in registry("metrics")[name].roles}
 
 
-def opened(kind: type[Metric]) -> Metric:
-    metric = kind(TASK)
-    if "reference" in kind.needs:
+def opened(name: str) -> Metric:
+    metric: Metric = registry("metrics")[name](TASK)
+    if "reference" in metric.needs:
         metric.update_reference(*part(list(range(9)), "r"))
     return metric
 
 
-def filled(kind: type[Metric], *batches: list[int]) -> Metric:
-    metric = opened(kind)
+def filled(name: str, *batches: list[int]) -> Metric:
+    metric = opened(name)
     for places in batches:
         metric.update(*part(places))
     return metric
 
 
-@pytest.mark.parametrize("kind", SHELF)
-@settings(max_examples=8, deadline=None)
+def whole(name: str) -> Metric:
+    return filled(name, list(range(N)))
+
+
+def same(one: Metric, other: Metric) -> bool:
+    return one.compute() == other.compute() and one.per_sample() == other.per_sample()
+
+
+@every_metric
+@some_examples
 @given(order=st.permutations(range(N)), cuts=st.sets(st.integers(1, N - 1)), seam=st.integers(1, N - 1))
-def test_order_batches_and_merge_change_no_digit(
-    kind: type[Metric], order: list[int], cuts: set[int], seam: int
-) -> None:
-    whole = filled(kind, list(range(N)))
+def test_order_batches_and_merge_change_no_digit(name: str, order: list[int], cuts: set[int], seam: int) -> None:
     edges = [0, *sorted(cuts), N]
-    batches = [order[a:b] for a, b in pairwise(edges)]
-    split = filled(kind, *batches)
-    merged = filled(kind, order[:seam])
-    merged.merge(filled(kind, order[seam:]))
-    assert split.compute() == whole.compute()
-    assert merged.compute() == whole.compute()
-    assert merged.per_sample() == whole.per_sample()
+    assert same(filled(name, *(order[a:b] for a, b in pairwise(edges))), whole(name))
+    merged = filled(name, order[:seam])
+    merged.merge(filled(name, order[seam:]))
+    assert same(merged, whole(name))
 
 
-@pytest.mark.parametrize("kind", SHELF)
-def test_merging_an_empty_process_changes_nothing(kind: type[Metric]) -> None:
-    metric = filled(kind, list(range(N)))
+@every_metric
+@some_examples
+@given(order=st.permutations(range(N)), seam=st.integers(0, N))
+def test_states_in_a_file_merge_to_the_same_digits(name: str, order: list[int], seam: int, tmp_path: Path) -> None:
+    """Both parts are saved, loaded into instances that know the reference only, and merged; one may be empty."""
+    shards = []
+    for places in (order[:seam], order[seam:]):
+        save_states(tmp_path / "shard.safetensors", {name: filled(name, *([places] if places else [])).state()})
+        shard = opened(name)
+        shard.load(load_states(tmp_path / "shard.safetensors")[name])
+        shards.append(shard)
+    shards[0].merge(shards[1])
+    assert same(shards[0], whole(name))
+
+
+@every_metric
+def test_a_loaded_state_takes_the_place_of_the_samples(name: str) -> None:
+    metric = filled(name, [20, 21, 22, 23, 24])
     before = metric.compute()
-    metric.merge(opened(kind))
-    assert metric.compute() == before
+    metric.load(whole(name).state())
+    assert same(metric, whole(name))
+    assert metric.compute() != before
 
 
-@pytest.mark.parametrize("kind", SHELF)
-def test_repeated_ids_are_refused(kind: type[Metric]) -> None:
+@every_metric
+def test_copies_and_pickles_are_the_same_metric(name: str) -> None:
+    metric = filled(name, list(range(5)))
+    metric.compute()
+    for other in (copy.deepcopy(metric), pickle.loads(pickle.dumps(metric))):
+        other.update(*part(list(range(5, N))))
+        assert same(other, whole(name))
+    assert same(metric, filled(name, list(range(5))))
+
+
+@every_metric
+def test_merging_an_empty_process_changes_nothing(name: str) -> None:
+    metric, empty = whole(name), opened(name)
+    metric.merge(opened(name))
+    empty.merge(metric)
+    assert same(metric, whole(name))
+    assert same(empty, whole(name))
+
+
+@every_metric
+def test_repeated_ids_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="'s01' came twice"):
-        filled(kind, [0, 1], [1, 2])
+        filled(name, [0, 1], [1, 2])
     with pytest.raises(ValueError, match="'s01' came twice"):
-        filled(kind, [0, 1]).merge(filled(kind, [1, 2]))
+        filled(name, [0, 1]).merge(filled(name, [1, 2]))
 
 
-@pytest.mark.parametrize("kind", SHELF)
-def test_declared_in_full_and_written_as_json(kind: type[Metric]) -> None:
+@every_metric
+def test_without_images_there_is_a_reason(name: str) -> None:
+    score = opened(name).compute()
+    assert (score.status, score.value) == ("skipped", None)
+    assert score.reason
+    assert opened(name).per_sample() == {}
+
+
+@every_metric
+def test_declared_in_full(name: str) -> None:
+    kind = registry("metrics")[name]
     assert kind.direction in ("higher", "lower")
-    assert kind.title
-    assert kind.summary
-    assert kind.unit
+    for text in (kind.unit, kind.title, kind.summary, kind.__doc__):
+        assert text.strip()
     assert kind.needs <= {"images", "layouts", "prompts", "reference"}
-    score = filled(kind, list(range(N))).compute()
+    assert kind.axis in (None, "realism", "correspondence")
+    assert kind.headline[0] == ""
+    assert kind.gain is None or kind.gain > 0
+    score = whole(name).compute()
+    columns = {"": score, **score.also}
+    assert set(kind.headline) <= set(columns)
+    assert set(kind.scale) | set(kind.ranges) <= set(columns)
+    json.dumps(dict(kind.thresholds))
+
+
+@every_metric
+def test_a_score_lies_in_its_range_and_survives_json(name: str) -> None:
+    kind, score = registry("metrics")[name], whole(name).compute()
     assert score.status == "ok"
     assert score.n + score.unscored == N
-    assert type(score).model_validate_json(json.dumps(score.model_dump())) == score
-    if kind is SemanticRecall:
-        table = filled(kind, list(range(N))).per_sample()
-        assert set(table) == {"semantic-recall", "recall@0.1%", "precision", "precision@0.1%"}
-        values = [v for v in table["semantic-recall"].values() if v is not None]
-        assert score.value == pytest.approx(np.mean(values))
-    elif kind is PRDC:
-        table = filled(kind, list(range(N))).per_sample()
-        assert set(table) == {"prdc", "density"}
-        for values, mean in ((table["prdc"], score), (table["density"], score.also["density"])):
-            assert mean.value == pytest.approx(np.mean(list(values.values())))
-    else:
-        assert filled(kind, list(range(N))).per_sample() == {}
+    assert Score.model_validate_json(json.dumps(score.model_dump())) == score
+    for column, one in {"": score, **score.also}.items():
+        low, high = kind.ranges.get(column, kind.range)
+        assert one.status == "ok"
+        assert low <= one.value <= high
+        assert one.interval is not None
+        assert low <= one.interval[0] <= one.value <= one.interval[1] <= high
+
+
+@every_metric
+def test_values_per_sample_have_the_score_as_mean(name: str) -> None:
+    metric = whole(name)
+    score, table = metric.compute(), metric.per_sample()
+    columns = {"": score, **score.also}
+    assert set(table) <= set(columns)
+    if issubclass(registry("metrics")[name], MeanMetric):
+        assert set(table) == set(columns)
+    for column, values in table.items():
+        assert list(values) == sorted(part(list(range(N)))[0].ids)
+        numbers = [value for value in values.values() if value is not None]
+        assert len(numbers) == columns[column].n
+        assert columns[column].value == pytest.approx(np.mean(numbers))

@@ -57,11 +57,11 @@ def test_a_mean_over_images_is_bootstrapped_over_groups() -> None:
     groups = tuple(f"g{i // 4}" for i in range(40))
     metric = filled(real, made, groups)
     score, table = metric.compute(), metric.per_sample()
-    for column, one in (("prdc", score), ("density", score.also["density"])):
+    for column, one in (("", score), ("density", score.also["density"])):
         values = np.array(list(table[column].values()))
         assert one.interval == cluster_bootstrap_mean(values, groups, seed=0).interval
-    assert set(table["prdc"].values()) == {0.0, 1.0}
-    assert set(table) == {"prdc", "density"}
+    assert set(table[""].values()) == {0.0, 1.0}
+    assert set(table) == {"", "density"}
 
 
 def test_one_image_again_and_again_has_precision_and_no_recall() -> None:
@@ -99,7 +99,7 @@ def test_more_samples_are_measured_anew() -> None:
     rest.update(samples.take(range(20, 30)), {"inception": seen["inception"].take(range(20, 30))})
     metric.merge(rest)
     assert metric.compute() == filled(real, made).compute() != before
-    assert len(metric.per_sample()["prdc"]) == 30
+    assert len(metric.per_sample()[""]) == 30
 
 
 def test_what_is_missing_or_broken() -> None:

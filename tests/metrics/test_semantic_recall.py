@@ -43,7 +43,7 @@ def test_by_hand() -> None:
         ("People and cars", image(ROAD, person=100)),  # road is found unasked
         ("a lovely day", image(ROAD, car=100)),  # names nothing: unscored
     )
-    assert table["semantic-recall"] == {"00": 1.0, "01": 1.0, "02": 0.5, "03": None}
+    assert table[""] == {"00": 1.0, "01": 1.0, "02": 0.5, "03": None}
     assert table["recall@0.1%"] == {"00": 0.5, "01": 1.0, "02": 0.5, "03": None}
     assert table["precision"] == {"00": 1.0, "01": 1.0, "02": 0.5, "03": None}
     assert table["precision@0.1%"] == {"00": 1.0, "01": 1.0, "02": 0.5, "03": None}
@@ -69,7 +69,7 @@ def test_void_is_neither_named_nor_found() -> None:
         ("a road", image(VOID)),
         task=task,
     )
-    assert table["semantic-recall"] == {"00": 1.0, "01": 1.0, "02": 0.0}
+    assert table[""] == {"00": 1.0, "01": 1.0, "02": 0.0}
     assert table["precision"] == {"00": 1.0, "01": 1.0, "02": None}  # nothing found: unscored
     assert (result.also["precision"].n, result.also["precision"].unscored) == (2, 1)
     assert "void" not in result.detail["per_class"]

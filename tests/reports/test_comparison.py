@@ -15,9 +15,10 @@ import gcbench
 from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Provenance, Record
+from gcbench.core.run_spec import guidance_text
 from gcbench.core.score import Score
 from gcbench.reports.comparison import Comparison, Row, print_comparison
-from gcbench.runs.run_directory import samples_csv
+from gcbench.runs.sample_table import SampleTable
 
 PROTOCOL = Protocol(
     dataset="toyland",
@@ -56,10 +57,13 @@ def write(
         points=[Point(guidance=scale, scores=scores) for scale in scales],
         provenance=Provenance(gcbench="0"),
     )
-    keys = ["" if scale is None else f"{scale:g}" for scale in scales]
-    rows = {(key, name): {"semantic-recall": value} for key in keys for name, value in zip(ids, recall, strict=True)}
+    table = SampleTable()
+    for scale in scales:
+        for name, value in zip(ids, recall, strict=True):
+            table.rows[guidance_text(scale), name, "semantic-recall", ""] = value
+    table.groups = dict(zip(ids, groups or ids, strict=True))
     path.mkdir()
-    (path / "per_sample.csv").write_text(samples_csv(rows, dict(zip(ids, groups or ids, strict=True))))
+    table.write(path / "per_sample.csv")
     record.write(path / "record.json")
     return path
 
@@ -90,12 +94,11 @@ def test_images_are_paired(pair: tuple[Path, Path]) -> None:
     """The interval is that of a paired t-test, some tenths of an unpaired one's."""
     found = only(gcbench.compare(*pair), "semantic-recall")
     a, b = (
-        np.array([float(row["semantic-recall"]) for row in csv.DictReader((path / "per_sample.csv").open())])
-        for path in pair
+        np.array([float(row["value"]) for row in csv.DictReader((path / "per_sample.csv").open())]) for path in pair
     )
     expected = stats.ttest_rel(a, b).confidence_interval()
     assert found.difference == pytest.approx((a - b).mean(), rel=1e-12)
-    assert (found.pairing, found.units, found.n, found.better) == ("images", 40, 40, "a")
+    assert (found.pairing, found.units, found.n, found.better) == ("images", 40, 40, "A")
     assert found.interval is not None
     assert found.interval == pytest.approx(expected, abs=0.1 * (expected[1] - expected[0]))
     assert found.p_value is not None
@@ -113,14 +116,14 @@ def test_blocks_are_paired(pair: tuple[Path, Path]) -> None:
     assert found.standard_error == pytest.approx(error)
     assert found.interval == pytest.approx(stats.t.interval(0.95, 3, loc=-3.5, scale=error))
     assert found.p_value == pytest.approx(2 * stats.t.sf(3.5 / error, 3))
-    assert (found.pairing, found.units, found.better) == ("blocks", 4, "a")
+    assert (found.pairing, found.units, found.better) == ("blocks", 4, "A")
 
 
 def test_the_other_way_round(pair: tuple[Path, Path]) -> None:
     for one, other in zip(gcbench.compare(*pair).rows, gcbench.compare(*pair[::-1]).rows, strict=True):
         assert other.difference == pytest.approx(-one.difference)
         assert other.p_value == pytest.approx(one.p_value)
-        assert (other.a, other.b, other.better) == (one.b, one.a, "b")
+        assert (other.a, other.b, other.better) == (one.b, one.a, "B")
 
 
 def test_a_run_with_itself(pair: tuple[Path, Path]) -> None:
@@ -142,28 +145,23 @@ def test_images_of_one_prompt_are_one_witness(tmp_path: Path) -> None:
     assert only(found, "semantic-recall").interval == pytest.approx(only(once, "semantic-recall").interval)
 
 
-def regroup(run: Path, groups: Sequence[str] | None) -> Path:
-    """The same run with other groups, or as an old file that names none."""
-    with (run / "per_sample.csv").open() as stream:
-        lines = list(csv.DictReader(stream))
-    with (run / "per_sample.csv").open("w", newline="") as stream:
-        names = [name for name in lines[0] if groups is not None or name != "group"]
-        writer = csv.DictWriter(stream, names, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows({**line, "group": groups[i] if groups else ""} for i, line in enumerate(lines))
+def regroup(run: Path, groups: Sequence[str]) -> Path:
+    """The same run with other groups."""
+    table = SampleTable.read(run / "per_sample.csv")
+    table.groups = dict(zip(sorted(table.groups), groups, strict=True))
+    table.write(run / "per_sample.csv")
     return run
 
 
-def test_old_files_without_groups(tmp_path: Path) -> None:
+def test_groups_of_one_run_count_where_the_images_of_the_other_are_independent(tmp_path: Path) -> None:
     groups = [f"p{i // 4}" for i in range(40)]
     a = write(tmp_path / "a", np.random.default_rng(0).random(40).tolist(), groups=groups)
-    b = regroup(write(tmp_path / "b", [0.5] * 40), None)
+    b = write(tmp_path / "b", [0.5] * 40)
     found = gcbench.compare(a, b)
-    assert only(found, "semantic-recall").units == 10  # the other run of the same prompts knows them
+    assert only(found, "semantic-recall").units == 10
     assert any("Fewer than 20 groups" in note for note in found.notes)
-    blind = gcbench.compare(regroup(a, None), b)
-    assert only(blind, "semantic-recall").units == 40
-    assert any("independent" in note for note in blind.notes)
+    with pytest.raises(UserError, match=r"image 000000 is in another group \('p0' against 'q'\)"):
+        gcbench.compare(a, regroup(b, ["q"] * 40))
 
 
 def test_unscored_images_leave_the_pair(tmp_path: Path) -> None:
@@ -189,16 +187,19 @@ def test_missing_scores_keep_their_reason(tmp_path: Path, pair: tuple[Path, Path
 def test_a_metric_of_one_run_only(pair: tuple[Path, Path]) -> None:
     record = Record.read(pair[0] / "record.json")
     del record.points[0].scores["fsd"]
-    record.protocol = record.protocol.model_copy(update={"thresholds": {}})
     record.write(pair[0] / "record.json")
     found = gcbench.compare(*pair)
     assert {row.metric for row in found.rows} == {"semantic-recall"}
-    assert "Only B has fsd." in found.notes
+    assert [(one.run, one.metric, one.reason) for one in found.left_out] == [("B", "fsd", "only B has it")]
 
 
 @pytest.mark.parametrize(
     ("left_out", "fragment"),
-    [((), "no values"), ((1.0, 2.0, 3.0), "did not score the same"), ((1.0, None, 2.0, 3.0), "one block is missing")],
+    [
+        ((), "no values of it"),
+        ((1.0, 2.0, 3.0), "not the same images"),
+        ((1.0, None, 2.0, 3.0), "one block is missing"),
+    ],
 )
 def test_blocks_that_cannot_be_paired(tmp_path: Path, left_out: tuple[float | None, ...], fragment: str) -> None:
     a, b = write(tmp_path / "a", [0.0, 1.0] * 4, (1.0, 2.0, 3.0, 4.0)), write(tmp_path / "b", [1.0] * 8, left_out)
@@ -216,7 +217,7 @@ def test_blocks_of_which_an_image_is_unscored(tmp_path: Path) -> None:
     record.write(runs[1] / "record.json")
     found = only(gcbench.compare(*runs), "fsd")
     assert found.interval is None
-    assert "did not score the same" in (found.reason or "")
+    assert "not the same images" in (found.reason or "")
 
 
 def test_values_that_are_not_the_scores_are_not_used(pair: tuple[Path, Path]) -> None:
@@ -233,38 +234,89 @@ def test_images_of_other_names(pair: tuple[Path, Path]) -> None:
     file = pair[0] / "per_sample.csv"
     file.write_text(file.read_text().replace(",0000", ",x000"))
     found = only(gcbench.compare(*pair), "semantic-recall")
-    assert (found.interval, found.reason) == (None, "the images have other names in A than in B")
+    assert (found.interval, found.reason) == (None, "the images have other names in one than in the other")
 
 
 # ------------------------------------------------------------------------------------------------- protocols
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("field", "value", "compared"),
     [
-        ("dataset_version", "2"),
-        ("size", (64, 128)),
-        ("resize", "nearest"),
-        ("evaluators", {"segmenter": "other"}),
-        ("thresholds", {"semantic-recall.min_pixels": 2.0}),
-        ("void", "counted"),
-        ("prompts", "xyz"),
-        ("reference_n", 15),
+        ("dataset_version", "2", set()),
+        ("size", (64, 128), set()),
+        ("resize", "nearest", set()),
+        ("void", "counted", set()),
+        ("evaluators", {"segmenter": "other"}, {"fsd"}),
+        ("evaluators", {}, {"fsd"}),
+        ("thresholds", {"semantic-recall.min_pixels": 2.0}, {"fsd"}),
+        ("thresholds", {}, {"fsd"}),
+        ("metrics", {"fsd": "mine.py#0123"}, {"semantic-recall"}),
+        ("prompts", "xyz", set()),
+        ("prompts", None, {"fsd"}),
+        ("reference_n", 15, {"semantic-recall"}),
     ],
 )
-def test_other_protocols_are_refused_by_name(cli: Cli, tmp_path: Path, field: str, value: Any) -> None:
+def test_what_was_not_measured_alike_is_left_out_by_name(
+    cli: Cli, tmp_path: Path, field: str, value: Any, compared: set[str]
+) -> None:
+    """By what the metrics declare: semantic-recall needs prompts and the segmenter, fsd the reference."""
     a, b = write(tmp_path / "a", [0.0, 1.0]), write(tmp_path / "b", [0.0, 1.0], **{field: value})
     result = cli("compare", a, b)
-    assert (result.code, result.out) == (2, "")
-    assert f"({field}: " in result.complaint
-    assert str(a) in result.complaint
+    assert result.code == (0 if compared else 2)
+    if compared:
+        found = gcbench.compare(a, b)
+        assert {row.metric for row in found.rows} == compared
+        (left,) = found.left_out
+        assert {left.metric} == {"semantic-recall", "fsd"} - compared
+        assert left.reason.startswith(f"{field}: ")
+        assert f"Not compared: B, {left.metric}: {field}: " in result.out
+    else:
+        assert result.out == ""
+        assert f"{field}: " in result.complaint
+        assert str(a) in result.complaint
+
+
+def test_of_three_runs_each_is_compared_with_the_first(cli: Cli, tmp_path: Path) -> None:
+    """One run that cannot be compared keeps no other from it."""
+    runs = [
+        write(tmp_path / "a", [0.0, 1.0], (3.0, 4.0)),
+        write(tmp_path / "b", [1.0, 1.0], (1.0, 2.0)),
+        write(tmp_path / "c", [0.0, 1.0], size=(1, 1)),
+        write(tmp_path / "d", [0.0, 0.5], (1.0, 1.0), prompts=None),
+    ]
+    found = gcbench.compare(*runs)
+    assert [(row.run, row.metric, row.a, row.b) for row in found.rows] == [
+        *(("B", "semantic-recall", 0.5, 1.0), ("B", "fsd", 7.0, 3.0), ("D", "fsd", 7.0, 2.0)),
+    ]
+    assert [(one.run, one.metric) for one in found.left_out] == [("C", None), ("D", "semantic-recall")]
+    assert found.to_pandas()["difference"].tolist() == [-0.5, 4.0, 5.0]
+    assert "D was made without prompts, A with them." in found.notes
+    out = cli("compare", *runs).out
+    for line in ("Not compared: C: size: (32, 64) against (1, 1)", "Not compared: D, semantic-recall: prompts: 'abc'"):
+        assert line in out
+    assert cli("compare", runs[0], runs[2]).code == 2
+    assert cli("compare", runs[0]).complaint == "gcbench: compare takes at least two runs; give a second run directory"
+
+
+@pytest.mark.parametrize("format", ["md", "latex", "csv"])
+def test_formats(cli: Cli, pair: tuple[Path, Path], format: str) -> None:
+    out = cli("compare", *pair, "--format", format).out
+    assert "-3.5" in out  # A - B of the FSD
+    if format == "csv":
+        lines = {(line["name"], line["metric"]): line for line in csv.DictReader(out.splitlines())}
+        assert float(lines["A − B", "fsd"]["value"]) == -3.5
+        assert lines["A − B", "fsd"]["better"] == "A"
+        assert float(lines["A", "fsd"]["value"]) == 10
+    assert cli("compare", *pair, "--format", "json").out == cli("compare", *pair, "--json").out
+    assert "choose one of rich, md" in cli("compare", *pair, "--format", "html").complaint
 
 
 def test_seed_and_sampler_belong_to_the_models(tmp_path: Path) -> None:
     a = write(tmp_path / "a", [0.0, 1.0])
     b = write(tmp_path / "b", [0.0, 1.0], seed=7, sampler={"steps": 4.0})
     found = gcbench.compare(a, b)
-    assert [one.partition(":")[0] for one in found.models_differ] == ["seed", "sampler"]
+    assert "The models A and B differ in sampler steps, seed: 0 against 7." in found.notes
 
 
 @pytest.mark.parametrize("fault", ["absent", "no record", "another schema", "no points", "torn rows"])
@@ -280,7 +332,9 @@ def test_what_is_no_run(cli: Cli, pair: tuple[Path, Path], tmp_path: Path, fault
     elif fault == "no points":
         (a / "record.json").write_text(json.dumps({**record, "points": []}))
     else:
-        (a / "per_sample.csv").write_text("guidance,id,semantic-recall\n1,000000,much\n")
+        (a / "per_sample.csv").write_text(
+            "guidance,id,group,prompt,metric,column,value\n1,0,0,,semantic-recall,,much\n"
+        )
     result = cli("compare", a, b)
     assert (result.code, result.out) == (2, "")
     assert str(a) in result.complaint
@@ -345,7 +399,7 @@ def test_two_painters(cli: Cli, toyland: Path, tmp_path: Path) -> None:
     assert result.code == 0, result.err
     found = Comparison.model_validate_json(result.out)
     for row in rows(found, "semantic-recall"):
-        assert (row.units, row.pairing, row.better) == (14, "images", "a")
+        assert (row.units, row.pairing, row.better) == (14, "images", "A")
         assert row.a is not None
         assert row.b is not None
         assert row.difference == pytest.approx(row.a - row.b)
@@ -355,10 +409,10 @@ def test_two_painters(cli: Cli, toyland: Path, tmp_path: Path) -> None:
             assert row.interval is not None
     shown = cli("compare", tmp_path / "bold", tmp_path / "shy")
     assert shown.code == 0
-    assert {"guidance", "Semantic", "FSD", "↓", "↑", "interval"} <= set(shown.out.split())
+    assert {"guidance", "Semantic", "FSD", "↓", "↑", "better", "p"} <= set(shown.out.split())
     assert "14 groups" in shown.out
     assert "same 10 blocks" in shown.out
-    assert "miou void_share, miou pixel_accuracy: " in shown.out
+    assert "miou void_share, miou pixel_accuracy: B: no values of it" in " ".join(shown.out.split())
 
 
 def test_the_table_names_what_is_missing(pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,8 +101,8 @@ def test_files(cli: Cli, toyland: Path, runs: Path, tmp_path: Path) -> None:
         if (line["panel"], line["model"]) == ("trade-off", "gcdp")
     ]
     assert curve == [
-        *(("1.0", "fd", 30), ("1.0", "semantic-recall", 0.8), ("3.0", "fd", 40), ("3.0", "semantic-recall", 0.9)),
-        *(("4.0", "fd", 60), ("4.0", "semantic-recall", 0.85)),
+        *(("1", "fd", 30), ("1", "semantic-recall", 0.8), ("3", "fd", 40), ("3", "semantic-recall", 0.9)),
+        *(("4", "fd", 60), ("4", "semantic-recall", 0.85)),
     ]
     for left_out in (
         "ldm: no record of it",
@@ -144,6 +144,23 @@ def test_the_numbers_of_each_panel(toyland: Path, runs: Path) -> None:
     assert set(shares) == set(CLASSES)
 
 
+@pytest.mark.usefixtures("rare")
+def test_any_two_metrics_in_their_units(cli: Cli, toyland: Path, tmp_path: Path) -> None:
+    """mIoU in per cent; the recall of the classes stays that of the metric that has it."""
+    scores = {"fd": score(30), "semantic-recall": recall(0.9), "kid": score(0.5), "miou": score(0.5)}
+    write(toyland, tmp_path / "runs/gcdp", [Point(guidance=1, scores=scores)])
+    figure = gather(open_dataset(str(toyland)), tmp_path / "runs", ("kid", "miou"))
+    assert [(one.metric, one.value, one.low) for one in figure.panel("trade-off", "gcdp")] == [
+        ("kid", 0.5, 0.45),
+        ("miou", 50, 45),
+    ]
+    assert {one.metric for one in figure.panel("recall")} == {"semantic-recall"}
+    out = ["--runs", tmp_path / "runs", "--out", tmp_path / "out"]
+    assert cli("figure", 6, "--dataset", toyland, "--axes", "kid,miou", *out).code == 0
+    assert "fid not measured" in cli("figure", 6, "--dataset", toyland, "--axes", "fid,miou", *out).complaint
+    assert cli("figure", 6, "--dataset", toyland, "--axes", "fid", *out).code == 2
+
+
 def wilson(hits: int, n: int) -> tuple[float, float]:
     """Wilson (1927): the p for which |hits/n - p| = z sqrt(p (1 - p) / n)."""
     z, share = 1.959963984540054, hits / n
@@ -172,7 +189,7 @@ def test_one_model_of_one_point_and_no_rare_class(
 def test_an_unknown_figure(cli: Cli) -> None:
     result = cli("figure", 3)
     assert (result.code, result.out) == (2, "")
-    assert result.complaint == ("gcbench: there is no figure 3 here; known: 6 (realism against obedience to the text)")
+    assert "there is no figure 3 here; known: 6 (realism against correspondence with the text)" in result.complaint
 
 
 def test_without_records(cli: Cli, toyland: Path, tmp_path: Path) -> None:

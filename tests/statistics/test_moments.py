@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gcbench.statistics import moments as module
-from gcbench.statistics.blocks import Blocks
 from gcbench.statistics.moments import Growing, Moments, moments, sums
+from gcbench.statistics.sample_rows import SampleRows
 
 
 @pytest.fixture(autouse=True)
@@ -87,11 +87,11 @@ def test_a_growing_set_refuses_what_it_has() -> None:
 
 
 def test_rows_where_they_lie_give_the_same_digits_as_an_array() -> None:
-    x, blocks = features(30, 4), Blocks()
+    x, store = features(30, 4), SampleRows()
     order = np.random.default_rng(1).permutation(30)
     for part in np.array_split(order, 4):
-        blocks.add([f"{i:02}" for i in part], x[part])
-    np.testing.assert_array_equal(moments(blocks.in_order()).covariance, moments(x).covariance)
+        store.add([f"{i:02}" for i in part], x[part])
+    np.testing.assert_array_equal(moments(store.in_order()).covariance, moments(x).covariance)
 
 
 def test_what_has_no_moments_is_an_error() -> None:

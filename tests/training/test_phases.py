@@ -1,4 +1,4 @@
-"""Players and stages: who is moved when, at what rate, and that a staged run resumes to the same numbers."""
+"""Optimizer groups and stages: who is moved when, at what rate, and that a staged run resumes to the same numbers."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
 from gcbench.training.pairs import Pairs
 from gcbench.training.phases import due, stages
-from gcbench.training.recipe import Batch, Player, Recipe, TrainConfig, Turn
+from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, TrainConfig
 from gcbench.training.trainer import train
 
 
@@ -59,26 +59,27 @@ class Duel(Recipe):
         self.wanted: list[tuple[bool, ...]] = []
         self.history: list[tuple[float, float, float]] = []
 
-    def players(self) -> Mapping[str, Player]:
-        return {"left": Player([self.left]), "right": Player([self.right], rate=0.1), "late": Player([self.late])}
+    def optimizer_groups(self) -> Mapping[str, OptimizerGroup]:
+        left, late = OptimizerGroup([self.left]), OptimizerGroup([self.late])
+        return {"left": left, "right": OptimizerGroup([self.right], rate=0.1), "late": late}
 
-    def turns(self) -> Sequence[Turn]:
+    def phases(self) -> Sequence[Phase]:
         return (
-            Turn("pull", ("left",), stop=0.5),
-            Turn("push", ("right",), stop=0.5),
-            Turn("lazy", ("right",), every=3, stop=0.5),
-            Turn("follow", ("late", "left"), start=0.5),
+            Phase("pull", ("left",), stop=0.5),
+            Phase("push", ("right",), stop=0.5),
+            Phase("lazy", ("right",), every=3, stop=0.5),
+            Phase("follow", ("late", "left"), start=0.5),
         )
 
-    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
-        self.calls.append(turn)
+    def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
+        self.calls.append(phase)
         self.wanted.append(tuple(p.requires_grad for p in (self.left, self.right, self.late)))
         self.history.append((self.left.item(), self.right.item(), self.late.item()))
         noise = torch.randn((), generator=generator) * 0.01
-        if turn == "follow":
+        if phase == "follow":
             return {"loss": (self.late - self.left + noise).square()}
         loss = (self.left - self.right + noise).square()
-        return {"loss": loss if turn == "pull" else -loss, "gap": self.left - self.right}
+        return {"loss": loss if phase == "pull" else -loss, "gap": self.left - self.right}
 
     def card(self, provenance: dict[str, Any]) -> Card:
         return Card(kind="model", name="duel", provenance=provenance)
@@ -94,10 +95,10 @@ def pairs() -> Pairs:
     return Pairs(Grey(), "train", (4, 4))
 
 
-def test_which_turns_are_due() -> None:
-    turns = Duel().turns()
-    assert stages(turns, 8) == [0, 4]
-    names = [[turn.name for turn in due(turns, step, 8)] for step in range(8)]
+def test_which_phases_are_due() -> None:
+    phases = Duel().phases()
+    assert stages(phases, 8) == [0, 4]
+    names = [[phase.name for phase in due(phases, step, 8)] for step in range(8)]
     assert names == [
         ["pull", "push", "lazy"],
         ["pull", "push"],
@@ -107,7 +108,7 @@ def test_which_turns_are_due() -> None:
     ]
 
 
-def test_a_turn_moves_its_players_alone(pairs: Pairs, tmp_path: Path) -> None:
+def test_a_phase_moves_its_groups_alone(pairs: Pairs, tmp_path: Path) -> None:
     duel = Duel()
     train(duel, pairs, tmp_path, provenance={})
     boundary = duel.calls.index("follow") - 1  # after it all take on their averages
@@ -118,7 +119,7 @@ def test_a_turn_moves_its_players_alone(pairs: Pairs, tmp_path: Path) -> None:
         assert moved == movers or i == boundary
 
 
-def test_rates_are_a_players_and_start_anew(pairs: Pairs, tmp_path: Path) -> None:
+def test_rates_are_a_groups_and_start_anew(pairs: Pairs, tmp_path: Path) -> None:
     """Adam's first step is the rate itself: 0.1 for left, a tenth of it for right; each stage has its own decay."""
     duel = Duel(decay=0.5, warmup=2)
     train(duel, pairs, tmp_path, provenance={})
@@ -170,7 +171,7 @@ def rows(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_the_log_names_turns_and_means_over_their_own_count(pairs: Pairs, tmp_path: Path) -> None:
+def test_the_log_names_phases_and_means_over_their_own_count(pairs: Pairs, tmp_path: Path) -> None:
     train(Duel(), pairs, tmp_path, provenance={})
     found = rows(tmp_path)
     assert {"pull", "push", "lazy", "follow", "gap"} <= set(found[0])

@@ -22,12 +22,12 @@ def test_a_part_keeps_what_belongs_together() -> None:
 
 
 def test_wrong_shapes_are_caught() -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"images are torch\.float32"):
         Samples(torch.zeros(1, 3, 2, 2), None, None, None, ("0",))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="ids are 2 for 1 images"):
         Samples(torch.zeros(1, 3, 2, 2, dtype=torch.uint8), None, None, None, ("0", "1"))
     layouts = torch.zeros(1, 2, 3, dtype=torch.int64)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="layouts are"):
         Samples(torch.zeros(1, 3, 2, 2, dtype=torch.uint8), layouts, "real", None, ("0",))
 
 

@@ -65,7 +65,7 @@ class Brightness(Recipe):
         self.previews: list[Path] = []
         self.seen: list[Tensor] = []
 
-    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
+    def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
         x = batch.images[:, 0].float() / 255
         if self.noisy:
             x = x + 0.1 * torch.randn(x.shape, generator=generator)
@@ -328,7 +328,7 @@ def test_an_existing_run_is_not_overwritten(pairs: Pairs, tmp_path: Path) -> Non
 
 def test_a_loss_that_is_no_number_stops_the_run(pairs: Pairs, tmp_path: Path) -> None:
     class Breaks(Brightness):
-        def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
+        def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
             out = super().forward(batch, generator)
             return {"loss": out["loss"] * (torch.nan if len(self.seen) > 5 else 1)}
 

@@ -5,27 +5,26 @@ Source: Baranchuk et al. 2022, "Label-Efficient Semantic Segmentation with Diffu
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from gcbench.training.recipe import TrainConfig
+from gcbench.core.settings import Config, Count
 from gcbench.diffusion.joint import ProcessConfig
 from gcbench.gcdp.config import TINY as GCDP_TINY
 from gcbench.gcdp.config import TINY_TRAINING as GCDP_TINY_TRAINING
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.networks.unet import UNetConfig
+from gcbench.training.recipe import TrainConfig
 
 
-class FilterConfig(BaseModel):
+class FilterConfig(Config):
     """Which samples are good enough, by how far the classifiers agree on them.
 
     keep: the share of samples that pass; 1 keeps all, and nothing is drawn twice. tries: samples that are drawn from
     one seed at most, until one passes; if none does, the one on which the classifiers agree best is taken.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     keep: float = Field(default=0.9, gt=0, le=1)
-    tries: int = Field(default=4, ge=1)
+    tries: Count = 4
 
 
 class DatasetDDPMConfig(GCDPConfig):
@@ -46,9 +45,9 @@ class DatasetDDPMConfig(GCDPConfig):
     text: None = None
     decoder_blocks: tuple[str, ...] = Field(min_length=1)
     times: tuple[Annotated[int, Field(ge=0, lt=1000)], ...] = Field(default=(50, 150, 250), min_length=1)
-    members: int = Field(default=10, ge=1)
-    labelled: int = Field(default=30, ge=1)
-    kept_pixels: int = Field(default=1024, ge=1)
+    members: Count = 10
+    labelled: Count = 30
+    kept_pixels: Count = 1024
     batch_pixels: int = Field(default=512, ge=2)
     ignored_share: float = Field(default=20 / 256**2, ge=0, lt=1)
     classifier_lr: float = Field(default=1e-3, gt=0)

@@ -15,21 +15,14 @@ from torch import Tensor, nn
 from gcbench.baselines.dataset_ddpm.annotator import Annotator
 from gcbench.baselines.dataset_ddpm.config import PRESETS, DatasetDDPMConfig
 from gcbench.baselines.dataset_ddpm.seeds import TRY, derived
-from gcbench.core import checkpoint
+from gcbench.core.checkpoint import Card, Checkpoint, fill
 from gcbench.core.contracts import Dataset, ModelOptions, Size
 from gcbench.core.errors import UserError
-from gcbench.training.fixed_batches import in_blocks
-from gcbench.training.recipe import Recipe, choose
-from gcbench.core.samples import Samples
-from gcbench.core.settings import apply
-from gcbench.training.trained_model import TrainedModel
 from gcbench.gcdp.model import GCDP
 from gcbench.gcdp.network import TextToPair
-from gcbench.gcdp.sampling import sample_block
-from gcbench.weights.find_weights import open_weights
-
-SAMPLING = ("process.image_sampler", "process.threshold", "filter.keep", "filter.tries")
-"""What a sample run may choose anew; the rest was settled in training."""
+from gcbench.gcdp.sampling import sample_batch
+from gcbench.training.fixed_batches import in_fixed_batches
+from gcbench.training.trained_model import TrainedModel
 
 
 class DatasetDDPM(GCDP):
@@ -39,64 +32,60 @@ class DatasetDDPM(GCDP):
     not depend on others, so each seed passes or fails by itself: the checkpoint holds the uncertainties of calibration
     samples, and a sample above their 90th percentile is replaced by the next one from seeds that follow from its own
     (`FilterConfig`). The filter is on by default, as it is part of the method; it costs a ninth more sampling, since
-    the replacements go through the network one by one and nothing is drawn to fill up a block.
+    the replacements go through the network one by one and nothing is drawn to fill up a batch.
     """
 
     name: ClassVar[str] = "dataset-ddpm"
+    config = DatasetDDPMConfig
+    presets = PRESETS
+    recipe_class: ClassVar[str] = "gcbench.baselines.dataset_ddpm.training:DatasetDDPMRecipe"
+    sampling: ClassVar[Mapping[str, str]] = {
+        "image_sampler": "process.image_sampler",
+        "threshold": "process.threshold",
+        "keep": "filter.keep",
+        "tries": "filter.tries",
+    }
     cfg: DatasetDDPMConfig
 
-    def __init__(
-        self,
-        network: TextToPair,
-        annotator: Annotator,
-        cfg: DatasetDDPMConfig,
-        card: checkpoint.Card,
-        options: ModelOptions,
-    ):
+    def __init__(self, network: Any, cfg: DatasetDDPMConfig, card: Card, options: ModelOptions):
         super().__init__(network, cfg, card, options)
-        self.annotator = annotator.eval().to(options.device)
+        self.network, self.annotator = network["network"], network["annotator"]
 
     @classmethod
-    def open(cls, dataset: Dataset, options: ModelOptions) -> "DatasetDDPM":
-        cfg, found = open_weights(cls.name, dataset, options.checkpoint, DatasetDDPMConfig)
-        for key in options.settings:
-            if key not in SAMPLING:
-                raise UserError(f"--set {key}: a sample run may only choose {', '.join(SAMPLING)}")
-        process, kept = apply({"process": cfg.process, "filter": cfg.filter}, options.settings)
-        cfg = cfg.model_copy(update={"process": process, "filter": kept})
+    def build(cls, cfg: Any, weights: Checkpoint, dataset: Dataset) -> nn.Module:
         network = TextToPair(cfg)
         annotator = Annotator(cfg, network.unet, len(dataset.classes))
-        checkpoint.fill(nn.ModuleDict({"network": network, "annotator": annotator}), found)
+        both = nn.ModuleDict({"network": network, "annotator": annotator})
+        fill(both, weights)
         if not annotator.trained:
             raise UserError(
-                f"checkpoint {found.path} was saved before its pixel classifiers were trained; go on with its training,"
-                " by --resume, or choose another"
+                f"checkpoint {weights.path} was saved before its pixel classifiers were trained; go on with its"
+                " training, by --resume, or choose another"
             )
-        return cls(network, annotator, cfg, found.card, options)
+        return both
 
-    def generate(
-        self, prompts: Sequence[str] | None, *, n: int, size: Size, guidance: float, seeds: Sequence[int]
-    ) -> Samples:
-        self.check_size(size)
-        images, layouts, doubts = self.draw(seeds, self.cfg.block)
+    def draw(
+        self, prompts: Sequence[str] | None, seeds: Sequence[int], *, size: Size, guidance: float
+    ) -> tuple[Tensor, Tensor | None]:
+        images, layouts, doubts = self.draw_once(seeds, self.cfg.sample_batch)
         threshold = self.annotator.threshold(self.cfg.filter.keep)
         for number in range(1, self.cfg.filter.tries):
-            doubtful = [i for i in range(n) if doubts[i] > threshold]
+            doubtful = [i for i in range(len(seeds)) if doubts[i] > threshold]
             for i in doubtful:
-                again = self.draw([derived(seeds[i], TRY, number)], 1)
+                again = self.draw_once([derived(seeds[i], TRY, number)], 1)
                 if again[2][0] < doubts[i]:
                     images[i], layouts[i], doubts[i] = (part[0] for part in again)
-        return self.samples(images, layouts, prompts, seeds)
+        return images, layouts
 
-    def draw(self, seeds: Sequence[int], block: int) -> tuple[Tensor, ...]:
-        """Images uint8 [N,3,H,W], their layouts int64 [N,H,W] and uncertainties [N], `block` at a time."""
+    def draw_once(self, seeds: Sequence[int], batch_size: int) -> tuple[Tensor, ...]:
+        """Images uint8 [N,3,H,W], their layouts int64 [N,H,W] and uncertainties [N], whether they pass or not."""
 
-        def pairs(these: list[int], prompts: list[str] | None) -> tuple[Tensor, ...]:
-            (images,) = sample_block(
+        def pairs(batch: list[int], prompts: list[str] | None) -> tuple[Tensor, ...]:
+            (images,) = sample_batch(
                 self.network,
                 self.process,
                 None,
-                these,
+                batch,
                 size=self.size,
                 guidance=1.0,
                 steps=self.steps,
@@ -104,45 +93,25 @@ class DatasetDDPM(GCDP):
             )
             return images, *self.label(images)
 
-        return in_blocks(pairs, seeds, None, block)
+        return in_fixed_batches(pairs, seeds, None, batch_size)
 
     def label(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        device = self.network.device
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             return self.annotator.label(self.network.unet, images)
 
     def check_size(self, size: Size) -> None:
         TrainedModel.check_size(self, size)  # the fixed noise has one size
 
     def seconds_per_image(self, size: Size, guidance: float) -> float:
-        """One block's sampling, reckoned from one step, and its labelling, times the samples drawn a seed."""
+        """One batch's sampling, reckoned from one step, and its labelling, times the samples drawn a seed."""
         sampling = super().seconds_per_image(size, guidance)
         began = time.perf_counter()
-        self.label(torch.zeros(self.cfg.block, 3, *size, dtype=torch.uint8))
-        labelling = (time.perf_counter() - began) / self.cfg.block
+        self.label(torch.zeros(self.cfg.sample_batch, 3, *size, dtype=torch.uint8))
+        labelling = (time.perf_counter() - began) / self.cfg.sample_batch
         keep = self.cfg.filter.keep
         return (sampling + labelling) * sum((1 - keep) ** i for i in range(self.cfg.filter.tries))
 
     def describe(self) -> Mapping[str, str | int | None]:
-        facts = super().describe()
-        drawn, read = (sum(p.numel() for p in part.parameters()) for part in (self.network, self.annotator))
-        return {**facts, "parameters": drawn + read}
-
-    def sampler(self) -> Mapping[str, float | str]:
-        process, kept = self.cfg.process, self.cfg.filter
-        return {
-            "steps": float(self.steps),
-            "image_sampler": process.image_sampler,
-            "threshold": process.threshold,
-            "keep": kept.keep,
-            "tries": float(kept.tries),
-            "precision": self.precision,
-        }
-
-    @classmethod
-    def recipe(cls, dataset: Dataset, settings: dict[str, Any]) -> Recipe:
-        """What `gcbench train` trains. `settings`: `preset` (tiny, paper), `model.*` and `train.*`."""
-        from gcbench.baselines.dataset_ddpm.training import DatasetDDPMRecipe
-
-        cfg, training = choose(PRESETS, settings, dataset.size)
-        return DatasetDDPMRecipe(cls.name, cfg, dataset, training)
+        classifiers = sum(p.numel() for p in self.annotator.parameters())
+        drawn = sum(p.numel() for p in self.network.parameters())
+        return {**super().describe(), "parameters": drawn + classifiers}

@@ -14,12 +14,12 @@ from gcbench.baselines.dataset_ddpm.config import DatasetDDPMConfig
 from gcbench.baselines.dataset_ddpm.seeds import CALIBRATION, derived
 from gcbench.core.contracts import Dataset
 from gcbench.data.contact_sheet import grid, save_png
-from gcbench.training.recipe import Batch, Player, TrainConfig, Turn
 from gcbench.gcdp.sampling import sample_many
-from gcbench.gcdp.training import GCDPRecipe
+from gcbench.gcdp.training import ImageRecipe
+from gcbench.training.recipe import Batch, OptimizerGroup, Phase, TrainConfig
 
 DDPM, CLASSIFIERS = "ddpm", "classifiers"
-"""The two players, each with a turn and a stage of its own."""
+"""The two optimizer groups, each with a phase and a stage of its own."""
 
 
 class Learnt(NamedTuple):
@@ -34,7 +34,7 @@ class Learnt(NamedTuple):
     samples: Tensor
 
 
-class DatasetDDPMRecipe(GCDPRecipe):
+class DatasetDDPMRecipe(ImageRecipe):
     """GCDP's image loss; then the cross-entropy of each classifier on pixels of its own draw.
 
     Pixels are drawn uniformly, as in the original: rare classes are rare in training too. The layouts are real ones,
@@ -44,23 +44,23 @@ class DatasetDDPMRecipe(GCDPRecipe):
     cfg: DatasetDDPMConfig
 
     def __init__(self, name: str, cfg: DatasetDDPMConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__(name, cfg, dataset, train_config, layouts=False)
+        super().__init__(name, cfg, dataset, train_config)
         self.annotator = Annotator(self.cfg, self.network.unet, len(dataset.classes), train_config.seed)
         self.learnt: Learnt | None = None
 
-    def players(self) -> Mapping[str, Player]:
+    def optimizer_groups(self) -> Mapping[str, OptimizerGroup]:
         rate = self.cfg.classifier_lr / self.train_config.lr
         return {
-            DDPM: Player(list(self.network.parameters())),
-            CLASSIFIERS: Player(list(self.annotator.parameters()), rate=rate),
+            DDPM: OptimizerGroup(list(self.network.parameters())),
+            CLASSIFIERS: OptimizerGroup(list(self.annotator.parameters()), rate=rate),
         }
 
-    def turns(self) -> Sequence[Turn]:
+    def phases(self) -> Sequence[Phase]:
         share = self.cfg.ddpm_share
-        return (Turn(DDPM, (DDPM,), stop=share), Turn(CLASSIFIERS, (CLASSIFIERS,), start=share))
+        return (Phase(DDPM, (DDPM,), stop=share), Phase(CLASSIFIERS, (CLASSIFIERS,), start=share))
 
-    def forward(self, batch: Batch, generator: torch.Generator, turn: str = DDPM) -> dict[str, Tensor]:
-        if turn == DDPM:
+    def forward(self, batch: Batch, generator: torch.Generator, phase: str = DDPM) -> dict[str, Tensor]:
+        if phase == DDPM:
             return super().forward(batch, generator)
         if self.learnt is None:
             self.learnt = self.learn_from()
@@ -72,7 +72,7 @@ class DatasetDDPMRecipe(GCDPRecipe):
         return {"loss": torch.stack(losses).mean()}
 
     def learn_from(self) -> Learnt:
-        """Features of the labelled pixels, a block of images at a time, into the one place that keeps them."""
+        """Features of the labelled pixels, a batch of images at a time, into the one place that keeps them."""
         unet, device = self.network.unet, self.network.device
         chosen = list(self.labelled())
         count = sum(len(pixels) for _, _, pixels in chosen)
@@ -80,8 +80,8 @@ class DatasetDDPMRecipe(GCDPRecipe):
         features = torch.empty(count, width, device=device)  # type: ignore[arg-type]
         classes = torch.cat([layout.flatten()[pixels] for _, layout, pixels in chosen]).to(device)
         filled = 0
-        for start in range(0, len(chosen), self.cfg.block):
-            images, _, pixels = zip(*chosen[start : start + self.cfg.block], strict=True)
+        for start in range(0, len(chosen), self.cfg.sample_batch):
+            images, _, pixels = zip(*chosen[start : start + self.cfg.sample_batch], strict=True)
             for part in self.annotator.features(unet, torch.stack(images), pixels):
                 features[filled : filled + len(part)] = part
                 filled += len(part)
@@ -114,7 +114,7 @@ class DatasetDDPMRecipe(GCDPRecipe):
                 size=self.size,
                 guidance=1.0,
                 steps=self.cfg.sample_steps,
-                block=self.cfg.block,
+                batch_size=self.cfg.sample_batch,
                 precision=self.train_config.precision,
             )
         return images

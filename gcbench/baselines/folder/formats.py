@@ -145,11 +145,11 @@ def _semantic_palette(place: Path, dataset: Dataset) -> Output:
                 f"the name of {folder} does not say which of its img_<i>_<j>.png are generated; give it the name that"
                 " the visualiser gave it, such as cond_interpolation_0"
             )
-        for column, found in zip(columns, (images, layouts), strict=True):
+        for column, files in zip(columns, (images, layouts), strict=True):
             for stem, path in _matching(folder, rf"img_{column}_\d+").items():
-                found[f"{folder.name}_{stem.rpartition('_')[2]}"] = path
-    drawn = NamedFiles(place, "layout", layouts)
-    return Output(NamedFiles(place, "image", images), Recoloured(drawn, palette_table(dataset), slack=2))
+                files[f"{folder.name}_{stem.rpartition('_')[2]}"] = path
+    own_layouts = NamedFiles(place, "layout", layouts)
+    return Output(NamedFiles(place, "image", images), Recoloured(own_layouts, palette_table(dataset), slack=2))
 
 
 # SPADE: test.py, results/<name>/test_<epoch>/images
@@ -245,9 +245,9 @@ def _ldm_folder(place: Path) -> tuple[Path, str] | None:
 
 
 def _ldm(place: Path, dataset: Dataset) -> Output:
-    found = _ldm_folder(place)
-    assert found is not None  # it fits
-    return _counted(*found)
+    if (images := _ldm_folder(place)) is None:
+        raise UserError(f"{place} holds no {FORMATS['ldm'].title}; give the folder that does")
+    return _counted(*images)
 
 
 # Our own: what `gcbench sample` writes, or any folder, zip or npz of images

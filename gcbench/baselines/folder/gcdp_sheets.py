@@ -59,16 +59,16 @@ def sheets(folder: Path) -> dict[int, Path]:
     Raises:
         UserError: the folder holds sheets of two runs.
     """
-    named = [(NAME.fullmatch(stem), path) for stem, path in by_stem(folder, (".png",)).items()]
-    found = [(match, path) for match, path in named if match is not None]
-    last_unet = max((int(match["unet"]) for match, _ in found), default=0)
-    found = [(match, path) for match, path in found if int(match["unet"]) == last_unet]
-    runs = sorted({match["run"] for match, _ in found})
+    files = [(NAME.fullmatch(stem), path) for stem, path in by_stem(folder, (".png",)).items()]
+    named = [(match, path) for match, path in files if match is not None]
+    last_unet = max((int(match["unet"]) for match, _ in named), default=0)
+    named = [(match, path) for match, path in named if int(match["unet"]) == last_unet]
+    runs = sorted({match["run"] for match, _ in named})
     if len(runs) > 1:
         raise UserError(
             f"{folder} holds sheets of {len(runs)} runs, {' and '.join(runs[:2])}; give each its own folder"
         )
-    return dict(sorted((int(match["last"]), path) for match, path in found))
+    return dict(sorted((int(match["last"]), path) for match, path in named))
 
 
 def first_named(folder: Path) -> Path | None:
@@ -90,10 +90,10 @@ def read_sheets(folder: Path) -> tuple[Tiles, Tiles]:
     images: dict[str, Tile] = {}
     layouts: dict[str, Tile] = {}
     for last, path in sheets(folder).items():
-        found = _layout(path)
-        if found is None:
+        layout = _layout(path)
+        if layout is None:
             raise UserError(f"{path} is no sheet of images above their coloured layouts; take it out of the folder")
-        size, count = found
+        size, count = layout
         for j in range(count):
             name = f"{last - count + 1 + j:06d}"
             if name in images:

@@ -52,11 +52,11 @@ class Folder(Model):
     conditional = False
     guided = False
 
-    def __init__(self, found: FinishedImages, form: str, dataset: Dataset, source: str | None, cfg: SourceConfig):
-        self.found, self.form, self.dataset, self.source, self.cfg = found, form, dataset, source, cfg
-        self.layouts = found.layouts is not None
-        self.survey = found.survey()
-        self.label_ids = _holds_label_ids(found, dataset)
+    def __init__(self, finished: FinishedImages, form: str, dataset: Dataset, source: str | None, cfg: SourceConfig):
+        self.finished, self.form, self.dataset, self.source, self.cfg = finished, form, dataset, source, cfg
+        self.layouts = finished.layouts is not None
+        self.survey = finished.survey()
+        self.label_ids = _holds_label_ids(finished, dataset)
 
     @classmethod
     def open(cls, dataset: Dataset, options: ModelOptions) -> "Folder":
@@ -75,27 +75,27 @@ class Folder(Model):
                 f"{place} does not say with which truncation its images were drawn; add --set source.psi=0.7, which"
                 " is generate.py's default, or the value that was used"
             )
-        found, source = _read(place, form, dataset, cfg)
-        return cls(found, form, dataset, source, cfg)
+        finished, source = _read(place, form, dataset, cfg)
+        return cls(finished, form, dataset, source, cfg)
 
     def generate(
         self, prompts: Sequence[str] | None, *, n: int, size: Size, guidance: float, seeds: Sequence[int]
     ) -> Samples:
-        count = len(self.found)
+        count = len(self.finished)
         if max(seeds) >= count:
             raise UserError(
-                f"{self.found.images.path} holds {count} images, for the seeds 0 to {count - 1}, and seed"
+                f"{self.finished.images.path} holds {count} images, for the seeds 0 to {count - 1}, and seed"
                 f" {max(seeds)} is asked for; give -n {count} or fewer, with --seed 0"
             )
-        pairs = [self.found.read(seed, self.dataset, size, self.label_ids) for seed in seeds]
+        pairs = [self.finished.read(seed, self.dataset, size, self.label_ids) for seed in seeds]
         drawn = [layout for _, layout in pairs if layout is not None]
-        texts = self.found.prompts
+        texts = self.finished.prompts
         return Samples(
             torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).contiguous(),
             torch.from_numpy(np.stack(drawn)).long() if drawn else None,
             self.source,
             None if texts is None else tuple(texts[seed][0] for seed in seeds),
-            tuple(self.found.ids[seed] for seed in seeds),
+            tuple(self.finished.ids[seed] for seed in seeds),
         )
 
     def describe(self) -> Mapping[str, str | int | None]:
@@ -132,23 +132,23 @@ def _read(place: Path, form: str, dataset: Dataset, cfg: SourceConfig) -> tuple[
         layouts = None if layouts is None else CentralBand(layouts, cfg.ratio)
     manifest = place / "prompts.jsonl"
     prompts = cfg.prompts or (manifest if manifest.is_file() else None)
-    found = pair_up(images, layouts, prompts)
+    finished = pair_up(images, layouts, prompts)
     if prompts is None and texts is not None:
-        found = replace(found, prompts=tuple((text,) for text in texts), groups=texts)
+        finished = replace(finished, prompts=tuple((text,) for text in texts), groups=texts)
     if layouts is None:
-        return found, None
+        return finished, None
     if cfg.derived_by:
-        return found, f"derived:{cfg.derived_by}"
-    return found, cfg.layout_source or ("generated" if draws else "real")
+        return finished, f"derived:{cfg.derived_by}"
+    return finished, cfg.layout_source or ("generated" if draws else "real")
 
 
-def _holds_label_ids(found: FinishedImages, dataset: Dataset) -> bool:
+def _holds_label_ids(finished: FinishedImages, dataset: Dataset) -> bool:
     """Whether any layout shows that all hold Cityscapes' labelIds. UserError for one that does not fit the dataset."""
-    if found.layouts is None or found.named_label_ids:
-        return found.named_label_ids and has_label_ids(dataset)
-    for name in found.layout_names:
+    if finished.layouts is None or finished.named_label_ids:
+        return finished.named_label_ids and has_label_ids(dataset)
+    for name in finished.layout_names:
         try:
-            layout_ids(found.layouts.image(name), found.layouts.place(name), dataset)
+            layout_ids(finished.layouts.image(name), finished.layouts.place(name), dataset)
         except LabelIds:
             return True
     return False

@@ -4,24 +4,27 @@ from typing import Literal
 
 from pydantic import Field
 
-from gcbench.training.recipe import TrainConfig
+from gcbench.core.settings import Count, Weight
 from gcbench.networks.stylegan2 import StyleGAN2Config
+from gcbench.training.recipe import SampleBatch, TrainConfig
 
 
 class GANformerConfig(StyleGAN2Config):
     """StyleGAN2's, where z_dim and w_dim are of each latent, and more:
 
     components: local latents, beside the global one that modulates. attention: `duplex` or `simplex`, on maps up to
-    the height attention_height. dropout: share of the attention left out in training. gamma: of R1. block: images
-    that go through the network together when they are drawn, always.
+    the height attention_height. dropout: share of attention left out in training. gamma: of R1. psi: truncation when
+    it draws: below 1, styles are drawn towards their mean: likelier images, and more alike. sample_batch: images that
+    go through the network together then.
     """
 
-    components: int = Field(default=8, ge=1)
+    components: Count = 8
     attention: Literal["duplex", "simplex"] = "duplex"
-    attention_height: int = 32
+    attention_height: Count = 32
     dropout: float = Field(default=0.12, ge=0, lt=1)
-    gamma: float = Field(default=0.5, ge=0)
-    block: int = Field(default=8, ge=1)
+    gamma: Weight = 0.5
+    psi: Weight = 1.0
+    sample_batch: SampleBatch = 8
 
 
 TINY = GANformerConfig(z_dim=32, w_dim=32, attention_height=16)
@@ -37,7 +40,7 @@ PAPER = GANformerConfig(
     components=16,
     attention_height=128,
     gamma=20.0,
-    block=4,
+    sample_batch=4,
 )
 """The authors' settings for Cityscapes: 16 latents of 32 numbers, and as many doublings as their letterboxed square of
 256 has, here from 4×8 on."""

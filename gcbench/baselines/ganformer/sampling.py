@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from gcbench.baselines.ganformer.network import Generator
-from gcbench.training.fixed_batches import in_blocks
 from gcbench.diffusion.noise import SeededNoise
+from gcbench.training.fixed_batches import in_fixed_batches
 
 
 @torch.inference_mode()
@@ -27,4 +27,4 @@ def sample_many(generator: Generator, seeds: Sequence[int], *, psi: float = 1.0,
             images = generator.draw(w[:, None].expand(-1, cfg.layers, -1, -1), lambda h, w: noise.normal(1, h, w))
         return ((images.float().clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8).cpu(),)
 
-    return in_blocks(draw, seeds, None, cfg.block)[0]
+    return in_fixed_batches(draw, seeds, None, cfg.sample_batch)[0]

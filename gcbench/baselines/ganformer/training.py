@@ -11,9 +11,9 @@ from gcbench.baselines.ganformer.network import Generator
 from gcbench.baselines.ganformer.sampling import sample_many
 from gcbench.core.contracts import Dataset
 from gcbench.data.contact_sheet import grid, save_png
-from gcbench.training.recipe import Batch, Player, Recipe, TrainConfig, Turn
 from gcbench.networks.adversarial import logistic_discriminator, logistic_generator, r1
 from gcbench.networks.stylegan2 import Discriminator, mixed
+from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, TrainConfig
 
 LAZY = 16
 """R1 comes at every LAZY-th step, so many times as strong (Karras et al. 2020)."""
@@ -36,28 +36,28 @@ class GANformerRecipe(Recipe):
         self.generator = Generator(cfg)
         self.discriminator = Discriminator(cfg)
 
-    def players(self) -> Mapping[str, Player]:
+    def optimizer_groups(self) -> Mapping[str, OptimizerGroup]:
         share = LAZY / (LAZY + 1)  # its optimiser moves once more in LAZY steps: one step's worth must stay the same
         low, high = self.train_config.betas
         return {
-            "generator": Player(list(self.generator.parameters())),
-            "discriminator": Player(list(self.discriminator.parameters()), share, (low**share, high**share)),
+            "generator": OptimizerGroup(list(self.generator.parameters())),
+            "discriminator": OptimizerGroup(list(self.discriminator.parameters()), share, (low**share, high**share)),
         }
 
-    def turns(self) -> Sequence[Turn]:
+    def phases(self) -> Sequence[Phase]:
         return (
-            Turn("generator", ("generator",)),
-            Turn("discriminator", ("discriminator",)),
-            Turn("r1", ("discriminator",), every=LAZY),
+            Phase("generator", ("generator",)),
+            Phase("discriminator", ("discriminator",)),
+            Phase("r1", ("discriminator",), every=LAZY),
         )
 
-    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
+    def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
         device = self.generator.synthesis.seed.device
-        if turn == "generator":
+        if phase == "generator":
             fake = self.fake(len(batch.images), generator)
             return {"loss": logistic_generator(self.discriminator(fake)[0])}
         real = batch.images.to(device).float() / 127.5 - 1  # [B,3,H,W]
-        if turn == "r1":
+        if phase == "r1":
             with torch.autocast(device.type, enabled=False):  # a gradient of a gradient wants all digits
                 real.requires_grad_()
                 return {"loss": self.cfg.gamma / 2 * LAZY * r1(self.discriminator(real)[0], real)}

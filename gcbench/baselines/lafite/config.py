@@ -1,14 +1,15 @@
-"""What makes a Lafite: networks, encoder, pseudo features, losses. Stored whole in every checkpoint."""
+"""What makes a Lafite: networks, encoder, pseudo text features, losses. Stored whole in every checkpoint."""
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from gcbench.training.recipe import TrainConfig
+from gcbench.core.settings import Config, Count, Share, Weight
 from gcbench.networks.stylegan2 import StyleGAN2Config
+from gcbench.training.recipe import ImageSize, SampleBatch, TrainConfig
 
 
-class EncoderConfig(BaseModel):
+class EncoderConfig(Config):
     """What places images and texts in one space of `dim` dimensions.
 
     kind `dual`: trained with the model; `widths` of its convolutions, each halving the image; `temperature` of its
@@ -18,11 +19,9 @@ class EncoderConfig(BaseModel):
     the file `path`, whose hash `sha256` is written when training begins and must be met when images are drawn.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     kind: Literal["dual", "open_clip"] = "dual"
-    dim: int = 64
-    widths: tuple[int, ...] = (32, 64, 96, 128)
+    dim: Count = 64
+    widths: tuple[Count, ...] = Field(default=(32, 64, 96, 128), min_length=1)
     temperature: float = Field(default=0.3, gt=0)
     vocabulary: tuple[str, ...] = ()
     name: str = "ViT-B-32-quickgelu"
@@ -30,17 +29,15 @@ class EncoderConfig(BaseModel):
     sha256: str = ""
 
 
-class PseudoConfig(BaseModel):
+class PseudoConfig(Config):
     """kind, xi: see `pseudo`. hidden: width of the learned form's networks; the other forms have none."""
-
-    model_config = ConfigDict(extra="forbid")
 
     kind: Literal["fixed", "legacy_mix", "learned"] = "fixed"
     xi: float = Field(default=0.75, gt=0)
-    hidden: int = 128
+    hidden: Count = 128
 
 
-class LossConfig(BaseModel):
+class LossConfig(Config):
     """tau: temperature of the contrastive losses; lam: share of the direction from images to texts.
 
     itd, itc: weights of the contrastive loss on the discriminator's features and on the encoder's features of drawn
@@ -48,42 +45,38 @@ class LossConfig(BaseModel):
     steps; 0 leaves it out. legacy_exp, legacy_batch_sum: what the released code does otherwise, see `contrastive`.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     tau: float = Field(default=0.5, gt=0)
-    lam: float = Field(default=0.0, ge=0, le=1)
-    itd: float = 5.0
-    itc: float = 10.0
-    gamma: float = 10.0
-    r1_every: int = Field(default=16, ge=1)
-    path: float = 0.0
-    path_every: int = Field(default=4, ge=1)
+    lam: Share = 0.0
+    itd: Weight = 5.0
+    itc: Weight = 10.0
+    gamma: Weight = 10.0
+    r1_every: Count = 16
+    path: Weight = 0.0
+    path_every: Count = 4
     legacy_exp: bool = False
     legacy_batch_sum: bool = False
 
 
-class LafiteConfig(BaseModel):
+class LafiteConfig(Config):
     """stylegan, encoder, pseudo, loss: see each. size: (H, W) it is trained at; stylegan.size is set to it.
 
     text_dim: width of what each modulated layer reads of the text. mixing_prob: chance that an image in training is
     given with a pseudo feature instead of its text's: 1 is language-free. text_xi: noise on the features of real
     texts in training, of the fixed form. preparation: share of the run, at its beginning, in which a dual encoder and
-    learned pseudo features are trained; without either there is none. block: images that go through the network
-    together when samples are drawn.
+    learned pseudo features are trained; without either there is none. sample_batch: images that go through the network
+    together when it draws.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     stylegan: StyleGAN2Config = Field(default_factory=StyleGAN2Config)
     encoder: EncoderConfig = Field(default_factory=EncoderConfig)
     pseudo: PseudoConfig = Field(default_factory=PseudoConfig)
     loss: LossConfig = Field(default_factory=LossConfig)
-    size: tuple[int, int] = (64, 128)
-    text_dim: int = 64
-    mixing_prob: float = Field(default=0.5, ge=0, le=1)
-    text_xi: float = Field(default=0.1, ge=0)
+    size: ImageSize = (64, 128)
+    text_dim: Count = 64
+    mixing_prob: Share = 0.5
+    text_xi: Weight = 0.1
     preparation: float = Field(default=0.2, gt=0, lt=1)
-    block: int = Field(default=8, ge=1)
+    sample_batch: SampleBatch = 8
 
     @model_validator(mode="after")
     def _one_size(self) -> "LafiteConfig":

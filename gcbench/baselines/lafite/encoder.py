@@ -1,8 +1,8 @@
-"""Places images and texts in one space: two halves that give unit vectors [B,D], images [-1,1] [B,3,H,W] in one.
+"""Encoders that place images and texts in one space: two halves that give unit vectors [B,D].
 
 `dual`: a small convolutional network and a word table, trained with the model before its generator, then frozen. It is
-part of the model and evaluates nothing. `open_clip`: a CLIP of open_clip's, frozen, its weights in a file; no part of the
-checkpoint, which holds their hash.
+part of the model and evaluates nothing. `open_clip`: a CLIP of open_clip's, frozen, its weights in a file; no part of
+the checkpoint, which holds their hash.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Encoder(NamedTuple):
     texts: nn.Module
 
 
-class Images(nn.Module):
+class ImageEncoder(nn.Module):
     """Halves the image once a width; mean and maximum over what is left, since a small thing counts too."""
 
     def __init__(self, cfg: EncoderConfig):
@@ -44,7 +44,7 @@ class Images(nn.Module):
         return F.normalize(self.out(torch.cat((x.mean((2, 3)), x.amax((2, 3))), 1)))  # [B,D]
 
 
-class Words(nn.Module):
+class BagOfWordsEncoder(nn.Module):
     """The mean of a text's word vectors, and two layers: the order of words does not count."""
 
     def __init__(self, cfg: EncoderConfig):
@@ -65,7 +65,7 @@ class Frozen(nn.Module):
         return super().train(False)
 
 
-class ClipImages(Frozen):
+class ClipImageEncoder(Frozen):
     """Differentiable in the images. They are resized whole to the network's square: bicubic, antialiased, squeezed.
 
     The released code takes random crops instead, which would hide half of a wide scene.
@@ -93,7 +93,7 @@ class ClipImages(Frozen):
         return F.normalize(self.visual((resized - self.mean) / self.std).float())  # [B,D]
 
 
-class ClipTexts(Frozen):
+class ClipTextEncoder(Frozen):
     """A CLIP without its image half. Texts are cut at its context length, the end token kept."""
 
     def __init__(self, network: Any, tokenizer: Any):
@@ -113,15 +113,15 @@ def build_encoder(cfg: EncoderConfig) -> Encoder:
         UserError: open_clip has no such model; the file is missing, another than in training, or of another network.
     """
     if cfg.kind == "dual":
-        return Encoder(Images(cfg), Words(cfg))
+        return Encoder(ImageEncoder(cfg), BagOfWordsEncoder(cfg))
     network, tokenizer, dim = _clip(cfg)
     if dim != cfg.dim:
         raise UserError(f"setting model.encoder.dim={cfg.dim}: a feature of {cfg.name} has {dim} numbers; give {dim}")
     visual, network.visual = network.visual, nn.Identity()
-    return Encoder(ClipImages(visual), ClipTexts(network, tokenizer))
+    return Encoder(ClipImageEncoder(visual), ClipTextEncoder(network, tokenizer))
 
 
-def settle(cfg: EncoderConfig) -> EncoderConfig:
+def with_hash(cfg: EncoderConfig) -> EncoderConfig:
     """The config with the hash of its weights' file, when training begins."""
     return cfg if cfg.kind == "dual" else cfg.model_copy(update={"sha256": file_hash(_file(cfg))})
 
@@ -137,7 +137,8 @@ def _clip(cfg: EncoderConfig) -> tuple[Any, Any, int]:
     path = _file(cfg)
     if cfg.sha256 and file_hash(path) != cfg.sha256:
         raise UserError(
-            f"encoder.path {path} holds other weights than those that lafite was trained with (SHA-256 {cfg.sha256})"
+            f"{path} holds other weights than those that this lafite was trained with (SHA-256 {cfg.sha256}); name the"
+            " file of those by --set sampler.encoder_path=FILE"
         )
     content = load_official(path)
     state = {key.removeprefix("module."): value for key, value in content.get("state_dict", content).items()}
@@ -156,8 +157,9 @@ def _clip(cfg: EncoderConfig) -> tuple[Any, Any, int]:
 def _file(cfg: EncoderConfig) -> Path:
     if not cfg.path:
         raise UserError(
-            f"the encoder {cfg.name} needs the file of its weights; give it as encoder.path (model.encoder.path)"
+            f"the encoder {cfg.name} needs the file of its weights; give it by --set model.encoder.path=FILE"
         )
     if not Path(cfg.path).is_file():
-        raise UserError(f"the encoder's weights {cfg.path} are not there; give their file as encoder.path")
+        option = "sampler.encoder_path" if cfg.sha256 else "model.encoder.path"
+        raise UserError(f"the encoder's weights {cfg.path} are not there; give their file by --set {option}=FILE")
     return Path(cfg.path)

@@ -1,4 +1,4 @@
-"""How a Lafite is trained: first what places images and texts in one space, then the two networks."""
+"""How a Lafite is trained: first its image-text encoder, then generator and discriminator."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,24 +8,24 @@ from torch import Tensor
 
 from gcbench.baselines.lafite.config import LafiteConfig
 from gcbench.baselines.lafite.contrastive import contrastive, cosines, matching, paired_logits
-from gcbench.baselines.lafite.encoder import build_encoder, settle
+from gcbench.baselines.lafite.encoder import build_encoder, with_hash
 from gcbench.baselines.lafite.network import TextToImage
 from gcbench.baselines.lafite.pseudo import Pseudo, fixed
 from gcbench.baselines.lafite.sampling import sample_many
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.data.contact_sheet import grid, save_png
-from gcbench.training.recipe import Batch, Player, Recipe, TrainConfig, Turn
 from gcbench.networks.adversarial import logistic_discriminator, logistic_generator, path_lengths, r1
 from gcbench.networks.stylegan2 import Discriminator, Noise, mixed
 from gcbench.networks.text import vocabulary_of
+from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, TrainConfig, captions_of, preview_captions
 
 PLAIN_RATE = 0.4
 """Of the networks without equalised learning rate, beside those that have it."""
 
 
 class LafiteRecipe(Recipe):
-    """The turns encoder and pseudo in the preparation, if there is one to train; then generator, discriminator, r1
+    """The phases encoder and pseudo in the preparation, if there is one to train; then generator, discriminator, r1
     and path. Path lengths are compared with their running mean, `path_mean`."""
 
     path_mean: Tensor
@@ -39,11 +39,10 @@ class LafiteRecipe(Recipe):
         self.name = name
         self.dataset = dataset
         self.train_config = train_config
-        encoder = settle(cfg.encoder)
+        encoder = with_hash(cfg.encoder)
         if encoder.kind == "dual" and not encoder.vocabulary:
-            split = dataset.splits[0]
-            captions = (c for i in range(len(dataset.ids(split))) for c in dataset.captions(split, i))
-            encoder = encoder.model_copy(update={"vocabulary": vocabulary_of(captions)})
+            vocabulary = vocabulary_of(captions_of(dataset, dataset.splits[0]))
+            encoder = encoder.model_copy(update={"vocabulary": vocabulary})
         self.cfg = cfg.model_copy(update={"encoder": encoder})
         self.size = cfg.size
         torch.manual_seed(train_config.seed)
@@ -52,48 +51,47 @@ class LafiteRecipe(Recipe):
         self.pseudo = Pseudo(cfg.pseudo, encoder.dim)
         self.discriminator = Discriminator(cfg.stylegan, encoder.dim)
         self.register_buffer("path_mean", torch.zeros(()))
-        shown = min(8, len(dataset.ids(dataset.splits[-1])))
-        self.shown = [dataset.captions(dataset.splits[-1], i)[0] for i in range(shown)]
+        self.shown = preview_captions(dataset)
 
-    # ------------------------------------------------------------------------------------------ who moves, and when
+    # ---------------------------------------------------------------------------------------- phases of a training step
 
-    def players(self) -> Mapping[str, Player]:
-        out = {
-            "generator": Player(list(self.network.generator.parameters())),
-            "discriminator": Player(list(self.discriminator.parameters())),
+    def optimizer_groups(self) -> Mapping[str, OptimizerGroup]:
+        groups = {
+            "generator": OptimizerGroup(list(self.network.generator.parameters())),
+            "discriminator": OptimizerGroup(list(self.discriminator.parameters())),
         }
         if self.cfg.encoder.kind == "dual":
             both = [*self.images.parameters(), *self.network.texts.parameters()]
-            out["encoder"] = Player(both, PLAIN_RATE, (0.9, 0.99))
+            groups["encoder"] = OptimizerGroup(both, PLAIN_RATE, (0.9, 0.99))
         if self.cfg.pseudo.kind == "learned":
-            out["pseudo"] = Player(list(self.pseudo.parameters()), PLAIN_RATE, (0.9, 0.99))
-        return out
+            groups["pseudo"] = OptimizerGroup(list(self.pseudo.parameters()), PLAIN_RATE, (0.9, 0.99))
+        return groups
 
-    def turns(self) -> Sequence[Turn]:
-        prepared = [name for name in ("encoder", "pseudo") if name in self.players()]
+    def phases(self) -> Sequence[Phase]:
+        prepared = [name for name in ("encoder", "pseudo") if name in self.optimizer_groups()]
         start = self.cfg.preparation if prepared else 0.0
         loss = self.cfg.loss
-        out = [Turn(name, (name,), stop=start) for name in prepared]
-        out += [Turn(name, (name,), start=start) for name in ("generator", "discriminator")]
-        out.append(Turn("r1", ("discriminator",), every=loss.r1_every, start=start))
+        phases = [Phase(name, (name,), stop=start) for name in prepared]
+        phases += [Phase(name, (name,), start=start) for name in ("generator", "discriminator")]
+        phases.append(Phase("r1", ("discriminator",), every=loss.r1_every, start=start))
         if loss.path:
-            out.append(Turn("path", ("generator",), every=loss.path_every, start=start))
-        return out
+            phases.append(Phase("path", ("generator",), every=loss.path_every, start=start))
+        return phases
 
     # ------------------------------------------------------------------------------------------------------- losses
 
-    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
+    def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
         real = batch.images.to(self.path_mean.device).float() / 127.5 - 1  # [B,3,H,W]
-        if turn == "encoder":
+        if phase == "encoder":
             return self._encoder(real, batch.texts)
-        if turn == "pseudo":
+        if phase == "pseudo":
             return self._pseudo(real, batch.texts, generator)
         h = self.conditions(real, batch.texts, generator)  # [B,D]
-        if turn == "generator":
+        if phase == "generator":
             return self._generator(h, generator)
-        if turn == "discriminator":
+        if phase == "discriminator":
             return self._discriminator(real, h, generator)
-        return self._r1(real, h) if turn == "r1" else self._path(h, generator)
+        return self._r1(real, h) if phase == "r1" else self._path(h, generator)
 
     @torch.no_grad()
     def conditions(self, real: Tensor, texts: Sequence[str], generator: torch.Generator) -> Tensor:
@@ -174,7 +172,7 @@ class LafiteRecipe(Recipe):
     def _paired(self, evaluated: tuple[Tensor, Tensor], h: Tensor) -> Tensor:
         return paired_logits(*evaluated, h, legacy_batch_sum=self.cfg.loss.legacy_batch_sum)
 
-    # ------------------------------------------------------------------------------------------------ what is left
+    # -------------------------------------------------------------------------------------- checkpoints and previews
 
     def weights(self) -> dict[str, Tensor]:
         """All but a CLIP: the discriminator and the encoder's other half too, without which --init could not go on."""
@@ -185,5 +183,5 @@ class LafiteRecipe(Recipe):
         """Eight validation captions."""
         seeds = range(len(self.shown))
         precision = self.train_config.precision
-        images = sample_many(self.network, self.shown, seeds, block=self.cfg.block, precision=precision)
+        images = sample_many(self.network, self.shown, seeds, batch_size=self.cfg.sample_batch, precision=precision)
         save_png(path, grid(images, None, self.dataset.palette, columns=4))

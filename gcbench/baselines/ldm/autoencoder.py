@@ -39,8 +39,8 @@ class Autoencoder(nn.Module):
 
     def encode(self, images: Tensor) -> Posterior:
         """images: float [B,3,H,W] in [-1,1]."""
-        found = self.kl.encode(F.pixel_unshuffle(images, self.patch)).latent_dist
-        return Posterior(found.mean.float(), found.std.float(), found.kl().float())
+        normal = self.kl.encode(F.pixel_unshuffle(images, self.patch)).latent_dist
+        return Posterior(normal.mean.float(), normal.std.float(), normal.kl().float())
 
     def decode(self, latents: Tensor) -> Tensor:
         """[B,C,h,w] -> float [B,3,H,W], about [-1,1]."""
@@ -55,10 +55,10 @@ def build_autoencoder(cfg: VAEConfig) -> Autoencoder:
     """
     if cfg.kind == "diffusers":
         kl = open_foreign(cfg.path)
-        if cfg.sha256 and (found := weights_hash(kl)) != cfg.sha256:
+        if cfg.sha256 and (held := weights_hash(kl)) != cfg.sha256:
             raise UserError(
-                f"the autoencoder {cfg.path!r} has other weights ({found}) than the one that this ldm was trained with"
-                f" ({cfg.sha256}); name that one by --set vae.path=FOLDER"
+                f"the autoencoder {cfg.path!r} has other weights ({held}) than the one that this ldm was trained with"
+                f" ({cfg.sha256}); name that one by --set sampler.vae_path=FOLDER"
             )
         return Autoencoder(kl)
     levels = len(cfg.channels)

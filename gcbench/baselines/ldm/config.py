@@ -2,13 +2,14 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from gcbench.training.recipe import TrainConfig
+from gcbench.core.settings import Config, Count, Share, Weight
 from gcbench.networks.text import TextConfig
+from gcbench.training.recipe import ImageSize, SampleBatch, SampleSteps, TrainConfig
 
 
-class VAEConfig(BaseModel):
+class VAEConfig(Config):
     """The autoencoder. The defaults are Stable Diffusion's KL-f8: 83.65 M parameters.
 
     kind: `tiny` is trained with the model, in the first `share` of the run, in the shape that the fields below give;
@@ -20,60 +21,52 @@ class VAEConfig(BaseModel):
     latent: channels of a latent. attention: self-attention at the lowest level. kl: weight of the KL term.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     kind: Literal["tiny", "diffusers"] = "tiny"
     path: str = "stabilityai/sd-vae-ft-mse"
     sha256: str = ""
-    patch: int = Field(default=1, ge=1)
-    channels: tuple[int, ...] = Field(default=(128, 256, 512, 512), min_length=1)
-    blocks: int = 2
-    latent: int = 4
-    groups: int = 32
+    patch: Count = 1
+    channels: tuple[Count, ...] = Field(default=(128, 256, 512, 512), min_length=1)
+    blocks: Count = 2
+    latent: Count = 4
+    groups: Count = 32
     attention: bool = True
-    kl: float = 1e-6
+    kl: Weight = 1e-6
     share: float = Field(default=0.3, gt=0, lt=1)
 
 
-class UNetConfig(BaseModel):
+class UNetConfig(Config):
     """The U-Net over latents. The defaults are Stable Diffusion's: 859.52 M parameters with texts of width 768.
 
     channels, cross_attention: one entry a level (the lowest point always attends). heads: of every attention.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    channels: tuple[int, ...] = Field(default=(320, 640, 1280, 1280), min_length=1)
+    channels: tuple[Count, ...] = Field(default=(320, 640, 1280, 1280), min_length=1)
     cross_attention: tuple[bool, ...] = (True, True, True, False)
-    blocks: int = 2
-    heads: int = 8
-    groups: int = 32
+    blocks: Count = 2
+    heads: Count = 8
+    groups: Count = 32
 
 
-class ProcessConfig(BaseModel):
+class ProcessConfig(Config):
     """The noise: `steps` times, √β linear between the roots of the two betas. head: what the U-Net predicts."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    steps: int = Field(default=1000, ge=1)
-    betas: tuple[float, float] = (0.00085, 0.012)
+    steps: Count = 1000
+    betas: tuple[Share, Share] = (0.00085, 0.012)
     head: Literal["eps", "v"] = "eps"
 
 
-class LDMConfig(BaseModel):
+class LDMConfig(Config):
     """size: (H, W) of the images. cond_drop: share of texts replaced by the null in training. sample_steps: of DDIM,
-    by default. block: images that go through the networks together, always."""
-
-    model_config = ConfigDict(extra="forbid")
+    by default. sample_batch: images that go through the networks together."""
 
     vae: VAEConfig = Field(default_factory=VAEConfig)
     unet: UNetConfig = Field(default_factory=UNetConfig)
     process: ProcessConfig = Field(default_factory=ProcessConfig)
     text: TextConfig = Field(default_factory=TextConfig)
-    size: tuple[int, int] = (64, 128)
-    cond_drop: float = 0.1
-    sample_steps: int = 50
-    block: int = Field(default=1, ge=1)
+    size: ImageSize = (64, 128)
+    cond_drop: Share = 0.1
+    sample_steps: SampleSteps = 50
+    sample_batch: SampleBatch = 1
 
 
 TINY = LDMConfig(
@@ -82,7 +75,7 @@ TINY = LDMConfig(
     process=ProcessConfig(head="v"),
     text=TextConfig(dim=64, max_length=48),
     sample_steps=25,
-    block=8,
+    sample_batch=8,
 )
 """For 64×128 on two cores: latents of 4×16×32, a twelfth of the image's numbers."""
 

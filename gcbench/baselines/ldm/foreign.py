@@ -30,8 +30,8 @@ def open_foreign(path: str) -> Any:
     except (OSError, ValueError, RuntimeError) as error:
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"the autoencoder {path!r} cannot be opened ({why}); set vae.path to a folder that AutoencoderKL's"
-            " save_pretrained wrote"
+            f"the autoencoder {path!r} cannot be opened ({why}); give, as vae.path in training or"
+            " sampler.vae_path later, a folder that AutoencoderKL's save_pretrained wrote"
         ) from None
     if info["missing_keys"]:
         raise UserError(

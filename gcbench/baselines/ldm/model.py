@@ -4,78 +4,61 @@ Source: "High-Resolution Image Synthesis with Latent Diffusion Models" (Rombach 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from torch import Tensor, nn
 
 from gcbench.baselines.ldm.config import PRESETS, LDMConfig
-from gcbench.core import checkpoint
+from gcbench.core.checkpoint import Card, Checkpoint, fill
 from gcbench.core.contracts import Dataset, ModelOptions, Size
-from gcbench.core.errors import UserError
-from gcbench.training.fixed_batches import in_blocks
-from gcbench.training.recipe import Recipe, choose
-from gcbench.core.samples import Samples
+from gcbench.training.fixed_batches import in_fixed_batches
 from gcbench.training.trained_model import TrainedModel, seconds
-from gcbench.weights.find_weights import open_weights
 
 if TYPE_CHECKING:
     from gcbench.baselines.ldm.network import LatentDiffusion
-
-
-def place_vae(cfg: LDMConfig, settings: Mapping[str, Any]) -> LDMConfig:
-    """The config with `vae.path` of a sample run: where a finished autoencoder lies on this machine.
-
-    Raises:
-        UserError: any other setting, or an autoencoder that lies in the checkpoint.
-    """
-    for key, value in settings.items():
-        if key != "vae.path":
-            raise UserError(f"--set {key}: a sample run may only choose vae.path; the rest was settled in training")
-        if cfg.vae.kind != "diffusers":
-            raise UserError("--set vae.path: this ldm's autoencoder was trained with it and lies in its checkpoint")
-        cfg = cfg.model_copy(update={"vae": cfg.vae.model_copy(update={"path": str(value)})})
-    return cfg
 
 
 class LDM(TrainedModel):
     """Draws an image's latents from a text, with guidance, and decodes them."""
 
     name: ClassVar[str] = "ldm"
+    config = LDMConfig
+    presets = PRESETS
+    recipe_class: ClassVar[str] = "gcbench.baselines.ldm.training:LDMRecipe"
+    stepped = True
     conditional = True
     guided = True
     layouts = False
     network: "LatentDiffusion"
+    cfg: LDMConfig
+    steps: int
 
-    def __init__(self, network: "LatentDiffusion", cfg: LDMConfig, card: checkpoint.Card, options: ModelOptions):
+    def __init__(self, network: nn.Module, cfg: LDMConfig, card: Card, options: ModelOptions):
         from gcbench.baselines.ldm.process import LatentProcess
 
-        self.network = network.eval().to(options.device)
+        super().__init__(network, cfg, card, options)
         self.process = LatentProcess(cfg.process)
-        self.cfg = cfg
-        self.card = card
-        self.size = cfg.size
-        self.precision = options.precision
-        self.steps = self.choose_steps(options, cfg.sample_steps, cfg.process.steps)
 
     @classmethod
-    def open(cls, dataset: Dataset, options: ModelOptions) -> "LDM":
+    def places(cls, cfg: LDMConfig) -> Mapping[str, str]:
+        return {"vae_path": "vae.path"} if cfg.vae.kind == "diffusers" else {}
+
+    @classmethod
+    def build(cls, cfg: LDMConfig, weights: Checkpoint, dataset: Dataset) -> nn.Module:
         from gcbench.baselines.ldm.network import LatentDiffusion
 
-        cfg, found = open_weights(cls.name, dataset, options.checkpoint, LDMConfig)
-        cfg = place_vae(cfg, options.settings)
         network = LatentDiffusion(cfg)
-        frozen = {name: tensor for name, tensor in network.state_dict().items() if name in network.frozen}
-        checkpoint.fill(network, found._replace(state={**found.state, **frozen}))
-        return cls(network, cfg, found.card, options)
+        fill(network, weights, network.frozen)
+        return network
 
-    def generate(
-        self, prompts: Sequence[str] | None, *, n: int, size: Size, guidance: float, seeds: Sequence[int]
-    ) -> Samples:
-        from gcbench.baselines.ldm.sampling import sample_block
+    def draw(
+        self, prompts: Sequence[str] | None, seeds: Sequence[int], *, size: Size, guidance: float
+    ) -> tuple[Tensor, Tensor | None]:
+        from gcbench.baselines.ldm.sampling import sample_batch
 
-        self.check_size(size)
-        (images,) = in_blocks(
-            lambda seeds, prompts: sample_block(
+        (images,) = in_fixed_batches(
+            lambda seeds, prompts: sample_batch(
                 self.network,
                 self.process,
                 prompts,
@@ -85,24 +68,24 @@ class LDM(TrainedModel):
                 steps=self.steps,
                 precision=self.precision,
             ),
-            list(seeds),
+            seeds,
             prompts,
-            self.cfg.block,
+            self.cfg.sample_batch,
         )
-        return self.samples(images, None, prompts, seeds)
+        return images, None
 
     @torch.inference_mode()
     def seconds_per_image(self, size: Size, guidance: float) -> float:
-        """From one pass of the U-Net and one of the decoder over a block, each timed after one that is not counted."""
+        """From one pass of the U-Net and one of the decoder over a batch, each timed after one that is not counted."""
         self.check_size(size)
-        b, device = self.cfg.block * (1 if guidance == 1 else 2), self.network.device
+        b, device = self.cfg.sample_batch * (1 if guidance == 1 else 2), self.device
         latents = torch.zeros(b, *self.network.latent_shape(size), device=device)
         context = self.network.read(None, torch.zeros(b, dtype=torch.bool, device=device))
         times = torch.ones(b, dtype=torch.int64, device=device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             step = seconds(lambda: self.network.predict(latents, times, context).sum().item())
-            decoding = seconds(lambda: self.network.decode(latents[: self.cfg.block]).sum().item())
-        return (step * self.steps + decoding) / self.cfg.block
+            decoding = seconds(lambda: self.network.decode(latents[: self.cfg.sample_batch]).sum().item())
+        return (step * self.steps + decoding) / self.cfg.sample_batch
 
     def describe(self) -> Mapping[str, str | int | None]:
         vae = self.cfg.vae
@@ -110,12 +93,4 @@ class LDM(TrainedModel):
         return {**super().describe(), **note}
 
     def sampler(self) -> Mapping[str, float | str]:
-        return {"sampler": "ddim", "steps": float(self.steps), "precision": self.precision}
-
-    @classmethod
-    def recipe(cls, dataset: Dataset, settings: dict[str, Any]) -> Recipe:
-        """What `gcbench train` trains. `settings`: `preset` (tiny, paper), `model.*` and `train.*`."""
-        from gcbench.baselines.ldm.training import LDMRecipe
-
-        cfg, training = choose(PRESETS, settings, dataset.size)
-        return LDMRecipe(cls.name, cfg, dataset, training)
+        return {"sampler": "ddim", **super().sampler()}

@@ -74,10 +74,10 @@ class LatentDiffusion(nn.Module):
         tokens = torch.zeros(b, self.length, self.text.dim, device=device)
         mask = torch.zeros(b, self.length, dtype=torch.bool, device=device)
         if texts is not None:
-            found = self.text(texts)
-            missing = self.length - found.mask.shape[1]
-            tokens = F.pad(found.embeddings, (0, 0, 0, missing))  # [B,L,D]
-            mask = F.pad(found.mask, (0, missing))  # [B,L]
+            embedded = self.text(texts)
+            missing = self.length - embedded.mask.shape[1]
+            tokens = F.pad(embedded.embeddings, (0, 0, 0, missing))  # [B,L,D]
+            mask = F.pad(embedded.mask, (0, missing))  # [B,L]
         null = F.pad(self.null[None], (0, 0, 0, self.length - 1))  # [L,D]
         first = torch.arange(self.length, device=device) == 0
         return Context(torch.where(keep[:, None, None], tokens, null), torch.where(keep[:, None], mask, first))

@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from torch import Tensor, nn
 
 from gcbench.baselines.ldm.config import LDMConfig
-from gcbench.baselines.ldm.model import LDM, place_vae
+from gcbench.baselines.ldm.model import LDM
 from gcbench.baselines.real import Real
-from gcbench.core import checkpoint
+from gcbench.core.checkpoint import Checkpoint, fill
 from gcbench.core.contracts import Dataset, ModelOptions, Size
-from gcbench.core.errors import UserError
-from gcbench.training.fixed_batches import in_blocks
 from gcbench.core.samples import Samples
+from gcbench.training.fixed_batches import in_fixed_batches
 from gcbench.training.trained_model import TrainedModel
-from gcbench.weights.find_weights import open_weights
 
 if TYPE_CHECKING:
     from gcbench.baselines.ldm.autoencoder import Autoencoder
@@ -28,36 +28,34 @@ class LDMReconstruction(TrainedModel):
     """
 
     name: ClassVar[str] = "ldm-reconstruction"
+    trained_as: ClassVar[str] = LDM.name
+    config = LDMConfig
+    recipe = None  # type: ignore[assignment]
     conditional = False
     guided = False
     layouts = True
     network: "Autoencoder"
-
-    def __init__(
-        self, vae: "Autoencoder", cfg: LDMConfig, card: checkpoint.Card, dataset: Dataset, options: ModelOptions
-    ):
-        self.network = vae.eval().to(options.device)
-        self.cfg = cfg
-        self.card = card
-        self.real = Real(dataset)
-        self.size = cfg.size
-        self.precision = options.precision
+    cfg: LDMConfig
+    real: Real
 
     @classmethod
-    def open(cls, dataset: Dataset, options: ModelOptions) -> "LDMReconstruction":
+    def open(cls, dataset: Dataset, options: ModelOptions) -> Self:
+        model = super().open(dataset, options)
+        model.real = Real(dataset)
+        return model
+
+    @classmethod
+    def places(cls, cfg: LDMConfig) -> Mapping[str, str]:
+        return LDM.places(cfg)
+
+    @classmethod
+    def build(cls, cfg: LDMConfig, weights: Checkpoint, dataset: Dataset) -> nn.Module:
         from gcbench.baselines.ldm.autoencoder import build_autoencoder
 
-        if options.steps is not None:
-            raise UserError(
-                f"--steps {options.steps}: ldm-reconstruction encodes and decodes, in no steps; leave it out"
-            )
-        cfg, found = open_weights(LDM.name, dataset, options.checkpoint, LDMConfig)
-        cfg = place_vae(cfg, options.settings)
         vae = build_autoencoder(cfg.vae)
         if cfg.vae.kind == "tiny":
-            own = {name: tensor for name, tensor in found.state.items() if name.startswith("vae.")}
-            checkpoint.fill(vae, found._replace(state={name.removeprefix("vae."): own[name] for name in own}))
-        return cls(vae, cfg, found.card, dataset, options)
+            fill(vae, weights.part("vae."))
+        return vae
 
     def generate(
         self, prompts: Sequence[str] | None, *, n: int, size: Size, guidance: float, seeds: Sequence[int]
@@ -66,18 +64,21 @@ class LDMReconstruction(TrainedModel):
 
         self.check_size(size)
         real = self.real.generate(prompts, n=n, size=size, guidance=guidance, seeds=seeds)
-        (images,) = in_blocks(
+        (images,) = in_fixed_batches(
             lambda rows, _: (reconstruct(self.network, real.images[rows], self.precision),),
             range(n),
             None,
-            self.cfg.block,
+            self.cfg.sample_batch,
         )
         return replace(real, images=images)
+
+    def draw(
+        self, prompts: Sequence[str] | None, seeds: Sequence[int], *, size: Size, guidance: float
+    ) -> tuple[Tensor, Tensor | None]:
+        samples = self.generate(prompts, n=len(seeds), size=size, guidance=guidance, seeds=seeds)
+        return samples.images, samples.layouts
 
     def describe(self) -> Mapping[str, str | int | None]:
         vae = self.cfg.vae
         whose = "ldm's own autoencoder" if vae.kind == "tiny" else f"the autoencoder {vae.path} {vae.sha256}"
         return {**super().describe(), "note": f"real pairs of the split {self.real.split}, through {whose}"}
-
-    def sampler(self) -> Mapping[str, float | str]:
-        return {"precision": self.precision}

@@ -1,4 +1,4 @@
-"""From texts and seeds to images, and from images to their reconstructions, block by block."""
+"""From texts and seeds to images, and from images to their reconstructions, a batch at a time."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def to_bytes(images: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def sample_block(
+def sample_batch(
     network: LatentDiffusion,
     process: LatentProcess,
     prompts: Sequence[str] | None,
@@ -35,7 +35,7 @@ def sample_block(
     steps: int,
     precision: str = "fp32",
 ) -> tuple[Tensor]:
-    """One block of images uint8 [B,3,H,W]; the conditional and the null pass go through the U-Net as one batch."""
+    """One batch of images uint8 [B,3,H,W]; the conditional and the null pass go through the U-Net as one batch."""
     n, device = len(seeds), network.device
     noise = SeededNoise(seeds, device).normal(*network.latent_shape(size))
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):

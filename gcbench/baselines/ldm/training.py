@@ -14,18 +14,26 @@ from gcbench.baselines.ldm.config import LDMConfig
 from gcbench.baselines.ldm.foreign import weights_hash
 from gcbench.baselines.ldm.network import LatentDiffusion
 from gcbench.baselines.ldm.process import LatentProcess
-from gcbench.baselines.ldm.sampling import reconstruct, sample_block, to_float
+from gcbench.baselines.ldm.sampling import reconstruct, sample_batch, to_float
 from gcbench.core.contracts import Dataset
-from gcbench.core.errors import UserError
-from gcbench.training.fixed_batches import in_blocks
 from gcbench.data.contact_sheet import grid, save_png
-from gcbench.training.recipe import Batch, Player, Recipe, TrainConfig, Turn, check_sample_steps
 from gcbench.diffusion.schedules import training_times
 from gcbench.networks.text import vocabulary_of
+from gcbench.training.fixed_batches import in_fixed_batches
+from gcbench.training.recipe import (
+    Batch,
+    OptimizerGroup,
+    Phase,
+    Recipe,
+    TrainConfig,
+    captions_of,
+    check_multiples,
+    preview_captions,
+)
 
 
 class LDMRecipe(Recipe):
-    """Turn `vae`: L1 + kl · KL. Turn `unet`: the head's squared error on scaled latents, texts dropped for guidance.
+    """Phase `vae`: L1 + kl · KL. Phase `unet`: the head's squared error on scaled latents, texts dropped for guidance.
 
     measured: whether the latents' std belongs to the autoencoder as it is now; the U-Net's first batch measures it.
     """
@@ -35,12 +43,9 @@ class LDMRecipe(Recipe):
         self.name = name
         self.dataset = dataset
         self.train_config = train_config
-        split, held_out = dataset.splits[0], dataset.splits[-1]
         if cfg.text.kind == "words" and not cfg.text.vocabulary:
-            captions = (c for i in range(len(dataset.ids(split))) for c in dataset.captions(split, i))
-            text = cfg.text.model_copy(update={"vocabulary": vocabulary_of(captions)})
-            cfg = cfg.model_copy(update={"text": text})
-        check_sample_steps(cfg.sample_steps, cfg.process.steps)
+            vocabulary = vocabulary_of(captions_of(dataset, dataset.splits[0]))
+            cfg = cfg.model_copy(update={"text": cfg.text.model_copy(update={"vocabulary": vocabulary})})
         torch.manual_seed(train_config.seed)
         self.network = LatentDiffusion(cfg)
         self.own_vae = cfg.vae.kind == "tiny"
@@ -49,37 +54,34 @@ class LDMRecipe(Recipe):
             cfg = cfg.model_copy(update={"vae": vae})
         self.cfg = cfg
         self.size = cfg.size
-        stride = self.network.stride
-        if self.size[0] % stride or self.size[1] % stride:
-            raise UserError(
-                f"setting model.size={list(self.size)} does not suit the networks; take multiples of {stride}"
-            )
+        check_multiples(self.size, self.network.stride, "the networks")
         if train_config.compile:
             self.network.unet.compile()
         self.process = LatentProcess(cfg.process)
         self.measured: Tensor
         self.register_buffer("measured", torch.tensor(not self.own_vae))
-        shown = range(min(8, len(dataset.ids(held_out))))
-        self.captions = [dataset.captions(held_out, i)[0] for i in shown]
-        self.real = torch.stack([torch.from_numpy(dataset.pair(held_out, i, self.size)[0]) for i in shown])
+        self.captions = preview_captions(dataset)
+        pairs = [dataset.pair(dataset.splits[-1], i, self.size) for i in range(len(self.captions))]
+        self.real = torch.stack([torch.from_numpy(image) for image, _ in pairs])
         self.real = self.real.permute(0, 3, 1, 2).contiguous()  # [8,3,H,W]
 
-    def players(self) -> dict[str, Player]:
+    def optimizer_groups(self) -> dict[str, OptimizerGroup]:
         vae = list(self.network.vae.parameters())
         theirs = set(map(id, vae))
         rest = [p for p in self.network.parameters() if p.requires_grad and id(p) not in theirs]
-        return {"vae": Player(vae), "unet": Player(rest)} if self.own_vae else {"unet": Player(rest)}
+        groups = {"vae": OptimizerGroup(vae)} if self.own_vae else {}
+        return {**groups, "unet": OptimizerGroup(rest)}
 
-    def turns(self) -> tuple[Turn, ...]:
+    def phases(self) -> tuple[Phase, ...]:
         if not self.own_vae:
-            return (Turn("unet", ("unet",)),)
+            return (Phase("unet", ("unet",)),)
         share = self.cfg.vae.share
-        return Turn("vae", ("vae",), stop=share), Turn("unet", ("unet",), start=share)
+        return Phase("vae", ("vae",), stop=share), Phase("unet", ("unet",), start=share)
 
-    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> dict[str, Tensor]:
+    def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
         images = to_float(batch.images.to(self.network.device))  # [B,3,H,W]
         noise = torch.randn(len(images), *self.network.latent_shape(self.size), generator=generator).to(images.device)
-        if turn == "vae":
+        if phase == "vae":
             return self._autoencode(images, noise)
         return self._denoise(images, batch.texts, noise, generator)
 
@@ -119,7 +121,7 @@ class LDMRecipe(Recipe):
         rows = [self.real, reconstruct(self.network.vae, self.real, precision)]
         if self.measured:
             draw = partial(
-                sample_block,
+                sample_batch,
                 self.network,
                 self.process,
                 size=self.size,
@@ -127,10 +129,7 @@ class LDMRecipe(Recipe):
                 steps=self.cfg.sample_steps,
                 precision=precision,
             )
-            with torch.compiler.set_stance(
-                "force_eager"
-            ):  # compiling anew for a few images takes longer than they do
-                rows.extend(
-                    in_blocks(lambda s, p: draw(p, s), range(len(self.captions)), self.captions, self.cfg.block)
-                )
+            seeds, batch_size = range(len(self.captions)), self.cfg.sample_batch
+            with torch.compiler.set_stance("force_eager"):  # compiling anew for a few images takes longer than they do
+                rows.extend(in_fixed_batches(lambda s, p: draw(p, s), seeds, self.captions, batch_size))
         save_png(path, grid(torch.cat(rows), None, self.dataset.palette, columns=len(self.captions)))

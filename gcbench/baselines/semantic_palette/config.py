@@ -1,38 +1,43 @@
 """What makes a Semantic Palette: prior, layout GAN, SPADE, stages. Stored whole in every checkpoint."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from gcbench.baselines.semantic_palette.layout_gan import LayoutGANConfig
-from gcbench.training.recipe import TrainConfig
+from gcbench.core.settings import Config, Count, Weight
 from gcbench.networks.patch_discriminator import PatchConfig
 from gcbench.networks.spade import SPADEConfig
+from gcbench.training.recipe import ImageSize, SampleBatch, TrainConfig
 
 
-class LossConfig(BaseModel):
+class LossConfig(Config):
     """Weights. gradient_penalty: of the layout critic (WGAN-GP). spread, entropy: of assisted layouts at every scale.
-    feature_matching, perceptual: of images of real layouts. unpaired: of the discriminator of images of drawn layouts."""
+    feature_matching, perceptual: of images of real layouts. unpaired: of the discriminator of images alone."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    gradient_penalty: float = 10.0
-    spread: float = 1.0
-    entropy: float = 1.0
-    feature_matching: float = 10.0
-    perceptual: float = 10.0
-    unpaired: float = 0.01
+    gradient_penalty: Weight = 10.0
+    spread: Weight = 1.0
+    entropy: Weight = 1.0
+    feature_matching: Weight = 10.0
+    perceptual: Weight = 10.0
+    unpaired: Weight = 0.01
 
 
-class RateConfig(BaseModel):
-    """Shares of `train.lr`, which is the layout GAN's: of SPADE, of its discriminators, of the layout GAN end to end."""
+class RateConfig(Config):
+    """Shares of `train.lr`, which is the layout GAN's: SPADE, its discriminators, the layout GAN end to end."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    image: float = 0.1
-    discriminators: float = 0.4
-    end_to_end_layout: float = 0.1
+    image: Weight = 0.1
+    discriminators: Weight = 0.4
+    end_to_end_layout: Weight = 0.1
 
 
-class SemanticPaletteConfig(BaseModel):
+def _after_image(both_from: float, info: ValidationInfo) -> float:
+    if both_from < info.data.get("image_from", 0):
+        raise ValueError(f"give at least model.image_from={info.data['image_from']}")
+    return both_from
+
+
+class SemanticPaletteConfig(Config):
     """palette: off makes it SB-GAN (Azadi et al. 2019): no prior, softmax over classes and Gumbel straight-through, no
     assisted activation. Its weights and rates stay Semantic Palette's; SB-GAN's own are losses.unpaired=0.1, and end to
     end a rate of 1e-5 for layouts under ten times the adversarial loss.
@@ -40,23 +45,21 @@ class SemanticPaletteConfig(BaseModel):
     size: (H, W) it is trained at. components: at most so many of the palette prior's Gaussians. image_from, both_from:
     the shares of the run at which SPADE's stage begins, on real layouts, and the one of both end to end.
     vgg: `off`, or the file of VGG-19's weights for the perceptual loss (see `gcbench.networks.perceptual`); a card says
-    `off`, or the file's hash. block: images that go through the network together when sampling, always.
+    `off`, or the file's hash. sample_batch: images that go through the network together when it draws.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     palette: bool = True
-    size: tuple[int, int] = (64, 128)
-    components: int = Field(default=30, ge=1)
+    size: ImageSize = (64, 128)
+    components: Count = 30
     layout: LayoutGANConfig = Field(default_factory=LayoutGANConfig)
     image: SPADEConfig = Field(default_factory=SPADEConfig)
     discriminator: PatchConfig = Field(default_factory=PatchConfig)
     losses: LossConfig = Field(default_factory=LossConfig)
     rates: RateConfig = Field(default_factory=RateConfig)
     image_from: float = Field(default=0.4, gt=0, lt=1)
-    both_from: float = Field(default=0.8, gt=0, lt=1)
+    both_from: Annotated[float, Field(gt=0, lt=1), AfterValidator(_after_image)] = 0.8
     vgg: str = "off"
-    block: int = Field(default=1, ge=1)
+    sample_batch: SampleBatch = 1
 
 
 TINY = SemanticPaletteConfig(
@@ -68,7 +71,7 @@ TINY = SemanticPaletteConfig(
     rates=RateConfig(image=0.2, discriminators=0.2),
     image_from=0.45,
     both_from=0.85,
-    block=8,
+    sample_batch=8,
 )
 """For 64×128 on two cores."""
 

@@ -8,16 +8,16 @@ which has its losses and is read by the next ("joint"): its embedding is added t
 from itertools import pairwise
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gcbench.baselines.semantic_palette.assisted import claims, probabilities
+from gcbench.core.settings import Config, Count
 from gcbench.networks.stylegan2 import Conv, Linear, leaky
 from gcbench.networks.subpixels import start_alike
 
 
-class LayoutGANConfig(BaseModel):
+class LayoutGANConfig(Config):
     """The defaults are the paper's at 128×256: 28.5 M parameters in the generator for 35 classes.
 
     latent: width of z. width, widest: channels on the finest grid, doubled on each coarser one up to `widest`.
@@ -25,14 +25,12 @@ class LayoutGANConfig(BaseModel):
     pixels are drawn and evaluated patch×patch at a time (1 at paper size).
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    classes: int = 20
-    latent: int = 512
-    width: int = 128
-    widest: int = 512
-    critic_width: int = 128
-    patch: int = 1
+    classes: Count = 20
+    latent: Count = 512
+    width: Count = 128
+    widest: Count = 512
+    critic_width: Count = 128
+    patch: Count = 1
 
 
 def doublings(size: tuple[int, int], patch: int) -> int:

@@ -1,5 +1,6 @@
 """All that sampling needs: palette prior, layout generator, SPADE generator; and the way from seeds to images."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,9 +10,9 @@ from torch import Tensor, nn
 from gcbench.baselines.semantic_palette.config import SemanticPaletteConfig
 from gcbench.baselines.semantic_palette.layout_gan import LayoutGenerator
 from gcbench.baselines.semantic_palette.prior import PalettePrior
-from gcbench.training.fixed_batches import in_blocks
 from gcbench.diffusion.noise import SeededNoise
 from gcbench.networks.spade import SPADEGenerator
+from gcbench.training.fixed_batches import in_fixed_batches
 
 
 class Latent(NamedTuple):
@@ -48,8 +49,8 @@ class PaletteToPair(nn.Module):
 
 
 @torch.inference_mode()
-def sample_many(network: PaletteToPair, seeds: list[int], precision: str) -> tuple[Tensor, Tensor]:
-    """Any number of samples, block by block: images uint8 [N,3,H,W] and layouts int64 [N,H,W]."""
+def sample_many(network: PaletteToPair, seeds: Sequence[int], precision: str) -> tuple[Tensor, Tensor]:
+    """Any number of samples, batch by batch: images uint8 [N,3,H,W] and layouts int64 [N,H,W]."""
     cfg, device = network.cfg, network.device
 
     def draw(seeds: list[int], prompts: list[str] | None) -> tuple[Tensor, ...]:
@@ -59,5 +60,5 @@ def sample_many(network: PaletteToPair, seeds: list[int], precision: str) -> tup
             images, layouts = network.draw(latent)
         return images.cpu(), layouts.cpu()
 
-    images, layouts = in_blocks(draw, seeds, None, cfg.block)
+    images, layouts = in_fixed_batches(draw, seeds, None, cfg.sample_batch)
     return images, layouts

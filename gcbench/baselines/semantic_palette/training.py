@@ -1,9 +1,9 @@
 """How a Semantic Palette is trained: the layout GAN, then SPADE on real layouts, then both end to end, in one run.
 
 Layout GAN: WGAN-GP on the finest layout, spread and entropy at every scale; palettes come from the prior, as they will.
-SPADE: hinge discriminators of a layout and its image together, feature matching, and VGG-19's perceptual loss if wanted.
-End to end: both go on, and a discriminator that sees images alone also compares real ones with those of drawn layouts; its
-gradient reaches the layout generator through the soft layout.
+SPADE: hinge discriminators of a layout and its image together, feature matching, and VGG-19's perceptual loss if
+wanted. End to end: both go on, and a discriminator that sees images alone also compares real ones with those of drawn
+layouts; its gradient reaches the layout generator through the soft layout.
 """
 
 from pathlib import Path
@@ -19,10 +19,8 @@ from gcbench.baselines.semantic_palette.layout_gan import LayoutCritic
 from gcbench.baselines.semantic_palette.network import Latent, PaletteToPair, sample_many
 from gcbench.baselines.semantic_palette.prior import class_shares
 from gcbench.core.contracts import Dataset
-from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
 from gcbench.data.contact_sheet import grid, save_png
-from gcbench.training.recipe import Batch, Player, Recipe, TrainConfig, Turn
 from gcbench.networks.adversarial import gradient_penalty
 from gcbench.networks.patch_discriminator import (
     PatchDiscriminator,
@@ -31,6 +29,7 @@ from gcbench.networks.patch_discriminator import (
     generator_loss,
 )
 from gcbench.networks.perceptual import perceptual_loss
+from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, TrainConfig, check_multiples
 
 Losses = dict[str, Tensor]
 IMAGE_BETAS = (0.0, 0.9)
@@ -52,13 +51,8 @@ class PaletteRecipe(Recipe):
             }
         )
         self.size = cfg.size
-        stride = cfg.image.stride
-        for part, multiple in (("SPADE", stride), ("the layout GAN's patches", cfg.layout.patch)):
-            if self.size[0] % multiple or self.size[1] % multiple:
-                size = list(self.size)
-                raise UserError(f"setting model.size={size} does not suit {part}; take multiples of {multiple}")
-        if cfg.image_from > cfg.both_from:
-            raise UserError(f"setting model.both_from={cfg.both_from}: give at least model.image_from={cfg.image_from}")
+        check_multiples(self.size, cfg.image.stride, "SPADE")
+        check_multiples(self.size, cfg.layout.patch, "the layout GAN's patches")
         torch.manual_seed(train_config.seed)
         self.network = PaletteToPair(self.cfg)
         self.layout_critic = LayoutCritic(self.cfg.layout, self.size)
@@ -67,40 +61,44 @@ class PaletteRecipe(Recipe):
         if self.network.prior is not None:
             self.network.prior.fit(class_shares(dataset, dataset.splits[0], self.size))
 
-    def players(self) -> dict[str, Player]:
+    def optimizer_groups(self) -> dict[str, OptimizerGroup]:
         rates = self.cfg.rates
         layout = list(self.network.layout.parameters())
         return {
-            "layout": Player(layout),
-            "layout-critic": Player(list(self.layout_critic.parameters())),
-            "image": Player(list(self.network.image.parameters()), rates.image, IMAGE_BETAS),
-            "pair-discriminator": Player(list(self.pair_discriminator.parameters()), rates.discriminators, IMAGE_BETAS),
-            "image-discriminator": Player(list(self.image_discriminator.parameters()), rates.discriminators, IMAGE_BETAS),
-            "layout-end-to-end": Player(layout, rates.end_to_end_layout),
+            "layout": OptimizerGroup(layout),
+            "layout-critic": OptimizerGroup(list(self.layout_critic.parameters())),
+            "image": OptimizerGroup(list(self.network.image.parameters()), rates.image, IMAGE_BETAS),
+            "pair-discriminator": OptimizerGroup(
+                list(self.pair_discriminator.parameters()), rates.discriminators, IMAGE_BETAS
+            ),
+            "image-discriminator": OptimizerGroup(
+                list(self.image_discriminator.parameters()), rates.discriminators, IMAGE_BETAS
+            ),
+            "layout-end-to-end": OptimizerGroup(layout, rates.end_to_end_layout),
         }
 
-    def turns(self) -> tuple[Turn, ...]:
+    def phases(self) -> tuple[Phase, ...]:
         image, both = self.cfg.image_from, self.cfg.both_from
         return (
-            Turn("layout-critic", ("layout-critic",), stop=image),
-            Turn("layout", ("layout",), stop=image),
-            Turn("pair-discriminator", ("pair-discriminator",), start=image, stop=both),
-            Turn("image", ("image",), start=image, stop=both),
-            Turn("discriminators", ("layout-critic", "pair-discriminator", "image-discriminator"), start=both),
-            Turn("generators", ("layout-end-to-end", "image"), start=both),
+            Phase("layout-critic", ("layout-critic",), stop=image),
+            Phase("layout", ("layout",), stop=image),
+            Phase("pair-discriminator", ("pair-discriminator",), start=image, stop=both),
+            Phase("image", ("image",), start=image, stop=both),
+            Phase("discriminators", ("layout-critic", "pair-discriminator", "image-discriminator"), start=both),
+            Phase("generators", ("layout-end-to-end", "image"), start=both),
         )
 
-    def forward(self, batch: Batch, generator: torch.Generator, turn: str = "") -> Losses:
+    def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> Losses:
         device = self.network.device
         image = batch.images.to(device).float() / 127.5 - 1
         layout = F.one_hot(batch.layouts.to(device), len(self.dataset.classes)).movedim(-1, 1).float()  # [B,K,H,W]
-        match turn:
+        match phase:
             case "layout-critic":
                 with torch.no_grad():
                     _, drawn = self._draw(len(image), generator)
                 return self._discriminator_layouts(layout, drawn, generator)
             case "layout":
-                # two players hold these parameters, and the trainer has just stilled them as the other's
+                # two groups hold these parameters, and the trainer has just stilled them as the other's
                 self.network.layout.requires_grad_(True)
                 return self._layout_losses(*self._draw(len(image), generator))
             case "pair-discriminator":

@@ -74,6 +74,6 @@ def _seed(split: str, index: int) -> np.random.SeedSequence:
 
 @lru_cache(maxsize=4096)
 def _captions(split: str, index: int) -> tuple[str, ...]:
-    said = attributes(person(_seed(split, index)))
+    present = attributes(person(_seed(split, index)))
     rng = np.random.default_rng((GENERATION, tuple(COUNTS).index(split), index, 2))
-    return tuple(build_caption(said, rng)[0] for _ in range(CAPTIONS))
+    return tuple(build_caption(present, rng)[0] for _ in range(CAPTIONS))

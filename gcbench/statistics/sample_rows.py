@@ -17,7 +17,7 @@ class Rows(NamedTuple):
     groups: list[str]
 
 
-class Ordered:
+class OrderedRows:
     """All rows in the order of their ids, without a second copy of them: only what is asked for is brought together.
 
     `rows[100:200]` and `rows[np.array([3, 1])]` are arrays [m,...]. Later additions do not show.
@@ -38,7 +38,7 @@ class Ordered:
         return np.stack(wanted)  # [m,...]
 
 
-class Blocks:
+class SampleRows:
     """One row a sample. Order and batch size leave no trace; an id that comes twice is an error.
 
     A batch is kept as one array, and each of its rows as a view of that array.
@@ -55,21 +55,22 @@ class Blocks:
         """Add B rows [B,...]. Groups name what is dependent; the ids if nothing is.
 
         Raises:
-            ValueError: an id is there already, or stands twice in the batch. Nothing is added then.
+            ValueError: an id is there already or stands twice in the batch, or the rows are of another shape or type
+                than those that are there. Nothing is added then.
         """
         new = dict(zip(ids, np.array(rows), strict=True))
         if len(new) < len(ids):
             raise ValueError(f"sample ids must be unique, {first_repeated(ids)!r} came twice")
         self._take(new, dict(zip(ids, ids if groups is None else groups, strict=True)))
 
-    def merge(self, other: "Blocks") -> None:
-        """Take in another process's rows; ValueError if the two share an id."""
+    def merge(self, other: "SampleRows") -> None:
+        """Take in another process's rows; ValueError as in `add`."""
         self._take(other._rows, other._groups)
 
-    def in_order(self) -> Ordered:
+    def in_order(self) -> OrderedRows:
         """Every row, by id, where they lie: for rows too many or too long to be copied."""
         ids = sorted(self._rows)
-        return Ordered(ids, [self._rows[name] for name in ids], [self._groups[name] for name in ids])
+        return OrderedRows(ids, [self._rows[name] for name in ids], [self._groups[name] for name in ids])
 
     def sorted(self) -> Rows:
         """Every row, by id, as one array. ValueError if there is none."""
@@ -79,8 +80,16 @@ class Blocks:
     def _take(self, rows: Mapping[str, np.ndarray], groups: Mapping[str, str]) -> None:
         if shared := self._rows.keys() & rows.keys():
             raise ValueError(f"sample ids must be unique, {min(shared)!r} came twice")
+        kinds = {(row.shape, row.dtype.name) for row in (*_first(self._rows), *_first(rows))}
+        if len(kinds) > 1:
+            raise ValueError(f"rows of other shapes or types do not fit together: {sorted(kinds)}")
         self._rows.update(rows)
         self._groups.update(groups)
+
+
+def _first(rows: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """One row for all, since they are alike; none if there is none."""
+    return [next(iter(rows.values()))] if rows else []
 
 
 def first_repeated(ids: Sequence[str]) -> str:

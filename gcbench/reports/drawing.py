@@ -1,0 +1,123 @@
+"""What the figures share: colours, error bars, texts that are never cut or hidden, the two files of a figure."""
+
+import textwrap
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from math import cos, pi, sin
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from gcbench.core.files import write_atomic
+from gcbench.reports.table import Cell, plain
+
+INK, GREY = "#1b2a41", "#8d99ae"
+COLOURS = RED, BLUE, GREEN, *_ = ("#c1121f", "#2a6f97", "#588157", "#e09f3e", "#7b2d8b", "#3d5a80", "#9c6644")
+STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "gcbench"}
+
+
+def shown(text: object) -> str:
+    """A text of the user's: without control characters, and no formula."""
+    return plain(text).replace("$", r"\$")
+
+
+def wrapped(text: str, inches: float) -> str:
+    """Lines of a title that fit the width of a figure."""
+    return "\n".join(textwrap.fill(shown(line), int(inches * 12)) for line in text.split("\n"))
+
+
+def errors(cells: Sequence[Cell]) -> list[list[float]]:
+    """Distances from the values to their intervals' ends, for errorbar; 0 where there is none."""
+    ends = [(float(cell.value or 0), cell.interval or (float(cell.value or 0),) * 2) for cell in cells]
+    return [[max(0.0, value - low) for value, (low, _) in ends], [max(0.0, high - value) for value, (_, high) in ends]]
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write `name`.png and `name`.svg, and close the figure."""
+    formats: dict[str, dict[str, Any]] = {"png": {"dpi": 150}, "svg": {"metadata": {"Date": None}}}
+    for ending, extra in formats.items():
+        write_atomic(folder / f"{name}.{ending}", partial(figure.savefig, format=ending, **extra))
+    plt.close(figure)
+
+
+Place = tuple[float, float]
+
+
+def error_points(
+    panel: Axes, xs: Sequence[Cell], ys: Sequence[Cell], fmt: str, **style: Any
+) -> list[tuple[Place, Place]]:
+    """Points with error bars both ways; both ends of every bar."""
+    places = [(float(x.value or 0), float(y.value or 0)) for x, y in zip(xs, ys, strict=True)]
+    style = {"fmt": fmt, "elinewidth": 0.8, "capsize": 2, **style}
+    panel.errorbar([x for x, _ in places], [y for _, y in places], xerr=errors(xs), yerr=errors(ys), **style)
+    level = [tuple((end, y) for end in cell.interval or (x, x)) for (x, y), cell in zip(places, xs, strict=True)]
+    upright = [tuple((x, end) for end in cell.interval or (y, y)) for (x, y), cell in zip(places, ys, strict=True)]
+    return [*level, *upright]  # type: ignore[list-item]
+
+
+FAR = 12
+"""Points (1/72 inch) from which a label needs a line to what it names."""
+
+
+def label_points(
+    panel: Axes, labels: Sequence[tuple[str, Place, str]], bars: Sequence[tuple[Place, Place]], path: Sequence[Place]
+) -> None:
+    """Write each (text, place, colour) beside its place, where it lies on no bar, place, line of `path` or other label.
+
+    bars: both ends of every error bar; all in the panel's data. It draws the figure to measure it, so call it last.
+    """
+    canvas: Any = panel.figure.canvas
+    canvas.draw()
+    pixel = canvas.figure.dpi / 72
+    lines = [panel.transData.transform(line) for line in (*bars, *pairwise(path))]
+    spots = [panel.transData.transform(place) for _, place, _ in labels]
+    taken = [Bbox.from_extents(*(spot - 4 * pixel), *(spot + 4 * pixel)) for spot in spots]
+    taken += [text.get_window_extent() for text in panel.texts]
+    inside = panel.get_window_extent()
+    tries = [(radius, turn * pi / 8) for radius in (5, 8, FAR, 17, 23, 30, 38) for turn in (2, 6, 14, 10, *range(16))]
+    for (text, place, colour), spot in zip(labels, spots, strict=True):
+        measured = panel.text(0, 0, text)
+        size = np.array([measured.get_window_extent().width, measured.get_window_extent().height])
+        measured.remove()
+        best: tuple[float, int, Any, Bbox] | None = None
+        for radius, angle in tries:
+            towards = np.array([cos(angle), sin(angle)])
+            middle = towards * (radius * pixel + size / 2)
+            box = Bbox.from_extents(*(spot + middle - size / 2 - 1), *(spot + middle + size / 2 + 1))
+            hidden = sum(box.overlaps(other) for other in taken) + sum(_crosses(box, *line) for line in lines)
+            hidden += not (inside.contains(*box.min) and inside.contains(*box.max))
+            if best is None or hidden < best[0]:
+                best = (hidden, radius, middle / pixel, box)
+            if not hidden:
+                break
+        if best is None:
+            continue
+        arrow = {"arrowstyle": "-", "color": colour, "lw": 0.5, "shrinkA": 0, "shrinkB": 3} if best[1] > FAR else None
+        panel.annotate(
+            text, place, best[2], textcoords="offset points", ha="center", va="center", color=colour, arrowprops=arrow
+        ).set_in_layout(False)
+        taken.append(best[3])
+
+
+def _crosses(box: Bbox, start: Any, end: Any) -> bool:
+    """Whether the line from start to end touches the box (Liang and Barsky's clipping)."""
+    low, high = 0.0, 1.0
+    for place, (least, most) in enumerate(((box.x0, box.x1), (box.y0, box.y1))):
+        step = end[place] - start[place]
+        if step == 0:
+            if not least <= start[place] <= most:
+                return False
+            continue
+        first, last = sorted(((least - start[place]) / step, (most - start[place]) / step))
+        low, high = max(low, first), min(high, last)
+    return low <= high

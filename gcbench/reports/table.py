@@ -1,0 +1,457 @@
+"""One table model for all that is printed: columns, rows and cells, and the five formats that show them.
+
+A number is shown as the stored value times its column's scale, in text, CSV and JSON alike, and its unit is named; the
+raw share stands in `record.json` alone. No text from outside can break or steer a format: control characters are shown
+as their codes, what is markup is escaped, and what a spreadsheet would take for a formula starts with an apostrophe.
+Knows scores; what the columns and rows are of, its users say.
+"""
+
+import csv
+import json
+import re
+import shutil
+import sys
+import textwrap
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from io import StringIO
+from math import inf
+from typing import Any, Literal
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from gcbench.core.errors import UserError
+from gcbench.core.record import Point, Record
+from gcbench.core.score import Score
+
+Kind = Literal["model", "ceiling", "floor", "self-check", "published", "difference"]
+MISSING = "–"
+ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value in its column's unit, or why there is none. more: what else is known of it, such as a p-value."""
+
+    value: float | str | Decimal | None = None
+    interval: tuple[float, float] | None = None
+    standard_error: float | None = None
+    n: int | None = None
+    unscored: int | None = None
+    status: str = ""
+    reason: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def half(self) -> float | None:
+        """Half the interval."""
+        return None if self.interval is None else (self.interval[1] - self.interval[0]) / 2
+
+    def text(self, digits: int, sign: str = "") -> str:
+        if self.value is None:
+            return MISSING
+        if not isinstance(self.value, float | int):
+            return str(self.value)  # as printed in the paper: 65.80 stays 65.80
+        half = "" if self.half is None else f" ± {self.half:.{digits}f}"
+        return f"{self.value:{sign}.{digits}f}{half}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Whom the scores are of. record, point: where they come from. cells: by column key, instead of the scores."""
+
+    name: str
+    kind: Kind = "model"
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    record: Record | None = None
+    point: Point | None = None
+    cells: Mapping[str, Cell] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A number (`part` of `metric`, "" for its value), or what `of` says of a row.
+
+    range: of the stored value. digits: behind the point; None to choose them by the numbers. show: the text of what
+    `of` says. repeat: shown again where a table is cut into several. fold: what the title says instead, `{}` the value,
+    where it is the same for all models.
+    """
+
+    key: str
+    head: str
+    unit: str = ""
+    direction: Literal["higher", "lower"] | None = None
+    scale: float = 1.0
+    digits: int | None = None
+    range: tuple[float, float] = (-inf, inf)
+    metric: str = ""
+    part: str = ""
+    of: Callable[[Row], Any] | None = None
+    show: Callable[[Any], str] = str
+    repeat: bool = False
+    fold: str = ""
+
+    @property
+    def heading(self) -> str:
+        """With the unit, if it is short, and the direction of better."""
+        unit = f" ({self.unit})" if 0 < len(self.unit) < 3 else ""
+        return f"{self.head}{unit}{ARROWS[self.direction]}"
+
+    def cell(self, row: Row) -> Cell:
+        if self.key in row.cells:
+            return row.cells[self.key]
+        if self.of is not None:
+            return Cell(self.of(row))
+        score = row.scores.get(self.metric)
+        score = score.also.get(self.part) if score is not None and self.part else score
+        return Cell() if score is None else self.shown(score)
+
+    def shown(self, score: Score) -> Cell:
+        """The score in this column's unit, the ends of its interval inside the metric's range."""
+        counts = {"n": score.n, "unscored": score.unscored, "status": score.status, "reason": score.reason}
+        if score.value is None:
+            return Cell(**counts)  # type: ignore[arg-type]
+        ends = None
+        if score.interval is not None:
+            low, high = (min(max(end, self.range[0]), self.range[1]) * self.scale for end in score.interval)
+            ends = (low, high)
+        error = None if score.standard_error is None else score.standard_error * self.scale
+        return Cell(score.value * self.scale, ends, error, **counts)  # type: ignore[arg-type]
+
+    def texts(self, rows: Sequence[Row]) -> list[str]:
+        """What stands below the heading, all numbers with as many digits."""
+        cells = [self.cell(row) for row in rows]
+        if self.of is not None:
+            return [MISSING if cell.value is None else plain(self.show(cell.value)) for cell in cells]
+        size = max((abs(cell.value) for cell in cells if isinstance(cell.value, float | int)), default=0.0)
+        digits = 5 if 0 < size < 0.02 else 3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0
+        digits = digits if self.digits is None else self.digits
+        signs = ["+" if row.kind == "difference" else "" for row in rows]
+        return [plain(cell.text(digits, sign)) for cell, sign in zip(cells, signs, strict=True)]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that may be compared with each other. facts: of all its rows, for CSV and JSON.
+
+    across: a line of text is a column, and a column of text a row: many numbers of few rows.
+    """
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Row] = ()
+    notes: Sequence[str] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    across: bool = False
+
+    @property
+    def numbers(self) -> list[Column]:
+        return [column for column in self.columns if column.of is None]
+
+    @property
+    def about(self) -> list[Column]:
+        return [column for column in self.columns if column.of is not None]
+
+    def folded(self) -> dict[str, str]:
+        """Column key -> what the title says instead of the column."""
+        models = [row for row in self.rows if row.kind in ("model", "published")]
+        texts = {column.key: (column, set(column.texts(models)) - {MISSING}) for column in self.about if column.fold}
+        return {key: column.fold.format(*text) for key, (column, text) in texts.items() if len(text) == 1}
+
+    @property
+    def heading(self) -> str:
+        """The title of the text formats."""
+        return "; ".join(filter(None, (self.title, *self.folded().values())))
+
+    def strips(self) -> "list[Strip]":
+        """The columns of text; the first names the lines. Those in which nothing stands are left out."""
+        folded = self.folded()
+        if self.across:
+            texts = [column.texts(self.rows) for column in self.numbers]
+            shown = [Strip("", [plain(column.heading) for column in self.numbers], about=True, repeat=True)]
+            for place, row in enumerate(self.rows):
+                of_two = row.kind == "difference"
+                shown.append(Strip(plain(row.name), [text[place] for text in texts], repeat=not place, joined=of_two))
+                cells = [column.cell(row) for column in self.numbers]
+                for key in MORE if of_two else ():
+                    shown.append(Strip(key, [MORE[key](cell.more.get(key)) for cell in cells], joined=True))
+        else:
+            shown = [Strip("", [plain(row.name) for row in self.rows], about=True, repeat=True)]
+            shown += [
+                Strip(plain(column.heading), column.texts(self.rows), column.of is not None, column.repeat)
+                for column in self.columns
+                if column.key not in folded
+            ]
+        return [strip for place, strip in enumerate(shown) if not place or set(strip.texts) - {MISSING, ""}]
+
+
+def _p_value(value: float | None) -> str:
+    return MISSING if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+MORE: dict[str, Callable[[Any], str]] = {"p": _p_value, "better": lambda value: "" if value is None else plain(value)}
+"""What of `Cell.more` is shown in text, and how."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A column of text. about: text, to the left. repeat: shown again where a table is cut into several, but never
+    between this one and the one before if `joined`.
+    """
+
+    head: str
+    texts: list[str]
+    about: bool = False
+    repeat: bool = False
+    joined: bool = False
+
+    @property
+    def width(self) -> int:
+        short = min(cell_len(self.head), 10)  # a heading that is not broken
+        return max(short, *map(cell_len, (*self.head.split(), *self.texts)), 1)
+
+
+def plain(text: object) -> str:
+    """The text with all control, formatting and unpaired characters shown as their codes."""
+    return "".join(
+        letter.encode("unicode_escape").decode()
+        if unicodedata.category(letter)[0] == "C" or unicodedata.category(letter) in ("Zl", "Zp")
+        else letter
+        for letter in str(text)
+    )
+
+
+def render(tables: Sequence[Table], format: str = "rich", width: int | None = None) -> str:
+    """The tables as text that ends with a line break. width: of `rich`; None for the terminal's.
+
+    Raises:
+        UserError: another format.
+    """
+    if format == "rich":
+        console = Console(file=StringIO(), width=width or terminal_width(), highlight=False)
+        _rich(tables, console)
+        return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+    if format not in WRITERS:
+        raise UserError(f"unknown --format {format!r}; choose one of {', '.join(FORMATS)}")
+    return WRITERS[format](tables)
+
+
+def show(tables: Sequence[Table], format: str = "rich", console: Console | None = None) -> None:
+    """Print the tables on standard output, or on `console`."""
+    if format == "rich":
+        _rich(tables, console or Console(width=terminal_width(), highlight=False))
+    else:
+        sys.stdout.write(render(tables, format))
+
+
+def terminal_width() -> int:
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+# -------------------------------------------------------------------------------------------------------- formats
+
+
+def _rich(tables: Sequence[Table], console: Console) -> None:
+    for place, table in enumerate(tables):
+        if place:
+            console.print()
+        if table.heading:
+            console.print(Text(plain(table.heading), style="bold"))
+        if table.rows:
+            dim = [not table.across and row.kind not in ("model", "published") for row in table.rows]
+            for strips in _parts(table.strips(), console.width):
+                console.print(_rich_table(strips, dim, console.width))
+        for note in table.notes:
+            # a long name is no reason to run over the line
+            for line in textwrap.wrap(plain(note), console.width, subsequent_indent="  ", break_on_hyphens=False):
+                console.print(Text(line, style="dim"), soft_wrap=True)
+
+
+def _longest(line: int) -> int:
+    """How wide a column of text may be; what is longer is folded."""
+    return max(12, line // 3)
+
+
+def _parts(strips: Sequence[Strip], width: int) -> list[list[Strip]]:
+    """The columns in as many parts as lines of `width` need, each with those that are repeated."""
+    again = [strip for strip in strips if strip.repeat]
+    free = width - sum(min(strip.width, _longest(width)) + 2 for strip in again)
+    parts: list[list[Strip]] = [[*again]]
+    left = free
+    once = [strip for strip in strips if not strip.repeat]
+    for place, strip in enumerate(once):
+        after = [next_.joined for next_ in once[place + 1 :]]
+        together = once[place : place + 1 + (after.index(False) if False in after else len(after))]
+        wide = sum(next_.width + 2 for next_ in together)
+        if not strip.joined and wide > left + 2 and len(parts[-1]) > len(again):
+            parts.append([*again])
+            left = free
+        parts[-1].append(strip)
+        left -= strip.width + 2
+    return parts
+
+
+def _rich_table(strips: Sequence[Strip], dim: Sequence[bool], line: int) -> RichTable:
+    table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
+    for strip in strips:
+        width = min(strip.width, _longest(line)) if strip.about else strip.width
+        table.add_column(
+            Text(strip.head),
+            justify="left" if strip.about else "right",
+            vertical="bottom",
+            overflow="fold",  # loses no digit
+            min_width=width,
+            max_width=width,
+        )
+    for place, texts in enumerate(zip(*(strip.texts for strip in strips), strict=True)):
+        table.add_row(*map(Text, texts), style="dim" if place < len(dim) and dim[place] else "")
+    return table
+
+
+def markdown_text(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>#|~$!&])", r"\\\1", plain(text))
+
+
+def _lines(table: Table) -> tuple[list[Strip], Iterator[tuple[str, ...]]]:
+    strips = table.strips()
+    return strips, zip(*(strip.texts for strip in strips), strict=True)
+
+
+def _markdown(tables: Sequence[Table]) -> str:
+    parts = []
+    for table in tables:
+        lines = [f"**{markdown_text(table.heading)}**", ""] if table.heading else []
+        if table.rows:
+            strips, body = _lines(table)
+            head = [strip.head for strip in strips]
+            lines.append(f"| {' | '.join(map(markdown_text, head))} |")
+            lines.append(f"| {' | '.join('---' if strip.about else '---:' for strip in strips)} |")
+            lines += [f"| {' | '.join(map(markdown_text, row))} |" for row in body]
+            lines.append("")
+        lines += ["- " + re.sub("^([-+])", r"\\\1", markdown_text(note)) for note in table.notes]
+        parts.append("\n".join(lines).rstrip())
+    return "\n\n".join(parts) + "\n"
+
+
+LATEX = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    **{letter: f"${letter}$" for letter in "<>"},
+    **{letter: f"{{{letter}}}" for letter in "[]*\"'`"},  # a row that begins with [ would be an option of \\
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "|": r"\textbar{}",
+    "²": "$^2$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "–": "--",
+    "−": "$-$",
+}
+
+
+def latex_text(text: str) -> str:
+    return "".join(LATEX.get(letter, letter) for letter in plain(text))
+
+
+def _latex(tables: Sequence[Table]) -> str:
+    """One `tabular` a table; needs no package."""
+    parts = []
+    for table in tables:
+        lines = [rf"\noindent\textbf{{{latex_text(table.heading)}}}\par"] if table.heading else []
+        if table.rows:
+            strips, body = _lines(table)
+            lines += [rf"\begin{{tabular}}{{{''.join('l' if strip.about else 'r' for strip in strips)}}}", r"\hline"]
+            lines += [" & ".join(latex_text(strip.head) for strip in strips) + r" \\", r"\hline"]
+            lines += [" & ".join(map(latex_text, row)) + r" \\" for row in body]
+            lines += [r"\hline", r"\end{tabular}\par"]
+        lines += [rf"\noindent {latex_text(note)}\par" for note in table.notes]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+NUMBER = ("value", "standard_error", "low", "high", "n", "unscored", "status", "reason")
+
+
+def _csv(tables: Sequence[Table]) -> str:
+    """Tidy: one line a number, `value` empty where it is missing; what is said of a row or table is in each line."""
+    lines: list[dict[str, Any]] = []
+    for place, table in enumerate(tables):
+        for row in table.rows:
+            about = {column.key: column.cell(row).value for column in table.about}
+            for column in table.numbers:
+                cell = column.cell(row)
+                low, high = cell.interval or (None, None)
+                number = (cell.value, cell.standard_error, low, high, cell.n, cell.unscored, cell.status, cell.reason)
+                lines.append(
+                    {"table": place, "kind": row.kind, "name": row.name, **about}
+                    | {"metric": column.metric, "column": column.part, "unit": column.unit}
+                    | dict(zip(NUMBER, number, strict=True))
+                    | {**cell.more, **table.facts}
+                )
+    about_all = [column.key for table in tables for column in table.about]
+    head = [
+        "table",
+        "kind",
+        "name",
+        *about_all,
+        "metric",
+        "column",
+        "unit",
+        *NUMBER,
+        *(key for line in lines for key in line),
+    ]
+    out = StringIO()
+    writer = csv.DictWriter(out, list(dict.fromkeys(head)), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: csv_value(value) for key, value in line.items()} for line in lines)
+    return out.getvalue()
+
+
+def csv_value(value: object) -> object:
+    """A number as it is; a text without control characters, and never a spreadsheet's formula."""
+    if not isinstance(value, str):
+        return "" if value is None else value
+    return re.sub("^([-=+@])", r"'\1", plain(value))
+
+
+def _json(tables: Sequence[Table]) -> str:
+    def number(cell: Cell) -> dict[str, Any]:
+        value = float(cell.value) if isinstance(cell.value, Decimal) else cell.value
+        fields = ("interval", "standard_error", "n", "unscored", "status", "reason")
+        return {"value": value, **{name: getattr(cell, name) for name in fields}, **cell.more}
+
+    fields = ("key", "metric", "part", "head", "unit", "direction")
+    content = [
+        {
+            "title": table.title,
+            "facts": table.facts,
+            "columns": [{name: getattr(column, name) for name in fields} for column in table.numbers],
+            "rows": [
+                {"name": row.name, "kind": row.kind}
+                | {column.key: column.cell(row).value for column in table.about}
+                | {"scores": {column.key: number(column.cell(row)) for column in table.numbers}}
+                for row in table.rows
+            ],
+            "notes": table.notes,
+        }
+        for table in tables
+    ]
+    return json.dumps({"tables": content}, indent=1) + "\n"
+
+
+WRITERS: dict[str, Callable[[Sequence[Table]], str]] = {
+    "md": _markdown,
+    "latex": _latex,
+    "csv": _csv,
+    "json": _json,
+}
+FORMATS = ("rich", *WRITERS)
