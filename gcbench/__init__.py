@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gcbench.commands.sweep import sweep
     from gcbench.commands.train import train
     from gcbench.core.record import load_record
+    from gcbench.evaluation.tensor_metric import metric
     from gcbench.reports.comparison import compare
 
 _API = {
