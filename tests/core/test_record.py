@@ -72,14 +72,22 @@ def test_every_field_has_a_description() -> None:
 
 
 def test_as_a_data_frame() -> None:
-    """The same rows as `scores.csv`."""
+    """The same numbers as `scores.csv`, in the same units."""
     frame = record().to_pandas()
-    csv = pandas.read_csv(io.StringIO(scores_csv(record())), keep_default_na=False, na_values={"value": ""})
-    assert list(frame.columns) == list(csv.columns)
+    csv = pandas.read_csv(io.StringIO(scores_csv(record())), keep_default_na=False)
+    csv = csv[(csv["value"] != "") | (csv["reason"] != "")].reset_index(
+        drop=True
+    )  # which has rows of what is not there
+    assert list(frame.columns) == list(csv.columns)[1:]
     assert len(frame) == len(csv) == 3
+    for column in frame.columns:
+        mine = ["" if pandas.isna(value) else value for value in frame[column]]
+        assert [str(value).removesuffix(".0") for value in mine] == [
+            str(value).removesuffix(".0") for value in csv[column]
+        ], column
     first = frame.iloc[0]
-    assert (first["set"], first["guidance"], first["metric"], first["low"]) == ("samples", 1.5, "miou", 0.4)
-    assert frame["value"].notna().tolist() == [True, False, True]
+    assert (first["name"], first["guidance"], first["metric"]) == ("gcdp", 1.5, "miou")
+    assert (first["unit"], first["value"], first["low"]) == ("%", 50, 40)
     assert frame["reason"].isna().tolist() == [True, False, True]
 
 
@@ -87,8 +95,8 @@ def test_in_a_notebook_it_is_a_table_without_foreign_tags() -> None:
     shown = record().model_copy(update={"model": ModelInfo(name="<script>x</script>")})._repr_html_()
     assert "<script>" not in shown
     assert "&lt;script&gt;x" in shown
-    assert shown.count("<tr>") == 1 + 2 + 2  # heads, two points, ceiling, floor
-    assert "0.500 ± 0.100" in shown
+    assert shown.count("<tr>") == 1 + 1 + 1  # heads, the point with scores, the ceiling
+    assert "50.000 ± 10.000" in shown
     assert "needs 10 images" in shown
 
 
