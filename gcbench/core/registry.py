@@ -135,8 +135,10 @@ class Registry:
 
     def get(self, name: str) -> Any | None:
         """The class called `name`; None where there is none, or one that cannot be used."""
+        if name not in self:  # a file that only a record names is never run
+            return None
         try:
-            return self[name] if name in self else None
+            return self[name]
         except UserError:
             return None
 
