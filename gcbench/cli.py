@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from gcbench import __version__
+from gcbench.core import __version__
 from gcbench.core.errors import NothingMeasured, UserError
 
 RESUMES = ("sweep", "evaluate", "suite", "train")
@@ -480,11 +480,7 @@ def data_split(
     ] = None,
     link: Annotated[bool, typer.Option("--link", help="Hard-link images and layouts instead of copying them.")] = False,
 ) -> None:
-    """Divide a folder dataset of one split into train and val, so that it can be trained on; groups are never cut.
-
-    Examples: `gcbench data split ./mine --out ./mine-divided`,
-    `gcbench data split ./video --val 0.25 --group-by '*_' --link --out ./video-divided`.
-    """
+    """Divide a folder dataset of one split into train and val, so that it can be trained on; groups are never cut."""
     from gcbench.commands.data import split
 
     split(dataset, out, val=val, test=test, seed=seed, group_by=group_by, link=link)
@@ -617,6 +613,10 @@ EXAMPLES = {
     "data check": (
         "gcbench data check streets",
         "gcbench data check data/mine --sample 500",
+    ),
+    "data split": (
+        "gcbench data split ./mine --out ./mine-divided",
+        "gcbench data split ./video --val 0.25 --group-by '*_' --link --out ./halves",
     ),
     "data prepare": (
         "gcbench data prepare cityscapes --size 128x256 --out data/small",
