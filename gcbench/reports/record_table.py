@@ -51,11 +51,6 @@ def number_columns(scores: Iterable[Mapping[str, Score]], n: int | None, everyth
     return shown
 
 
-def titles(names: Sequence[str], n: int | None = None) -> dict[str, str]:
-    """Metric name -> heading with the direction of better."""
-    return {name: number_column(name, n=n).heading for name in names}
-
-
 GUIDANCE = Column(
     "guidance", "guidance", of=lambda row: (row.point and guidance_text(row.point.guidance)) or None, repeat=True
 )
@@ -115,7 +110,11 @@ def footnotes(record: Record, columns: Sequence[Column]) -> list[str]:
         f" {protocol.size[0]}×{protocol.size[1]}, reference of {protocol.reference_n}.",
         *units(columns),
         "± is half the 95 % interval for the metric at this n, the reference fixed.",
-        *(["* is on the Pareto front: no other scale is better beyond the interval."] if _on_front(record) else []),
+        *(
+            ["* is on the Pareto front: no other is better on one axis beyond the interval and not worse on the other."]
+            if _on_front(record)
+            else []
+        ),
         "ceiling: real images with their own captions; floor: captions and layouts permuted among them.",
     ]
     if record.self_check:

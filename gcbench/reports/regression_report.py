@@ -13,7 +13,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.files import write_atomic
 from gcbench.core.run_spec import guidance_text
 from gcbench.reports.regression_checks import Check, Gated, Report
-from gcbench.reports.table import markdown_text, plain
+from gcbench.reports.table import plain
 
 HEADS = ("metric", "recorded", "now", "difference", "tolerance", "")
 
@@ -82,20 +82,22 @@ def markdown(report: Report) -> str:
     """A summary: a line for each baseline, a table of what failed."""
     lines = [f"## gcbench regress: {'passed' if report.passed else 'FAILED'}", ""]
     for run in report.runs:
-        lines += [f"**{markdown_text(verdict(run))}**", ""]
+        lines += [f"**{escaped(verdict(run))}**", ""]
         if run.failures:
             lines += [row(["what", *HEADS[:-1]]), row(["---"] * 2 + ["---:"] * 4)]
-            lines += [
-                row([markdown_text(cell) for cell in (stage(check), *cells(check)[:-1])]) for check in run.failures
-            ]
+            lines += [row([escaped(cell) for cell in (stage(check), *cells(check)[:-1])]) for check in run.failures]
             lines.append("")
         if notes := remarks(run):
-            lines += [*(f"- {markdown_text(line)}" for line in notes), ""]
+            lines += [*(f"- {escaped(line)}" for line in notes), ""]
     return "\n".join(lines) + "\n"
 
 
 def row(texts: Sequence[str]) -> str:
     return f"| {' | '.join(texts)} |"
+
+
+def escaped(text: str) -> str:
+    return plain(text).replace("|", "\\|").replace("<", "&lt;")
 
 
 def append_summary(path: Path, report: Report) -> None:

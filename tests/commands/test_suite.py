@@ -155,7 +155,7 @@ def test_the_table_is_printed_at_the_end(suite: Run, tmp_path: Path) -> None:
     result = suite(tmp_path / "run", [REAL], show="table1")
     assert result.code == 0, result.err
     assert "measured on toyland" in result.out
-    assert "ceiling (real pairs)" in result.out
+    assert "ceiling: real pairs" in result.out
 
 
 def test_another_budget_is_refused_and_fresh_starts_anew(suite: Run, tmp_path: Path) -> None:

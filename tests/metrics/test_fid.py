@@ -74,9 +74,9 @@ def test_a_set_is_at_no_distance_from_itself(n: int) -> None:
 
 
 def test_n_is_part_of_the_name() -> None:
-    from gcbench.reports.record_table import titles
+    from gcbench.reports.record_table import number_column
 
-    assert titles(["fid", "fd"], 500) == {"fid": "FID@500 ↓", "fd": "FD(segmenter) ↓"}
+    assert [number_column(name, n=500).heading for name in ("fid", "fd")] == ["FID@500 ↓", "FD(segmenter) ↓"]
     assert FID.title == "FID@n"
     assert FID.roles == ("inception",)
     assert FD.roles == ("segmenter",)
