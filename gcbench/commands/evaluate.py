@@ -74,6 +74,7 @@ def evaluate(
         texts = tuple(text for one in found.prompts or () for text in one[:1])
         planned = Record(
             kind="evaluate",
+            spec=spec.stored(),
             model=ModelInfo(name=name, weights=None, note=f"finished images, {len(found)}, files {survey.hash}"),
             protocol=protocol_of(reference, scoring, n=len(found), prompts=texts),
             provenance=provenance(device),

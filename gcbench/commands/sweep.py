@@ -19,8 +19,9 @@ from gcbench.evaluation.saturation import saturated, watched_metric
 from gcbench.evaluation.scoring import BATCH, measure_real
 from gcbench.evaluation.setup import Prepared, choose_device, prepare
 from gcbench.reports import curve, pareto
-from gcbench.reports.record_table import write_scores
+from gcbench.reports.record_table import number_column, write_scores
 from gcbench.reports.sample_grid import SheetRow, sheet
+from gcbench.reports.table import Row
 from gcbench.runs.progress import Bar, Bars, say
 from gcbench.runs.run_directory import GRID, SCORES, RunDirectory
 from gcbench.runs.sample_folder import write_samples
@@ -205,6 +206,8 @@ def _trained(spec: RunSpec) -> Path:
 
 
 def _line(point: Point) -> str:
-    scores = ", ".join(f"{name} {score.text()}" for name, score in point.scores.items())
+    columns = [number_column(name) for name in point.scores]
+    numbers = [column.texts([Row("", scores=point.scores)])[0] for column in columns]
+    scores = ", ".join(f"{column.heading.rstrip(' ↑↓')} {text}" for column, text in zip(columns, numbers, strict=True))
     label = "" if point.guidance is None else f"guidance {guidance_text(point.guidance)}: "
     return f"{label}{scores} ({sum(point.seconds.values()):.0f} s)"

@@ -103,6 +103,7 @@ class Record(BaseModel):
         None, description="How its weights came to be; null for a model without a training, and in old records."
     )
     protocol: Protocol = Field(description="All that makes its numbers comparable.")
+    spec: dict[str, Any] = Field(default_factory=dict, description="Options of the run that were not the defaults.")
     ceiling: dict[str, Score] = Field(
         default_factory=dict, description="Metric -> score of real images with their own captions."
     )

@@ -4,6 +4,7 @@ Knows no torch: a mistake in an option is refused before anything slow is import
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -65,6 +66,17 @@ class RunSpec(BaseModel):
         except ValidationError as error:
             fault = error.errors()[0]
             raise UserError(f"option {fault['loc'][0]}={fault['input']!r}: {fault['msg']}") from None
+
+    def stored(self) -> dict[str, Any]:
+        """The options that are not the defaults and hold for every point, for a record; of paths the last part."""
+        of_points = {"guidance", "until_saturation", "watch", "axes", "batch_size", "device"}
+        options = self.model_dump(mode="json", exclude_defaults=True, exclude=of_points)
+        for name in ("model", "dataset", "checkpoint"):
+            if name in options:
+                options[name] = options[name].rpartition("/")[2]
+        if "evaluators" in options:
+            options["evaluators"] = [re.sub(r"(?<=[=@])[^@\s]*/", "", text) for text in options["evaluators"]]
+        return options
 
     @field_validator("model")
     @classmethod

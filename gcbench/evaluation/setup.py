@@ -45,6 +45,7 @@ def prepare(spec: RunSpec, device: str) -> Prepared:
     prompts = reference.prompts(spec.n)
     record = Record(
         kind="sweep",
+        spec=spec.stored(),
         model=model_info(spec.model, model).model_copy(update={"layouts": scoring.derived}),
         training=training_of(model),
         protocol=protocol_of(
