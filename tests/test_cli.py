@@ -93,7 +93,7 @@ def test_every_command_has_help_with_two_examples(
     assert any(line.startswith(f"gcbench {command}") for line in below)
 
 
-@pytest.mark.parametrize("example", sorted({example for both in EXAMPLES.values() for example in both}))
+@pytest.mark.parametrize("example", sorted({example for both in EXAMPLES.values() for example in both.splitlines()}))
 def test_examples_are_of_options_that_there_are(cli: Cli, example: str) -> None:
     words = shlex.split(example)
     result = cli(*words[words.index("gcbench") + 1 :], "--help")

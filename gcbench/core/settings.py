@@ -94,7 +94,8 @@ def apply_to_fields(
             meant = [name for name, field in known.items() if named in (field, field.rpartition(".")[2])]
             written = {last: f"{prefix}.{last}" for last in fields}
             hint = f"; it is called {meant[0]} here" if meant else _hint(key.rpartition(".")[2], written)
-            raise UserError(f"unknown setting {key!r}{hint}; all others were settled in training")
+            rest = "; the rest was settled in training" if "known: " in hint else ""
+            raise UserError(f"unknown setting {key!r}{hint}{rest}")
         _lay(data, known[key], value)
         try:
             config = type(config).model_validate(data)

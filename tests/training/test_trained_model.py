@@ -43,7 +43,11 @@ def test_settings_of_a_run_are_the_protocols(toyland: Path, gcdp: Path) -> None:
         ),
         ("model.process.posterior", "soft", "it is called sampler.posterior here"),
         ("sampler.treshold", 0.9, "unknown setting 'sampler.treshold'; did you mean sampler.threshold?"),
-        ("model.unet.dim", 8, "all others were settled in training"),
+        (
+            "model.unet.dim",
+            8,
+            "sampler.posterior, sampler.threshold; the rest was settled in training",
+        ),
         (
             "sampler.image_sampler",
             "euler",
