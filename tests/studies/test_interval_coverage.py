@@ -22,6 +22,7 @@ def test_a_naive_resample_is_of_the_same_images_as_if_each_stood_alone() -> None
     assert {tuple(row) for row in resampled.tolist()} < {tuple(row) for row in vectors.tolist()}
 
 
+@pytest.mark.slow
 def test_clustered_intervals_hold_and_naive_ones_do_not() -> None:
     row = coverage.coverage("clip-score", n=200, draws=60, bootstrap=(60, 60))
     assert row.interval > 0.85
