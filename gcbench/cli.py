@@ -82,7 +82,9 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
     """A command's options under their names in Python. values: its `locals()`, before anything else is one."""
     from gcbench.core.settings import read_settings
 
-    options = {NAMES.get(name, name): value or () if name in NAMES else value for name, value in values.items()}
+    options: dict[str, Any] = {
+        NAMES.get(name, name): value or () if name in NAMES else value for name, value in values.items()
+    }
     if "settings" in options:
         options["settings"] = read_settings(options.pop("config", None), options["settings"])
     return options
