@@ -193,6 +193,7 @@ def test_plain_gelu_gives_other_cosines(evaluator: CLIP, file: Path, dataset: Da
     assert (cosines(plain, images, PROMPTS) - cosines(evaluator, images, PROMPTS)).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_default_at_full_size_is_openais_network(
     dataset: Dataset, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,6 +198,7 @@ def test_missing_weights_name_the_command(dataset: Dataset, tmp_path: Path, monk
         Inception.open(dataset, spec="clean")
 
 
+@pytest.mark.slow
 def test_the_whole_way_from_images_to_fid_and_kid(
     file: Path, evaluator: Inception, dataset: Dataset, tmp_path: Path
 ) -> None:
