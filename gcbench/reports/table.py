@@ -175,21 +175,20 @@ class Table:
 
     @property
     def heading(self) -> str:
-        """The title of the text formats."""
         return "; ".join(filter(None, (self.title, *self.folded().values())))
 
     def strips(self) -> "list[Strip]":
         """The columns of text; the first names the lines. Those in which nothing stands are left out."""
         folded = self.folded()
         if self.across:
-            texts = [column.texts(self.rows) for column in self.numbers]
             shown = [Strip("", [plain(column.heading) for column in self.numbers], about=True, repeat=True)]
-            for place, row in enumerate(self.rows):
+            texts = zip(*(column.texts(self.rows) for column in self.numbers), strict=True)
+            for place, (row, line) in enumerate(zip(self.rows, texts, strict=True)):
                 of_two = row.kind == "difference"
-                shown.append(Strip(plain(row.name), [text[place] for text in texts], repeat=not place, joined=of_two))
-                cells = [column.cell(row) for column in self.numbers]
+                shown.append(Strip(plain(row.name), list(line), repeat=not place, joined=of_two))
+                more = [column.cell(row).more for column in self.numbers]
                 for key in MORE if of_two else ():
-                    shown.append(Strip(key, [MORE[key](cell.more.get(key)) for cell in cells], joined=True))
+                    shown.append(Strip(key, [MORE[key](facts.get(key)) for facts in more], joined=True))
         else:
             shown = [Strip("", [plain(row.name) for row in self.rows], about=True, repeat=True)]
             shown += [
@@ -272,14 +271,16 @@ def show_texts(
     console: Console | None = None,
 ) -> None:
     """Print lines of texts under headings on standard output. right: headings of numbers."""
-    table = RichTable(box=None, pad_edge=False, header_style="bold", title=title or None, title_justify="left")
+    table = RichTable(box=None, pad_edge=False, header_style="bold")
     for place, head in enumerate(heads):
-        table.add_column(
-            head, justify="right" if head in right else "left", no_wrap=not (place or right), overflow="fold"
-        )
+        side: Literal["left", "right"] = "right" if head in right else "left"
+        table.add_column(head, justify=side, no_wrap=not (place or right), overflow="fold")
     for line in lines:
         table.add_row(*(text if isinstance(text, Text) else Text(plain(text)) for text in line))
-    (console or Console(highlight=False)).print(table)
+    console = console or Console(highlight=False)
+    if title:
+        console.print(Text(title, style="bold"))
+    console.print(table)
 
 
 def terminal_width() -> int:
