@@ -45,12 +45,9 @@ class SegmenterRecipe(Recipe):
     output: Tensor
 
     def __init__(self, cfg: SegmenterConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__()
+        super().__init__(self.name, cfg, dataset, train_config)
         labels = tuple(k for k in range(len(dataset.classes)) if k != dataset.void)
         self.cfg = cfg.model_copy(update={"labels": labels})
-        self.dataset = dataset
-        self.train_config = train_config
-        self.size = cfg.size
         torch.manual_seed(train_config.seed)
         self.network = HRNet(cfg.arch, len(labels), cfg.scale)
         output = torch.full((len(dataset.classes),), -100)

@@ -26,12 +26,7 @@ class GANformerRecipe(Recipe):
     """
 
     def __init__(self, name: str, cfg: GANformerConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__()
-        self.name = name
-        self.cfg = cfg
-        self.dataset = dataset
-        self.train_config = train_config
-        self.size = cfg.size
+        super().__init__(name, cfg, dataset, train_config)
         torch.manual_seed(train_config.seed)
         self.generator = Generator(cfg)
         self.discriminator = Discriminator(cfg)

@@ -31,20 +31,16 @@ class LafiteRecipe(Recipe):
     path_mean: Tensor
 
     def __init__(self, name: str, cfg: LafiteConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__()
+        super().__init__(name, cfg, dataset, train_config)
         if train_config.compile:
             raise UserError(
                 f"setting train.compile: {name} takes second derivatives, which torch.compile does not give"
             )
-        self.name = name
-        self.dataset = dataset
-        self.train_config = train_config
         encoder = with_hash(cfg.encoder)
         if encoder.kind == "dual" and not encoder.vocabulary:
             vocabulary = vocabulary_of(captions_of(dataset, dataset.splits[0]))
             encoder = encoder.model_copy(update={"vocabulary": vocabulary})
         self.cfg = cfg.model_copy(update={"encoder": encoder})
-        self.size = cfg.size
         torch.manual_seed(train_config.seed)
         self.images, texts = build_encoder(encoder)
         self.network = TextToImage(self.cfg, texts)

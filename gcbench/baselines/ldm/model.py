@@ -71,6 +71,7 @@ class LDM(TrainedModel):
             seeds,
             prompts,
             self.cfg.sample_batch,
+            self.progress,
         )
         return images, None
 
