@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from rich.console import Console
 
 from gcbench.core.errors import UserError
@@ -27,8 +27,6 @@ FEW_GROUPS = 20
 class Side(BaseModel):
     """A run that is compared. letter: what it is called below; A is the one that all others are compared with."""
 
-    model_config = ConfigDict(extra="forbid")
-
     letter: str
     path: str
     model: ModelInfo
@@ -36,8 +34,6 @@ class Side(BaseModel):
 
 class LeftOut(BaseModel):
     """What of a run was not compared with A, and why. metric: None for all of them."""
-
-    model_config = ConfigDict(extra="forbid")
 
     run: str
     metric: str | None = None
@@ -49,8 +45,6 @@ class LeftOut(BaseModel):
 
 class Comparison(BaseModel):
     """Runs against the first of them. protocol: of A. notes: what a reader of the numbers should know."""
-
-    model_config = ConfigDict(extra="forbid")
 
     runs: list[Side]
     protocol: Protocol

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from gcbench.core.score import Score
 
@@ -23,8 +23,6 @@ class Check(BaseModel):
     tolerance: by how much they may differ. reason: why it failed or was skipped, where the values do not say it.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     stage: Stage
     metric: str
     column: str | None = None
@@ -39,8 +37,6 @@ class Check(BaseModel):
 class Gated(BaseModel):
     """What became of one baseline. notes: what is not the same as when it was recorded, though it may be."""
 
-    model_config = ConfigDict(extra="forbid")
-
     run: str
     checks: list[Check]
     notes: list[str]
@@ -54,8 +50,6 @@ class Gated(BaseModel):
 
 class Report(BaseModel):
     """What became of all baselines."""
-
-    model_config = ConfigDict(extra="forbid")
 
     runs: list[Gated]
 

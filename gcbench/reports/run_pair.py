@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from gcbench.core.record import Point, Record
 from gcbench.core.run_spec import guidance_scales, guidance_text
@@ -34,8 +34,6 @@ class Row(BaseModel):
     better: the letter of the run whose number is better, where the 95 % interval leaves 0 out and the metric has a
     direction. reason: why the difference, or its interval, is missing.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     run: str = "B"
     metric: str
