@@ -4,10 +4,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from gcbench.commands.list import show
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
@@ -19,6 +15,7 @@ from gcbench.data.folder import Folder
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.split import plan_split, write_split
 from gcbench.evaluation.setup import default_metrics
+from gcbench.reports.table import show_texts
 from gcbench.runs.progress import Bar, say
 
 
@@ -45,12 +42,8 @@ def check(name: str, sample: int) -> bool:
         for problem in [*(f"without its counterpart: {path}" for path in summary.missing[:5]), *summary.problems[:5]]:
             whole = False
             say(f"  {problem}")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in ("good for", "", "why, and what to add"):
-        table.add_column(head, no_wrap=head == "good for")
-    for row in [*capabilities(dataset, summaries), _default_metrics(dataset)]:
-        table.add_row(*map(Text, row))
-    Console(highlight=False).print(table)
+    lines = [*capabilities(dataset, summaries), _default_metrics(dataset)]
+    show_texts(("good for", "", "why, and what to add"), lines)
     return whole
 
 
@@ -86,13 +79,8 @@ def _percents(
     what: str, unit: str, splits: Sequence[str], names: Sequence[str], shares: Sequence[Mapping[str, float]]
 ) -> None:
     """A table of shares in per cent, a row a name and a column a split."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(what)
-    for split in splits:
-        table.add_column(f"{split}, {unit}", justify="right")
-    for name in names:
-        table.add_row(Text(name), *(f"{100 * share[name]:.2f}" for share in shares))
-    Console(highlight=False).print(table)
+    heads = [f"{split}, {unit}" for split in splits]
+    show_texts((what, *heads), [[name, *(f"{100 * share[name]:.2f}" for share in shares)] for name in names], heads)
 
 
 def write_copy(name: str, out: Path, form: str, size: str | None, limit: int | None) -> None:

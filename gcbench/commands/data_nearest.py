@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.files import write_text
 from gcbench.data.finished_images import read_pairs
 from gcbench.data.image_files import resize_image
 from gcbench.data.open_dataset import open_dataset
+from gcbench.reports.table import show_texts
 from gcbench.runs.progress import Bar
 
 SHRINK = 4
@@ -78,14 +77,10 @@ def report(name: str, images: Path, out: Path | None = None) -> dict[str, dict[s
         label: {"minimum": float(d.min()), "median": float(np.median(d)), "n": float(len(d))}
         for label, d in distances.items()
     }
-    table = Table(box=None, pad_edge=False, header_style="bold", title="RMS grey levels of 255", title_justify="left")
-    for head in ("distance of", "minimum", "median", "n"):
-        table.add_column(head, justify="left" if head == "distance of" else "right")
-    for label, row in result.items():
-        table.add_row(label, f"{row['minimum']:.1f}", f"{row['median']:.1f}", f"{row['n']:.0f}")
-    Console(highlight=False).print(table)
+    lines = [(label, f"{d['minimum']:.1f}", f"{d['median']:.1f}", f"{d['n']:.0f}") for label, d in result.items()]
+    heads = ("minimum", "median", "n")
+    show_texts(("distance of", *heads), lines, heads, "RMS grey levels of 255")
     if out is not None:
-        write_text(
-            out, json.dumps({"dataset": dataset.name, "version": dataset.version, "rms": result}, indent=1) + "\n"
-        )
+        facts = {"dataset": dataset.name, "version": dataset.version, "rms": result}
+        write_text(out, json.dumps(facts, indent=1) + "\n")
     return result

@@ -1,11 +1,8 @@
 """`gcbench list`: what can be named, where it comes from, and what it needs."""
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from gcbench.core.errors import UserError
 from gcbench.core.registry import KINDS, registry
+from gcbench.reports.table import plain, show_texts
 
 HEADS = {
     "models": ("what it does",),
@@ -22,31 +19,25 @@ def show(kind: str | None = None) -> None:
     """
     if kind is not None and kind not in KINDS:
         raise UserError(f"unknown list {kind!r}; choose {', '.join(KINDS)}")
-    console = Console(highlight=False)
     for one in KINDS if kind is None else (kind,):
+        _show(one, one if kind is None else "")
         if kind is None:
-            console.print(f"[bold]{one}[/bold]")
-        _show(one, console)
-        if kind is None:
-            console.print()
+            print()
 
 
-def _show(kind: str, console: Console) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in ("name", *HEADS[kind], "from"):
-        table.add_column(head, no_wrap=head == "name")
-    broken = []
+def _show(kind: str, title: str) -> None:
+    lines, broken = [], []
     for name in registry(kind):
+        origin = registry(kind).origin(name)
         try:
-            table.add_row(*map(escape, (name, *_cells(kind, name), registry(kind).origin(name))))
+            lines.append([name, *_cells(kind, name), origin])
         except UserError as error:
             broken.append(str(error))
         except Exception as error:  # a plug-in that lacks what its contract asks for
-            origin = registry(kind).origin(name)
             broken.append(f"{kind[:-1]} {name!r} of {origin} cannot be used: {type(error).__name__}: {error}")
-    console.print(table)
+    show_texts(("name", *HEADS[kind], "from"), lines, title=title)
     for line in broken:
-        console.print(f"Broken: {line}", markup=False)
+        print(plain(f"Broken: {line}"))
 
 
 def _cells(kind: str, name: str) -> list[str]:

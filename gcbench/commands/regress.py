@@ -15,7 +15,7 @@ from gcbench.core.errors import PluginError, UserError
 from gcbench.core.record import Point, Record
 from gcbench.core.reference import Prompts, Reference
 from gcbench.core.run_spec import RunSpec
-from gcbench.core.samples import Samples, sample_ids
+from gcbench.core.samples import sample_ids
 from gcbench.core.score import Score
 from gcbench.data.finished_images import read_pairs
 from gcbench.data.open_dataset import open_dataset
@@ -93,20 +93,13 @@ def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool)
     else:
         generator = None
         reference = Reference(opened, evaluation_split(opened, protocol.split), protocol.size)
-        derives = record.model.layouts is not None
-        metrics = spec.metrics or ()
-        scoring = Scoring(
-            opened, metrics, open_evaluators(opened, metrics, spec.evaluators, given.device, derives), derives
-        )
+        metrics, derives = spec.metrics or (), record.model.layouts is not None
+        opened_evaluators = open_evaluators(opened, metrics, spec.evaluators, given.device, derives)
+        scoring = Scoring(opened, metrics, opened_evaluators, derives)
         prompts = reference.prompts(protocol.n)
-        planned_protocol = protocol_of(
-            reference,
-            scoring,
-            n=protocol.n,
-            prompts=prompts.texts if protocol.prompts is not None else None,
-            seed=protocol.seed,
-            sampler=protocol.sampler,
-        )
+        texts = prompts.texts if protocol.prompts is not None else None
+        told = {"seed": protocol.seed, "sampler": protocol.sampler}
+        planned_protocol = protocol_of(reference, scoring, n=protocol.n, prompts=texts).model_copy(update=told)
     say(f"{name}: {protocol.n} images of {record.model.name} on {reference}, {', '.join(spec.metrics or ())}")
     checks = protocol_checks(record, planned_protocol.differences(protocol))
     checks += measure(path, record, scoring, reference, prompts, generator)
@@ -210,27 +203,16 @@ def score_stored(
     found = read_pairs(kept / "images", layouts if layouts.is_dir() else None, texts if texts.exists() else None)
     if list(found.ids) != names:
         raise UserError(f"{kept} holds {len(found)} samples where its record has {len(names)}; put them back")
-    groups = prompts.groups if record.protocol.prompts is not None else tuple(names)
+    groups = prompts.groups if record.protocol.prompts is not None else names
+    group_of = dict(zip(names, groups, strict=True))
     metrics = scoring.start()
     for samples in read_samples(found, reference, "generated"):
         try:
-            scoring.update(metrics, grouped(samples, dict(zip(names, groups, strict=True))))
+            scoring.update(metrics, replace(samples, groups=tuple(group_of[name] for name in samples.ids)))
         except PluginError as error:
             return nothing(point.scores, error)
         bar.advance(len(samples))
     return scoring.finish(metrics)
-
-
-def grouped(samples: Samples, groups: Mapping[str, str]) -> Samples:
-    """The samples with the groups that they were recorded with."""
-    return Samples(
-        samples.images,
-        samples.layouts,
-        samples.layout_source,
-        samples.prompts,
-        samples.ids,
-        tuple(groups[name] for name in samples.ids),
-    )
 
 
 def surroundings(record: Record, device: str) -> list[str]:

@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from gcbench.core.errors import UserError
@@ -23,6 +21,7 @@ from gcbench.data.open_dataset import open_dataset
 from gcbench.diffusion.guidance import guide
 from gcbench.diffusion.joint import JointProcess, ProcessConfig
 from gcbench.diffusion.noise import SeededNoise
+from gcbench.reports.table import show_texts
 from gcbench.runs.provenance import machine
 from gcbench.statistics.frechet import frechet_distance
 
@@ -158,10 +157,6 @@ def run(as_json: bool = False, with_sweep: bool = False) -> list[Timed]:
 
 def print_rows(rows: Sequence[Timed]) -> None:
     """The figures as a table on standard output."""
-    table = Table(box=None, pad_edge=False, header_style="bold", title=machine("cpu"), title_justify="left")
-    for head in ("what", "figure", "", "times faster than"):
-        table.add_column(head, justify="right" if head == "figure" else "left")
-    for row in rows:
-        ratio = "" if row.ratio is None else f"{row.ratio:.1f}× {row.against}"
-        table.add_row(row.name, f"{row.value:.3g}", row.unit, ratio)
-    Console(highlight=False).print(table)
+    ratios = ["" if row.ratio is None else f"{row.ratio:.1f}× {row.against}" for row in rows]
+    lines = [(row.name, f"{row.value:.3g}", row.unit, ratio) for row, ratio in zip(rows, ratios, strict=True)]
+    show_texts(("what", "figure", "", "times faster than"), lines, ("figure",), machine("cpu"))

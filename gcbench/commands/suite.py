@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from rich.console import Console
-from rich.table import Table
 
 from gcbench.commands.sweep import GENERATING, sweep
 from gcbench.commands.train import CONFIG, TRAINING, recipe_of, train
@@ -21,6 +19,8 @@ from gcbench.core.record import Provenance
 from gcbench.core.settings import read_settings
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.setup import choose_device
+from gcbench.reports.table import show
+from gcbench.reports.table1 import table1
 from gcbench.runs.progress import Bar, Part, say
 from gcbench.runs.suite_plan import BUDGET, Row, Suite, bundled, find
 
@@ -175,13 +175,9 @@ def run_suite(
 
 def list_suites() -> None:
     """Print the suites that come with gcbench: their rows and budget."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in ("name", "what", "rows", "images a training", "images measured"):
-        table.add_column(head, no_wrap=head in ("name", "rows"))
     for name, suite in bundled().items():
-        rows = "\n".join(row.name for row in suite.row)
-        table.add_row(name, suite.title, rows, str(suite.images), str(suite.n))
-    Console(highlight=False).print(table)
+        print(f"{name}  {suite.title}: {', '.join(row.name for row in suite.row)};")
+        print(f"  {suite.images} images a training, {suite.n} images measured")
 
 
 class _Bars:
@@ -220,18 +216,9 @@ def _train(suite: Suite, row: Row, dataset: str, out: Path, device: str, bars: _
         model=row.model, dataset=dataset, settings=settings, out=folder, resume=True, device=device, bars=bars
     )
     card = read_card(weights)
-    said = card.provenance
-    return (
-        Stage(
-            kind="train",
-            row=row.name,
-            model=row.model,
-            images=card.images_seen,
-            seconds=said.get("seconds"),
-            device=said.get("device") or "",
-        ),
-        weights,
-    )
+    seconds, machine = card.provenance.get("seconds"), card.provenance.get("device") or ""
+    stage = Stage(kind="train", row=row.name, model=row.model, images=card.images_seen, seconds=seconds, device=machine)
+    return stage, weights
 
 
 def _sweep(
@@ -323,9 +310,6 @@ def _show(suite: Suite, dataset: str, opened: Dataset, out: Path) -> None:
     if suite.show is None or not any((out / row.name / "record.json").is_file() for row in suite.row):
         return
     if suite.show == "table1":
-        from gcbench.reports.table import show
-        from gcbench.reports.table1 import table1
-
         show(table1(opened.name, out))
     else:
         from gcbench.commands.figure import draw_figure

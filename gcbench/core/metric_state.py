@@ -22,33 +22,16 @@ PLAIN = "plain"
 """The tensor that holds the JSON; no metric's name, for these are followed by a slash."""
 
 
-def split_states(states: Mapping[str, State]) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
-    """metric -> state as tensors by `metric/key`, and what is left: metric -> key -> plain data."""
-    tensors = {
-        f"{name}/{key}": value.detach().cpu().contiguous()
-        for name, state in states.items()
-        for key, value in state.items()
-        if isinstance(value, Tensor)
-    }
-    plain = {
-        name: {key: value for key, value in state.items() if not isinstance(value, Tensor)}
-        for name, state in states.items()
-    }
-    return tensors, plain
-
-
-def join_states(tensors: Mapping[str, Tensor], plain: Mapping[str, Mapping[str, Any]]) -> dict[str, State]:
-    """What `split_states` took apart."""
-    states: dict[str, State] = {name: dict(parts) for name, parts in plain.items()}
-    for place, tensor in tensors.items():
-        name, _, key = place.rpartition("/")
-        states[name][key] = tensor
-    return states
-
-
 def save_states(path: Path, states: Mapping[str, State]) -> None:
     """Write metric -> state to `path`, atomically."""
-    tensors, plain = split_states(states)
+    tensors: dict[str, Tensor] = {}
+    plain: dict[str, dict[str, Any]] = {name: {} for name in states}
+    for name, state in states.items():
+        for key, value in state.items():
+            if isinstance(value, Tensor):
+                tensors[f"{name}/{key}"] = value.detach().cpu().contiguous()
+            else:
+                plain[name][key] = value
     text = json.dumps(plain, ensure_ascii=False, allow_nan=False).encode()
     tensors[PLAIN] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
 
@@ -69,6 +52,10 @@ def load_states(path: Path) -> dict[str, State]:
     """
     try:
         tensors = load_file(path)
-        return join_states(tensors, json.loads(tensors.pop(PLAIN).numpy().tobytes()))
+        states: dict[str, State] = json.loads(tensors.pop(PLAIN).numpy().tobytes())
+        for place, tensor in tensors.items():
+            name, _, key = place.rpartition("/")
+            states[name][key] = tensor
     except (OSError, SafetensorError, KeyError, ValueError, AttributeError) as error:
         raise UserError(f"{path} holds no states of metrics ({error}); measure these samples again") from None
+    return states

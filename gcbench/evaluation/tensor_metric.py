@@ -21,33 +21,36 @@ from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.scoring import BATCH, EvaluatorSet, open_evaluators
 from gcbench.evaluation.setup import choose_device
 
-SHAPES = {
-    "images": "B3HW",
-    "layouts": "BHW",
-    "labels": "BHW",
-    "vectors": "Bd",
-    "probabilities": "BA",
-    "texts": "Bd",
-}
+
+class Real(TypedDict, total=False):
+    """What is known of B real images; all but the layouts is what the metric's evaluator says of them."""
+
+    layouts: Tensor  # [B,H,W]
+    labels: Tensor  # class ids [B,H,W]
+    vectors: Tensor  # pooled features [B,d]
+    probabilities: Tensor  # of the dataset's attributes [B,A]
+    texts: Tensor  # of the prompts, in the space of `vectors` [B,d]
 
 
-class Seen(TypedDict, total=False):
-    """What the metric's evaluator says of B images, from whoever has it already.
-
-    labels: class ids [B,H,W]. vectors: pooled features [B,d]. probabilities: of the dataset's attributes [B,A].
-    texts: of the prompts, in the space of `vectors` [B,d].
+class Generated(Real, total=False):
+    """What is known of B generated images. ids: unique; without them images are numbered, and such instances cannot be
+    merged. groups: what is dependent, such as one prompt drawn twice; every image for itself if nothing is.
     """
 
-    labels: Tensor
-    vectors: Tensor
-    probabilities: Tensor
-    texts: Tensor
+    prompts: Sequence[str]
+    ids: Sequence[str]
+    groups: Sequence[str]
 
 
-def metric(
-    name: str, dataset: str | Dataset | Task = "streets", *, evaluators: Sequence[str] = (), device: str = "auto"
-) -> "TensorMetric":
+SHAPES = {"images": "B3HW", "layouts": "BHW", "labels": "BHW", "vectors": "Bd", "probabilities": "BA", "texts": "Bd"}
+SEEN = ("labels", "vectors", "probabilities", "texts")
+
+
+class TensorMetric:
     """The metric called `name`, with the classes of `dataset` and the words for them.
+
+    Its evaluator is opened when images first need it: not where the caller gives what it says of them, when the images
+    themselves may be left out. `metric` is the one inside, for `state`, `load` and `merge`.
 
     Args:
         dataset: a name or path as for `--dataset`, a Dataset, or a Task, for which no evaluator can be opened.
@@ -57,62 +60,34 @@ def metric(
     Raises:
         UserError: there is no such metric or dataset.
     """
-    kind = registry("metrics")[name]
-    source = open_dataset(dataset) if isinstance(dataset, str) else dataset
-    where = choose_device(device)
 
-    def open_its() -> EvaluatorSet:
-        if isinstance(source, Task):
-            raise UserError(f"{name} reads images with an evaluator, which a Task lacks; give a dataset")
-        evaluator_set = open_evaluators(source, [name], list(evaluators), where)
-        for reason in evaluator_set.missing.values():
-            raise UserError(reason)
-        return evaluator_set
-
-    return TensorMetric(kind(source if isinstance(source, Task) else Task.of(source)), open_its)
-
-
-class TensorMetric:
-    """A metric that takes tensors. `metric` is the one inside, for `state`, `load` and `merge`.
-
-    Its evaluator is opened when images first need it: not where the caller gives what it says of them (`Seen`), when
-    the images themselves may be left out.
-    """
-
-    def __init__(self, metric: Metric, open_evaluators: Callable[[], EvaluatorSet]):
-        self.metric = metric
-        self._open = open_evaluators
-        self._added = {"generated": 0, "real": 0}
-
-    def update(
+    def __init__(
         self,
-        images: Tensor | None = None,
+        name: str,
+        dataset: str | Dataset | Task = "streets",
         *,
-        layouts: Tensor | None = None,
-        prompts: Sequence[str] | None = None,
-        ids: Sequence[str] | None = None,
-        groups: Sequence[str] | None = None,
-        **seen: Unpack[Seen],
-    ) -> None:
-        """Add B images, uint8 [B,3,H,W], with generated layouts [B,H,W] and B texts where the metric needs them.
+        evaluators: Sequence[str] = (),
+        device: str = "auto",
+    ):
+        kind = registry("metrics")[name]
+        self.name, self.source = name, open_dataset(dataset) if isinstance(dataset, str) else dataset
+        self.metric: Metric = kind(self.source if isinstance(self.source, Task) else Task.of(self.source))
+        self.asked, self.device = list(evaluators), choose_device(device)
+        self.added = {"generated": 0, "real": 0}
 
-        Args:
-            ids: of the images, unique; without them they are numbered, and such instances cannot be merged.
-            groups: what is dependent, such as one prompt drawn twice; every image for itself if nothing is.
+    def update(self, images: Tensor | None = None, **given: Unpack[Generated]) -> None:
+        """Add B images, uint8 [B,3,H,W], with generated layouts and texts where the metric needs them.
 
         Raises:
             UserError: something is missing, or of another shape or type.
         """
-        tensors = {"images": images, "layouts": layouts, **seen}
-        self._add(self.metric.update, "generated", tensors, {"prompts": prompts, "ids": ids, "groups": groups})
+        self._add(self.metric.update, "generated", {"images": images, **given})
 
-    def update_reference(
-        self, images: Tensor | None = None, *, layouts: Tensor | None = None, **seen: Unpack[Seen]
-    ) -> None:
+    def update_reference(self, images: Tensor | None = None, **given: Unpack[Real]) -> None:
         """Add real images to what a distance is measured from; as for `update`."""
         if "reference" not in self.metric.needs:
             raise UserError(f"{self.metric.title} has no reference; leave out update_reference")
-        self._add(self.metric.update_reference, "real", {"images": images, "layouts": layouts, **seen}, {})
+        self._add(self.metric.update_reference, "real", {"images": images, **given})
 
     def compute(self) -> Score:
         """The score of all images so far; where there is none, the reason."""
@@ -124,31 +99,36 @@ class TensorMetric:
 
     @cached_property
     def _evaluators(self) -> EvaluatorSet:
-        return self._open()
+        if isinstance(self.source, Task):
+            raise UserError(f"{self.name} reads images with an evaluator, which a Task lacks; give a dataset")
+        evaluator_set = open_evaluators(self.source, [self.name], self.asked, self.device)
+        for reason in evaluator_set.missing.values():
+            raise UserError(reason)
+        return evaluator_set
 
     def _add(
-        self,
-        update: Callable[[Samples, Mapping[str, Features]], None],
-        source: str,
-        tensors: Mapping[str, Any],
-        texts: Mapping[str, Sequence[str] | None],
+        self, update: Callable[[Samples, Mapping[str, Features]], None], source: str, content: dict[str, Any]
     ) -> None:
-        given = _checked(tensors, len(self.metric.task.classes))
-        seen = {name: given[name] for name in given if name in Seen.__annotations__}
+        texts = {name: content.pop(name) for name in ("prompts", "ids", "groups") if content.get(name) is not None}
+        given = _checked(content, len(self.metric.task.classes))
+        seen = {name: given[name] for name in given if name in SEEN}
         roles, title = self.metric.roles, self.metric.title
         if seen and len(roles) != 1:
             raise UserError(f"{title} reads {len(roles)} evaluators; give images instead of {min(seen)}")
         if not given or ("images" in self.metric.needs and not seen and "images" not in given):
             raise UserError(f"{title} needs images" + (f", or what its {roles[0]} says of them" if roles else ""))
         n, size = len(next(iter(given.values()))), next((x.shape[-2:] for x in given.values() if x.ndim > 2), (1, 1))
-        prompts, ids, groups = (_texts(name, texts.get(name), n) for name in ("prompts", "ids", "groups"))
+        for name, lines in texts.items():
+            if isinstance(lines, str) or [type(line) for line in lines] != [str] * n:
+                raise UserError(f"{name} must be a list of {n} texts, one an image")
+            texts[name] = tuple(lines)
         samples = Samples(
             given.get("images", torch.zeros(1, dtype=torch.uint8).expand(n, 3, *size)),
             given.get("layouts"),
             source if "layouts" in given else None,
-            prompts,
-            ids or sample_ids(n, self._added[source]),
-            groups,
+            texts.get("prompts"),
+            texts.get("ids") or sample_ids(n, self.added[source]),
+            texts.get("groups"),
         )
         if seen or not roles:
             if "texts" in seen:
@@ -158,34 +138,28 @@ class TensorMetric:
             for start in range(0, n, BATCH):  # as the engine does: a network's last digits depend on it
                 batch = samples.take(range(start, min(start + BATCH, n)))
                 update(batch, self._evaluators.features(batch))
-        self._added[source] += n
+        self.added[source] += n
+
+
+metric = TensorMetric
 
 
 def _checked(tensors: Mapping[str, Any], classes: int) -> dict[str, Any]:
     """Those that are there, if they agree in B, H and W and are of the right type."""
     given = {name: torch.as_tensor(value) for name, value in tensors.items() if value is not None}
-    sizes: dict[str, int] = {}
+    sizes = {"3": 3}  # axis -> length, of the axes that all share
     for name, x in given.items():
         if name not in SHAPES:
-            raise UserError(f"there is no argument {name!r}; evaluators say {', '.join(Seen.__annotations__)}")
-        lengths = dict(zip(SHAPES[name], x.shape, strict=False))
-        known = {"3": 3, **{axis: sizes.get(axis, length) for axis, length in lengths.items() if axis in "BHW"}}
-        if x.ndim != len(SHAPES[name]) or any(known.get(axis, length) != length for axis, length in lengths.items()):
-            shape = ",".join(str(known.get(axis, axis)) for axis in SHAPES[name])
-            raise UserError(f"{name} is of shape {tuple(x.shape)}; give [{shape}]")
-        sizes |= {axis: length for axis, length in lengths.items() if axis in "BHW"}
+            raise UserError(f"there is no argument {name!r}; evaluators say {', '.join(SEEN)}")
+        axes = SHAPES[name]
+        sizes = {axis: length for axis, length in zip(axes, x.shape, strict=False) if axis in "BHW"} | sizes
+        wanted = [sizes.get(axis, axis) for axis in axes]
+        if x.ndim != len(axes) or any(a != b for a, b in zip(wanted, x.shape, strict=True) if isinstance(a, int)):
+            raise UserError(f"{name} is of shape {tuple(x.shape)}; give [{','.join(map(str, wanted))}]")
         if name == "images" and x.dtype != torch.uint8:
             raise UserError(f"images are {x.dtype}; give torch.uint8, from 0 to 255")
-        if SHAPES[name] == "BHW":
+        if axes == "BHW":
             if x.is_floating_point() or (x.numel() and not 0 <= int(x.min()) <= int(x.max()) < classes):
                 raise UserError(f"{name} must be whole numbers from 0 to {classes - 1}, the dataset's classes")
             given[name] = x.long()
     return given
-
-
-def _texts(name: str, texts: Sequence[str] | None, n: int) -> tuple[str, ...] | None:
-    if texts is None:
-        return None
-    if isinstance(texts, str) or len(texts) != n or not all(isinstance(text, str) for text in texts):
-        raise UserError(f"{name} must be a list of {n} texts, one an image")
-    return tuple(texts)

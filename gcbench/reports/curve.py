@@ -19,22 +19,15 @@ def draw(record: Record, folder: Path, axes: Axes | None = None) -> None:
     """Write `curve.png` and `curve.svg`; the left panel only where every point has both metrics of the trade-off."""
     found = trade_off(record, axes)
     bounded = _bounded(record)
-    protocol = record.protocol
     points = sorted(record.points, key=lambda point: point.guidance or 0)
-    width = 10 if found and bounded else 5.2
-    title = (
-        f"{record.model.name} on {protocol.dataset}/{protocol.split}, n = {protocol.n},"
-        f" {protocol.size[0]}×{protocol.size[1]}, evaluator {', '.join(protocol.evaluators.values()) or 'none'}"
-    )
+    size, columns = ((10, 4.2), 2) if found and bounded else ((5.2, 4.2), 1)
     with plt.rc_context(drawing.STYLE):
-        figure, panels = plt.subplots(
-            1, 2 if found and bounded else 1, figsize=(width, 4.2), squeeze=False, layout="constrained"
-        )
-        figure.suptitle(drawing.wrapped(title, width), fontsize=9, color=drawing.INK)
+        figure, panels = plt.subplots(1, columns, figsize=size, squeeze=False, layout="constrained")
+        drawing.set_title(figure, record.protocol, f"{record.model.name} on ")
         if bounded or not found:
             _against_guidance(panels[0][-1], points, bounded)
         if found:
-            _trade_off(panels[0][0], record, points, *(number_column(name, n=protocol.n) for name in found))
+            _trade_off(panels[0][0], record, points, *(number_column(name, n=record.protocol.n) for name in found))
         drawing.save(figure, folder, "curve")
 
 
@@ -66,7 +59,7 @@ def _trade_off(panel: Panel, record: Record, points: Sequence[Point], x: Column,
     panel.set_xlabel(x.heading)
     panel.set_ylabel(y.heading)
     front = " (red: Pareto front)" if any(point.pareto for point in points) else ""
-    panel.set_title(f"trade-off over guidance{front}", fontsize=9, color=drawing.INK)
+    panel.set_title(f"trade-off over guidance{front}")
     texts = [(guidance_text(point.guidance), at, c) for point, at, c in zip(points, places, colours, strict=True)]
     drawing.label_points(panel, [label for label in texts if label[0]], bars, places)
 
@@ -84,7 +77,6 @@ def _against_guidance(panel: Panel, points: Sequence[Point], columns: Sequence[C
             fmt="o-" if not column.part else "o--",
             ms=4,
             lw=1.2,
-            capsize=2,
             elinewidth=0.8,
             color=drawing.COLOURS[place % len(drawing.COLOURS)],
             label=column.heading,
@@ -98,5 +90,5 @@ def _against_guidance(panel: Panel, points: Sequence[Point], columns: Sequence[C
         right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * per_cent.scale:g}"))
         right.set_ylabel(per_cent.unit)
     if columns:
-        panel.legend(frameon=False, fontsize=8, loc="best")
-    panel.set_title("with 95 % intervals", fontsize=9, color=drawing.INK)
+        panel.legend()
+    panel.set_title("with 95 % intervals")

@@ -19,11 +19,16 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from gcbench.core.files import write_atomic
+from gcbench.core.protocol import Protocol
 from gcbench.reports.table import Cell, plain
 
 INK, GREY = "#1b2a41", "#8d99ae"
 COLOURS = RED, BLUE, GREEN, *_ = ("#c1121f", "#2a6f97", "#588157", "#e09f3e", "#7b2d8b", "#3d5a80", "#9c6644")
-STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "gcbench"}
+STYLE: Any = {
+    **{"font.size": 9, "axes.titlesize": 9, "axes.titlecolor": INK, "figure.titlesize": 9},
+    **{"legend.fontsize": 8, "legend.frameon": False, "errorbar.capsize": 2},
+    **{"axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "gcbench"},
+}
 
 
 def shown(text: object) -> str:
@@ -31,9 +36,14 @@ def shown(text: object) -> str:
     return plain(text).replace("$", r"\$")
 
 
-def wrapped(text: str, inches: float) -> str:
-    """Lines of a title that fit the width of a figure."""
-    return "\n".join(textwrap.fill(shown(line), int(inches * 12)) for line in text.split("\n"))
+def set_title(figure: Figure, protocol: Protocol, before: str = "", after: str = "") -> None:
+    """What was measured, in lines that fit the width of the figure."""
+    text = (
+        f"{before}{protocol.dataset}/{protocol.split}, n = {protocol.n}, {protocol.size[0]}×{protocol.size[1]},"
+        f" evaluator {', '.join(protocol.evaluators.values()) or 'none'}{after}"
+    )
+    width = int(figure.get_figwidth() * 12)
+    figure.suptitle("\n".join(textwrap.fill(shown(line), width) for line in text.split("\n")), color=INK)
 
 
 def errors(cells: Sequence[Cell]) -> list[list[float]]:
@@ -58,8 +68,8 @@ def error_points(
 ) -> list[tuple[Place, Place]]:
     """Points with error bars both ways; both ends of every bar."""
     places = [(float(x.value or 0), float(y.value or 0)) for x, y in zip(xs, ys, strict=True)]
-    style = {"fmt": fmt, "elinewidth": 0.8, "capsize": 2, **style}
-    panel.errorbar([x for x, _ in places], [y for _, y in places], xerr=errors(xs), yerr=errors(ys), **style)
+    x, y = zip(*places, strict=True)
+    panel.errorbar(x, y, xerr=errors(xs), yerr=errors(ys), fmt=fmt, elinewidth=0.8, **style)
     level = [tuple((end, y) for end in cell.interval or (x, x)) for (x, y), cell in zip(places, xs, strict=True)]
     upright = [tuple((x, end) for end in cell.interval or (y, y)) for (x, y), cell in zip(places, ys, strict=True)]
     return [*level, *upright]  # type: ignore[list-item]

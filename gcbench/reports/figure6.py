@@ -6,8 +6,6 @@ layouts). Numbers are in the metrics' units. Knows records, and of the dataset i
 image.
 """
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,10 +23,10 @@ from gcbench.core.record import Record
 from gcbench.core.reference import Reference
 from gcbench.core.run_spec import guidance_text
 from gcbench.core.score import Score
-from gcbench.reports.comparison import best
 from gcbench.reports.pareto import Axes, trade_off
 from gcbench.reports.record_table import declared, number_column
-from gcbench.reports.table import Cell, Column, csv_value
+from gcbench.reports.run_pair import best
+from gcbench.reports.table import Cell, Column, csv_text, missing
 from gcbench.runs.progress import Bar
 from gcbench.runs.run_directory import RECORD
 from gcbench.runs.suite_plan import bundled
@@ -64,22 +62,19 @@ class Number(NamedTuple):
 @dataclass(frozen=True)
 class Figure:
     """All that is drawn. models: in their order. protocol: of all. axes: the columns of the trade-off. recall: the
-    metric of the classes' recall, or None if no record says it. left_out: what is not drawn, and why.
+    metric of the classes' recall. left_out: what is not drawn, and why.
     """
 
     numbers: list[Number]
     models: list[str]
     protocol: Protocol
     axes: tuple[Column, Column]
-    recall: Column | None
+    recall: Column
     left_out: list[str]
 
     def panel(self, name: str, model: str | None = None, metric: str | None = None) -> list[Number]:
-        return [
-            one
-            for one in self.numbers
-            if one.panel == name and model in (None, one.model) and metric in (None, one.metric)
-        ]
+        numbers = (number for number in self.numbers if number.panel == name)
+        return [one for one in numbers if model in (None, one.model) and metric in (None, one.metric)]
 
 
 def gather(dataset: Dataset, folder: Path, axes: Axes | None = None) -> Figure:
@@ -110,20 +105,22 @@ def gather(dataset: Dataset, folder: Path, axes: Axes | None = None) -> Figure:
         )
     first = next(iter(records.values()))
     cost, gain = (number_column(name, n=first.protocol.n) for name in chosen)
-    recall = next(filter(None, map(_recall_metric, records.values())), None)
+    recall = next(filter(None, map(_recall_metric, records.values())), Column("recall", "recall"))
     shares = class_shares(dataset)
     rare = [name for name, share in shares.items() if share < RARE and name in dataset.aliases]
-    numbers = [
-        *(number for name, record in records.items() for number in _curve(name, record, (cost, gain))),
-        *_bounds(first, (cost, gain), recall, rare),
-        *(
-            number
-            for name, record in records.items()
-            if recall
-            for number in _recalls(name, record, recall, dataset, rare)
-        ),
-        *(Number("shares", class_=name, metric="share", value=share) for name, share in shares.items()),
-    ]
+    numbers: list[Number] = []
+    for name, record in records.items():
+        for point in sorted(record.points, key=lambda point: point.guidance or 0):
+            if not any(missing(point.scores.get(metric)) for metric in chosen):
+                numbers += _trade_off(name, point.guidance, point.scores, (cost, gain))
+    for name, scores in ((CEILING, first.ceiling), (FLOOR, first.floor)):
+        numbers += _trade_off(name, None, scores, (cost, gain))
+        numbers += _recalls(name, None, scores, recall, rare, Counter())
+    for name, record in records.items():
+        if at_best := best(record, recall.metric):
+            asked = _asked(record.protocol, dataset)
+            numbers += _recalls(name, at_best.guidance, at_best.scores, recall, rare, asked)
+    numbers += [Number("shares", class_=name, metric="share", value=share) for name, share in shares.items()]
     return Figure(numbers, list(records), first.protocol, (cost, gain), recall, left_out)
 
 
@@ -157,71 +154,42 @@ def _unfit(record: Record, dataset: Dataset, axes: Axes | None, first: Record | 
         return "it has no finished point"
     if axes is None:
         return "it has no metric of realism beside one of correspondence"
-    if not any(_has(point.scores, axes) for point in record.points):
-        scores = record.points[-1].scores
-        return "; ".join(
-            f"{name} {'not measured' if (score := scores.get(name)) is None else f'{score.status}, {score.reason}'}"
-            for name in axes
-            if (score := scores.get(name)) is None or score.value is None
-        )
+    lacking = ["; ".join(f"{m} {why}" for m in axes if (why := missing(p.scores.get(m)))) for p in record.points]
+    if all(lacking):
+        return lacking[-1]
     if first is None:
         return None
     mine, theirs = record.protocol.of_any_model(), first.protocol.of_any_model()
     if None in (mine.prompts, theirs.prompts):  # a model that reads no text is scored against its samples' own
         mine = mine.model_copy(update={"prompts": theirs.prompts})
-    if differences := theirs.differences(mine):
-        return f"another protocol ({'; '.join(differences)})"
-    return None
+    differences = "; ".join(theirs.differences(mine))
+    return f"another protocol ({differences})" if differences else None
 
 
-def _has(scores: Mapping[str, Score], axes: Axes) -> bool:
-    return all((score := scores.get(name)) is not None and score.value is not None for name in axes)
+def _trade_off(model: str, guidance: float | None, scores: Mapping[str, Score], axes: Sequence[Column]) -> list[Number]:
+    cells = {c.metric: c.shown(scores[c.metric]) for c in axes if not missing(scores.get(c.metric))}
+    ends = {metric: cell.interval or (None, None) for metric, cell in cells.items()}
+    return [Number("trade-off", model, guidance, "", m, float(cells[m].value or 0), *ends[m]) for m in cells]
 
 
-def _curve(name: str, record: Record, axes: Sequence[Column]) -> list[Number]:
-    points = sorted(record.points, key=lambda point: point.guidance or 0)
-    points = [point for point in points if _has(point.scores, (axes[0].metric, axes[1].metric))]
-    return [_number(name, point.guidance, column, point.scores) for point in points for column in axes]
-
-
-def _number(model: str, guidance: float | None, column: Column, scores: Mapping[str, Score]) -> Number:
-    cell = column.shown(scores[column.metric])
-    low, high = cell.interval or (None, None)
-    return Number("trade-off", model, guidance, "", column.metric, float(cell.value or 0), low, high)
-
-
-def _bounds(record: Record, axes: Sequence[Column], recall: Column | None, rare: Sequence[str]) -> list[Number]:
-    """Of real images: the trade-off's ceiling and floor, and theirs of each rare class."""
+def _recalls(
+    model: str,
+    guidance: float | None,
+    scores: Mapping[str, Score],
+    recall: Column,
+    rare: Sequence[str],
+    asked: Mapping[str, int],
+) -> list[Number]:
+    """Recall of each rare class, with Wilson's interval where it is known how many prompts asked for it."""
+    recalls = scores[recall.metric].detail.get(PER_CLASS) if recall.metric in scores else None
     out = []
-    for model, scores in ((CEILING, record.ceiling), (FLOOR, record.floor)):
-        out += [_number(model, None, column, scores) for column in axes if _has(scores, (column.metric,) * 2)]
-        for name, value in _per_class(scores, recall).items():
-            if name in rare and value is not None and recall is not None:
-                out.append(Number("recall", model, None, name, recall.metric, value * recall.scale))
-    return out
-
-
-def _per_class(scores: Mapping[str, Score], recall: Column | None) -> dict[str, float | None]:
-    found = scores[recall.metric].detail.get(PER_CLASS) if recall and recall.metric in scores else None
-    return found if isinstance(found, dict) else {}
-
-
-def _recalls(model: str, record: Record, recall: Column, dataset: Dataset, rare: Sequence[str]) -> list[Number]:
-    """Recall of each rare class at the best point, with Wilson's interval where the prompts are known."""
-    point = best(record, recall.metric)
-    if point is None:
-        return []
-    recalls = _per_class(point.scores, recall)
-    asked = _asked(record.protocol, dataset)
-    out = []
-    for name in rare:
-        if (value := recalls.get(name)) is None:
-            continue
-        low = high = None
-        if n := asked.get(name):
-            ends = binomtest(round(value * n), n).proportion_ci(method="wilson")
-            low, high = (float(end) * recall.scale for end in ends)
-        out.append(Number("recall", model, point.guidance, name, recall.metric, value * recall.scale, low, high))
+    for name in rare if isinstance(recalls, dict) else ():
+        if (value := recalls.get(name)) is not None:  # type: ignore[union-attr]
+            low = high = None
+            if n := asked.get(name):
+                ends = binomtest(round(value * n), n).proportion_ci(method="wilson")
+                low, high = (float(end) * recall.scale for end in ends)
+            out.append(Number("recall", model, guidance, name, recall.metric, value * recall.scale, low, high))
     return out
 
 
@@ -236,9 +204,6 @@ def _asked(protocol: Protocol, dataset: Dataset) -> Counter[str]:
 
 
 def as_csv(numbers: Sequence[Number]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([field.rstrip("_") for field in Number._fields])
     spelled = (number._replace(guidance=guidance_text(number.guidance)) for number in numbers)  # type: ignore[arg-type]
-    writer.writerows(map(csv_value, number) for number in spelled)
-    return out.getvalue()
+    heads = [field.rstrip("_") for field in Number._fields]
+    return csv_text([dict(zip(heads, number, strict=True)) for number in spelled], heads)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -10,7 +11,6 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from gcbench.core.run_spec import guidance_text
 from gcbench.reports import drawing
 from gcbench.reports.figure6 import CEILING, FLOOR, RARE, Figure, Number
-from gcbench.reports.table import Cell
 
 MARKERS = "osD^vP*"
 WIDE = 8.0
@@ -22,23 +22,13 @@ def draw(figure: Figure, folder: Path, name: str) -> None:
     with plt.rc_context(drawing.STYLE):
         paper = plt.figure(figsize=(11, 8.2), layout="constrained")
         panels = paper.subplot_mosaic([["trade-off", "shares"], ["recall", "recall"]], width_ratios=(1.7, 1))
-        protocol = figure.protocol
         lacking = ", ".join(line.partition(":")[0] for line in figure.left_out)
-        title = (
-            f"{protocol.dataset}/{protocol.split}, n = {protocol.n}, {protocol.size[0]}×{protocol.size[1]},"
-            f" evaluator {', '.join(protocol.evaluators.values()) or 'none'}; thin lines are 95 % intervals"
-        )
-        paper.suptitle(
-            drawing.wrapped(title + (f"\nnot drawn: {lacking}" if lacking else ""), 11), fontsize=9, color=drawing.INK
-        )
+        more = f"\nnot drawn: {lacking}" if lacking else ""
+        drawing.set_title(paper, figure.protocol, after=f"; thin lines are 95 % intervals{more}")
         _shares(figure.panel("shares"), panels["shares"])
         _recall(figure, panels["recall"])
         _trade_off(figure, panels["trade-off"])
         drawing.save(paper, folder, name)
-
-
-def cells(numbers: Sequence[Number]) -> list[Cell]:
-    return [number.cell for number in numbers]
 
 
 def _colour(figure: Figure, model: str) -> str:
@@ -52,9 +42,9 @@ def _trade_off(figure: Figure, panel: Axes) -> None:
         xs, ys = (figure.panel("trade-off", model, metric) for metric in (cost, gain))
         colour, scales = _colour(figure, model), [guidance_text(x.guidance) for x in xs]
         label = drawing.shown(model) if len(xs) < 2 else f"{drawing.shown(model)}, w = {scales[0]} to {scales[-1]}"
-        style = {"ms": 5, "lw": 1.1, "color": colour, "label": label}
         if xs:
-            bars += drawing.error_points(panel, cells(xs), cells(ys), f"{MARKERS[place % len(MARKERS)]}-", **style)
+            places, marker = ([x.cell for x in xs], [y.cell for y in ys]), f"{MARKERS[place % len(MARKERS)]}-"
+            bars += drawing.error_points(panel, *places, marker, ms=5, lw=1.1, color=colour, label=label)
         if scales and scales[-1]:  # one end of each curve is named
             labels.append((f"w = {scales[-1]}", (xs[-1].value, ys[-1].value), colour))
     real = {(one.model, one.metric): one for one in figure.panel("trade-off") if one.model in (CEILING, FLOOR)}
@@ -71,12 +61,10 @@ def _trade_off(figure: Figure, panel: Axes) -> None:
         panel.tick_params(axis="x", which="both", labelsize=9)
     panel.set_xlabel(figure.axes[0].heading)
     panel.set_ylabel(figure.axes[1].heading)
-    panel.set_title(
-        f"{figure.axes[0].head} against {figure.axes[1].head}, over guidance", fontsize=9, color=drawing.INK
-    )
+    panel.set_title(f"{figure.axes[0].head} against {figure.axes[1].head}, over guidance")
     handles, names = panel.get_legend_handles_labels()
     order = sorted(range(len(names)), key=lambda i: names[i].startswith((CEILING, FLOOR)))  # models first
-    panel.legend([handles[i] for i in order], [names[i] for i in order], frameon=False, fontsize=8)
+    panel.legend([handles[i] for i in order], [names[i] for i in order])
     drawing.label_points(panel, labels, bars, [])
 
 
@@ -93,32 +81,24 @@ def _recall(figure: Figure, panel: Axes) -> None:
             [classes.index(one.class_) + (place - (len(models) - 1) / 2) * width for one in bars],
             [one.value for one in bars],
             width * 0.92,
-            yerr=drawing.errors(cells(bars)) if any(one.low is not None for one in bars) else None,
+            yerr=drawing.errors([one.cell for one in bars]) if any(one.low is not None for one in bars) else None,
             error_kw={"elinewidth": 0.7, "capsize": 1.5, "ecolor": drawing.INK},
             color=_colour(figure, model),
             label=drawing.shown(model) + ("" if guidance is None else f", w = {guidance_text(guidance)}"),
         )
-    for model, style, label in ((CEILING, "-", "ceiling"), (FLOOR, (0, (3, 2)), "floor")):
-        marks = figure.panel("recall", model)
-        places = [classes.index(one.class_) for one in marks]
-        panel.hlines(
-            [one.value for one in marks],
-            [place - 0.44 for place in places],
-            [place + 0.44 for place in places],
-            color=drawing.INK,
-            lw=1,
-            ls=style,
-            label=label if marks else "",
-        )
+    for model, style in ((CEILING, "-"), (FLOOR, (0, (3, 2)))):
+        if marks := figure.panel("recall", model):
+            at = np.array([classes.index(one.class_) for one in marks])
+            values = [one.value for one in marks]
+            panel.hlines(values, at - 0.44, at + 0.44, color=drawing.INK, lw=1, ls=style, label=model)
     panel.set_xticks(range(len(classes)), map(drawing.shown, classes))
     panel.tick_params(axis="x", length=0)
     panel.set_xlim(-0.6, max(len(classes), 1) - 0.4)
-    head, scale = ("recall", 1.0) if figure.recall is None else (figure.recall.head, figure.recall.scale)
-    panel.set_ylim(0, 1.03 * scale)
+    panel.set_ylim(0, 1.03 * figure.recall.scale)
     panel.set_ylabel("recall of the class where it is named")
-    panel.set_title(f"rare classes, each model at the guidance of its best {head}", fontsize=9, color=drawing.INK)
+    panel.set_title(f"rare classes, each model at the guidance of its best {figure.recall.head}")
     if numbers:
-        panel.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=len(models) + 2)
+        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=len(models) + 2)
 
 
 def _shares(numbers: Sequence[Number], panel: Axes) -> None:
@@ -139,4 +119,4 @@ def _shares(numbers: Sequence[Number], panel: Axes) -> None:
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.axvline(100 * RARE, color=drawing.INK, lw=0.8, ls=":")
     panel.set_xlabel("share of the area of the training layouts (%)")
-    panel.set_title(f"classes; red: rare, below {100 * RARE:g} %", fontsize=9, color=drawing.INK)
+    panel.set_title(f"classes; red: rare, below {100 * RARE:g} %")

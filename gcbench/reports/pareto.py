@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from gcbench.core.errors import UserError
 from gcbench.core.record import Point, Record
 from gcbench.reports.record_table import declared
+from gcbench.reports.table import missing
 from gcbench.runs.paired import Rows, paired, values_of
 
 Axes = tuple[str, str]
@@ -25,7 +26,7 @@ def trade_off(record: Record, axes: Axes | None = None) -> Axes | None:
         axes = first.get("realism", ""), first.get("correspondence", "")
     elif names and (unknown := next((name for name in axes if name not in names), None)):
         raise UserError(f"--axes {','.join(axes)}: {unknown} was not measured here; choose two of {', '.join(names)}")
-    complete = all((s := point.scores.get(name)) and s.value is not None for point in record.points for name in axes)
+    complete = not any(missing(point.scores.get(name)) for point in record.points for name in axes)
     return axes if names and complete else None
 
 

@@ -11,7 +11,7 @@ from gcbench.core.record import Record
 from gcbench.core.registry import registry
 from gcbench.core.run_spec import guidance_text
 from gcbench.core.score import Score
-from gcbench.reports.table import Column, Row, Table, render, show
+from gcbench.reports.table import Column, Kind, Row, Table, render, show
 
 
 def declared(metric: str) -> Any | None:
@@ -65,11 +65,11 @@ PARETO = Column(
 def record_table(record: Record, everything: bool = False) -> Table:
     """A row a point, then those of real images. everything: all columns, not the headlines only."""
     rows = [Row(record.model.name, "model", point.scores, record, point) for point in record.points]
-    real: list[Row] = [Row("ceiling", "ceiling", record.ceiling, record), Row("floor", "floor", record.floor, record)]
-    if record.self_check:
-        real.append(Row("self-check", "self-check", record.self_check.real, record))
-        real.append(Row("self-check, permuted", "self-check", record.self_check.permuted, record))
-    rows += [row for row in real if row.scores]
+    real: list[tuple[str, Kind, Mapping[str, Score]]] = [("ceiling", "ceiling", record.ceiling)]
+    real.append(("floor", "floor", record.floor))
+    if check := record.self_check:
+        real += [("self-check", "self-check", check.real), ("self-check, permuted", "self-check", check.permuted)]
+    rows += [Row(name, kind, scores, record) for name, kind, scores in real if scores]
     columns = number_columns([row.scores for row in rows], record.protocol.n, everything)
     return Table("", [GUIDANCE, PARETO, *columns], rows, footnotes(record, columns))
 
@@ -110,13 +110,12 @@ def footnotes(record: Record, columns: Sequence[Column]) -> list[str]:
         f" {protocol.size[0]}×{protocol.size[1]}, reference of {protocol.reference_n}.",
         *units(columns),
         "± is half the 95 % interval for the metric at this n, the reference fixed.",
-        *(
-            ["* is on the Pareto front: no other is better on one axis beyond the interval and not worse on the other."]
-            if _on_front(record)
-            else []
-        ),
-        "ceiling: real images with their own captions; floor: captions and layouts permuted among them.",
     ]
+    if any(point.pareto for point in record.points):
+        lines.append(
+            "* is on the Pareto front: no other is better on one axis beyond the interval and not worse on the other."
+        )
+    lines.append("ceiling: real images with their own captions; floor: captions and layouts permuted among them.")
     if record.self_check:
         lines.append(
             f"self-check: the evaluators on all {record.self_check.n} real pairs of the split (distances: one half"
@@ -127,17 +126,13 @@ def footnotes(record: Record, columns: Sequence[Column]) -> list[str]:
         if score.value is not None and score.n and score.n != protocol.n:
             lines.append(f"The ceiling of {name} is at n = {score.n}, not {protocol.n}: compare with care.")
     scores = [(name, score) for point in record.points for name, score in point.scores.items()]
-    lines += dict.fromkeys(f"{name} {score.status}: {score.reason}" for name, score in scores if score.status != "ok")
+    lines += [f"{name} {score.status}: {score.reason}" for name, score in scores if score.status != "ok"]
     for name, score in scores:
         sizes = score.detail.get("sizes")
         if "n_not_above_d" in score.detail.get("warnings", ()) and isinstance(sizes, dict):
             lines.append(f"{name}: n = {sizes['n']:.0f} is not above d = {sizes['d']:.0f}, so its bias is strong.")
     lines += [f"Warning: {line}." for line in record.provenance.warnings]
     return [*dict.fromkeys(lines), *stage_seconds(record)]
-
-
-def _on_front(record: Record) -> bool:
-    return any(point.pareto for point in record.points)
 
 
 def stage_seconds(record: Record) -> list[str]:

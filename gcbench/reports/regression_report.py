@@ -1,19 +1,17 @@
 """What `gcbench regress` found, for people and for CI: a table, JUnit XML, a Markdown summary."""
 
-from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from xml.etree import ElementTree
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_atomic
 from gcbench.core.run_spec import guidance_text
 from gcbench.reports.regression_checks import Check, Gated, Report
-from gcbench.reports.table import plain
+from gcbench.reports.table import plain, show_texts
 
 HEADS = ("metric", "recorded", "now", "difference", "tolerance", "")
 
@@ -29,14 +27,8 @@ def number(value: float | None, sign: str = "") -> str:
 def cells(check: Check) -> list[str]:
     """One check as a row under HEADS."""
     difference = None if check.recorded is None or check.now is None else check.now - check.recorded
-    return [
-        name(check),
-        number(check.recorded),
-        number(check.now),
-        number(difference, "+"),
-        number(check.tolerance),
-        "FAIL" if check.status == "fail" else check.status,
-    ]
+    numbers = (number(check.recorded), number(check.now), number(difference, "+"), number(check.tolerance))
+    return [name(check), *numbers, "FAIL" if check.status == "fail" else check.status]
 
 
 def stage(check: Check) -> str:
@@ -63,15 +55,14 @@ def print_report(report: Report, console: Console | None = None) -> None:
     """Every check of every baseline, on standard output."""
     console = console or Console(highlight=False)
     for run in report.runs:
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-        for place, head in enumerate(HEADS):
-            table.add_column(head, justify="right" if place else "left", overflow="fold")
+        lines: list[list[Text]] = []
         for heading, checks in groupby(run.checks, key=stage):
-            table.add_row(Text(plain(heading)), style="dim")
+            lines.append([Text(plain(heading), "dim")])
             for check in checks:
-                first, *rest = cells(check)
-                table.add_row(Text(f"  {plain(first)}"), *rest, style="bold red" if check.status == "fail" else "")
-        console.print(table)
+                style = "bold red" if check.status == "fail" else ""
+                first, *rest = map(plain, cells(check))
+                lines.append([Text(text, style) for text in (f"  {first}", *rest)])
+        show_texts(HEADS, lines, HEADS[1:], console=console)
         for line in remarks(run):
             console.print(Text(plain(line)), soft_wrap=True)
         console.print(Text(plain(verdict(run)), style="bold"), soft_wrap=True)
@@ -84,16 +75,12 @@ def markdown(report: Report) -> str:
     for run in report.runs:
         lines += [f"**{escaped(verdict(run))}**", ""]
         if run.failures:
-            lines += [row(["what", *HEADS[:-1]]), row(["---"] * 2 + ["---:"] * 4)]
-            lines += [row([escaped(cell) for cell in (stage(check), *cells(check)[:-1])]) for check in run.failures]
-            lines.append("")
+            table = [["what", *HEADS[:-1]], ["---"] * 2 + ["---:"] * 4]
+            table += [[stage(check), *cells(check)[:-1]] for check in run.failures]
+            lines += [*(f"| {' | '.join(map(escaped, row))} |" for row in table), ""]
         if notes := remarks(run):
             lines += [*(f"- {escaped(line)}" for line in notes), ""]
     return "\n".join(lines) + "\n"
-
-
-def row(texts: Sequence[str]) -> str:
-    return f"| {' | '.join(texts)} |"
 
 
 def escaped(text: str) -> str:
@@ -110,14 +97,14 @@ def append_summary(path: Path, report: Report) -> None:
         raise UserError(f"cannot write --summary {path}: {error.strerror or error}; choose another file") from error
 
 
-def junit(report: Report) -> ElementTree.ElementTree:
-    """A test suite for each baseline, a test case for each check."""
+def write_junit(path: Path, report: Report) -> None:
+    """Write JUnit XML, atomically: a test suite for each baseline, a test case for each check."""
     root = ElementTree.Element("testsuites", name="gcbench regress")
     for run in report.runs:
         skipped = sum(check.status == "skip" for check in run.checks)
         counts = {"tests": len(run.checks), "failures": len(run.failures), "skipped": skipped, "errors": 0}
-        suite = ElementTree.SubElement(root, "testsuite", name=run.run, time=f"{run.seconds:.3f}")
-        suite.attrib.update({key: str(value) for key, value in counts.items()})
+        facts = {"name": run.run, "time": f"{run.seconds:.3f}", **{key: str(n) for key, n in counts.items()}}
+        suite = ElementTree.SubElement(root, "testsuite", facts)
         for check in run.checks:
             case = ElementTree.SubElement(suite, "testcase", classname=f"{run.run}: {stage(check)}", name=name(check))
             if check.status == "fail":
@@ -127,11 +114,6 @@ def junit(report: Report) -> ElementTree.ElementTree:
                 ElementTree.SubElement(case, "failure", message=message, type="regression").text = "\n".join(run.notes)
             elif check.status == "skip":
                 ElementTree.SubElement(case, "skipped", message=check.reason or "")
-    return ElementTree.ElementTree(root)
-
-
-def write_junit(path: Path, report: Report) -> None:
-    """Write JUnit XML, atomically."""
-    tree = junit(report)
+    tree = ElementTree.ElementTree(root)
     ElementTree.indent(tree)
     write_atomic(path, lambda file: tree.write(file, encoding="utf-8", xml_declaration=True))

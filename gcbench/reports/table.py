@@ -13,7 +13,7 @@ import shutil
 import sys
 import textwrap
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from io import StringIO
@@ -31,6 +31,7 @@ from gcbench.core.record import Point, Record
 from gcbench.core.score import Score
 
 Kind = Literal["model", "ceiling", "floor", "self-check", "published", "difference"]
+Ends = tuple[float, float]
 MISSING = "–"
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 
@@ -40,7 +41,7 @@ class Cell:
     """A value in its column's unit, or why there is none. more: what else is known of it, such as a p-value."""
 
     value: float | str | Decimal | None = None
-    interval: tuple[float, float] | None = None
+    interval: Ends | None = None
     standard_error: float | None = None
     n: int | None = None
     unscored: int | None = None
@@ -49,16 +50,19 @@ class Cell:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def half(self) -> float | None:
-        """Half the interval."""
-        return None if self.interval is None else (self.interval[1] - self.interval[0]) / 2
+    def facts(self) -> dict[str, Any]:
+        """All that is known, by name."""
+        facts = {**vars(self), **self.more}
+        del facts["more"]
+        return facts
 
     def text(self, digits: int, sign: str = "") -> str:
         if self.value is None:
             return MISSING
         if not isinstance(self.value, float | int):
             return str(self.value)  # as printed in the paper: 65.80 stays 65.80
-        half = "" if self.half is None else f" ± {self.half:.{digits}f}"
+        low, high = self.interval or (0.0, 0.0)
+        half = f" ± {(high - low) / 2:.{digits}f}" if self.interval else ""
         return f"{self.value:{sign}.{digits}f}{half}"
 
 
@@ -89,7 +93,7 @@ class Column:
     direction: Literal["higher", "lower"] | None = None
     scale: float = 1.0
     digits: int | None = None
-    range: tuple[float, float] = (-inf, inf)
+    range: Ends = (-inf, inf)
     metric: str = ""
     part: str = ""
     of: Callable[[Row], Any] | None = None
@@ -114,15 +118,20 @@ class Column:
 
     def shown(self, score: Score) -> Cell:
         """The score in this column's unit, the ends of its interval inside the metric's range."""
-        counts = {"n": score.n, "unscored": score.unscored, "status": score.status, "reason": score.reason}
-        if score.value is None:
-            return Cell(**counts)  # type: ignore[arg-type]
         ends = None
         if score.interval is not None:
-            low, high = (min(max(end, self.range[0]), self.range[1]) * self.scale for end in score.interval)
+            low, high = (min(max(end, self.range[0]), self.range[1]) for end in score.interval)
             ends = (low, high)
-        error = None if score.standard_error is None else score.standard_error * self.scale
-        return Cell(score.value * self.scale, ends, error, **counts)  # type: ignore[arg-type]
+        numbers = self.scaled(score.value, ends, score.standard_error)
+        return Cell(*numbers, score.n, score.unscored, score.status, score.reason)
+
+    def scaled(self, value: float | None, ends: Ends | None = None, error: float | None = None) -> tuple[Any, Any, Any]:
+        """Value, ends of the interval and standard error as stored, in this column's unit."""
+        return (
+            None if value is None else value * self.scale,
+            None if ends is None else (ends[0] * self.scale, ends[1] * self.scale),
+            None if error is None else error * self.scale,
+        )
 
     def texts(self, rows: Sequence[Row]) -> list[str]:
         """What stands below the heading, all numbers with as many digits."""
@@ -166,21 +175,20 @@ class Table:
 
     @property
     def heading(self) -> str:
-        """The title of the text formats."""
         return "; ".join(filter(None, (self.title, *self.folded().values())))
 
     def strips(self) -> "list[Strip]":
         """The columns of text; the first names the lines. Those in which nothing stands are left out."""
         folded = self.folded()
         if self.across:
-            texts = [column.texts(self.rows) for column in self.numbers]
             shown = [Strip("", [plain(column.heading) for column in self.numbers], about=True, repeat=True)]
-            for place, row in enumerate(self.rows):
+            texts = zip(*(column.texts(self.rows) for column in self.numbers), strict=True)
+            for place, (row, line) in enumerate(zip(self.rows, texts, strict=True)):
                 of_two = row.kind == "difference"
-                shown.append(Strip(plain(row.name), [text[place] for text in texts], repeat=not place, joined=of_two))
-                cells = [column.cell(row) for column in self.numbers]
+                shown.append(Strip(plain(row.name), list(line), repeat=not place, joined=of_two))
+                more = [column.cell(row).more for column in self.numbers]
                 for key in MORE if of_two else ():
-                    shown.append(Strip(key, [MORE[key](cell.more.get(key)) for cell in cells], joined=True))
+                    shown.append(Strip(key, [MORE[key](facts.get(key)) for facts in more], joined=True))
         else:
             shown = [Strip("", [plain(row.name) for row in self.rows], about=True, repeat=True)]
             shown += [
@@ -217,12 +225,17 @@ class Strip:
         return max(short, *map(cell_len, (*self.head.split(), *self.texts)), 1)
 
 
+def missing(score: Score | None) -> str:
+    """Why there is no value; empty where there is one."""
+    if score is None:
+        return "not measured"
+    return "" if score.value is not None else f"{score.status}, {score.reason}"
+
+
 def plain(text: object) -> str:
     """The text with all control, formatting and unpaired characters shown as their codes."""
     return "".join(
-        letter.encode("unicode_escape").decode()
-        if unicodedata.category(letter)[0] == "C" or unicodedata.category(letter) in ("Zl", "Zp")
-        else letter
+        letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else ascii(letter)[1:-1]
         for letter in str(text)
     )
 
@@ -250,6 +263,26 @@ def show(tables: Sequence[Table], format: str = "rich", console: Console | None 
         sys.stdout.write(render(tables, format))
 
 
+def show_texts(
+    heads: Sequence[str],
+    lines: Iterable[Sequence[str | Text]],
+    right: Sequence[str] = (),
+    title: str = "",
+    console: Console | None = None,
+) -> None:
+    """Print lines of texts under headings on standard output. right: headings of numbers."""
+    table = RichTable(box=None, pad_edge=False, header_style="bold")
+    for place, head in enumerate(heads):
+        side: Literal["left", "right"] = "right" if head in right else "left"
+        table.add_column(head, justify=side, no_wrap=not (place or right), overflow="fold")
+    for line in lines:
+        table.add_row(*(text if isinstance(text, Text) else Text(plain(text)) for text in line))
+    console = console or Console(highlight=False)
+    if title:
+        console.print(Text(title, style="bold"))
+    console.print(table)
+
+
 def terminal_width() -> int:
     return shutil.get_terminal_size((100, 24)).columns
 
@@ -268,7 +301,6 @@ def _rich(tables: Sequence[Table], console: Console) -> None:
             for strips in _parts(table.strips(), console.width):
                 console.print(_rich_table(strips, dim, console.width))
         for note in table.notes:
-            # a long name is no reason to run over the line
             for line in textwrap.wrap(plain(note), console.width, subsequent_indent="  ", break_on_hyphens=False):
                 console.print(Text(line, style="dim"), soft_wrap=True)
 
@@ -281,19 +313,21 @@ def _longest(line: int) -> int:
 def _parts(strips: Sequence[Strip], width: int) -> list[list[Strip]]:
     """The columns in as many parts as lines of `width` need, each with those that are repeated."""
     again = [strip for strip in strips if strip.repeat]
-    free = width - sum(min(strip.width, _longest(width)) + 2 for strip in again)
-    parts: list[list[Strip]] = [[*again]]
-    left = free
-    once = [strip for strip in strips if not strip.repeat]
-    for place, strip in enumerate(once):
-        after = [next_.joined for next_ in once[place + 1 :]]
-        together = once[place : place + 1 + (after.index(False) if False in after else len(after))]
-        wide = sum(next_.width + 2 for next_ in together)
-        if not strip.joined and wide > left + 2 and len(parts[-1]) > len(again):
+    blocks: list[list[Strip]] = []  # of columns that stay together
+    for strip in strips:
+        if strip.joined and blocks:
+            blocks[-1].append(strip)
+        elif not strip.repeat:
+            blocks.append([strip])
+    free = left = width - sum(min(strip.width, _longest(width)) + 2 for strip in again)
+    parts = [[*again]]
+    for block in blocks:
+        wide = sum(strip.width + 2 for strip in block)
+        if wide > left + 2 and len(parts[-1]) > len(again):
             parts.append([*again])
             left = free
-        parts[-1].append(strip)
-        left -= strip.width + 2
+        parts[-1] += block
+        left -= wide
     return parts
 
 
@@ -318,9 +352,9 @@ def markdown_text(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|~$!&])", r"\\\1", plain(text))
 
 
-def _lines(table: Table) -> tuple[list[Strip], Iterator[tuple[str, ...]]]:
-    strips = table.strips()
-    return strips, zip(*(strip.texts for strip in strips), strict=True)
+def _grid(strips: Sequence[Strip]) -> list[Sequence[str]]:
+    """Line by line, the headings first."""
+    return [[strip.head for strip in strips], *zip(*(strip.texts for strip in strips), strict=True)]
 
 
 def _markdown(tables: Sequence[Table]) -> str:
@@ -328,12 +362,10 @@ def _markdown(tables: Sequence[Table]) -> str:
     for table in tables:
         lines = [f"**{markdown_text(table.heading)}**", ""] if table.heading else []
         if table.rows:
-            strips, body = _lines(table)
-            head = [strip.head for strip in strips]
-            lines.append(f"| {' | '.join(map(markdown_text, head))} |")
-            lines.append(f"| {' | '.join('---' if strip.about else '---:' for strip in strips)} |")
-            lines += [f"| {' | '.join(map(markdown_text, row))} |" for row in body]
-            lines.append("")
+            strips = table.strips()
+            head, *body = [f"| {' | '.join(map(markdown_text, row))} |" for row in _grid(strips)]
+            rule = f"| {' | '.join('---' if strip.about else '---:' for strip in strips)} |"
+            lines += [head, rule, *body, ""]
         lines += ["- " + re.sub("^([-+])", r"\\\1", markdown_text(note)) for note in table.notes]
         parts.append("\n".join(lines).rstrip())
     return "\n\n".join(parts) + "\n"
@@ -368,17 +400,17 @@ def _latex(tables: Sequence[Table]) -> str:
     for table in tables:
         lines = [rf"\noindent\textbf{{{latex_text(table.heading)}}}\par"] if table.heading else []
         if table.rows:
-            strips, body = _lines(table)
-            lines += [rf"\begin{{tabular}}{{{''.join('l' if strip.about else 'r' for strip in strips)}}}", r"\hline"]
-            lines += [" & ".join(latex_text(strip.head) for strip in strips) + r" \\", r"\hline"]
-            lines += [" & ".join(map(latex_text, row)) + r" \\" for row in body]
-            lines += [r"\hline", r"\end{tabular}\par"]
+            strips = table.strips()
+            head, *body = [" & ".join(map(latex_text, row)) + r" \\" for row in _grid(strips)]
+            sides = "".join("l" if strip.about else "r" for strip in strips)
+            lines += [rf"\begin{{tabular}}{{{sides}}}", r"\hline", head, r"\hline", *body, r"\hline"]
+            lines.append(r"\end{tabular}\par")
         lines += [rf"\noindent {latex_text(note)}\par" for note in table.notes]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
-NUMBER = ("value", "standard_error", "low", "high", "n", "unscored", "status", "reason")
+NUMBER = ("metric", "column", "unit", "value", "standard_error", "low", "high", "n", "unscored", "status", "reason")
 
 
 def _csv(tables: Sequence[Table]) -> str:
@@ -386,31 +418,22 @@ def _csv(tables: Sequence[Table]) -> str:
     lines: list[dict[str, Any]] = []
     for place, table in enumerate(tables):
         for row in table.rows:
-            about = {column.key: column.cell(row).value for column in table.about}
+            whose: dict[str, Any] = {"table": place, "kind": row.kind, "name": row.name}
+            whose |= {column.key: column.cell(row).value for column in table.about}
             for column in table.numbers:
-                cell = column.cell(row)
-                low, high = cell.interval or (None, None)
-                number = (cell.value, cell.standard_error, low, high, cell.n, cell.unscored, cell.status, cell.reason)
-                lines.append(
-                    {"table": place, "kind": row.kind, "name": row.name, **about}
-                    | {"metric": column.metric, "column": column.part, "unit": column.unit}
-                    | dict(zip(NUMBER, number, strict=True))
-                    | {**cell.more, **table.facts}
-                )
-    about_all = [column.key for table in tables for column in table.about]
-    head = [
-        "table",
-        "kind",
-        "name",
-        *about_all,
-        "metric",
-        "column",
-        "unit",
-        *NUMBER,
-        *(key for line in lines for key in line),
-    ]
+                facts = column.cell(row).facts
+                low, high = facts.pop("interval") or (None, None)
+                what = {"metric": column.metric, "column": column.part, "unit": column.unit, "low": low, "high": high}
+                lines.append({**whose, **what, **facts, **table.facts})
+    about = [column.key for table in tables for column in table.about]
+    return csv_text(lines, ["table", "kind", "name", *about, *NUMBER])
+
+
+def csv_text(lines: Sequence[Mapping[str, Any]], first: Sequence[str]) -> str:
+    """Lines as CSV. first: the columns that come first, in this order; others follow as they are met."""
     out = StringIO()
-    writer = csv.DictWriter(out, list(dict.fromkeys(head)), restval="", lineterminator="\n")
+    head = dict.fromkeys([*first, *(key for line in lines for key in line)])
+    writer = csv.DictWriter(out, list(head), restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: csv_value(value) for key, value in line.items()} for line in lines)
     return out.getvalue()
@@ -424,11 +447,6 @@ def csv_value(value: object) -> object:
 
 
 def _json(tables: Sequence[Table]) -> str:
-    def number(cell: Cell) -> dict[str, Any]:
-        value = float(cell.value) if isinstance(cell.value, Decimal) else cell.value
-        fields = ("interval", "standard_error", "n", "unscored", "status", "reason")
-        return {"value": value, **{name: getattr(cell, name) for name in fields}, **cell.more}
-
     fields = ("key", "metric", "part", "head", "unit", "direction")
     content = [
         {
@@ -438,20 +456,15 @@ def _json(tables: Sequence[Table]) -> str:
             "rows": [
                 {"name": row.name, "kind": row.kind}
                 | {column.key: column.cell(row).value for column in table.about}
-                | {"scores": {column.key: number(column.cell(row)) for column in table.numbers}}
+                | {"scores": {column.key: column.cell(row).facts for column in table.numbers}}
                 for row in table.rows
             ],
             "notes": table.notes,
         }
         for table in tables
     ]
-    return json.dumps({"tables": content}, indent=1) + "\n"
+    return json.dumps({"tables": content}, indent=1, default=float) + "\n"  # float: of Decimal
 
 
-WRITERS: dict[str, Callable[[Sequence[Table]], str]] = {
-    "md": _markdown,
-    "latex": _latex,
-    "csv": _csv,
-    "json": _json,
-}
+WRITERS = {"md": _markdown, "latex": _latex, "csv": _csv, "json": _json}
 FORMATS = ("rich", *WRITERS)

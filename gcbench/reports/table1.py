@@ -7,7 +7,7 @@ paper's. Knows records and the published file; measures nothing.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from importlib.resources import files
@@ -18,7 +18,6 @@ from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record
 from gcbench.core.run_spec import guidance_text
-from gcbench.core.score import Score
 from gcbench.reports.record_table import declared, number_column, number_columns, units
 from gcbench.reports.table import Cell, Column, Row, Table
 from gcbench.runs.run_directory import RECORD, REGRESSION
@@ -40,20 +39,26 @@ def _told(row: Row) -> str:
     return CAPTIONED if row.record.protocol.prompts is not None else UNCONDITIONAL
 
 
-def _of_model(row: Row, fact: str) -> Any:
-    return None if row.kind != "model" or row.record is None else getattr(row.record.model, fact)
-
-
-def _seen(row: Row) -> int | None:
-    return row.record.training.images if row.kind == "model" and row.record and row.record.training else None
+def _of_model(row: Row, of: str, fact: str) -> Any:
+    """A field of the record's `model` or `training`, for a measured model."""
+    return getattr(getattr(row.record, of), fact, None) if row.kind == "model" and row.record else None
 
 
 ABOUT = (
     Column("text", "text", of=_told, repeat=True, fold="{}"),
     Column(
-        "parameters", "params", of=lambda row: _of_model(row, "parameters"), show=lambda number: f"{number / 1e6:.2f} M"
+        "parameters",
+        "params",
+        of=lambda row: _of_model(row, "model", "parameters"),
+        show=lambda number: f"{number / 1e6:.2f} M",
     ),
-    Column("images_seen", "images seen", of=_seen, show=lambda n: f"{n:,}".replace(",", " "), fold="{} images seen"),
+    Column(
+        "images_seen",
+        "images seen",
+        of=lambda row: _of_model(row, "training", "images"),
+        show=lambda n: f"{n:,}".replace(",", " "),
+        fold="{} images seen",
+    ),
 )
 """Columns about a row: what it was told, and of a measured model its size and its budget in training."""
 
@@ -78,12 +83,17 @@ def table1(
     suite = {} if everything else {place: record for place, record in chosen.items() if _of_suite(place, measured)}
     if others := len(chosen) - len(suite) if suite else 0:
         said.append(f"{others} other record{'s'[: others > 1]} of {dataset if asked else 'other datasets'}: --all")
-    grouped: dict[str, dict[str, Record]] = {}
+    grouped: dict[tuple[str, bool, str], dict[str, Record]] = {}
     for place, record in (suite or chosen).items():
-        grouped.setdefault(_comparable(record.protocol), {})[place] = record
+        protocol = record.protocol.of_any_model()  # must agree within a table
+        # of each dataset first the models that read no text, as in the paper's table
+        key = protocol.dataset, protocol.prompts is not None, protocol.model_dump_json()
+        grouped.setdefault(key, {})[place] = record
     order = [row["model"] for row in paper["rows"]]
     tables = [_published(paper, notes)]
-    tables += [_measured(group, list(paper["units"]), order, notes) for group in sorted(grouped.values(), key=_first)]
+    tables += [
+        _measured(grouped[key], list(paper["units"]), order, notes) for key in sorted(grouped, key=lambda k: k[:2])
+    ]
     last = tables[-1]
     said += [] if notes else ["what is known of the rows: --notes"]
     tables[-1] = replace(last, notes=[*last.notes, BOUNDS, *(["; ".join(said)] if said else [])])
@@ -112,9 +122,8 @@ def _published(paper: Mapping[str, Any], notes: bool) -> Table:
 
 
 def _bundled() -> dict[str, Record]:
-    folder = Path(str(files("gcbench.results") / "measured"))
-    kinds = sorted(path for path in folder.glob("*") if path.is_dir() and path.name != REGRESSION)
-    return {f"{kind.name}/{place}": record for kind in kinds for place, record in _records(kind).items()}
+    records = _records(Path(str(files("gcbench.results") / "measured")))
+    return {place: record for place, record in records.items() if not place.startswith(f"{REGRESSION}/")}
 
 
 def _records(root: Path) -> dict[str, Record]:
@@ -153,17 +162,6 @@ def _of_suite(place: str, root: Path | None) -> bool:
     )
 
 
-def _comparable(protocol: Protocol) -> str:
-    """What must agree within a table."""
-    return protocol.of_any_model().model_dump_json()
-
-
-def _first(records: Mapping[str, Record]) -> tuple[str, bool]:
-    """Of each dataset first the models that read no text, as in the paper's table."""
-    protocol = next(iter(records.values())).protocol
-    return protocol.dataset, protocol.prompts is not None
-
-
 # ----------------------------------------------------------------------------------------------------- one table
 
 
@@ -171,16 +169,13 @@ def _measured(records: Mapping[str, Record], published: Sequence[str], order: Se
     """Records under one protocol: models in the paper's order, others behind by name, then ceiling and floor."""
     protocol = next(iter(records.values())).protocol
     named = _named(records)
-
-    def place(name: str) -> tuple[int, str]:
-        model = named[name].model.name
-        return (order.index(model) if model in order else len(order)), name
-
+    rank = {model: place for place, model in enumerate(order)}
     rows: list[Row] = []
-    for name in sorted(named, key=place):
+    for name in sorted(named, key=lambda name: (rank.get(named[name].model.name, len(rank)), name)):
         rows += [Row(name, "model", point.scores, named[name], point) for point in named[name].points]
-    rows += _bounds("ceiling", "ceiling", records.values())
-    rows += _bounds("floor", "floor", records.values())
+    bounds: list[Row] = [Row("ceiling", "ceiling", record.ceiling) for record in records.values()]
+    bounds += [Row("floor", "floor", record.floor) for record in records.values()]
+    rows += [row for place, row in enumerate(bounds) if row.scores and row not in bounds[:place]]
     columns = _columns(rows, published, protocol.n)
     facts = {
         "dataset": protocol.dataset,
@@ -188,7 +183,7 @@ def _measured(records: Mapping[str, Record], published: Sequence[str], order: Se
         "size": "x".join(map(str, protocol.size)),
         "evaluators": "; ".join(f"{role}={name}" for role, name in protocol.evaluators.items()),
     }
-    shown = [] if not notes else [*_describe(protocol), *units(columns), *_notes(named, rows, columns)]
+    shown = [] if not notes else [_describe(protocol), *units(columns), *_notes(named, rows, columns)]
     if any(_told(row).startswith(CAPTIONED) for row in rows):
         shown.append("with captions: not to be set beside the paper's Table 1, which is unconditional")
     height, width = protocol.size
@@ -219,28 +214,14 @@ def _named(records: Mapping[str, Record]) -> dict[str, Record]:
     }
 
 
-def _bounds(kind: Any, name: str, records: Iterable[Record]) -> list[Row]:
-    """One row a distinct ceiling or floor."""
-    distinct: list[Mapping[str, Score]] = []
-    for record in records:
-        scores = getattr(record, kind)
-        if scores and scores not in distinct:
-            distinct.append(scores)
-    return [Row(name, kind, scores) for scores in distinct]
-
-
-def _describe(protocol: Protocol) -> list[str]:
-    facts = [f"{protocol.dataset_version}, split {protocol.split}", f"resize {protocol.resize}"]
-    facts.append(f"reference of {protocol.reference_n}")
-    facts += [f"{role} {name}" for role, name in protocol.evaluators.items()]
-    facts.append(f"void {protocol.void}")
-    if protocol.seed is not None:
-        facts.append(f"seed {protocol.seed}")
-    if protocol.prompts is not None:
-        facts.append(f"prompts {protocol.prompts}")
-    return [
-        "; ".join(facts),
-    ]
+def _describe(protocol: Protocol) -> str:
+    evaluators = "".join(f"; {role} {name}" for role, name in protocol.evaluators.items())
+    seed = "" if protocol.seed is None else f"; seed {protocol.seed}"
+    prompts = "" if protocol.prompts is None else f"; prompts {protocol.prompts}"
+    return (
+        f"{protocol.dataset_version}, split {protocol.split}; resize {protocol.resize};"
+        f" reference of {protocol.reference_n}{evaluators}; void {protocol.void}{seed}{prompts}"
+    )
 
 
 def _notes(named: Mapping[str, Record], rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
@@ -254,17 +235,12 @@ def _notes(named: Mapping[str, Record], rows: Sequence[Row], columns: Sequence[C
             lines.append(f"{name}: layouts {model.layouts}")
         if training and training.seconds is not None:
             lines.append(f"{name}: trained in {training.seconds:.0f} s on {training.device}")
-        if record.protocol.sampler:
-            settings = (
-                f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
-                for key, value in record.protocol.sampler.items()
-            )
+        sampler = record.protocol.sampler.items()
+        settings = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in sampler]
+        if settings:
             lines.append(f"{name}: sampler {', '.join(settings)}")
     for row in rows:
-        cells = {column.key: column.cell(row) for column in columns}
-        lines += [
-            f"{row.name} ({_told(row)}), {key}: {cell.status}, {cell.reason}"
-            for key, cell in cells.items()
-            if cell.reason
-        ]
+        for column in columns:
+            if (cell := column.cell(row)).reason:
+                lines.append(f"{row.name} ({_told(row)}), {column.key}: {cell.status}, {cell.reason}")
     return list(dict.fromkeys(lines))

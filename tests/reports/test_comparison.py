@@ -17,7 +17,8 @@ from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Provenance, Record
 from gcbench.core.run_spec import guidance_text
 from gcbench.core.score import Score
-from gcbench.reports.comparison import Comparison, Row, print_comparison
+from gcbench.reports.comparison import Comparison, print_comparison
+from gcbench.reports.run_pair import Row
 from gcbench.runs.sample_table import SampleTable
 
 PROTOCOL = Protocol(

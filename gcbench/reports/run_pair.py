@@ -1,0 +1,216 @@
+"""Two runs side by side: what of them is comparable, and the difference of each number, paired where that can be.
+
+Knows records and per_sample.csv; measures nothing. What is said of a difference is taken from what the runs stored.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel
+
+from gcbench.core.record import Point, Record
+from gcbench.core.run_spec import guidance_scales, guidance_text
+from gcbench.reports.record_table import declared
+from gcbench.reports.table import missing
+from gcbench.runs.paired import Rows, paired, values_of
+from gcbench.runs.run_directory import PER_SAMPLE, RECORD
+from gcbench.runs.sample_table import SampleTable
+
+BEST = "best"
+
+OF_ALL = ("dataset", "dataset_version", "split", "n", "size", "resize", "void")
+"""Fields of the protocol that concern every metric; the others concern those that declare a need or a role."""
+
+
+class NotComparable(Exception):
+    """Why two runs, or a metric of both, cannot be compared."""
+
+
+class Row(BaseModel):
+    """One number of two runs. a, b: the scores as recorded, of run A and of `run`. difference: a - b over the n images
+    that both score; it and what follows as in `PairedDifference`.
+
+    better: the letter of the run whose number is better, where the 95 % interval leaves 0 out and the metric has a
+    direction. reason: why the difference, or its interval, is missing.
+    """
+
+    run: str = "B"
+    metric: str
+    column: str | None = None
+    guidance_a: float | None = None
+    guidance_b: float | None = None
+    a: float | None = None
+    b: float | None = None
+    difference: float | None = None
+    standard_error: float | None = None
+    interval: tuple[float, float] | None = None
+    p_value: float | None = None
+    n: int = 0
+    pairing: Literal["images", "blocks"] | None = None
+    units: int | None = None
+    better: str | None = None
+    reason: str | None = None
+
+
+class Run(NamedTuple):
+    """A run as it was stored. groups: by sample id; empty where the file does not name them."""
+
+    letter: str
+    path: Path
+    record: Record
+    rows: Rows
+    groups: dict[str, str]
+
+    @classmethod
+    def read(cls, path: Path, letter: str) -> "Run":
+        """A run directory, or its record.json; what stands beside the record is read too."""
+        path = Path(path)
+        file = path / RECORD if path.is_dir() else path
+        record = Record.read(file)
+        table = SampleTable.read(file.parent / PER_SAMPLE)
+        return cls(letter, path, record, table.rows, table.groups)
+
+    @property
+    def scales(self) -> str:
+        return ", ".join(guidance_text(point.guidance) for point in self.record.points if point.guidance is not None)
+
+    @property
+    def metrics(self) -> dict[str, None]:
+        return dict.fromkeys(name for point in self.record.points for name in point.scores)
+
+
+def best(record: Record, metric: str) -> Point | None:
+    """The point with the metric's best value, or None if it has none or no direction."""
+    known = declared(metric)
+    scores = [(point.scores[metric].value, point) for point in record.points if metric in point.scores]
+    scored = [(value, point) for value, point in scores if value is not None]
+    if not scored or known is None:
+        return None
+    return (max if known.direction == "higher" else min)(scored, key=lambda pair: pair[0])[1]
+
+
+class RunPair:
+    """Run A and another one.
+
+    Raises:
+        NotComparable: nothing of b can be compared with a.
+    """
+
+    def __init__(self, a: Run, b: Run):
+        if not b.record.points:
+            raise NotComparable(f"{b.path} holds no finished point")
+        lines = a.record.protocol.differences(b.record.protocol)
+        self.differences = {line.partition(":")[0]: line for line in lines}
+        if unlike := [line for field, line in self.differences.items() if field in OF_ALL]:
+            raise NotComparable("; ".join(unlike))
+        self.a, self.b, self.groups = a, b, _groups(a, b)
+
+    def points(self, guidance: str | float | None) -> list[tuple[Point, Point]]:
+        """The points that are set side by side; none for `best`, where each metric has its own.
+
+        Raises:
+            NotComparable: a run lacks the scale, or no scale is in both.
+        """
+        a, b = self.a, self.b
+        if guidance == BEST:
+            return []
+        scale = None if guidance is None else guidance_scales(guidance)[0]
+        for run in (a, b):
+            if scale is not None and all(point.guidance not in (scale, None) for point in run.record.points):
+                text = guidance_text(scale)
+                raise NotComparable(f"{run.path} has no point at guidance {text}; choose one of {run.scales}")
+        pairs = [
+            (one, other)
+            for one in a.record.points
+            for other in b.record.points
+            if len({one.guidance, other.guidance, scale} - {None}) < 2  # those that are known agree
+        ]
+        if not pairs:
+            scales = f"{a.path} has guidance {a.scales} and {b.path} {b.scales}"
+            raise NotComparable(f"{scales}, no scale in common; --guidance {BEST} needs none")
+        return pairs
+
+    def check(self, metric: str) -> None:
+        """Whether a metric was measured alike. One that is not installed may depend on everything.
+
+        Raises:
+            NotComparable: it was not, or not in both.
+        """
+        for run, other in ((self.a, self.b), (self.b, self.a)):
+            if metric not in run.metrics:
+                raise NotComparable(f"only {other.letter} has it")
+        a, b, known = self.a.record.protocol, self.b.record.protocol, declared(metric)
+        needs = frozenset(("prompts", "reference")) if known is None else known.needs
+        concerns = {
+            "prompts": "prompts" in needs or None not in (a.prompts, b.prompts),
+            "reference_n": "reference" in needs,
+        }
+        reasons = [line for field, line in self.differences.items() if concerns.get(field)]
+        keys: dict[str, Iterable[str]] = {
+            "evaluators": {*a.evaluators, *b.evaluators} if known is None else known.roles,
+            "thresholds": {key for key in (*a.thresholds, *b.thresholds) if key.rpartition(".")[0] == metric},
+            "metrics": [metric],
+        }
+        for field in keys:
+            mine, theirs = getattr(a, field), getattr(b, field)
+            for key in sorted(keys[field]):
+                if mine.get(key) != theirs.get(key):
+                    reasons.append(f"{field}: {key} {mine.get(key, 'none')} against {theirs.get(key, 'none')}")
+        if reasons:
+            raise NotComparable("; ".join(reasons))
+
+    def row(self, metric: str, part: str, point_a: Point, point_b: Point) -> Row:
+        """One number of both runs, and the most that can be said of its difference."""
+        a, b = self.a, self.b
+        one, other = (s.also.get(part) if part else s for s in (point_a.scores[metric], point_b.scores[metric]))
+        found = Row(
+            run=b.letter,
+            metric=metric,
+            column=part or None,
+            guidance_a=point_a.guidance,
+            guidance_b=point_b.guidance,
+            a=one and one.value,
+            b=other and other.value,
+        )
+        lacking = [f"{run.letter}: {why}" for run, score in ((a, one), (b, other)) if (why := missing(score))]
+        if lacking or one is None or other is None:
+            return found.model_copy(update={"reason": "; ".join(lacking)})
+        values = (values_of(a.rows, point_a.guidance, metric, part), values_of(b.rows, point_b.guidance, metric, part))
+        facts = paired(one, other, *values, self.groups)._asdict()
+        facts["difference"] = facts.pop("value")
+        facts["n"] = facts["n"] or min(one.n, other.n)
+        low, high = facts["interval"] or (0, 0)
+        known = None if part else declared(metric)
+        if known is not None and not low <= 0 <= high:
+            facts["better"] = a.letter if (low > 0) == (known.direction == "higher") else b.letter
+        return found.model_copy(update=facts)
+
+    def remarks(self) -> list[str]:
+        """What a reader of the differences should know."""
+        a, b = self.a, self.b
+        mine, theirs = a.record.protocol, b.record.protocol
+        keys = sorted({*mine.sampler, *theirs.sampler})
+        differ = [f"sampler {key}" for key in keys if mine.sampler.get(key) != theirs.sampler.get(key)]
+        if mine.seed != theirs.seed:
+            differ.append(f"seed: {mine.seed} against {theirs.seed}")
+        lines = [f"The models {a.letter} and {b.letter} differ in {', '.join(differ)}."] if differ else []
+        if mine.prompts != theirs.prompts and None in (mine.prompts, theirs.prompts):
+            blind, reader = (a.letter, b.letter) if mine.prompts is None else (b.letter, a.letter)
+            lines.append(f"{blind} was made without prompts, {reader} with them.")
+        for run in (a, b):
+            if not run.rows:
+                file = (run.path if run.path.is_dir() else run.path.parent) / PER_SAMPLE
+                lines.append(f"{file} is not there: nothing can be paired by image.")
+        return lines
+
+
+def _groups(a: Run, b: Run) -> dict[str, str]:
+    """Sample id -> group; of the other run, where the images of one are independent of each other."""
+    known = [run.groups for run in (a, b) if any(name != group for name, group in run.groups.items())]
+    if len(known) == 2:
+        for name in sorted(known[0].keys() & known[1].keys()):
+            if known[0][name] != known[1][name]:
+                groups = f"{known[0][name]!r} against {known[1][name]!r}"
+                raise NotComparable(f"the image {name} is in another group ({groups})")
+    return {**a.groups, **b.groups, **{name: group for groups in known for name, group in groups.items()}}
