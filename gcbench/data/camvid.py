@@ -27,6 +27,7 @@ import numpy as np
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
 from gcbench.data import image_files
+from gcbench.data.class_tables import colours, words
 from gcbench.data.pair_files import Pair, PairFiles, check_split, data_root, generator
 from gcbench.text.captions import build_caption, present
 
@@ -36,67 +37,32 @@ CROP = 0.75  # of the frame's height and width
 BLOCKS = 10  # groups a sequence
 NAMED_FROM = 0.01  # of the area
 
+_TABLE = {  # name: colour, words
+    "sky": ("808080", "sky skies"),
+    "building": ("800000", "building+ house+"),
+    "pole": ("c0c080", "pole+ column+ lamppost+ lamp_post+"),
+    "road": ("804080", "road+ roadway+"),
+    "pavement": ("3c28de", "pavement+ sidewalk+ footpath+"),
+    "tree": ("808000", "tree+ vegetation+ plant+ bush bushes"),
+    "sign symbol": ("c08080", "sign_symbol+ sign+ traffic_sign+ road_sign+ street_sign+"),
+    "fence": ("404080", "fence+"),
+    "car": ("400080", "car+ automobile+ van+"),
+    "pedestrian": ("404000", "pedestrian+ person+ people"),
+    "bicyclist": ("0080c0", "bicyclist+ cyclist+"),
+}
+
 
 class CamVid(PairFiles):
     """Frames of drives through Cambridge, held out by sequence; the module says how."""
 
     name = "camvid"
-    classes = (
-        "sky",
-        "building",
-        "pole",
-        "road",
-        "pavement",
-        "tree",
-        "sign symbol",
-        "fence",
-        "car",
-        "pedestrian",
-        "bicyclist",
-        "void",
-    )
-    palette = (
-        (128, 128, 128),
-        (128, 0, 0),
-        (192, 192, 128),
-        (128, 64, 128),
-        (60, 40, 222),
-        (128, 128, 0),
-        (192, 128, 128),
-        (64, 64, 128),
-        (64, 0, 128),
-        (64, 64, 0),
-        (0, 128, 192),
-        (0, 0, 0),
-    )
+    classes = (*_TABLE, "void")
+    palette = (*(colours(code)[0] for code, _ in _TABLE.values()), (0, 0, 0))
     void = 11
     size = (96, 128)
     splits = ("train", "val")
     resize = f"{image_files.RESIZE}, crops of {CROP}"
-    aliases = {  # noqa: RUF012
-        "sky": ("sky", "skies"),
-        "building": ("building", "buildings", "house", "houses"),
-        "pole": ("pole", "poles", "column", "columns", "lamppost", "lampposts", "lamp post", "lamp posts"),
-        "road": ("road", "roads", "roadway", "roadways"),
-        "pavement": ("pavement", "pavements", "sidewalk", "sidewalks", "footpath", "footpaths"),
-        "tree": ("tree", "trees", "vegetation", "vegetations", "plant", "plants", "bush", "bushes"),
-        "sign symbol": (
-            "sign symbol",
-            "sign symbols",
-            "sign",
-            "signs",
-            "traffic sign",
-            "traffic signs",
-            "road sign",
-            "road signs",
-            "street sign",
-            "street signs",
-        ),
-        "fence": ("fence", "fences"),
-        "car": ("car", "cars", "automobile", "automobiles", "van", "vans"),
-        "pedestrian": ("pedestrian", "pedestrians", "person", "persons", "people"),
-        "bicyclist": ("bicyclist", "bicyclists", "cyclist", "cyclists"),
-    }
+    aliases = {name: words(spelled) for name, (_, spelled) in _TABLE.items()}  # noqa: RUF012
 
     def __init__(self, root: Path):
         self.root = Path(root)

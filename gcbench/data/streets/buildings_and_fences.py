@@ -1,22 +1,12 @@
 """What lines the street: buildings with windows, walls, fences."""
 
+from gcbench.data.class_tables import colours
 from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels
 from gcbench.data.streets.draw import Pen
 from gcbench.data.streets.weather import Colour
 
-FACADES: tuple[Colour, ...] = (
-    (186, 120, 92),
-    (214, 190, 150),
-    (200, 196, 188),
-    (226, 214, 190),
-    (168, 152, 136),
-    (190, 160, 140),
-    (150, 96, 80),
-    (178, 186, 192),
-    (222, 196, 166),
-    (160, 170, 160),
-)
+FACADES: tuple[Colour, ...] = colours("ba785c d6be96 c8c4bc e2d6be a89888 bea08c 966050 b2bac0 dec4a6 a0aaa0")
 WALLS: tuple[Colour, ...] = ((138, 138, 142), (156, 156, 158), (134, 78, 64), (116, 118, 122))
 FENCES: tuple[Colour, ...] = ((48, 54, 52), (38, 60, 50), (196, 198, 196), (112, 82, 58), (70, 74, 80))
 PANE: Colour = (66, 82, 100)

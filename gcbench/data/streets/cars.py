@@ -1,30 +1,14 @@
 """Cars and vans, along the street (seen from behind or in front) or across it."""
 
+from gcbench.data.class_tables import colours
 from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels
 from gcbench.data.streets.draw import Pen
 from gcbench.data.streets.vehicle_parts import GLASS, LAMP, RED, TYRE, lights, open_side, shadow, side_wheel
 from gcbench.data.streets.weather import Colour
 
-CAR_PAINTS: tuple[Colour, ...] = (
-    (226, 228, 230),
-    (176, 180, 184),
-    (44, 46, 50),
-    (92, 96, 102),
-    (176, 34, 36),
-    (36, 66, 136),
-    (196, 182, 150),
-    (40, 84, 64),
-    (130, 30, 40),
-    (70, 120, 170),
-)
-VAN_PAINTS: tuple[Colour, ...] = (
-    (176, 180, 184),
-    (58, 60, 66),
-    (104, 108, 116),
-    (52, 70, 104),
-    (120, 108, 92),
-)
+CAR_PAINTS: tuple[Colour, ...] = colours("e2e4e6 b0b4b8 2c2e32 5c6066 b02224 244288 c4b696 285440 821e28 4678aa")
+VAN_PAINTS: tuple[Colour, ...] = colours("b0b4b8 3a3c42 686c74 344668 786c5c")
 
 
 def car(pen: Pen, dice: Dice, x: float, z: float, back: bool, ground: Colour) -> None:

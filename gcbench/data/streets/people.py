@@ -1,21 +1,12 @@
 """People on foot, riders, and the bicycles and motorcycles that they ride or leave behind."""
 
+from gcbench.data.class_tables import colours
 from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels
 from gcbench.data.streets.draw import Pen
 from gcbench.data.streets.weather import Colour
 
-CLOTHES: tuple[Colour, ...] = (
-    (180, 40, 50),
-    (40, 70, 150),
-    (60, 62, 70),
-    (216, 206, 190),
-    (230, 170, 60),
-    (60, 120, 90),
-    (150, 80, 140),
-    (90, 150, 190),
-    (120, 84, 60),
-)
+CLOTHES: tuple[Colour, ...] = colours("b42832 284696 3c3e46 d8cebe e6aa3c 3c785a 96508c 5a96be 78543c")
 TROUSERS: tuple[Colour, ...] = ((40, 44, 60), (60, 66, 90), (90, 80, 66), (34, 34, 36), (120, 116, 104))
 SKIN: tuple[Colour, ...] = ((236, 196, 164), (214, 164, 128), (150, 104, 76), (104, 70, 52))
 HAIR: tuple[Colour, ...] = ((40, 30, 24), (96, 66, 40), (196, 164, 100), (120, 120, 122), (24, 22, 22))

@@ -1,17 +1,13 @@
 """Trams, Cityscapes' trains: along the street on their rails, or across it."""
 
+from gcbench.data.class_tables import colours
 from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels
 from gcbench.data.streets.draw import Pen
 from gcbench.data.streets.vehicle_parts import lights, open_side, shadow
 from gcbench.data.streets.weather import Colour
 
-TRAM_PAINTS: tuple[Colour, ...] = (
-    (180, 30, 38),
-    (24, 96, 70),
-    (30, 64, 140),
-    (214, 96, 24),
-)
+TRAM_PAINTS: tuple[Colour, ...] = colours("b41e26 186046 1e408c d66018")
 CREAM: Colour = (238, 228, 198)
 
 

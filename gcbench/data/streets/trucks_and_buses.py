@@ -1,32 +1,15 @@
 """Trucks (a plain box and a coloured cab) and buses (one colour, a row of windows), along the street or across."""
 
+from gcbench.data.class_tables import colours
 from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels
 from gcbench.data.streets.draw import Pen
 from gcbench.data.streets.vehicle_parts import GLASS, LAMP, TYRE, lights, open_side, shadow, side_wheel
 from gcbench.data.streets.weather import Colour
 
-BUS_PAINTS: tuple[Colour, ...] = (
-    (226, 32, 36),
-    (246, 190, 16),
-    (24, 92, 210),
-    (20, 156, 74),
-    (240, 120, 14),
-    (190, 30, 110),
-)
-BOX_PAINTS: tuple[Colour, ...] = (
-    (238, 238, 236),
-    (222, 222, 216),
-    (232, 226, 204),
-    (206, 216, 226),
-)
-CAB_PAINTS: tuple[Colour, ...] = (
-    (190, 40, 36),
-    (40, 70, 150),
-    (224, 168, 40),
-    (40, 110, 70),
-    (120, 124, 130),
-)
+BUS_PAINTS: tuple[Colour, ...] = colours("e22024 f6be10 185cd2 149c4a f0780e be1e6e")
+BOX_PAINTS: tuple[Colour, ...] = colours("eeeeec deded8 e8e2cc ced8e2")
+CAB_PAINTS: tuple[Colour, ...] = colours("be2824 284696 e0a828 286e46 787c82")
 
 
 def truck(pen: Pen, dice: Dice, x: float, z: float, back: bool, ground: Colour) -> None:
