@@ -28,7 +28,7 @@ from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
 from gcbench.data import image_files
 from gcbench.data.class_tables import colours, words
-from gcbench.data.pair_files import Pair, PairFiles, check_split, data_root, generator
+from gcbench.data.pair_files import Pair, PairFiles, data_root, generator
 from gcbench.text.captions import build_caption, present
 
 TRAIN_SEQUENCES = ("0016E5", "0001TP")
@@ -95,12 +95,8 @@ class CamVid(PairFiles):
     def open(cls) -> "CamVid":
         return cls(data_root(cls.name, "{train,val,test}.txt and the folders that they list"))
 
-    def read_layout(self, path: Path) -> np.ndarray:
-        return image_files.check_layout(image_files.read_layout(path), path, len(self.classes), self.void)
-
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
-        check_split(self, split)
-        files = self.found[split][index]
+        files = self.files(split, index)
         image, layout = self.read(files)
         box = _crop(files.id, layout.shape)
         return image_files.resize_image(image, size, box), image_files.resize_layout(layout, size, box)
@@ -109,8 +105,7 @@ class CamVid(PairFiles):
         return True
 
     def captions(self, split: str, index: int) -> Sequence[str]:
-        check_split(self, split)
-        files = self.found[split][index]
+        files = self.files(split, index)
         layout = self.read_layout(files.layout)
         left, top, right, bottom = _crop(files.id, layout.shape)
         names = present(layout[top:bottom, left:right], self.classes, self.void, NAMED_FROM)

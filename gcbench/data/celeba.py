@@ -27,7 +27,7 @@ from gcbench.data.celeba_masks import find_parts, hash_parts, merge_parts
 from gcbench.data.celeba_parts import ALIASES, CLASSES, MIRROR, PALETTE
 from gcbench.data.celeba_tables import LISTS, MAPPING, attribute_file, divide, read_attributes
 from gcbench.data.folder import by_stem
-from gcbench.data.pair_files import Pair, PairFiles, check_split, data_root
+from gcbench.data.pair_files import Pair, PairFiles, data_root
 
 IMAGES = ("CelebA-HQ-img", "images", "image")
 RAW = "CelebAMask-HQ-mask-anno"
@@ -81,7 +81,7 @@ class CelebA(PairFiles):
     def read_layout(self, path: Path) -> np.ndarray:
         if path.name in self._parts:
             return merge_parts(self._parts[path.name])
-        return image_files.check_layout(image_files.read_layout(path), path, len(self.classes), self.void)
+        return super().read_layout(path)
 
     def read(self, files: Pair) -> tuple[np.ndarray, np.ndarray]:
         """A pair at its own sizes: uint8 [H,W,3] and uint8 [h,w] of the same proportions."""
@@ -91,8 +91,7 @@ class CelebA(PairFiles):
         return image, layout
 
     def captions(self, split: str, index: int) -> Sequence[str]:
-        check_split(self, split)
-        path = self._text(self.found[split][index].id)
+        path = self._text(self.files(split, index).id)
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError as error:
@@ -105,10 +104,9 @@ class CelebA(PairFiles):
         return texts
 
     def attribute_labels(self, split: str, index: int) -> np.ndarray | None:
-        check_split(self, split)
+        name = self.files(split, index).id
         if not self.attributes:
             return None
-        name = self.found[split][index].id
         if name not in self._attributes:
             raise UserError(f"{attribute_file(self.root)} has no line for {name}.jpg; put the official file there")
         return self._attributes[name].copy()  # [40]

@@ -18,7 +18,7 @@ import numpy as np
 from gcbench.core.errors import UserError
 from gcbench.data import cityscapes_classes, image_files
 from gcbench.data.layouts import urban_ids
-from gcbench.data.pair_files import Pair, PairFiles, check_split, data_root, generator
+from gcbench.data.pair_files import Pair, PairFiles, data_root, generator, match
 from gcbench.data.prompts import Line, read_prompts
 from gcbench.text.captions import build_caption, present
 
@@ -45,12 +45,7 @@ class Cityscapes(PairFiles):
             images = _by_key(self.root / "leftImg8bit" / split, IMAGE)
             layouts = _by_key(self.root / "gtFine" / split, LAYOUT)
             if images or layouts:
-                pairs[split] = [
-                    Pair(stem, images[city, stem], layouts[city, stem], stem)
-                    for city, stem in sorted(images.keys() & layouts.keys())
-                ]
-                alone = [images.get(key) or layouts[key] for key in sorted(images.keys() ^ layouts.keys())]
-                missing[split] = [str(path.relative_to(self.root)) for path in alone]
+                pairs[split], missing[split] = match(images, layouts, self.root, lambda key: (key[1], key[1]))
         if not pairs:
             raise UserError(
                 f"no Cityscapes images in {self.root}; put leftImg8bit/<split>/<city>/*{IMAGE} and"
@@ -80,8 +75,7 @@ class Cityscapes(PairFiles):
         return self.captions_file is None
 
     def captions(self, split: str, index: int) -> Sequence[str]:
-        check_split(self, split)
-        files = self.found[split][index]
+        files = self.files(split, index)
         if self.captions_file:
             if files.image.stem not in self._lines:
                 raise UserError(

@@ -56,26 +56,15 @@ class Weather:
 
 
 # kind; below which uniform number; light; colours of top, bottom, haze; how much of the drift the channels of top and
-# bottom, and the haze, take; visibility; shadow; chance of dark; chance of wet; clouds
+# bottom take; visibility; shadow; chance of dark; chance of wet; clouds
 _Sky = tuple[str, float, Colour, str, tuple[float, ...], tuple[float, float], float, float, float, tuple[int, int]]
 _SKIES: tuple[_Sky, ...] = (
-    ("sunny", 0.38, (1.06, 1.04, 1.0), "4c88d6 b0d0ec c4d6e8", (1, 1, 0.5, 1, 1, 0, 0), (130, 260), 0.5, 0, 0, (0, 5)),
-    ("overcast", 0.60, (0.9, 0.91, 0.93), "a8b0ba d4d7db ced2d6", (1, 1, 1, 1, 1, 1, 0), (90, 180), 0.68, 0, 0, (1, 5)),
-    ("dusk", 0.72, (0.86, 0.68, 0.64), "54588c f4a870 ce9880", (1, 1, 1, 0, 1, 1, 0), (100, 180), 0.62, 0.5, 0, (0, 5)),
-    (
-        "night",
-        0.82,
-        (0.52, 0.55, 0.68),
-        "121632 32365a 2e324e",
-        (0, 0, 1, 0, 0, 1, 0),
-        (100, 180),
-        0.62,
-        1,
-        0.25,
-        (0, 2),
-    ),
-    ("fog", 0.91, (0.88, 0.9, 0.91), "bec3c8 d0d3d6 ced1d4", (1, 1, 1, 1, 1, 1, 1), (30, 48), 0.78, 0, 0, (0, 0)),
-    ("rain", 1.0, (0.7, 0.73, 0.78), "707886 a0a6b0 989ea8", (1, 1, 1, 1, 1, 1, 0), (60, 110), 0.6, 0.3, 1, (0, 3)),
+    ("sunny", 0.38, (1.06, 1.04, 1.0), "4c88d6 b0d0ec c4d6e8", (1, 1, 0.5, 1, 1, 0), (130, 260), 0.5, 0, 0, (0, 5)),
+    ("overcast", 0.60, (0.9, 0.91, 0.93), "a8b0ba d4d7db ced2d6", (1, 1, 1, 1, 1, 1), (90, 180), 0.68, 0, 0, (1, 5)),
+    ("dusk", 0.72, (0.86, 0.68, 0.64), "54588c f4a870 ce9880", (1, 1, 1, 0, 1, 1), (100, 180), 0.62, 0.5, 0, (0, 5)),
+    ("night", 0.82, (0.52, 0.55, 0.68), "121632 32365a 2e324e", (0, 0, 1, 0, 0, 1), (100, 180), 0.62, 1, 0.25, (0, 2)),
+    ("fog", 0.91, (0.88, 0.9, 0.91), "bec3c8 d0d3d6 ced1d4", (1, 1, 1, 1, 1, 1), (30, 48), 0.78, 0, 0, (0, 0)),
+    ("rain", 1.0, (0.7, 0.73, 0.78), "707886 a0a6b0 989ea8", (1, 1, 1, 1, 1, 1), (60, 110), 0.6, 0.3, 1, (0, 3)),
 )
 
 
@@ -99,8 +88,8 @@ def draw_weather(dice: Dice) -> Weather:
         kind,
         (light[0] * gain * warm, light[1] * gain, light[2] * gain / warm),
         drifted(top, shares[:3]),
-        drifted(bottom, shares[3:6]),
-        drifted(haze, shares[6:] * 3),
+        drifted(bottom, shares[3:]),
+        drifted(haze, (1, 1, 1)) if kind == "fog" else haze,
         dice.between(*visibility),
         shadow,
         happens(dark),
