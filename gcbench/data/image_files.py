@@ -46,11 +46,7 @@ def header(file: BinaryIO, place: Path, kind: Kind) -> Header:
 
 
 def decode(file: Path | BinaryIO, place: Path, kind: Kind) -> Image.Image:
-    """The decoded image of a file that messages call `place`.
-
-    Raises:
-        UserError: it is absent, truncated or no image.
-    """
+    """The decoded image of a file that messages call `place`. UserError: it is absent, truncated or no image."""
     try:
         with _open(file, place, kind) as image:
             image.load()
@@ -86,11 +82,7 @@ def rgb(image: Image.Image, place: Path) -> np.ndarray:
 
 
 def plain_ids(image: Image.Image, place: Path) -> np.ndarray:
-    """The ids of a decoded layout as they stand in the file, uint8 [H,W].
-
-    Raises:
-        UserError: it has colours instead of ids.
-    """
+    """The ids of a decoded layout as they stand in the file, uint8 [H,W]. UserError: it has colours instead of ids."""
     array = np.asarray(image)
     if image.mode == "1":
         return array.astype(np.uint8)
@@ -100,11 +92,7 @@ def plain_ids(image: Image.Image, place: Path) -> np.ndarray:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """An RGB image, uint8 [H,W,3].
-
-    Raises:
-        UserError: the file is absent, truncated or no image of 8 or 16 bits a channel.
-    """
+    """An RGB image, uint8 [H,W,3]. UserError: the file is absent, truncated or no image of 8 or 16 bits a channel."""
     return rgb(decode(path, path, "image"), path)
 
 
@@ -118,11 +106,7 @@ def read_layout(path: Path) -> np.ndarray:
 
 
 def check_layout(layout: np.ndarray, path: Path, classes: int, void: int | None) -> np.ndarray:
-    """The layout with 255 read as void, uint8 [H,W].
-
-    Raises:
-        UserError: it holds ids that are no class of the dataset.
-    """
+    """The layout with 255 read as void, uint8 [H,W]. UserError: it holds ids that are no class of the dataset."""
     if void is not None:
         layout = np.where(layout == VOID_IN_FILE, np.uint8(void), layout)
     if layout.max() >= classes:

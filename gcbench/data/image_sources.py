@@ -187,11 +187,7 @@ def _npz(path: Path, kind: Kind) -> NpzSource:
 
 
 def by_stem(folder: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> dict[str, Path]:
-    """stem -> file, of a folder's files with one of these endings.
-
-    Raises:
-        UserError: two files share a stem.
-    """
+    """stem -> file, of a folder's files with one of these endings. UserError: two files share a stem."""
     return _by_stem(sorted(path for path in folder.iterdir() if _is_entry(path, endings)) if folder.is_dir() else ())
 
 

@@ -65,11 +65,7 @@ def read_manifest(path: Path = MANIFEST) -> dict[str, Entry]:
 
 
 def find_entry(name: str, manifest: Path = MANIFEST) -> Entry:
-    """The entry called `name`.
-
-    Raises:
-        UserError: no such name; the nearest are suggested.
-    """
+    """The entry called `name`. UserError: no such name; the nearest are suggested."""
     entries = read_manifest(manifest)
     if name not in entries:
         near = get_close_matches(name, entries, n=3, cutoff=0.4)

@@ -6,11 +6,7 @@ from gcbench.core.errors import UserError
 
 
 def diffusers() -> Any:
-    """The module.
-
-    Raises:
-        UserError: it is not installed.
-    """
+    """The module. UserError: it is not installed."""
     try:
         import diffusers as module
     except ImportError:

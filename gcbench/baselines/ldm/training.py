@@ -107,9 +107,7 @@ class LDMRecipe(Recipe):
         t = training_times(b, steps, 1.0, generator)
         keep = torch.rand(b, generator=generator) >= self.cfg.cond_drop
         context = self.network.read(texts, keep.to(device))
-        return {
-            "loss": self.process.loss(lambda z, t: self.network.predict(z, t, context), z0, t.to(device), eps),
-        }
+        return {"loss": self.process.loss(lambda z, t: self.network.predict(z, t, context), z0, t.to(device), eps)}
 
     def weights(self) -> dict[str, Tensor]:
         return self.network.trained()

@@ -22,12 +22,7 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.files import file_hash
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.networks.adversarial import gradient_penalty
-from gcbench.networks.patch_discriminator import (
-    PatchDiscriminator,
-    critic_loss,
-    feature_matching,
-    generator_loss,
-)
+from gcbench.networks.patch_discriminator import PatchDiscriminator, critic_loss, feature_matching, generator_loss
 from gcbench.networks.perceptual import perceptual_loss
 from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, TrainConfig, check_multiples
 

@@ -162,13 +162,7 @@ def skyline(pen: Pen, dice: Dice, z: float) -> None:
         pen.front(x, x + wide, 0, high, z, pen.weather.ink(paint, z, 0.9))
         for storey in range(1, int(high / 4)):
             pen.front(
-                x + 1.5,
-                x + wide - 1.5,
-                storey * 4,
-                storey * 4 + 1.8,
-                z,
-                pen.weather.ink(paint, z, 0.7),
-                solid=False,
+                x + 1.5, x + wide - 1.5, storey * 4, storey * 4 + 1.8, z, pen.weather.ink(paint, z, 0.7), solid=False
             )
         x += wide
 

@@ -134,13 +134,7 @@ class Pen:
         self.flat(((u0, v0), (u1, v0), (u1, v1), (u0, v1)), ink, solid)
 
     def disc(
-        self,
-        u: float,
-        v: float,
-        radius: float,
-        ink: Ink | None,
-        solid: bool = True,
-        high: float | None = None,
+        self, u: float, v: float, radius: float, ink: Ink | None, solid: bool = True, high: float | None = None
     ) -> None:
         """An ellipse on the sheet; `high` is its half height, if it is not round."""
         xy = self._corners(u, v, radius, radius if high is None else high)

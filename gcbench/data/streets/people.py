@@ -17,14 +17,7 @@ TYRE: Colour = (24, 24, 26)
 
 
 def _foot_shadow(pen: Pen, x: float, z: float, reach: float, ground: Colour) -> None:
-    pen.ground(
-        x - reach,
-        x + reach,
-        z - 0.12,
-        z + 0.3,
-        pen.weather.ink(ground, z, pen.weather.shadow),
-        solid=False,
-    )
+    pen.ground(x - reach, x + reach, z - 0.12, z + 0.3, pen.weather.ink(ground, z, pen.weather.shadow), solid=False)
 
 
 def person(pen: Pen, dice: Dice, x: float, z: float, ground: Colour) -> None:

@@ -28,8 +28,7 @@ def tree(pen: Pen, dice: Dice, x: float, z: float, leaves: tuple[Colour, ...], t
     pen.flat(((-0.2, 0), (0.2, 0), (0.14, middle), (-0.14, middle)), ink(dice.near(BARK, 4, 10)))
     if dice.chance(0.2):
         pen.flat(
-            ((-reach * 0.75, trunk * 0.7), (reach * 0.75, trunk * 0.7), (0, trunk + 2.3 * high)),
-            ink(colour, 0.85),
+            ((-reach * 0.75, trunk * 0.7), (reach * 0.75, trunk * 0.7), (0, trunk + 2.3 * high)), ink(colour, 0.85)
         )
         pen.flat(
             ((-reach * 0.55, trunk * 0.75), (reach * 0.2, trunk * 0.75), (0, trunk + 2.1 * high)),

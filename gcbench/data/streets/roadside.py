@@ -56,10 +56,7 @@ def place_people(placement: Placement, dice: Dice, street: Street) -> None:
         crossing = not street.road or dice.chance(0.25)
         far = 9.0 if k == 0 else 14.0
         spots = (
-            (
-                dice.between(street.left, street.right) if crossing else street.verge(dice),
-                dice.between(5.0, far),
-            )
+            (dice.between(street.left, street.right) if crossing else street.verge(dice), dice.between(5.0, far))
             for _ in range(TRIES)
         )
         at = placement.find(spots, placement.sheet(0.4), 0.8)

@@ -64,10 +64,7 @@ def place_two_wheelers(placement: Placement, dice: Dice, wanted: frozenset[int],
 
 def _two_wheeler(placement: Placement, dice: Dice, street: Street, motor: bool, ridden: bool, far: float) -> None:
     spots = (
-        (
-            dice.between(street.left, street.right) if ridden else street.verge(dice),
-            dice.between(4.0, far),
-        )
+        (dice.between(street.left, street.right) if ridden else street.verge(dice), dice.between(4.0, far))
         for _ in range(TRIES)
     )
     at = placement.find(spots, placement.sheet(1.0), 0.8)
