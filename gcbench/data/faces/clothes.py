@@ -92,18 +92,10 @@ def _garment(canvas: Canvas, body: Body, fabric: Colour, cut: Neckline) -> None:
 def _collar(canvas: Canvas, body: Body, colour: Colour, depth: float, wide: float) -> None:
     n = body.neck
     for side in (-1, 1):
-        flap = np.array(
-            [
-                (n * 0.98, 1.5),
-                (n * 1.3, 1.68),
-                (n * 1.2 + wide * 0.4, depth),
-                (0.16 + wide * 0.3, depth + 0.16),
-                (0.03, depth),
-            ]
-        )
-        canvas.fill(body.at(flap * (side, 1)), colour, L.CLOTH)
-        edge = np.array([(n * 1.2 + wide * 0.4, depth), (0.16 + wide * 0.3, depth + 0.16), (0.03, depth)])
-        canvas.line(body.at(edge * (side, 1)), 0.006, shade(colour, 0.72))
+        edge = [(n * 1.2 + wide * 0.4, depth), (0.16 + wide * 0.3, depth + 0.16), (0.03, depth)]
+        flap = np.array([(n * 0.98, 1.5), (n * 1.3, 1.68), *edge]) * (side, 1)
+        canvas.fill(body.at(flap), colour, L.CLOTH)
+        canvas.line(body.at(flap[2:]), 0.006, shade(colour, 0.72))
 
 
 def _suit(canvas: Canvas, body: Body, person: Person, dice: Dice) -> None:

@@ -64,19 +64,9 @@ def traffic_sign(pen: Pen, dice: Dice, x: float, z: float, v: float) -> None:
         pen.flat(((0, v - 0.9 * r), (0.9 * r, v), (0, v + 0.9 * r), (-0.9 * r, v)), yellow, solid=False)
     elif kind == 4:
         pen.disc(0, v, r, blue)
-        pen.flat(
-            (
-                (-0.15 * r, v - 0.6 * r),
-                (0.15 * r, v - 0.6 * r),
-                (0.15 * r, v),
-                (0.45 * r, v),
-                (0, v + 0.6 * r),
-                (-0.45 * r, v),
-                (-0.15 * r, v),
-            ),
-            white,
-            solid=False,
-        )
+        head = ((0.45 * r, v), (0, v + 0.6 * r), (-0.45 * r, v))
+        foot = ((-0.15 * r, v - 0.6 * r), (0.15 * r, v - 0.6 * r))
+        pen.flat((*foot, (0.15 * r, v), *head, (-0.15 * r, v)), white, solid=False)
     else:
         pen.box(-1.6 * r, 1.6 * r, v - 0.85 * r, v + 0.85 * r, white)
         pen.box(-1.45 * r, 1.45 * r, v - 0.7 * r, v + 0.7 * r, blue, solid=False)
