@@ -112,11 +112,8 @@ def _suit(canvas: Canvas, body: Body, person: Person, dice: Dice) -> None:
         bright = mix(tie, (255, 255, 255), 0.55)
         for v in np.arange(knot + 0.4, end, 0.3):
             canvas.line(body.at(np.array([(-0.26, v + 0.2), (0.26, v - 0.02)])), 0.012, bright)
-    canvas.fill(
-        body.at(np.array([(-0.24, knot), (0.24, knot), (0.15, knot + 0.3), (-0.15, knot + 0.3)])),
-        shade(tie, 0.82),
-        L.CLOTH,
-    )
+    knotted = np.array([(-0.24, knot), (0.24, knot), (0.15, knot + 0.3), (-0.15, knot + 0.3)])
+    canvas.fill(body.at(knotted), shade(tie, 0.82), L.CLOTH)
     for side in (-1, 1):
         lapel = np.array([(n * 1.1, 1.66), (n * 1.6, 1.82), (1.2, 2.5), (0.62, 3.6), (0.36, 3.6), (0.6, 2.4)])
         canvas.fill(body.at(lapel * (side, 1)), shade(cloth, 1.22), L.CLOTH)

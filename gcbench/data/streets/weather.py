@@ -36,23 +36,17 @@ class Weather:
         lost = 1 - keep
         r, g, b = colour
         (lr, lg, lb), (hr, hg, hb) = self.light, self.haze
-        red, green, blue = r * lr * lit + hr * lost, g * lg * lit + hg * lost, b * lb * lit + hb * lost
-        return (
-            0 if red < 0 else 255 if red > 255 else int(red),
-            0 if green < 0 else 255 if green > 255 else int(green),
-            0 if blue < 0 else 255 if blue > 255 else int(blue),
-        )
+        return _whole(r * lr * lit + hr * lost, g * lg * lit + hg * lost, b * lb * lit + hb * lost)
 
     def glow(self, colour: Colour, z: float) -> Ink:
         """The colour of something that shines by itself at depth z."""
         keep = 0.35 + 0.65 * exp(-z / self.visibility)
-        r, g, b = colour
-        hr, hg, hb = self.haze
-        return (
-            min(255, int(r * keep + hr * (1 - keep))),
-            min(255, int(g * keep + hg * (1 - keep))),
-            min(255, int(b * keep + hb * (1 - keep))),
-        )
+        (r, g, b), (hr, hg, hb) = colour, self.haze
+        return _whole(r * keep + hr * (1 - keep), g * keep + hg * (1 - keep), b * keep + hb * (1 - keep))
+
+
+def _whole(red: float, green: float, blue: float) -> Ink:
+    return max(0, min(255, int(red))), max(0, min(255, int(green))), max(0, min(255, int(blue)))
 
 
 # kind; below which uniform number; light; colours of top, bottom, haze; how much of the drift the channels of top and
