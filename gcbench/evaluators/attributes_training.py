@@ -32,16 +32,12 @@ class AttributesRecipe(Recipe):
     name = "attributes"
 
     def __init__(self, cfg: AttributesConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__()
+        super().__init__(cfg=cfg, dataset=dataset, train_config=train_config, size=dataset.size)
         if not dataset.attributes:
             raise UserError(
                 f"{dataset.name} has no attributes, so no classifier of them can be trained; choose a dataset that has"
                 " (faces, celeba)"
             )
-        self.cfg = cfg
-        self.dataset = dataset
-        self.train_config = train_config
-        self.size = dataset.size
         torch.manual_seed(train_config.seed)
         self.classifier = Classifier(cfg.arch, len(dataset.attributes), cfg.size)
 

@@ -41,16 +41,12 @@ class SegmenterRecipe(Recipe):
 
     kind = "evaluator"
     name = "segmenter"
-
     output: Tensor
 
     def __init__(self, cfg: SegmenterConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__()
+        super().__init__(cfg=cfg, dataset=dataset, train_config=train_config, size=cfg.size)
         labels = tuple(k for k in range(len(dataset.classes)) if k != dataset.void)
         self.cfg = cfg.model_copy(update={"labels": labels})
-        self.dataset = dataset
-        self.train_config = train_config
-        self.size = cfg.size
         torch.manual_seed(train_config.seed)
         self.network = HRNet(cfg.arch, len(labels), cfg.scale)
         output = torch.full((len(dataset.classes),), -100)

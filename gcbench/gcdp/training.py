@@ -24,16 +24,12 @@ class GCDPRecipe(Recipe):
     cfg: GCDPConfig
 
     def __init__(self, name: str, cfg: GCDPConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__()
-        self.name = name
-        self.dataset = dataset
-        self.train_config = train_config
+        super().__init__(name=name, cfg=cfg, dataset=dataset, train_config=train_config, size=cfg.size)
         process = cfg.process.model_copy(update={"classes": len(dataset.classes) if self.layouts else None})
         text = cfg.text
         if text is not None and text.kind == "words" and not text.vocabulary:
             text = text.model_copy(update={"vocabulary": vocabulary_of(captions_of(dataset, dataset.splits[0]))})
         self.cfg = cfg.model_copy(update={"process": process, "text": text})
-        self.size = self.cfg.size
         check_multiples(self.size, cfg.unet.stride)
         torch.manual_seed(train_config.seed)
         self.network = TextToPair(self.cfg)

@@ -147,6 +147,12 @@ class Recipe(nn.Module):
     dataset: Dataset
     size: Size
 
+    def __init__(self, **facts: Any):
+        """facts: any of the above, by name."""
+        super().__init__()
+        for name, fact in facts.items():
+            setattr(self, name, fact)
+
     @abstractmethod
     def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]: ...
 

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from gcbench.baselines.ganformer.config import GANformerConfig
-from gcbench.baselines.ganformer.network import Generator
-from gcbench.baselines.ganformer.sampling import sample_many
+from gcbench.baselines.ganformer.network import Generator, sample_many
 from gcbench.core.contracts import Dataset
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.networks.adversarial import logistic_discriminator, logistic_generator, r1
@@ -26,12 +25,7 @@ class GANformerRecipe(Recipe):
     """
 
     def __init__(self, name: str, cfg: GANformerConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__()
-        self.name = name
-        self.cfg = cfg
-        self.dataset = dataset
-        self.train_config = train_config
-        self.size = cfg.size
+        super().__init__(name=name, cfg=cfg, dataset=dataset, train_config=train_config, size=cfg.size)
         torch.manual_seed(train_config.seed)
         self.generator = Generator(cfg)
         self.discriminator = Discriminator(cfg)

@@ -9,9 +9,8 @@ from torch import Tensor
 from gcbench.baselines.lafite.config import LafiteConfig
 from gcbench.baselines.lafite.contrastive import contrastive, cosines, matching, paired_logits
 from gcbench.baselines.lafite.encoder import build_encoder, with_hash
-from gcbench.baselines.lafite.network import TextToImage
+from gcbench.baselines.lafite.network import TextToImage, sample_many
 from gcbench.baselines.lafite.pseudo import Pseudo, fixed
-from gcbench.baselines.lafite.sampling import sample_many
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.data.contact_sheet import grid, save_png
@@ -31,20 +30,16 @@ class LafiteRecipe(Recipe):
     path_mean: Tensor
 
     def __init__(self, name: str, cfg: LafiteConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__()
+        super().__init__(name=name, cfg=cfg, dataset=dataset, train_config=train_config, size=cfg.size)
         if train_config.compile:
             raise UserError(
                 f"setting train.compile: {name} takes second derivatives, which torch.compile does not give"
             )
-        self.name = name
-        self.dataset = dataset
-        self.train_config = train_config
         encoder = with_hash(cfg.encoder)
         if encoder.kind == "dual" and not encoder.vocabulary:
             vocabulary = vocabulary_of(captions_of(dataset, dataset.splits[0]))
             encoder = encoder.model_copy(update={"vocabulary": vocabulary})
         self.cfg = cfg.model_copy(update={"encoder": encoder})
-        self.size = cfg.size
         torch.manual_seed(train_config.seed)
         self.images, texts = build_encoder(encoder)
         self.network = TextToImage(self.cfg, texts)

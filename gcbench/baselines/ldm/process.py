@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gcbench.baselines.ldm.config import ProcessConfig
-from gcbench.baselines.ldm.library import diffusers
+from gcbench.baselines.ldm.foreign import diffusers
 from gcbench.diffusion.gaussian import ddim_step, diffuse, predict_x0, velocity, x0_of_velocity
 from gcbench.diffusion.schedules import spaced_times
 

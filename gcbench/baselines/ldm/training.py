@@ -39,10 +39,7 @@ class LDMRecipe(Recipe):
     """
 
     def __init__(self, name: str, cfg: LDMConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__()
-        self.name = name
-        self.dataset = dataset
-        self.train_config = train_config
+        super().__init__(name=name, cfg=cfg, dataset=dataset, train_config=train_config, size=cfg.size)
         if cfg.text.kind == "words" and not cfg.text.vocabulary:
             vocabulary = vocabulary_of(captions_of(dataset, dataset.splits[0]))
             cfg = cfg.model_copy(update={"text": cfg.text.model_copy(update={"vocabulary": vocabulary})})
@@ -53,7 +50,6 @@ class LDMRecipe(Recipe):
             vae = cfg.vae.model_copy(update={"sha256": weights_hash(self.network.vae.kl)})
             cfg = cfg.model_copy(update={"vae": vae})
         self.cfg = cfg
-        self.size = cfg.size
         check_multiples(self.size, self.network.stride, "the networks")
         if train_config.compile:
             self.network.unet.compile()

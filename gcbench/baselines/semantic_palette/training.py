@@ -34,8 +34,7 @@ class PaletteRecipe(Recipe):
     """Three stages of adversarial training; one card, one checkpoint."""
 
     def __init__(self, name: str, cfg: SemanticPaletteConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__()
-        self.name, self.dataset, self.train_config = name, dataset, train_config
+        super().__init__(name=name, cfg=cfg, dataset=dataset, train_config=train_config, size=cfg.size)
         k = len(dataset.classes)
         self.perceptual = None if cfg.vgg == "off" else perceptual_loss(Path(cfg.vgg))
         self.cfg = cfg.model_copy(
@@ -45,7 +44,6 @@ class PaletteRecipe(Recipe):
                 "vgg": cfg.vgg if cfg.vgg == "off" else file_hash(Path(cfg.vgg)),
             }
         )
-        self.size = cfg.size
         check_multiples(self.size, cfg.image.stride, "SPADE")
         check_multiples(self.size, cfg.layout.patch, "the layout GAN's patches")
         torch.manual_seed(train_config.seed)
