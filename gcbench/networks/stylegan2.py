@@ -132,9 +132,9 @@ class Mapping(nn.Module):
         return w
 
 
-def pixel_norm(z: Tensor) -> Tensor:
-    """z over the root of its mean square along the last axis."""
-    return z * (z.square().mean(-1, keepdim=True) + 1e-8).rsqrt()
+def pixel_norm(z: Tensor, axis: int = -1) -> Tensor:
+    """z over the root of its mean square along an axis."""
+    return z * (z.square().mean(axis, keepdim=True) + 1e-8).rsqrt()
 
 
 class ModulatedConv(nn.Module):
