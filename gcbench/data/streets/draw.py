@@ -16,9 +16,6 @@ from gcbench.data.streets.weather import Colour, Ink, Weather
 
 POLYGON, ELLIPSE, LINE, RING = range(4)
 
-NEAR = 2.2
-"""Nothing is projected from nearer than this depth."""
-
 
 @dataclass(frozen=True)
 class Camera:
