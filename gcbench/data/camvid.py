@@ -28,7 +28,7 @@ from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
 from gcbench.data import image_files
 from gcbench.data.class_tables import colours, words
-from gcbench.data.pair_files import Pair, PairFiles, data_root, generator
+from gcbench.data.pair_files import Pair, PairFiles, generator
 from gcbench.text.captions import build_caption, present
 
 TRAIN_SEQUENCES = ("0016E5", "0001TP")
@@ -56,6 +56,7 @@ class CamVid(PairFiles):
     """Frames of drives through Cambridge, held out by sequence; the module says how."""
 
     name = "camvid"
+    content = "{train,val,test}.txt and the folders that they list"
     classes = (*_TABLE, "void")
     palette = (*(colours(code)[0] for code, _ in _TABLE.values()), (0, 0, 0))
     void = 11
@@ -90,10 +91,6 @@ class CamVid(PairFiles):
             ]
             for split in self.splits
         }
-
-    @classmethod
-    def open(cls) -> "CamVid":
-        return cls(data_root(cls.name, "{train,val,test}.txt and the folders that they list"))
 
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
         files = self.files(split, index)

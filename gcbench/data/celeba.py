@@ -27,7 +27,7 @@ from gcbench.data.celeba_masks import find_parts, hash_parts, merge_parts
 from gcbench.data.celeba_parts import ALIASES, CLASSES, MIRROR, PALETTE
 from gcbench.data.celeba_tables import LISTS, MAPPING, attribute_file, divide, read_attributes
 from gcbench.data.folder import by_stem
-from gcbench.data.pair_files import Pair, PairFiles, data_root
+from gcbench.data.pair_files import Pair, PairFiles
 
 IMAGES = ("CelebA-HQ-img", "images", "image")
 RAW = "CelebAMask-HQ-mask-anno"
@@ -39,6 +39,7 @@ class CelebA(PairFiles):
     """Faces of CelebA-HQ. Images are taken as independent, though one person may be in several."""
 
     name = "celeba"
+    content = f"{IMAGES[0]} and {MERGED[0]} or {RAW}"
     classes = CLASSES
     palette = PALETTE
     void = None
@@ -73,10 +74,6 @@ class CelebA(PairFiles):
         self.splits = tuple(split for split in divided if divided[split])
         if attribute_file(self.root):
             self.attributes, self.attribute_words = ATTRIBUTES, ATTRIBUTE_WORDS
-
-    @classmethod
-    def open(cls) -> "CelebA":
-        return cls(data_root(cls.name, f"{IMAGES[0]} and {MERGED[0]} or {RAW}"))
 
     def read_layout(self, path: Path) -> np.ndarray:
         if path.name in self._parts:

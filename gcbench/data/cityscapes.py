@@ -18,7 +18,7 @@ import numpy as np
 from gcbench.core.errors import UserError
 from gcbench.data import cityscapes_classes, image_files
 from gcbench.data.layouts import urban_ids
-from gcbench.data.pair_files import Pair, PairFiles, data_root, generator, match
+from gcbench.data.pair_files import Pair, PairFiles, generator, match
 from gcbench.data.prompts import Line, read_prompts
 from gcbench.text.captions import build_caption, present
 
@@ -31,6 +31,7 @@ class Cityscapes(PairFiles):
     """Street scenes of German cities in 19 classes + void. Images are taken as independent: each is its own group."""
 
     name = "cityscapes"
+    content = "leftImg8bit and gtFine"
     classes = cityscapes_classes.CLASSES
     palette = cityscapes_classes.PALETTE
     void = cityscapes_classes.VOID
@@ -54,10 +55,6 @@ class Cityscapes(PairFiles):
         self.found, self.missing = pairs, missing
         self.splits = tuple(pairs)
         self._built: dict[str, tuple[str, ...]] = {}
-
-    @classmethod
-    def open(cls) -> "Cityscapes":
-        return cls(data_root(cls.name, "leftImg8bit and gtFine"))
 
     def read_layout(self, path: Path) -> np.ndarray:
         return urban_ids(image_files.read_layout(path), path)

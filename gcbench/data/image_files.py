@@ -3,7 +3,7 @@
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -24,15 +24,10 @@ Box = tuple[float, float, float, float]
 _BROKEN = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
-class Header(NamedTuple):
-    """What a file says of itself before it is decoded."""
+def header(file: BinaryIO, place: Path, kind: Kind) -> tuple[Size, bool]:
+    """The size of a file's image, and whether it is JPEG, without decoding it.
 
-    size: Size
-    jpeg: bool
-
-
-def header(file: BinaryIO, place: Path, kind: Kind) -> Header:
-    """The file's header; a PNG's checksums are checked too, so that a truncated one is known without decoding it.
+    A PNG's checksums are checked too, so that a truncated one is known.
 
     Raises:
         Unreadable: it is empty, truncated, no image, or has no pixels.
@@ -42,7 +37,7 @@ def header(file: BinaryIO, place: Path, kind: Kind) -> Header:
         image.verify()
     except _BROKEN as error:
         raise Unreadable(kind, place, str(error)) from error
-    return Header((image.height, image.width), image.format in ("JPEG", "MPO"))
+    return (image.height, image.width), image.format in ("JPEG", "MPO")
 
 
 def decode(file: Path | BinaryIO, place: Path, kind: Kind) -> Image.Image:

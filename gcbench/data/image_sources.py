@@ -69,8 +69,7 @@ class _Files(Source):
 
     def look(self, name: str) -> Facts:
         content = self.content(name)
-        header = image_files.header(io.BytesIO(content), self.place(name), self.kind)
-        return Facts(_hash(content), header.size, header.jpeg)
+        return Facts(_hash(content), *image_files.header(io.BytesIO(content), self.place(name), self.kind))
 
     def image(self, name: str) -> Image.Image:
         return image_files.decode(io.BytesIO(self.content(name)), self.place(name), self.kind)

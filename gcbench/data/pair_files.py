@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -41,6 +41,12 @@ class PairFiles(Dataset):
     found: Mapping[str, Sequence[Pair]]
     missing: Mapping[str, Sequence[str]]
     resize = image_files.RESIZE
+    content: ClassVar[str] = ""
+    """What belongs into the folder where the dataset is looked for, for messages."""
+
+    @classmethod
+    def open(cls) -> Self:
+        return cls(data_root(cls.name, cls.content))  # type: ignore[call-arg]
 
     def read_layout(self, path: Path) -> np.ndarray:
         """The checked layout in the dataset's class ids at the file's own size, uint8 [H,W]."""
