@@ -90,14 +90,13 @@ class CelebA(PairFiles):
     def captions(self, split: str, index: int) -> Sequence[str]:
         path = self._text(self.files(split, index).id)
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError as error:
-            raise UserError(f"{path} is not there; put the captions of this image there, one a line") from error
+            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"cannot read the captions {path} ({error}); give lines in UTF-8") from error
         texts = tuple(line.strip() for line in lines if line.strip())
         if not texts:
-            raise UserError(f"{path} is empty; put the captions of this image there, one a line")
+            state = "empty" if path.exists() else "not there"
+            raise UserError(f"{path} is {state}; put the captions of this image there, one a line")
         return texts
 
     def attribute_labels(self, split: str, index: int) -> np.ndarray | None:

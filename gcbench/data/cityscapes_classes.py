@@ -46,13 +46,7 @@ LABEL_IDS: tuple[int, ...] = (*(label for _, label, _, _ in _TABLE), 0)
 """Train id -> labelId; void is written as 0 ("unlabeled")."""
 
 
-def _lookup() -> np.ndarray:
-    table = np.full(256, 254, np.uint8)
-    table[:34] = VOID
-    table[255] = VOID  # labelId -1 (licence plate) in 8 bits
-    table[list(LABEL_IDS[:VOID])] = np.arange(VOID, dtype=np.uint8)
-    return table
-
-
-TRAIN_IDS: np.ndarray = _lookup()
+TRAIN_IDS: np.ndarray = np.full(256, 254, np.uint8)
 """labelId (as the 8 bits of a file) -> train id; 254 marks the values that are no labelId. uint8 [256]."""
+TRAIN_IDS[[*range(34), 255]] = VOID  # 255: labelId -1 (licence plate) in 8 bits
+TRAIN_IDS[list(LABEL_IDS[:VOID])] = np.arange(VOID)

@@ -44,7 +44,6 @@ class SplitSummary:
 
     @property
     def groups(self) -> int:
-        """Different groups."""
         return len(set(self.group_names))
 
     def __str__(self) -> str:

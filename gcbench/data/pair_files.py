@@ -124,7 +124,6 @@ def match(
 
 
 def check_split(dataset: Dataset, split: str) -> None:
-    """Raise a UserError if the dataset has no such split."""
     if split not in dataset.splits:
         raise UserError(f"{dataset.name} has no split {split!r}; use {' or '.join(dataset.splits)}")
 

@@ -64,7 +64,6 @@ def _parse(row: str, where: str) -> Line:
 
 
 def write_prompts(path: Path, lines: Iterable[Line]) -> None:
-    """Write lines atomically."""
     rows = []
     for line in lines:
         row: dict[str, object] = {"file_name": line.file_name, "text": list(line.text)}

@@ -46,7 +46,6 @@ class Body:
 
 
 def draw_body(canvas: Canvas, body: Body, person: Person, dice: Dice) -> None:
-    """The neck, the chest that a neckline leaves bare, and a garment."""
     skin = shade(person.skin, 0.93)
     n = body.neck
     half = [(0.0, 0.6), (n, 0.6), (n, 1.55), (n * 1.35, 1.85), (1.0, 2.12), (1.0, 3.6), (0.0, 3.6)]

@@ -105,7 +105,6 @@ class Hair:
         return [*left, (0.0, line + 0.03), (0.4, line + tilt - back), (0.74, temple), (0.9, -0.25), (0.99, low)]
 
     def _bangs(self) -> None:
-        """A fringe over the forehead, down to the brows."""
         person, dice = self.person, self.dice
         low = self.head.brow - dice.between(0.06, 0.14)
         top = self.head.hairline - 0.12
@@ -137,7 +136,6 @@ class Hair:
                 self._strand(self._back(path[:length]), self.dice.between(0.66, 1.4))
 
     def _curls(self, outer: Points, inner: Points) -> None:
-        """Round locks all over."""
         r = self.head.scale * 0.13
         turn = np.linspace(0, 2 * np.pi, 9)[:-1]
         circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)

@@ -19,7 +19,6 @@ BACKDROP = 24
 
 
 def person(seed: np.random.SeedSequence) -> Person:
-    """Who the seed draws."""
     return draw_person(Dice(np.random.default_rng(seed)))
 
 

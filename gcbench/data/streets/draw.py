@@ -81,7 +81,6 @@ class Pen:
         return self.weather.ink(colour, self.z, gain)
 
     def world(self, points: Sequence[tuple[float, float, float]], ink: Ink | None, solid: bool = True) -> None:
-        """A polygon of world points."""
         c = self.camera
         f, vx, vy, h = c.focal, c.vx, c.vy, c.height
         xy = tuple(c for x, y, z in points for c in (vx + f * x / z, vy + f * (h - y) / z))
@@ -115,7 +114,6 @@ class Pen:
         self.shapes.append(Shape(POLYGON, xy, ink, self.label, solid, self.group))
 
     def flat(self, points: Sequence[tuple[float, float]], ink: Ink | None, solid: bool = True) -> None:
-        """A polygon on the sheet."""
         self.shapes.append(Shape(POLYGON, self._on_sheet(points), ink, self.label, solid, self.group))
 
     def box(self, u0: float, u1: float, v0: float, v1: float, ink: Ink | None, solid: bool = True) -> None:

@@ -131,7 +131,6 @@ def _mount(pen: Pen, dice: Dice, x: float, z: float, turn: float, motor: bool) -
 
 
 def rider(pen: Pen, dice: Dice, x: float, z: float, turn: float, motor: bool) -> None:
-    """Someone who sits on a two-wheeler seen from its side."""
     top, leg, skin, cap = _mount(pen, dice, x, z, turn, motor)
     sleeve = _sleeve(top)
     hip, knee, foot = (-0.25, 1.0), (0.2, 0.82), (0.06, 0.3)
@@ -144,7 +143,6 @@ def rider(pen: Pen, dice: Dice, x: float, z: float, turn: float, motor: bool) ->
 
 
 def rider_behind(pen: Pen, dice: Dice, x: float, z: float, motor: bool) -> None:
-    """Someone who sits on a two-wheeler seen from behind."""
     top, leg, skin, cap = _mount(pen, dice, x, z, 1.0, motor)
     out = 0.36 if motor else 0.26
     for side in (-1, 1):

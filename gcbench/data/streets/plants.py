@@ -45,7 +45,6 @@ def tree(pen: Pen, dice: Dice, x: float, z: float, leaves: tuple[Colour, ...], t
 
 
 def bush(pen: Pen, dice: Dice, x: float, z: float, leaves: tuple[Colour, ...]) -> None:
-    """A low round bush."""
     pen.label = labels.VEGETATION
     pen.stand(x, z)
     colour = dice.near(dice.pick(leaves), 6, 10)

@@ -25,7 +25,6 @@ class Scene:
 
 
 def compose(dice: Dice) -> Scene:
-    """The whole scene."""
     weather = draw_weather(dice)
     wanted = draw_wanted(dice)
     camera = Camera(

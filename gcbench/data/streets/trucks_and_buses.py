@@ -58,7 +58,6 @@ def truck(pen: Pen, dice: Dice, x: float, z: float, back: bool, ground: Colour) 
 
 
 def truck_across(pen: Pen, dice: Dice, x: float, z: float, ground: Colour) -> None:
-    """A truck seen from its side."""
     pen.label = labels.TRUCK
     box, cab = dice.near(dice.pick(BOX_PAINTS), 5, 8), dice.near(dice.pick(CAB_PAINTS), 8, 12)
     shadow(pen, x - 4.3, x + 4.3, z - 0.4, z + 2, ground)
@@ -110,7 +109,6 @@ def bus(pen: Pen, dice: Dice, x: float, z: float, back: bool, ground: Colour) ->
 
 
 def bus_across(pen: Pen, dice: Dice, x: float, z: float, ground: Colour) -> None:
-    """A bus seen from its side."""
     pen.label = labels.BUS
     paint = dice.near(dice.pick(BUS_PAINTS), 8, 8)
     w = pen.weather
