@@ -93,9 +93,8 @@ class FinishedImages:
             image_files.check_sizes(image, layout, self.images.place(self.ids[index]), self.layouts.place(name))
         if size is None:
             return image, layout
-        return image_files.resize_image(image, size), None if layout is None else image_files.resize_layout(
-            layout, size
-        )
+        resized = None if layout is None else image_files.resize_layout(layout, size)
+        return image_files.resize_image(image, size), resized
 
     def image(self, index: int) -> np.ndarray:
         """The image alone at its own size, uint8 [H,W,3]. Unreadable if its file is damaged."""

@@ -48,8 +48,6 @@ class LafiteRecipe(Recipe):
         self.register_buffer("path_mean", torch.zeros(()))
         self.shown = preview_captions(dataset)
 
-    # ---------------------------------------------------------------------------------------- phases of a training step
-
     def optimizer_groups(self) -> Mapping[str, OptimizerGroup]:
         groups = {
             "generator": OptimizerGroup(list(self.network.generator.parameters())),
@@ -72,8 +70,6 @@ class LafiteRecipe(Recipe):
         if loss.path:
             phases.append(Phase("path", ("generator",), every=loss.path_every, start=start))
         return phases
-
-    # ------------------------------------------------------------------------------------------------------- losses
 
     def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
         real = batch.images.to(self.path_mean.device).float() / 127.5 - 1  # [B,3,H,W]
@@ -166,8 +162,6 @@ class LafiteRecipe(Recipe):
 
     def _paired(self, evaluated: tuple[Tensor, Tensor], h: Tensor) -> Tensor:
         return paired_logits(*evaluated, h, legacy_batch_sum=self.cfg.loss.legacy_batch_sum)
-
-    # -------------------------------------------------------------------------------------- checkpoints and previews
 
     def weights(self) -> dict[str, Tensor]:
         """All but a CLIP: the discriminator and the encoder's other half too, without which --init could not go on."""

@@ -70,8 +70,9 @@ class Pen:
         self.z = 1.0
         self.turn = 1.0
 
-    def stand(self, x: float, z: float, *, grow: float = 1.0, turn: float = 1.0) -> None:
-        """grow: scale of all lengths. turn: scale of lengths to the side; negative mirrors."""
+    def stand(self, x: float, z: float, label: int | None = None, *, grow: float = 1.0, turn: float = 1.0) -> None:
+        """label: of what stands there. grow: scale of all lengths. turn: of lengths to the side; negative mirrors."""
+        self.label = self.label if label is None else label
         self.x, self.y = self.camera.point(x, 0.0, z)
         self.s = self.camera.scale(z) * grow
         self.z = z

@@ -11,8 +11,7 @@ BOXES: tuple[Colour, ...] = ((150, 112, 70), (60, 110, 120), (230, 120, 30), (70
 
 def pole(pen: Pen, dice: Dice, x: float, z: float, high: float, arm: float = 0.0) -> None:
     """At least two pixels wide at the default size; `arm` reaches over the road with a lamp."""
-    pen.label = labels.POLE
-    pen.stand(x, z)
+    pen.stand(x, z, labels.POLE)
     half = max(0.09, 0.0145 / pen.s)
     colour = dice.near(dice.pick(POLES), 4, 10)
     pen.box(-half, half, 0, high, pen.ink(colour))
@@ -26,8 +25,7 @@ def pole(pen: Pen, dice: Dice, x: float, z: float, high: float, arm: float = 0.0
 
 def traffic_light(pen: Pen, dice: Dice, x: float, z: float, v: float) -> None:
     """A dark case with a yellow rim and three lamps, one of them lit."""
-    pen.label = labels.LIGHT
-    pen.stand(x, z)
+    pen.stand(x, z, labels.LIGHT)
     unit = max(0.17, 0.031 / pen.s)
     rim = pen.ink((206, 176, 50) if dice.chance(0.6) else (196, 198, 200))
     pen.box(-1.25 * unit, 1.25 * unit, v - 2.9 * unit, v + 2.9 * unit, rim)
@@ -42,8 +40,7 @@ def traffic_light(pen: Pen, dice: Dice, x: float, z: float, v: float) -> None:
 
 def traffic_sign(pen: Pen, dice: Dice, x: float, z: float, v: float) -> None:
     """A bright plate: a disc, a triangle, a square, a diamond or a board."""
-    pen.label = labels.SIGN
-    pen.stand(x, z)
+    pen.stand(x, z, labels.SIGN)
     r = max(0.42, 0.062 / pen.s)
     red, white, blue, yellow = (
         pen.ink(c, 1.05) for c in ((214, 24, 30), (244, 244, 244), (20, 80, 190), (250, 206, 30))
@@ -76,8 +73,7 @@ def traffic_sign(pen: Pen, dice: Dice, x: float, z: float, v: float) -> None:
 
 def thing(pen: Pen, dice: Dice, x: float, z: float) -> None:
     """Something void: a bin, a pile of boxes or a striped bollard."""
-    pen.label = labels.VOID
-    pen.stand(x, z)
+    pen.stand(x, z, labels.VOID)
     ink = pen.ink
     kind = dice.whole(0, 2)
     colour = dice.near(dice.pick(BOXES), 8, 12)

@@ -20,9 +20,8 @@ TYRE: Colour = (24, 24, 26)
 def _stand(pen: Pen, label: int, at: Spot, reach: float, ground: Colour, grow: float, turn: float = 1.0) -> None:
     """Let the pen draw something of a class that stands at a spot, on its own shadow."""
     x, z = at
-    pen.label = label
+    pen.stand(x, z, label, grow=grow, turn=turn)
     pen.ground(x - reach, x + reach, z - 0.12, z + 0.3, pen.weather.ink(ground, z, pen.weather.shadow), solid=False)
-    pen.stand(x, z, grow=grow, turn=turn)
 
 
 def person(pen: Pen, dice: Dice, x: float, z: float, ground: Colour) -> None:
@@ -123,8 +122,7 @@ def _sleeve(top: Ink) -> Ink:
 
 def _mount(pen: Pen, dice: Dice, x: float, z: float, turn: float, motor: bool) -> tuple[Ink, Ink, Ink, Ink]:
     """Let the pen draw a rider: the inks of top, legs, skin and helmet or hair."""
-    pen.label = labels.RIDER
-    pen.stand(x, z, grow=1.12, turn=turn)
+    pen.stand(x, z, labels.RIDER, grow=1.12, turn=turn)
     top, leg = pen.ink(dice.near(dice.pick(CLOTHES))), pen.ink(dice.near(dice.pick(TROUSERS), 8, 10))
     skin = pen.ink(dice.near(dice.pick(SKIN), 5, 8))
     return top, leg, skin, pen.ink(dice.pick(HELMETS) if motor or dice.chance(0.7) else dice.pick(HAIR))
