@@ -146,9 +146,7 @@ def group_of(stem: str, pattern: str, path: Path) -> str:
         place = stem.find(part, end) if end >= 0 else -1
         end = place + len(part) if place >= 0 else -1
     if end < 0:
-        raise UserError(
-            f"the pattern of groups {pattern!r} fits no beginning of the name of {path}; correct the pattern"
-        )
+        raise UserError(f"the pattern of groups {pattern!r} fits no beginning of the name of {path}; correct it")
     return stem[:end]
 
 

@@ -148,16 +148,14 @@ def _clip(cfg: EncoderConfig) -> tuple[Any, Any, int]:
         network.load_state_dict(state)
     except RuntimeError:
         raise UserError(
-            f"{path} does not hold the weights of open_clip's {cfg.name}; choose the name that goes with it"
+            f"{path} does not hold the weights of open_clip's {cfg.name}; choose the name that fits it"
         ) from None
     return network.eval().requires_grad_(False), open_clip.get_tokenizer(cfg.name), config["embed_dim"]
 
 
 def _file(cfg: EncoderConfig) -> Path:
     if not cfg.path:
-        raise UserError(
-            f"the encoder {cfg.name} needs the file of its weights; give it by --set model.encoder.path=FILE"
-        )
+        raise UserError(f"the encoder {cfg.name} needs its weights; give their file by --set model.encoder.path=FILE")
     if not Path(cfg.path).is_file():
         option = "sampler.encoder_path" if cfg.sha256 else "model.encoder.path"
         raise UserError(f"the encoder's weights {cfg.path} are not there; give their file by --set {option}=FILE")

@@ -32,9 +32,7 @@ class LafiteRecipe(Recipe):
     def __init__(self, name: str, cfg: LafiteConfig, dataset: Dataset, train_config: TrainConfig):
         super().__init__(name=name, cfg=cfg, dataset=dataset, train_config=train_config, size=cfg.size)
         if train_config.compile:
-            raise UserError(
-                f"setting train.compile: {name} takes second derivatives, which torch.compile does not give"
-            )
+            raise UserError(f"setting train.compile: {name} takes second derivatives, which torch.compile lacks")
         encoder = with_hash(cfg.encoder)
         if encoder.kind == "dual" and not encoder.vocabulary:
             vocabulary = vocabulary_of(captions_of(dataset, dataset.splits[0]))
