@@ -71,7 +71,7 @@ class CamVid(PairFiles):
         missing: dict[str, list[str]] = {split: [] for split in self.splits}
         for stem, image, layout in _listed(self.root):
             if image.is_file() and layout.is_file():
-                frames[stem] = Pair(stem, image, layout, _sequence(stem))
+                frames[stem] = Pair(stem, image, layout, stem.split("_")[0])
             else:
                 absent = layout if image.is_file() else image
                 missing[_split(stem)].append(str(absent.relative_to(self.root)))
@@ -117,12 +117,8 @@ def _crop(name: str, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     return left, top, left + width, top + height
 
 
-def _sequence(stem: str) -> str:
-    return stem.split("_")[0]
-
-
 def _split(stem: str) -> str:
-    return "train" if _sequence(stem) in TRAIN_SEQUENCES else "val"
+    return "train" if stem.split("_")[0] in TRAIN_SEQUENCES else "val"
 
 
 def _blocks(frames: Sequence[Pair]) -> list[Pair]:

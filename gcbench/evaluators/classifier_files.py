@@ -115,6 +115,5 @@ def _try(network: Classifier) -> None:
         with torch.inference_mode():
             network.eval()(torch.zeros(1, 3, network.size, network.size))
     except (AssertionError, RuntimeError) as error:
-        raise UserError(f"{network.arch} does not take images of {network.size} px ({error}); give another size") from (
-            error
-        )
+        reason = f"{network.arch} does not take images of {network.size} px ({error})"
+        raise UserError(f"{reason}; give another size") from error

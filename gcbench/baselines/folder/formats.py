@@ -60,7 +60,7 @@ def recognise(place: Path, name: str | None) -> str:
         if name not in FORMATS:
             raise UserError(f"setting source.format={name!r} is none of {', '.join(FORMATS)}; choose one of them")
         if not FORMATS[name].fits(place):
-            raise UserError(f"{place} holds no {FORMATS[name].title}; give one that does, or another source.format")
+            raise UserError(f"{place} holds no {FORMATS[name].title}; give the folder that does, or another format")
         return name
     fitting = [name for name, form in FORMATS.items() if name != PLAIN and form.fits(place)]
     if not fitting and FORMATS[PLAIN].fits(place):

@@ -31,9 +31,8 @@ def traffic_light(pen: Pen, dice: Dice, x: float, z: float, v: float) -> None:
     pen.box(-1.25 * unit, 1.25 * unit, v - 2.9 * unit, v + 2.9 * unit, rim)
     pen.box(-0.95 * unit, 0.95 * unit, v - 2.6 * unit, v + 2.6 * unit, pen.ink((26, 28, 28)), solid=False)
     lit = dice.whole(0, 2)
-    for place, (on, off) in enumerate(
-        (((255, 40, 30), (70, 26, 24)), ((255, 196, 30), (74, 60, 24)), ((40, 255, 130), (22, 62, 40)))
-    ):
+    lamps = (((255, 40, 30), (70, 26, 24)), ((255, 196, 30), (74, 60, 24)), ((40, 255, 130), (22, 62, 40)))
+    for place, (on, off) in enumerate(lamps):
         colour = pen.weather.glow(on, z) if place == lit else pen.ink(off)
         pen.disc(0, v + (1 - place) * 1.65 * unit, 0.78 * unit, colour, solid=False)
 
