@@ -27,7 +27,8 @@ import numpy as np
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
 from gcbench.data import image_files
-from gcbench.data.pair_files import Pair, PairFiles, check_split, data_root, generator
+from gcbench.data.class_tables import colours, words
+from gcbench.data.pair_files import Pair, PairFiles, generator
 from gcbench.text.captions import build_caption, present
 
 TRAIN_SEQUENCES = ("0016E5", "0001TP")
@@ -36,67 +37,33 @@ CROP = 0.75  # of the frame's height and width
 BLOCKS = 10  # groups a sequence
 NAMED_FROM = 0.01  # of the area
 
+_TABLE = {  # name: colour, words
+    "sky": ("808080", "sky skies"),
+    "building": ("800000", "building+ house+"),
+    "pole": ("c0c080", "pole+ column+ lamppost+ lamp_post+"),
+    "road": ("804080", "road+ roadway+"),
+    "pavement": ("3c28de", "pavement+ sidewalk+ footpath+"),
+    "tree": ("808000", "tree+ vegetation+ plant+ bush bushes"),
+    "sign symbol": ("c08080", "sign_symbol+ sign+ traffic_sign+ road_sign+ street_sign+"),
+    "fence": ("404080", "fence+"),
+    "car": ("400080", "car+ automobile+ van+"),
+    "pedestrian": ("404000", "pedestrian+ person+ people"),
+    "bicyclist": ("0080c0", "bicyclist+ cyclist+"),
+}
+
 
 class CamVid(PairFiles):
     """Frames of drives through Cambridge, held out by sequence; the module says how."""
 
     name = "camvid"
-    classes = (
-        "sky",
-        "building",
-        "pole",
-        "road",
-        "pavement",
-        "tree",
-        "sign symbol",
-        "fence",
-        "car",
-        "pedestrian",
-        "bicyclist",
-        "void",
-    )
-    palette = (
-        (128, 128, 128),
-        (128, 0, 0),
-        (192, 192, 128),
-        (128, 64, 128),
-        (60, 40, 222),
-        (128, 128, 0),
-        (192, 128, 128),
-        (64, 64, 128),
-        (64, 0, 128),
-        (64, 64, 0),
-        (0, 128, 192),
-        (0, 0, 0),
-    )
+    content = "{train,val,test}.txt and the folders that they list"
+    classes = (*_TABLE, "void")
+    palette = (*(colours(code)[0] for code, _ in _TABLE.values()), (0, 0, 0))
     void = 11
     size = (96, 128)
     splits = ("train", "val")
     resize = f"{image_files.RESIZE}, crops of {CROP}"
-    aliases = {  # noqa: RUF012
-        "sky": ("sky", "skies"),
-        "building": ("building", "buildings", "house", "houses"),
-        "pole": ("pole", "poles", "column", "columns", "lamppost", "lampposts", "lamp post", "lamp posts"),
-        "road": ("road", "roads", "roadway", "roadways"),
-        "pavement": ("pavement", "pavements", "sidewalk", "sidewalks", "footpath", "footpaths"),
-        "tree": ("tree", "trees", "vegetation", "vegetations", "plant", "plants", "bush", "bushes"),
-        "sign symbol": (
-            "sign symbol",
-            "sign symbols",
-            "sign",
-            "signs",
-            "traffic sign",
-            "traffic signs",
-            "road sign",
-            "road signs",
-            "street sign",
-            "street signs",
-        ),
-        "fence": ("fence", "fences"),
-        "car": ("car", "cars", "automobile", "automobiles", "van", "vans"),
-        "pedestrian": ("pedestrian", "pedestrians", "person", "persons", "people"),
-        "bicyclist": ("bicyclist", "bicyclists", "cyclist", "cyclists"),
-    }
+    aliases = {name: words(spelled) for name, (_, spelled) in _TABLE.items()}  # noqa: RUF012
 
     def __init__(self, root: Path):
         self.root = Path(root)
@@ -104,7 +71,7 @@ class CamVid(PairFiles):
         missing: dict[str, list[str]] = {split: [] for split in self.splits}
         for stem, image, layout in _listed(self.root):
             if image.is_file() and layout.is_file():
-                frames[stem] = Pair(stem, image, layout, _sequence(stem))
+                frames[stem] = Pair(stem, image, layout, stem.split("_")[0])
             else:
                 absent = layout if image.is_file() else image
                 missing[_split(stem)].append(str(absent.relative_to(self.root)))
@@ -125,16 +92,8 @@ class CamVid(PairFiles):
             for split in self.splits
         }
 
-    @classmethod
-    def open(cls) -> "CamVid":
-        return cls(data_root(cls.name, "{train,val,test}.txt and the folders that they list"))
-
-    def read_layout(self, path: Path) -> np.ndarray:
-        return image_files.check_layout(image_files.read_layout(path), path, len(self.classes), self.void)
-
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
-        check_split(self, split)
-        files = self.found[split][index]
+        files = self.files(split, index)
         image, layout = self.read(files)
         box = _crop(files.id, layout.shape)
         return image_files.resize_image(image, size, box), image_files.resize_layout(layout, size, box)
@@ -143,8 +102,7 @@ class CamVid(PairFiles):
         return True
 
     def captions(self, split: str, index: int) -> Sequence[str]:
-        check_split(self, split)
-        files = self.found[split][index]
+        files = self.files(split, index)
         layout = self.read_layout(files.layout)
         left, top, right, bottom = _crop(files.id, layout.shape)
         names = present(layout[top:bottom, left:right], self.classes, self.void, NAMED_FROM)
@@ -159,12 +117,8 @@ def _crop(name: str, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     return left, top, left + width, top + height
 
 
-def _sequence(stem: str) -> str:
-    return stem.split("_")[0]
-
-
 def _split(stem: str) -> str:
-    return "train" if _sequence(stem) in TRAIN_SEQUENCES else "val"
+    return "train" if stem.split("_")[0] in TRAIN_SEQUENCES else "val"
 
 
 def _blocks(frames: Sequence[Pair]) -> list[Pair]:

@@ -27,7 +27,7 @@ from gcbench.data.celeba_masks import find_parts, hash_parts, merge_parts
 from gcbench.data.celeba_parts import ALIASES, CLASSES, MIRROR, PALETTE
 from gcbench.data.celeba_tables import LISTS, MAPPING, attribute_file, divide, read_attributes
 from gcbench.data.folder import by_stem
-from gcbench.data.pair_files import Pair, PairFiles, check_split, data_root
+from gcbench.data.pair_files import Pair, PairFiles
 
 IMAGES = ("CelebA-HQ-img", "images", "image")
 RAW = "CelebAMask-HQ-mask-anno"
@@ -39,6 +39,7 @@ class CelebA(PairFiles):
     """Faces of CelebA-HQ. Images are taken as independent, though one person may be in several."""
 
     name = "celeba"
+    content = f"{IMAGES[0]} and {MERGED[0]} or {RAW}"
     classes = CLASSES
     palette = PALETTE
     void = None
@@ -74,14 +75,10 @@ class CelebA(PairFiles):
         if attribute_file(self.root):
             self.attributes, self.attribute_words = ATTRIBUTES, ATTRIBUTE_WORDS
 
-    @classmethod
-    def open(cls) -> "CelebA":
-        return cls(data_root(cls.name, f"{IMAGES[0]} and {MERGED[0]} or {RAW}"))
-
     def read_layout(self, path: Path) -> np.ndarray:
         if path.name in self._parts:
             return merge_parts(self._parts[path.name])
-        return image_files.check_layout(image_files.read_layout(path), path, len(self.classes), self.void)
+        return super().read_layout(path)
 
     def read(self, files: Pair) -> tuple[np.ndarray, np.ndarray]:
         """A pair at its own sizes: uint8 [H,W,3] and uint8 [h,w] of the same proportions."""
@@ -91,24 +88,21 @@ class CelebA(PairFiles):
         return image, layout
 
     def captions(self, split: str, index: int) -> Sequence[str]:
-        check_split(self, split)
-        path = self._text(self.found[split][index].id)
+        path = self._text(self.files(split, index).id)
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError as error:
-            raise UserError(f"{path} is not there; put the captions of this image there, one a line") from error
+            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"cannot read the captions {path} ({error}); give lines in UTF-8") from error
         texts = tuple(line.strip() for line in lines if line.strip())
         if not texts:
-            raise UserError(f"{path} is empty; put the captions of this image there, one a line")
+            state = "empty" if path.exists() else "not there"
+            raise UserError(f"{path} is {state}; put the captions of this image there, one a line")
         return texts
 
     def attribute_labels(self, split: str, index: int) -> np.ndarray | None:
-        check_split(self, split)
+        name = self.files(split, index).id
         if not self.attributes:
             return None
-        name = self.found[split][index].id
         if name not in self._attributes:
             raise UserError(f"{attribute_file(self.root)} has no line for {name}.jpg; put the official file there")
         return self._attributes[name].copy()  # [40]

@@ -6,18 +6,15 @@ MM-CelebA-HQ's captions and their everyday variants. How a text is read with the
 
 from collections.abc import Mapping
 
+from gcbench.data.class_tables import words
+
 ATTRIBUTE_WORDS: Mapping[str, tuple[str, ...]] = {
     "5_o_Clock_Shadow": ("5 o'clock shadow", "5 o clock shadow", "five o'clock shadow", "stubble"),
     "Arched_Eyebrows": ("arched eyebrows", "arched eyebrow", "arched brows"),
     "Attractive": ("attractive",),
     "Bags_Under_Eyes": (
-        "bags under eyes",
-        "bags under the eyes",
-        "bags under her eyes",
-        "bags under his eyes",
-        "bags under their eyes",
-        "eye bags",
-        "eyebags",
+        *("bags under eyes", "bags under the eyes", "bags under her eyes", "bags under his eyes"),
+        *("bags under their eyes", "eye bags", "eyebags"),
     ),
     "Bald": ("bald",),
     "Bangs": ("bangs", "fringe"),
@@ -35,15 +32,9 @@ ATTRIBUTE_WORDS: Mapping[str, tuple[str, ...]] = {
     "Gray_Hair": ("gray hair", "grey hair", "gray haired", "grey haired"),
     "Heavy_Makeup": ("heavy makeup", "heavy make up"),
     "High_Cheekbones": ("high cheekbones", "high cheekbone"),
-    "Male": (
-        *("man", "men", "male", "males", "boy", "boys", "guy", "guys", "gentleman", "gentlemen"),
-        *("he", "him", "his", "himself"),
-    ),
-    "Mouth_Slightly_Open": (
-        "mouth slightly open",
-        "mouth is slightly open",
-        "slightly open mouth",
-        "slightly opened mouth",
+    "Male": words("man men male+ boy+ guy+ gentleman gentlemen he him his himself"),
+    "Mouth_Slightly_Open": words(
+        "mouth_slightly_open mouth_is_slightly_open slightly_open_mouth slightly_opened_mouth"
     ),
     "Mustache": ("mustache", "mustaches", "moustache", "moustaches"),
     "Narrow_Eyes": ("narrow eyes", "narrow eye"),

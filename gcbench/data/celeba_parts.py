@@ -6,49 +6,17 @@ background. A part that is hidden is absent from a layout.
 
 from collections.abc import Mapping
 
+from gcbench.data.class_tables import colours, words
+
 CLASSES = (
-    "background",
-    "skin",
-    "nose",
-    "eye_g",
-    "l_eye",
-    "r_eye",
-    "l_brow",
-    "r_brow",
-    "l_ear",
-    "r_ear",
-    "mouth",
-    "u_lip",
-    "l_lip",
-    "hair",
-    "hat",
-    "ear_r",
-    "neck_l",
-    "neck",
-    "cloth",
+    *("background", "skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear", "mouth", "u_lip"),
+    *("l_lip", "hair", "hat", "ear_r", "neck_l", "neck", "cloth"),
 )
 """eye_g: eyeglasses. mouth: what shows between the lips. ear_r: earrings. neck_l: a necklace."""
 
-PALETTE = (
-    (0, 0, 0),
-    (204, 0, 0),
-    (76, 153, 0),
-    (204, 204, 0),
-    (51, 51, 255),
-    (204, 0, 204),
-    (0, 255, 255),
-    (255, 204, 204),
-    (102, 51, 0),
-    (255, 0, 0),
-    (102, 204, 0),
-    (255, 255, 0),
-    (0, 0, 153),
-    (0, 0, 204),
-    (255, 51, 153),
-    (0, 204, 204),
-    (0, 51, 0),
-    (255, 153, 51),
-    (0, 204, 0),
+PALETTE = colours(
+    "000000 cc0000 4c9900 cccc00 3333ff cc00cc 00ffff ffcccc 663300 ff0000 "
+    "66cc00 ffff00 000099 0000cc ff3399 00cccc 003300 ff9933 00cc00"
 )
 
 MIRROR = tuple(
@@ -58,8 +26,8 @@ MIRROR = tuple(
 """l_eye becomes r_eye and so on; l_lip is the lower lip and stays."""
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
-    "eye_g": ("eyeglasses", "eyeglass", "glasses", "spectacles", "sunglasses"),
-    "mouth": ("mouth slightly open", "mouth is slightly open", "slightly open mouth", "open mouth"),
+    "eye_g": words("eyeglasses eyeglass glasses spectacles sunglasses"),
+    "mouth": words("mouth_slightly_open mouth_is_slightly_open slightly_open_mouth open_mouth"),
     "hair": ("hair",),
     "hat": ("hat", "hats"),
     "ear_r": ("earrings", "earring"),

@@ -27,11 +27,7 @@ def attribute_file(root: Path) -> Path | None:
 
 
 def read_attributes(root: Path) -> Mapping[str, np.ndarray]:
-    """Id -> bool [40] in the order of ATTRIBUTES.
-
-    Raises:
-        UserError: names the line that is not as it should be.
-    """
+    """Id -> bool [40] in the order of ATTRIBUTES. UserError: names the line that is not as it should be."""
     path = attribute_file(root)
     if path is None:
         raise UserError(f"{root / ATTRIBUTES_HQ} is not there; put the official file there")

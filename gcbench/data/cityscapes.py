@@ -18,7 +18,7 @@ import numpy as np
 from gcbench.core.errors import UserError
 from gcbench.data import cityscapes_classes, image_files
 from gcbench.data.layouts import urban_ids
-from gcbench.data.pair_files import Pair, PairFiles, check_split, data_root, generator
+from gcbench.data.pair_files import Pair, PairFiles, generator, match
 from gcbench.data.prompts import Line, read_prompts
 from gcbench.text.captions import build_caption, present
 
@@ -31,6 +31,7 @@ class Cityscapes(PairFiles):
     """Street scenes of German cities in 19 classes + void. Images are taken as independent: each is its own group."""
 
     name = "cityscapes"
+    content = "leftImg8bit and gtFine"
     classes = cityscapes_classes.CLASSES
     palette = cityscapes_classes.PALETTE
     void = cityscapes_classes.VOID
@@ -45,12 +46,7 @@ class Cityscapes(PairFiles):
             images = _by_key(self.root / "leftImg8bit" / split, IMAGE)
             layouts = _by_key(self.root / "gtFine" / split, LAYOUT)
             if images or layouts:
-                pairs[split] = [
-                    Pair(stem, images[city, stem], layouts[city, stem], stem)
-                    for city, stem in sorted(images.keys() & layouts.keys())
-                ]
-                alone = [images.get(key) or layouts[key] for key in sorted(images.keys() ^ layouts.keys())]
-                missing[split] = [str(path.relative_to(self.root)) for path in alone]
+                pairs[split], missing[split] = match(images, layouts, self.root, lambda key: (key[1], key[1]))
         if not pairs:
             raise UserError(
                 f"no Cityscapes images in {self.root}; put leftImg8bit/<split>/<city>/*{IMAGE} and"
@@ -59,10 +55,6 @@ class Cityscapes(PairFiles):
         self.found, self.missing = pairs, missing
         self.splits = tuple(pairs)
         self._built: dict[str, tuple[str, ...]] = {}
-
-    @classmethod
-    def open(cls) -> "Cityscapes":
-        return cls(data_root(cls.name, "leftImg8bit and gtFine"))
 
     def read_layout(self, path: Path) -> np.ndarray:
         return urban_ids(image_files.read_layout(path), path)
@@ -80,8 +72,7 @@ class Cityscapes(PairFiles):
         return self.captions_file is None
 
     def captions(self, split: str, index: int) -> Sequence[str]:
-        check_split(self, split)
-        files = self.found[split][index]
+        files = self.files(split, index)
         if self.captions_file:
             if files.image.stem not in self._lines:
                 raise UserError(

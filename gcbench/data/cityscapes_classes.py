@@ -7,66 +7,36 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from gcbench.data.class_tables import colours, words
+
 # name, labelId in Cityscapes' files, colour, words
-_TABLE: tuple[tuple[str, int, tuple[int, int, int], str], ...] = (
-    ("road", 7, (128, 64, 128), "road roads roadway roadways carriageway carriageways"),
-    ("sidewalk", 8, (244, 35, 232), "sidewalk sidewalks pavement pavements footpath footpaths"),
-    ("building", 11, (70, 70, 70), "building buildings house houses skyscraper skyscrapers"),
-    ("wall", 12, (102, 102, 156), "wall walls"),
-    ("fence", 13, (190, 153, 153), "fence fences fencing"),
-    ("pole", 17, (153, 153, 153), "pole poles lamppost lampposts lamp_post lamp_posts"),
-    (
-        "traffic light",
-        19,
-        (250, 170, 30),
-        "traffic_light traffic_lights stoplight stoplights traffic_signal traffic_signals",
-    ),
-    (
-        "traffic sign",
-        20,
-        (220, 220, 0),
-        "traffic_sign traffic_signs road_sign road_signs street_sign street_signs sign signs",
-    ),
-    (
-        "vegetation",
-        21,
-        (107, 142, 35),
-        "vegetation vegetations tree trees plant plants bush bushes hedge hedges foliage",
-    ),
-    ("terrain", 22, (152, 251, 152), "terrain terrains grass lawn lawns soil"),
-    ("sky", 23, (70, 130, 180), "sky skies"),
-    (
-        "person",
-        24,
-        (220, 20, 60),
-        "person persons people pedestrian pedestrians man men woman women child children",
-    ),
-    (
-        "rider",
-        25,
-        (255, 0, 0),
-        "rider riders cyclist cyclists bicyclist bicyclists motorcyclist motorcyclists",
-    ),
-    ("car", 26, (0, 0, 142), "car cars automobile automobiles van vans taxi taxis"),
-    ("truck", 27, (0, 0, 70), "truck trucks lorry lorries"),
-    ("bus", 28, (0, 60, 100), "bus buses busses"),
-    ("train", 31, (0, 80, 100), "train trains tram trams streetcar streetcars"),
-    (
-        "motorcycle",
-        32,
-        (0, 0, 230),
-        "motorcycle motorcycles motorbike motorbikes moped mopeds scooter scooters",
-    ),
-    ("bicycle", 33, (119, 11, 32), "bicycle bicycles bike bikes"),
+_TABLE: tuple[tuple[str, int, str, str], ...] = (
+    ("road", 7, "804080", "road+ roadway+ carriageway+"),
+    ("sidewalk", 8, "f423e8", "sidewalk+ pavement+ footpath+"),
+    ("building", 11, "464646", "building+ house+ skyscraper+"),
+    ("wall", 12, "66669c", "wall+"),
+    ("fence", 13, "be9999", "fence+ fencing"),
+    ("pole", 17, "999999", "pole+ lamppost+ lamp_post+"),
+    ("traffic light", 19, "faaa1e", "traffic_light+ stoplight+ traffic_signal+"),
+    ("traffic sign", 20, "dcdc00", "traffic_sign+ road_sign+ street_sign+ sign+"),
+    ("vegetation", 21, "6b8e23", "vegetation+ tree+ plant+ bush bushes hedge+ foliage"),
+    ("terrain", 22, "98fb98", "terrain+ grass lawn+ soil"),
+    ("sky", 23, "4682b4", "sky skies"),
+    ("person", 24, "dc143c", "person+ people pedestrian+ man men woman women child children"),
+    ("rider", 25, "ff0000", "rider+ cyclist+ bicyclist+ motorcyclist+"),
+    ("car", 26, "00008e", "car+ automobile+ van+ taxi+"),
+    ("truck", 27, "000046", "truck+ lorry lorries"),
+    ("bus", 28, "003c64", "bus buses busses"),
+    ("train", 31, "005064", "train+ tram+ streetcar+"),
+    ("motorcycle", 32, "0000e6", "motorcycle+ motorbike+ moped+ scooter+"),
+    ("bicycle", 33, "770b20", "bicycle+ bike+"),
 )
 
 CLASSES: tuple[str, ...] = (*(name for name, *_ in _TABLE), "void")
-PALETTE: tuple[tuple[int, int, int], ...] = (*(colour for _, _, colour, _ in _TABLE), (0, 0, 0))
+PALETTE: tuple[tuple[int, int, int], ...] = (*(colours(code)[0] for _, _, code, _ in _TABLE), (0, 0, 0))
 VOID = 19
 
-ALIASES: Mapping[str, tuple[str, ...]] = {
-    name: tuple(word.replace("_", " ") for word in words.split()) for name, _, _, words in _TABLE
-}
+ALIASES: Mapping[str, tuple[str, ...]] = {name: words(spelled) for name, _, _, spelled in _TABLE}
 """Class -> the lower-case words by which a text names it.
 
 "street" is absent: every caption of the authors opens with "an urban street view". "bike" means a bicycle.
@@ -76,13 +46,7 @@ LABEL_IDS: tuple[int, ...] = (*(label for _, label, _, _ in _TABLE), 0)
 """Train id -> labelId; void is written as 0 ("unlabeled")."""
 
 
-def _lookup() -> np.ndarray:
-    table = np.full(256, 254, np.uint8)
-    table[:34] = VOID
-    table[255] = VOID  # labelId -1 (licence plate) in 8 bits
-    table[list(LABEL_IDS[:VOID])] = np.arange(VOID, dtype=np.uint8)
-    return table
-
-
-TRAIN_IDS: np.ndarray = _lookup()
+TRAIN_IDS: np.ndarray = np.full(256, 254, np.uint8)
 """labelId (as the 8 bits of a file) -> train id; 254 marks the values that are no labelId. uint8 [256]."""
+TRAIN_IDS[[*range(34), 255]] = VOID  # 255: labelId -1 (licence plate) in 8 bits
+TRAIN_IDS[list(LABEL_IDS[:VOID])] = np.arange(VOID)

@@ -17,11 +17,7 @@ def colour(layouts: Tensor, palette: Sequence[tuple[int, int, int]]) -> Tensor:
 
 
 def grid(
-    images: Tensor,
-    layouts: Tensor | None,
-    palette: Sequence[tuple[int, int, int]],
-    columns: int = 4,
-    gap: int = 2,
+    images: Tensor, layouts: Tensor | None, palette: Sequence[tuple[int, int, int]], columns: int = 4, gap: int = 2
 ) -> Tensor:
     """A contact sheet uint8 [3,H',W']: each image, with its coloured layout below it."""
     tiles = images if layouts is None else torch.cat((images, colour(layouts, palette)), dim=2)

@@ -44,13 +44,11 @@ class SplitSummary:
 
     @property
     def groups(self) -> int:
-        """Different groups."""
         return len(set(self.group_names))
 
     def __str__(self) -> str:
-        return f"{self.split}, {self.pairs} pairs" + (
-            f" in {self.groups} group{'s' * (self.groups > 1)}" if self.groups < self.pairs else ""
-        )
+        groups = f" in {self.groups} group{'s' * (self.groups > 1)}" if self.groups < self.pairs else ""
+        return f"{self.split}, {self.pairs} pairs{groups}"
 
 
 class Capability(NamedTuple):
@@ -101,88 +99,69 @@ def _split(dataset: Dataset, split: str, sample: int) -> SplitSummary:
 
 def capabilities(dataset: Dataset, summaries: Sequence[SplitSummary]) -> list[Capability]:
     """What can be done with the dataset, apart from what evaluators are needed for; and what to add where not."""
-    return [
-        _training(dataset, summaries),
-        *(_evaluation(summary) for summary in summaries if len(summaries) == 1 or summary is not summaries[0]),
-        _texts(dataset, summaries[-1]),
-        _groups(summaries),
-        _attributes(dataset),
-        _void(dataset, summaries[-1]),
+    last, attributes, void = summaries[-1], len(dataset.attributes), dataset.void
+    rows = [
+        ("training", *_training(dataset, summaries)),
+        *((f"evaluation on {summary.split}", *_evaluation(summary)) for summary in summaries[1:] or summaries),
+        ("texts", *_texts(dataset, last)),
+        ("groups", *_groups(summaries)),
+        ("attributes", "yes", f"{attributes}, measured by attribute recall")
+        if attributes
+        else ("attributes", "none", "attribute recall is skipped"),
+        ("void", "none", "every pixel of a layout must be of a class; 255 is refused")
+        if void is None
+        else ("void", "yes", f"{_void(dataset.classes[void], last)}; left out of mIoU"),
     ]
+    return [Capability(*row) for row in rows]
 
 
-def _training(dataset: Dataset, summaries: Sequence[SplitSummary]) -> Capability:
+def _void(name: str, summary: SplitSummary) -> str:
+    return f"{name!r}, {summary.shares[name]:.1%} of the area of {summary.split}"
+
+
+def _training(dataset: Dataset, summaries: Sequence[SplitSummary]) -> tuple[str, str]:
     first = summaries[0]
     if len(summaries) < 2:
-        how = (
-            f"`gcbench data split {dataset.argument} --val 0.2 --out DIR` divides it"
-            if isinstance(dataset, Folder)
-            else "add the images of another"
-        )
-        return Capability("training", "no", f"{first.split} is the only split, and nothing would be held out; {how}")
-    if not first.pairs:
-        return Capability("training", "no", f"{first.split} is empty; add pairs to it")
-    return Capability("training", "yes", f"on {first}")
+        how = "add the images of another"
+        if isinstance(dataset, Folder):
+            how = f"`gcbench data split {dataset.argument} --val 0.2 --out DIR` divides it"
+        return "no", f"{first.split} is the only split, and nothing would be held out; {how}"
+    return ("yes", f"on {first}") if first.pairs else ("no", f"{first.split} is empty; add pairs to it")
 
 
-def _evaluation(summary: SplitSummary) -> Capability:
-    subject = f"evaluation on {summary.split}"
+def _evaluation(summary: SplitSummary) -> tuple[str, str]:
     if summary.pairs < LEAST_PAIRS:
-        return Capability(subject, "no", f"{summary.pairs} pairs where at least {LEAST_PAIRS} are needed; add pairs")
+        return "no", f"{summary.pairs} pairs where at least {LEAST_PAIRS} are needed; add pairs"
     if summary.groups < 2:
-        return Capability(subject, "yes", f"{summary}, so without intervals; name smaller groups")
+        return "yes", f"{summary}, so without intervals; name smaller groups"
     few = f"; intervals are wide, as they are below {FEW_GROUPS} groups" if summary.groups < FEW_GROUPS else ""
-    return Capability(subject, "yes", f"against {summary}{few}")
+    return "yes", f"against {summary}{few}"
 
 
-def _texts(dataset: Dataset, summary: SplitSummary) -> Capability:
+def _texts(dataset: Dataset, summary: SplitSummary) -> tuple[str, str]:
     if not summary.captions:
-        return Capability("texts", "no", "no caption could be read; see below")
-    example = f"for example {summary.caption!r}"
+        return "no", "no caption could be read; see below"
+    folder, example = isinstance(dataset, Folder), f"for example {summary.caption!r}"
     if isinstance(dataset, PairFiles) and dataset.captions_from_layouts(summary.split):
         why = f"there are none, so a caption lists the classes in the layout, {example}"
-        return Capability(
-            "texts", "built", f"{why}; {PROMPTS} with your own replaces it" if _is_folder(dataset) else why
-        )
+        return "built", f"{why}; {PROMPTS} with your own replaces it" if folder else why
     named = f"{summary.naming} of {summary.captions} read name a class (others do not count in Semantic Recall)"
     if summary.naming == summary.captions:
         named = f"all {summary.captions} read name a class"
-    elif not summary.naming and _is_folder(dataset):
+    elif not summary.naming and folder:
         named = f"none of {summary.captions} read names a class; add their words to [aliases] in dataset.toml"
-    return Capability("texts", "yes", f"{named}, {example}")
+    return "yes", f"{named}, {example}"
 
 
-def _groups(summaries: Sequence[SplitSummary]) -> Capability:
+def _groups(summaries: Sequence[SplitSummary]) -> tuple[str, str]:
     first, last = summaries[0], summaries[-1]
     shared = sorted(set(first.group_names) & set(last.group_names)) if first is not last else []
     if shared:
         both = f"{first.split} and {last.split} share {len(shared)} groups, the first is {shared[0]!r}"
-        return Capability(
-            "groups", "shared", f"{both}: what is held out resembles what is trained on; divide whole groups"
-        )
+        return "shared", f"{both}: what is held out resembles what is trained on; divide whole groups"
     if all(summary.groups == summary.pairs for summary in summaries):
-        return Capability("groups", "none", "every pair is taken as independent; name groups for frames of one video")
-    counts = ", ".join(f"{summary.groups} in {summary.split}" for summary in summaries)
-    return Capability("groups", "yes", f"{counts}; intervals never cut one")
-
-
-def _attributes(dataset: Dataset) -> Capability:
-    if dataset.attributes:
-        return Capability("attributes", "yes", f"{len(dataset.attributes)}, measured by attribute recall")
-    return Capability("attributes", "none", "attribute recall is skipped")
-
-
-def _void(dataset: Dataset, summary: SplitSummary) -> Capability:
-    if dataset.void is None:
-        return Capability("void", "none", "every pixel of a layout must be of a class; 255 is refused")
-    name = dataset.classes[dataset.void]
-    return Capability(
-        "void", "yes", f"{name!r}, {summary.shares[name]:.1%} of the area of {summary.split}; left out of mIoU"
-    )
-
-
-def _is_folder(dataset: Dataset) -> bool:
-    return isinstance(dataset, Folder)
+        return "none", "every pair is taken as independent; name groups for frames of one video"
+    return "yes", ", ".join(f"{s.groups} in {s.split}" for s in summaries) + "; intervals never cut one"
 
 
 def metrics_capability(possible: Iterable[str], missing: Mapping[str, str]) -> Capability:
@@ -190,8 +169,7 @@ def metrics_capability(possible: Iterable[str], missing: Mapping[str, str]) -> C
     names = ", ".join(possible)
     if not missing:
         return Capability("default metrics", "yes", names)
-    reasons: dict[str, list[str]] = {}
-    for name, reason in missing.items():
-        reasons.setdefault(reason, []).append(name)
-    why = "; ".join(f"not {', '.join(group)}: {reason}" for reason, group in reasons.items())
+    reasons = dict.fromkeys(missing.values())
+    without = {reason: ", ".join(name for name in missing if missing[name] == reason) for reason in reasons}
+    why = "; ".join(f"not {group}: {reason}" for reason, group in without.items())
     return Capability("default metrics", "some" if names else "no", f"{names}; {why}" if names else why)

@@ -56,13 +56,11 @@ def export(
         if form == "folder":
             texts = _old_lines(out / split / PROMPTS)
         for index, stem in enumerate(stems[split]):
+            image, layout = (out / split / part / f"{stem}.png" for part in ("images", "layouts"))
             if form == "cityscapes":
                 city = stem.partition("_")[0] if dataset.name == "cityscapes" else dataset.name
                 image = out / "leftImg8bit" / split / city / f"{stem}{cityscapes.IMAGE}"
                 layout = out / "gtFine" / split / city / f"{stem}{cityscapes.LAYOUT}"
-            else:
-                image = out / split / "images" / f"{stem}.png"
-                layout = out / split / "layouts" / f"{stem}.png"
             _write_pair(dataset, split, index, size, image, layout, form)
             group = groups[index] if form == "folder" and groups[index] != ids[index] else None
             texts[image.stem] = Line(image.name, tuple(dataset.captions(split, index)), group)

@@ -60,25 +60,19 @@ class FinishedImages:
         Raises:
             UserError: names and counts the files whose bytes or headers are damaged.
         """
-        hashes: list[str] = []
-        sizes: Counter[Size] = Counter()
-        jpeg, broken = 0, []
+        looks, broken = [], []
         for i, name in enumerate(self.ids):
-            try:
-                facts = self.images.look(name)
-                hashes.append(facts.hash)
-                sizes[facts.size] += 1
-                jpeg += facts.jpeg
-            except Unreadable as error:
-                broken.append(error)
-            if self.layouts is not None:
+            files = [(self.images, name), *([(self.layouts, self.layout_names[i])] if self.layouts is not None else [])]
+            for source, entry in files:
                 try:
-                    hashes.append(self.layouts.look(self.layout_names[i]).hash)
+                    looks.append((source.kind, source.look(entry)))
                 except Unreadable as error:
                     broken.append(error)
             tick()
         refuse(broken, len(self))
-        return Survey(text_hash(*self.ids, *hashes), sizes, jpeg)
+        images = [facts for kind, facts in looks if kind == "image"]
+        sizes, jpeg = Counter(facts.size for facts in images), sum(facts.jpeg for facts in images)
+        return Survey(text_hash(*self.ids, *(facts.hash for _, facts in looks)), sizes, jpeg)
 
     def read(
         self, index: int, dataset: Dataset, size: Size | None = None, label_ids: bool = False
@@ -99,9 +93,8 @@ class FinishedImages:
             image_files.check_sizes(image, layout, self.images.place(self.ids[index]), self.layouts.place(name))
         if size is None:
             return image, layout
-        return image_files.resize_image(image, size), None if layout is None else image_files.resize_layout(
-            layout, size
-        )
+        resized = None if layout is None else image_files.resize_layout(layout, size)
+        return image_files.resize_image(image, size), resized
 
     def image(self, index: int) -> np.ndarray:
         """The image alone at its own size, uint8 [H,W,3]. Unreadable if its file is damaged."""

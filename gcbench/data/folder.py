@@ -16,13 +16,12 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gcbench.core.errors import UserError
 from gcbench.data import image_files
 from gcbench.data.image_sources import by_stem
-from gcbench.data.pair_files import Pair, PairFiles, check_split, generator
+from gcbench.data.pair_files import Pair, PairFiles, generator, match
 from gcbench.data.prompts import Line, read_prompts
 from gcbench.text.captions import PLAIN, build_caption, plural, present
 
@@ -105,22 +104,16 @@ class Folder(PairFiles):
 
     def _scan(self, folder: Path, lines: Mapping[str, Line]) -> tuple[list[Pair], list[str]]:
         images, layouts = by_stem(folder / "images"), by_stem(folder / "layouts", (".png",))
-        pairs = []
-        for stem in sorted(images.keys() & layouts.keys()):
-            line = lines.get(stem)
-            group = line.group if line else None
-            if not group:
-                group = stem if self.config.group_by is None else group_of(stem, self.config.group_by, images[stem])
-            pairs.append(Pair(stem, images[stem], layouts[stem], group))
-        alone = [images.get(stem) or layouts[stem] for stem in sorted(images.keys() ^ layouts.keys())]
-        return pairs, [str(path.relative_to(self.root)) for path in alone]
+        pattern = self.config.group_by
 
-    def read_layout(self, path: Path) -> np.ndarray:
-        return image_files.check_layout(image_files.read_layout(path), path, len(self.classes), self.void)
+        def about(stem: str) -> tuple[str, str]:
+            named = lines[stem].group if stem in lines else None
+            return stem, named or (stem if pattern is None else group_of(stem, pattern, images[stem]))
+
+        return match(images, layouts, self.root, about)
 
     def captions(self, split: str, index: int) -> Sequence[str]:
-        check_split(self, split)
-        pair, lines = self.found[split][index], self.prompts[split]
+        pair, lines = self.files(split, index), self.prompts[split]
         if lines is None:
             names = present(self.read_layout(pair.layout), self.classes, self.void)
             return (build_caption(names, generator(pair.id), PLAIN),)
@@ -153,9 +146,7 @@ def group_of(stem: str, pattern: str, path: Path) -> str:
         place = stem.find(part, end) if end >= 0 else -1
         end = place + len(part) if place >= 0 else -1
     if end < 0:
-        raise UserError(
-            f"the pattern of groups {pattern!r} fits no beginning of the name of {path}; correct the pattern"
-        )
+        raise UserError(f"the pattern of groups {pattern!r} fits no beginning of the name of {path}; correct it")
     return stem[:end]
 
 

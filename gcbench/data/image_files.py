@@ -3,7 +3,7 @@
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -24,15 +24,10 @@ Box = tuple[float, float, float, float]
 _BROKEN = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
-class Header(NamedTuple):
-    """What a file says of itself before it is decoded."""
+def header(file: BinaryIO, place: Path, kind: Kind) -> tuple[Size, bool]:
+    """The size of a file's image, and whether it is JPEG, without decoding it.
 
-    size: Size
-    jpeg: bool
-
-
-def header(file: BinaryIO, place: Path, kind: Kind) -> Header:
-    """The file's header; a PNG's checksums are checked too, so that a truncated one is known without decoding it.
+    A PNG's checksums are checked too, so that a truncated one is known.
 
     Raises:
         Unreadable: it is empty, truncated, no image, or has no pixels.
@@ -42,15 +37,11 @@ def header(file: BinaryIO, place: Path, kind: Kind) -> Header:
         image.verify()
     except _BROKEN as error:
         raise Unreadable(kind, place, str(error)) from error
-    return Header((image.height, image.width), image.format in ("JPEG", "MPO"))
+    return (image.height, image.width), image.format in ("JPEG", "MPO")
 
 
 def decode(file: Path | BinaryIO, place: Path, kind: Kind) -> Image.Image:
-    """The decoded image of a file that messages call `place`.
-
-    Raises:
-        UserError: it is absent, truncated or no image.
-    """
+    """The decoded image of a file that messages call `place`. UserError: it is absent, truncated or no image."""
     try:
         with _open(file, place, kind) as image:
             image.load()
@@ -86,11 +77,7 @@ def rgb(image: Image.Image, place: Path) -> np.ndarray:
 
 
 def plain_ids(image: Image.Image, place: Path) -> np.ndarray:
-    """The ids of a decoded layout as they stand in the file, uint8 [H,W].
-
-    Raises:
-        UserError: it has colours instead of ids.
-    """
+    """The ids of a decoded layout as they stand in the file, uint8 [H,W]. UserError: it has colours instead of ids."""
     array = np.asarray(image)
     if image.mode == "1":
         return array.astype(np.uint8)
@@ -100,11 +87,7 @@ def plain_ids(image: Image.Image, place: Path) -> np.ndarray:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """An RGB image, uint8 [H,W,3].
-
-    Raises:
-        UserError: the file is absent, truncated or no image of 8 or 16 bits a channel.
-    """
+    """An RGB image, uint8 [H,W,3]. UserError: the file is absent, truncated or no image of 8 or 16 bits a channel."""
     return rgb(decode(path, path, "image"), path)
 
 
@@ -118,11 +101,7 @@ def read_layout(path: Path) -> np.ndarray:
 
 
 def check_layout(layout: np.ndarray, path: Path, classes: int, void: int | None) -> np.ndarray:
-    """The layout with 255 read as void, uint8 [H,W].
-
-    Raises:
-        UserError: it holds ids that are no class of the dataset.
-    """
+    """The layout with 255 read as void, uint8 [H,W]. UserError: it holds ids that are no class of the dataset."""
     if void is not None:
         layout = np.where(layout == VOID_IN_FILE, np.uint8(void), layout)
     if layout.max() >= classes:

@@ -69,8 +69,7 @@ class _Files(Source):
 
     def look(self, name: str) -> Facts:
         content = self.content(name)
-        header = image_files.header(io.BytesIO(content), self.place(name), self.kind)
-        return Facts(_hash(content), header.size, header.jpeg)
+        return Facts(_hash(content), *image_files.header(io.BytesIO(content), self.place(name), self.kind))
 
     def image(self, name: str) -> Image.Image:
         return image_files.decode(io.BytesIO(self.content(name)), self.place(name), self.kind)
@@ -187,11 +186,7 @@ def _npz(path: Path, kind: Kind) -> NpzSource:
 
 
 def by_stem(folder: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> dict[str, Path]:
-    """stem -> file, of a folder's files with one of these endings.
-
-    Raises:
-        UserError: two files share a stem.
-    """
+    """stem -> file, of a folder's files with one of these endings. UserError: two files share a stem."""
     return _by_stem(sorted(path for path in folder.iterdir() if _is_entry(path, endings)) if folder.is_dir() else ())
 
 

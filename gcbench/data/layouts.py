@@ -89,16 +89,11 @@ def from_colours(pixels: np.ndarray, place: Path, dataset: Dataset) -> np.ndarra
     classes: dict[int, list[int]] = {}
     for k, (r, g, b) in enumerate(dataset.palette):
         classes.setdefault((r << 16) + (g << 8) + b, []).append(k)
-    unknown = [
-        (int(n), int(packed_colour))
-        for packed_colour, n in zip(colours, counts, strict=True)
-        if int(packed_colour) not in classes
-    ]
+    unknown = [(n, c) for c, n in zip(colours.tolist(), counts.tolist(), strict=True) if c not in classes]
     if unknown:
         n, colour = max(unknown)
-        others = (
-            f" and {sum(n for n, _ in unknown) - n} of {len(unknown) - 1} other colours" if len(unknown) > 1 else ""
-        )
+        rest = sum(n for n, _ in unknown) - n
+        others = f" and {rest} of {len(unknown) - 1} other colours" if rest else ""
         raise UserError(
             f"the layout {place} has {n} pixels of the colour {_triple(colour)}{others}, none of {dataset.name}'s"
             f" {len(dataset.classes)} colours; repaint them, or save the layout as 8-bit class ids, one channel"

@@ -2,11 +2,11 @@
 
 import os
 import zlib
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -41,10 +41,16 @@ class PairFiles(Dataset):
     found: Mapping[str, Sequence[Pair]]
     missing: Mapping[str, Sequence[str]]
     resize = image_files.RESIZE
+    content: ClassVar[str] = ""
+    """What belongs into the folder where the dataset is looked for, for messages."""
 
-    @abstractmethod
+    @classmethod
+    def open(cls) -> Self:
+        return cls(data_root(cls.name, cls.content))  # type: ignore[call-arg]
+
     def read_layout(self, path: Path) -> np.ndarray:
         """The checked layout in the dataset's class ids at the file's own size, uint8 [H,W]."""
+        return image_files.check_layout(image_files.read_layout(path), path, len(self.classes), self.void)
 
     def captions_from_layouts(self, split: str) -> bool:
         """Whether the split has no texts of its own, so that captions are built from the classes in its layouts."""
@@ -66,9 +72,13 @@ class PairFiles(Dataset):
     def groups(self, split: str) -> Sequence[str]:
         return [pair.group for pair in self.pairs(split)]
 
-    def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
+    def files(self, split: str, index: int) -> Pair:
+        """The files of one pair, whether or not others of its split are missing."""
         check_split(self, split)
-        image, layout = self.read(self.found[split][index])
+        return self.found[split][index]
+
+    def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
+        image, layout = self.read(self.files(split, index))
         return image_files.resize_image(image, size), image_files.resize_layout(layout, size)
 
     def read(self, files: Pair) -> tuple[np.ndarray, np.ndarray]:
@@ -100,8 +110,20 @@ def _mark(path: Path) -> str:
     return str(path.stat().st_size) if path.suffix.lower() in IMAGE_ENDINGS else file_hash(path)
 
 
+def match(
+    images: Mapping[Any, Path], layouts: Mapping[Any, Path], root: Path, about: Callable[[Any], tuple[str, str]]
+) -> tuple[list[Pair], list[str]]:
+    """Pairs of the images and layouts of one key, in the order of keys, and the files below `root` that are alone.
+
+    about: a key's id and group.
+    """
+    keys = sorted(images.keys() & layouts.keys())
+    pairs = [Pair(name, images[key], layouts[key], group) for key in keys for name, group in [about(key)]]
+    alone = [images.get(key) or layouts[key] for key in sorted(images.keys() ^ layouts.keys())]
+    return pairs, [str(path.relative_to(root)) for path in alone]
+
+
 def check_split(dataset: Dataset, split: str) -> None:
-    """Raise a UserError if the dataset has no such split."""
     if split not in dataset.splits:
         raise UserError(f"{dataset.name} has no split {split!r}; use {' or '.join(dataset.splits)}")
 

@@ -64,11 +64,6 @@ def _parse(row: str, where: str) -> Line:
 
 
 def write_prompts(path: Path, lines: Iterable[Line]) -> None:
-    """Write lines atomically."""
-    rows = []
-    for line in lines:
-        row: dict[str, object] = {"file_name": line.file_name, "text": list(line.text)}
-        if line.group is not None:
-            row["group"] = line.group
-        rows.append(json.dumps(row, ensure_ascii=False) + "\n")
-    write_text(path, "".join(rows))
+    rows = [{"file_name": line.file_name, "text": list(line.text), "group": line.group} for line in lines]
+    kept = [{key: value for key, value in row.items() if value is not None} for row in rows]
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 T = TypeVar("T")
+Colour = tuple[float, float, float]
 
 
 class Dice:
@@ -38,14 +39,8 @@ class Dice:
     def pick(self, options: Sequence[T]) -> T:
         return options[int(self.unit() * len(options))]
 
-    def near(
-        self, colour: tuple[float, float, float], spread: float = 14, grey: float = 16
-    ) -> tuple[float, float, float]:
+    def near(self, colour: Colour, spread: float = 14, grey: float = 16) -> Colour:
         """A colour near another: `grey` shifts all channels together, `spread` each on its own."""
         shift = self.between(-grey, grey)
-        r, g, b = colour
-        return (
-            r + shift + self.between(-spread, spread),
-            g + shift + self.between(-spread, spread),
-            b + shift + self.between(-spread, spread),
-        )
+        r, g, b = (channel + shift + self.between(-spread, spread) for channel in colour)
+        return r, g, b

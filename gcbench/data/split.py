@@ -38,9 +38,7 @@ def plan_split(dataset: Folder, val: float, test: float = 0.0, seed: int = 0, gr
         if not (math.isfinite(share) and 0 < share < 1):
             raise UserError(f"--{name} {share:g} is no share of the pairs; give a number between 0 and 1, such as 0.2")
     if sum(shares.values()) > 1 - 1e-9:
-        raise UserError(
-            f"--val {val:g} and --test {test:g} leave nothing to train on; give shares whose sum is below 1"
-        )
+        raise UserError(f"--val {val:g} and --test {test:g} leave nothing to train on; give shares of a sum below 1")
     if seed < 0:
         raise UserError(f"--seed {seed} is negative; give 0 or more")
     if len(dataset.splits) > 1:

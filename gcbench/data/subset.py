@@ -11,12 +11,9 @@ class Subset(Dataset):
     """Another dataset whose training split ends after `limit` pairs; all else is that dataset's."""
 
     def __init__(self, whole: Dataset, limit: int):
-        self.whole = whole
-        self.limit = limit
-        self.name, self.size, self.resize = whole.name, whole.size, whole.resize
-        self.classes, self.palette, self.void = whole.classes, whole.palette, whole.void
-        self.splits, self.aliases, self.mirror = whole.splits, whole.aliases, whole.mirror
-        self.attributes, self.attribute_words = whole.attributes, whole.attribute_words
+        self.whole, self.limit = whole, limit
+        for name in Dataset.__annotations__:
+            setattr(self, name, getattr(whole, name))
 
     @classmethod
     def open(cls) -> "Subset":

@@ -82,7 +82,6 @@ class Attributes(Evaluator):
 
     @classmethod
     def recipe(cls, dataset: Dataset, settings: Mapping[str, Any]) -> Any:
-        """What `gcbench train --evaluator attributes` trains."""
         from gcbench.evaluators.attributes_training import AttributesRecipe
 
         return AttributesRecipe.build(dataset, settings)

@@ -90,15 +90,9 @@ class AttributesRecipe(Recipe):
         tile = Image.new("RGB", (width, top + line * lines), "white")
         tile.paste(Image.fromarray(image).resize((width, top), Image.Resampling.NEAREST))
         draw = ImageDraw.Draw(tile)
-        rows = [
-            (
-                "+ " if not is_true else "" if is_predicted else "- ",
-                name,
-                "red" if not is_true else "black" if is_predicted else "grey",
-            )
-            for name, is_predicted, is_true in zip(self.dataset.attributes, predicted, label, strict=True)
-            if is_predicted or is_true
-        ]
-        for row, (mark, name, ink) in enumerate(rows):
+        styles = {(True, True): ("", "black"), (False, True): ("- ", "grey"), (True, False): ("+ ", "red")}
+        rows = zip(self.dataset.attributes, predicted.tolist(), label.tolist(), strict=True)
+        shown = [(name, *styles[said, holds]) for name, said, holds in rows if said or holds]
+        for row, (name, mark, ink) in enumerate(shown):
             draw.text((4, top + line * row), mark + name, fill=ink)
         return np.array(tile)

@@ -1,6 +1,5 @@
 """A network that says which attributes an image has: any classifier of timm's, or ML-Decoder on TResNet-L."""
 
-from difflib import get_close_matches
 from typing import Any
 
 import timm
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from gcbench.core.errors import UserError
 from gcbench.networks.mldecoder import MLDecoder
+from gcbench.weights.manifest import did_you_mean
 
 ML_DECODER = "mldecoder_tresnet_l"
 """The name of ML-Decoder's authors. Their TResNet-L is timm's `tresnet_v2_l` (2048 features), not its `tresnet_l`."""
@@ -63,8 +63,8 @@ def _build(arch: str, classes: int) -> nn.Module:
         network.head = MLDecoder(classes, ML_DECODER_FEATURES)
         return network
     if not timm.is_model(arch):
-        near = get_close_matches(arch, [ML_DECODER, *timm.list_models()], n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"give {ML_DECODER} or a network that timm lists"
+        known = [ML_DECODER, *timm.list_models()]
+        hint = did_you_mean(arch, known, f"give {ML_DECODER} or a network that timm lists", cutoff=0.6)
         raise UserError(f"no attribute classifier has the architecture {arch!r}; {hint}")
     try:
         return timm.create_model(arch, pretrained=False, num_classes=classes)

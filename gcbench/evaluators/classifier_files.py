@@ -73,9 +73,7 @@ def _labels(content: dict[str, Any], path: Path) -> tuple[str, ...] | None:
         try:
             return tuple(str(named[key]) for key in sorted(named, key=int))
         except (TypeError, ValueError):
-            raise UserError(
-                f"idx_to_class in {path} has keys that are no numbers; correct it, or take it out"
-            ) from None
+            raise UserError(f"idx_to_class in {path} has keys that are no numbers; correct it or take it out") from None
     listed = _list_beside(path)
     if not listed.is_file():
         return None
@@ -107,9 +105,7 @@ def _ml_decoder(
         labels = ATTRIBUTES
     if labels is None or len(labels) != classes:
         have = "no list of them" if labels is None else f"a list of {len(labels)}"
-        raise UserError(
-            f"{path} gives {classes} attributes and {have}; name all of them in {path}.labels.txt, one a line"
-        )
+        raise UserError(f"{path} gives {classes} attributes and {have}; name all in {path}.labels.txt, one a line")
     return checkpoint_filter_fn(state, None), labels
 
 
@@ -119,6 +115,5 @@ def _try(network: Classifier) -> None:
         with torch.inference_mode():
             network.eval()(torch.zeros(1, 3, network.size, network.size))
     except (AssertionError, RuntimeError) as error:
-        raise UserError(f"{network.arch} does not take images of {network.size} px ({error}); give another size") from (
-            error
-        )
+        reason = f"{network.arch} does not take images of {network.size} px ({error})"
+        raise UserError(f"{reason}; give another size") from error

@@ -1,7 +1,6 @@
 """The evaluator of images against their texts: CLIP, by default ViT-L/14 at 336 pixels with OpenAI's weights."""
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +16,7 @@ from gcbench.core.files import file_hash
 from gcbench.core.samples import Features, Texts
 from gcbench.evaluators.resize_filters import pil_bicubic
 from gcbench.evaluators.strict_loading import load_strictly
+from gcbench.weights.manifest import did_you_mean
 from gcbench.weights.official import load_official, locate
 
 OPENAI_ENTRIES = ("input_resolution", "context_length", "vocab_size")
@@ -103,11 +103,8 @@ class CLIP(Evaluator):
 def _config(name: str) -> dict[str, Any]:
     """open_clip's configuration of `name`; UserError if there is none, or one that needs what a file cannot give."""
     if name not in open_clip.list_models():
-        near = get_close_matches(name, open_clip.list_models(), n=3, cutoff=0.4)
-        raise UserError(
-            f"--evaluator clip={name}: open_clip has no such model;"
-            f" {'did you mean ' + ' or '.join(near) + '?' if near else 'choose one of open_clip.list_models()'}"
-        )
+        hint = did_you_mean(name, open_clip.list_models(), "choose one of open_clip.list_models()")
+        raise UserError(f"--evaluator clip={name}: open_clip has no such model; {hint}")
     config: dict[str, Any] = open_clip.get_model_config(name)
     text = config["text_cfg"]
     if "multimodal_cfg" in config or "hf_tokenizer_name" in text or "hf_model_name" in text or "siglip" in name.lower():

@@ -80,10 +80,7 @@ class HRNet(nn.Module):
         self.backbone = _backbone(arch)
         width = sum(self.backbone.feature_info.channels())
         self.head = nn.Sequential(
-            nn.Conv2d(width, width, 1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.Conv2d(width, classes, 1),
+            nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, classes, 1)
         )
         self.register_buffer("mean", torch.tensor([white * value for value in MEAN]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([white * value for value in STD]).view(1, 3, 1, 1), persistent=False)

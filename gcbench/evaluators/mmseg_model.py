@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from difflib import get_close_matches
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -20,6 +19,7 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash, text_hash
 from gcbench.evaluators.segmenter_interface import Loaded, Segmented, class_names, outputs_of
+from gcbench.weights.manifest import did_you_mean
 from gcbench.weights.official import load_official
 
 
@@ -136,10 +136,7 @@ def _find_config(config: str, zoo: Path) -> Path:
         return Path(config)
     known = {path.stem: path for path in sorted(zoo.glob("*/*.py")) if path.parent.name != "_base_"}
     if config not in known:
-        near = get_close_matches(config, known, n=3, cutoff=0.4)
-        hint = (
-            f"did you mean {' or '.join(near)}?" if near else "give a name of its model zoo or the path of a .py file"
-        )
+        hint = did_you_mean(config, known, "give a name of its model zoo or the path of a .py file")
         raise UserError(f"mmsegmentation has no config {config!r}; {hint}")
     return known[config]
 

@@ -60,7 +60,6 @@ class Segmenter(Evaluator):
 
     @classmethod
     def recipe(cls, dataset: Dataset, settings: Mapping[str, Any]) -> Any:
-        """What `gcbench train --evaluator segmenter` trains."""
         from gcbench.evaluators.segmenter_training import SegmenterRecipe
 
         return SegmenterRecipe.build(dataset, settings)

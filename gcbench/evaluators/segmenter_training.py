@@ -41,7 +41,6 @@ class SegmenterRecipe(Recipe):
 
     kind = "evaluator"
     name = "segmenter"
-
     output: Tensor
 
     def __init__(self, cfg: SegmenterConfig, dataset: Dataset, train_config: TrainConfig):

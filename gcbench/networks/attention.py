@@ -108,28 +108,15 @@ class Residual(nn.Module):
         return x + (self.fn(x, context) if context is not None else self.fn(x))
 
 
-def feed_forward(dim: int, mult: float) -> nn.Sequential:
-    """Layer norm, linear, GELU, layer norm, linear; over the last axis."""
+def feed_forward(dim: int, mult: float, *, axis: int = -1) -> nn.Sequential:
+    """Layer norm, linear, GELU, layer norm, linear; over the last axis, or over the channels of a map (axis -3)."""
     hidden = int(dim * mult)
-    return nn.Sequential(
-        GainLayerNorm(dim),
-        nn.Linear(dim, hidden, bias=False),
-        nn.GELU(),
-        GainLayerNorm(hidden),
-        nn.Linear(hidden, dim, bias=False),
-    )
 
+    def linear(inputs: int, outputs: int) -> nn.Module:
+        return nn.Linear(inputs, outputs, False) if axis == -1 else nn.Conv2d(inputs, outputs, 1, bias=False)
 
-def channel_feed_forward(dim: int, mult: float) -> nn.Sequential:
-    """The same over the channels of a feature map."""
-    hidden = int(dim * mult)
-    return nn.Sequential(
-        GainLayerNorm(dim, axis=-3),
-        nn.Conv2d(dim, hidden, 1, bias=False),
-        nn.GELU(),
-        GainLayerNorm(hidden, axis=-3),
-        nn.Conv2d(hidden, dim, 1, bias=False),
-    )
+    norms = GainLayerNorm(dim, axis), GainLayerNorm(hidden, axis)
+    return nn.Sequential(norms[0], linear(dim, hidden), nn.GELU(), norms[1], linear(hidden, dim))
 
 
 class TransformerBlock(nn.Module):
@@ -138,7 +125,7 @@ class TransformerBlock(nn.Module):
     def __init__(self, dim: int, heads: int, dim_head: int, ff_mult: float, context_dim: int):
         super().__init__()
         attention = OverPixels(SelfAttention(dim, heads, dim_head, context_dim))
-        self.layers: Any = nn.ModuleList([nn.ModuleList([attention, channel_feed_forward(dim, ff_mult)])])
+        self.layers: Any = nn.ModuleList([nn.ModuleList([attention, feed_forward(dim, ff_mult, axis=-3)])])
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         for attention, feed in self.layers:

@@ -95,6 +95,11 @@ class Conv(nn.Module):
         return F.conv2d(fir(x, 1 + self.kernel // 2), weight, self.bias, stride=2)
 
 
+def to_bytes(images: Tensor) -> Tensor:
+    """Images in [-1,1], what is beyond clamped, as uint8."""
+    return (images.float().clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8)
+
+
 def leaky(x: Tensor) -> Tensor:
     """√2 leaky ReLU of slope 0.2: a unit variance stays about one."""
     return F.leaky_relu(x, 0.2) * math.sqrt(2)
@@ -127,9 +132,9 @@ class Mapping(nn.Module):
         return w
 
 
-def pixel_norm(z: Tensor) -> Tensor:
-    """z over the root of its mean square along the last axis."""
-    return z * (z.square().mean(-1, keepdim=True) + 1e-8).rsqrt()
+def pixel_norm(z: Tensor, axis: int = -1) -> Tensor:
+    """z over the root of its mean square along an axis."""
+    return z * (z.square().mean(axis, keepdim=True) + 1e-8).rsqrt()
 
 
 class ModulatedConv(nn.Module):

@@ -255,10 +255,7 @@ class UNet(nn.Module):
         if cfg.text_dim is not None:
             self.text_to_cond = nn.Linear(cfg.text_dim, cond_dim)
             self.to_text_non_attn_cond = nn.Sequential(
-                nn.LayerNorm(cond_dim),
-                nn.Linear(cond_dim, time_dim),
-                nn.SiLU(),
-                nn.Linear(time_dim, time_dim),
+                nn.LayerNorm(cond_dim), nn.Linear(cond_dim, time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim)
             )
             if cfg.pooled_text:
                 self.pooled_text_to_hidden = zero_init(nn.Linear(cfg.text_dim, time_dim))
@@ -432,7 +429,3 @@ def zero_init(layer: Layer) -> Layer:
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
-
-
-def parameter_count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())

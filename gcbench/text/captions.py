@@ -8,12 +8,7 @@ URBAN = "An image of an urban street view"
 PLAIN = "An image"
 
 # The plurals that the authors' captions attest, oddities included, and those that no rule gives.
-_PLURALS = {
-    "sky": "skies",
-    "person": "people",
-    "bus": "buses",
-    "sign symbol": "traffic signs",
-}
+_PLURALS = {"sky": "skies", "person": "people", "bus": "buses", "sign symbol": "traffic signs"}
 
 
 def plural(name: str) -> str:

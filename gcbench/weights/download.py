@@ -31,7 +31,6 @@ def version_of(part: Path) -> Path:
 
 
 def discard(part: Path) -> None:
-    """Remove a part and its version."""
     part.unlink(missing_ok=True)
     version_of(part).unlink(missing_ok=True)
 

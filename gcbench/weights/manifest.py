@@ -4,6 +4,7 @@ It knows where a file belongs and whether a file is the published one. It neithe
 """
 
 import os
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -65,17 +66,17 @@ def read_manifest(path: Path = MANIFEST) -> dict[str, Entry]:
 
 
 def find_entry(name: str, manifest: Path = MANIFEST) -> Entry:
-    """The entry called `name`.
-
-    Raises:
-        UserError: no such name; the nearest are suggested.
-    """
+    """The entry called `name`. UserError: no such name; the nearest are suggested."""
     entries = read_manifest(manifest)
     if name not in entries:
-        near = get_close_matches(name, entries, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(entries)}"
-        raise UserError(f"unknown weights {name!r}; {hint}")
+        raise UserError(f"unknown weights {name!r}; {did_you_mean(name, entries, 'known: ' + ', '.join(entries))}")
     return entries[name]
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str, cutoff: float = 0.4) -> str:
+    """The known names that are near, as a question; `otherwise` if none is."""
+    near = get_close_matches(name, list(known), n=3, cutoff=cutoff)
+    return f"did you mean {' or '.join(near)}?" if near else otherwise
 
 
 def place(name: str, entry: Entry) -> Path:

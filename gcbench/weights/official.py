@@ -86,9 +86,7 @@ def _load_pickle(path: Path) -> dict[str, Any]:
     except Exception as error:  # the bytes are anybody's: what reading them raises cannot be listed
         raise UserError(_refusal(path, error)) from None
     if not isinstance(content, dict):
-        raise UserError(
-            f"{path} holds a {type(content).__name__} where a dict of weights is expected; give another file"
-        )
+        raise UserError(f"{path} holds a {type(content).__name__} where a dict of weights is expected; give another")
     return content
 
 

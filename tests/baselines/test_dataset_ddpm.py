@@ -16,11 +16,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gcbench.baselines.dataset_ddpm import DatasetDDPM
-from gcbench.baselines.dataset_ddpm.annotator import Annotator
+from gcbench.baselines.dataset_ddpm.annotator import TRY, Annotator, derived
 from gcbench.baselines.dataset_ddpm.config import PAPER, TINY
 from gcbench.baselines.dataset_ddpm.ensemble import uncertainty, vote
 from gcbench.baselines.dataset_ddpm.features import at_pixels, equal_times
-from gcbench.baselines.dataset_ddpm.seeds import TRY, derived
 from gcbench.baselines.dataset_ddpm.training import DatasetDDPMRecipe
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions
@@ -28,7 +27,6 @@ from gcbench.core.errors import UserError
 from gcbench.data.open_dataset import open_dataset
 from gcbench.diffusion.schedules import Schedule
 from gcbench.gcdp.network import TextToPair
-from gcbench.networks.unet import parameter_count
 from gcbench.training.recipe import Batch
 
 SIZE = (32, 64)
@@ -359,6 +357,10 @@ def test_the_threshold_keeps_the_share_it_is_asked_for(dataset: Dataset, weights
     annotator.uncertainties.copy_(torch.randperm(40, generator=torch.Generator().manual_seed(0)) / 40)
     assert int((annotator.uncertainties <= annotator.threshold(0.9)).sum()) == 36
     assert int((annotator.uncertainties <= annotator.threshold(0.5)).sum()) == 20
+
+
+def parameter_count(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
 
 
 def test_parameters_of_tiny_and_paper() -> None:

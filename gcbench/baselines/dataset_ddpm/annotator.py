@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +13,15 @@ from gcbench.baselines.dataset_ddpm.features import at_pixels, by_size, channels
 from gcbench.diffusion import gaussian
 from gcbench.diffusion.schedules import Schedule
 from gcbench.networks.unet import UNet
+
+TRY, CALIBRATION = 1, 2
+"""What a derived seed is for."""
+
+
+def derived(seed: int, purpose: int, number: int) -> int:
+    """The `number`-th seed that follows from `seed` for a purpose, in [0, 2⁶³)."""
+    words = np.random.SeedSequence([seed % 2**64, purpose, number]).generate_state(1, np.uint64)
+    return int(words[0] >> np.uint64(1))
 
 
 class Annotator(nn.Module):

@@ -6,6 +6,7 @@ image's size by bilinear interpolation (pixel centres, edges repeated).
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -56,13 +57,10 @@ def recorded(blocks: dict[str, ResnetBlock]) -> Iterator[dict[str, Tensor]]:
     """While it is open, what each of `blocks` last gave: name -> [B,C,h,w]."""
     outputs: dict[str, Tensor] = {}
 
-    def keep(name: str) -> torch.utils.hooks.RemovableHandle:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            outputs[name] = output
+    def keep(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        outputs[name] = output
 
-        return blocks[name].register_forward_hook(hook)
-
-    handles = [keep(name) for name in blocks]
+    handles = [block.register_forward_hook(partial(keep, name)) for name, block in blocks.items()]
     try:
         yield outputs
     finally:

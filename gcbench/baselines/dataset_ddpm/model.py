@@ -12,9 +12,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gcbench.baselines.dataset_ddpm.annotator import Annotator
+from gcbench.baselines.dataset_ddpm.annotator import TRY, Annotator, derived
 from gcbench.baselines.dataset_ddpm.config import PRESETS, DatasetDDPMConfig
-from gcbench.baselines.dataset_ddpm.seeds import TRY, derived
 from gcbench.core.checkpoint import Card, Checkpoint, fill
 from gcbench.core.contracts import Dataset, ModelOptions, Size
 from gcbench.core.errors import UserError
@@ -80,17 +79,15 @@ class DatasetDDPM(GCDP):
     def draw_once(self, seeds: Sequence[int], batch_size: int) -> tuple[Tensor, ...]:
         """Images uint8 [N,3,H,W], their layouts int64 [N,H,W] and uncertainties [N], whether they pass or not."""
 
+        settings: dict[str, Any] = {
+            "size": self.size,
+            "steps": self.steps,
+            "precision": self.precision,
+            "guidance": 1.0,
+        }
+
         def pairs(batch: list[int], prompts: list[str] | None) -> tuple[Tensor, ...]:
-            (images,) = sample_batch(
-                self.network,
-                self.process,
-                None,
-                batch,
-                size=self.size,
-                guidance=1.0,
-                steps=self.steps,
-                precision=self.precision,
-            )
+            (images,) = sample_batch(self.network, self.process, None, batch, **settings)
             return images, *self.label(images)
 
         return in_fixed_batches(pairs, seeds, None, batch_size)

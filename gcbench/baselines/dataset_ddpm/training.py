@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gcbench.baselines.dataset_ddpm.annotator import Annotator
+from gcbench.baselines.dataset_ddpm.annotator import CALIBRATION, Annotator, derived
 from gcbench.baselines.dataset_ddpm.config import DatasetDDPMConfig
-from gcbench.baselines.dataset_ddpm.seeds import CALIBRATION, derived
 from gcbench.core.contracts import Dataset
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.gcdp.sampling import sample_many
@@ -105,18 +104,15 @@ class DatasetDDPMRecipe(ImageRecipe):
 
     def draw(self, seeds: Sequence[int]) -> Tensor:
         """Images uint8 [N,3,H,W] as the model will draw them."""
+        cfg, precision = self.cfg, self.train_config.precision
+        settings: dict[str, Any] = {
+            "size": self.size,
+            "steps": cfg.sample_steps,
+            "precision": precision,
+            "guidance": 1.0,
+        }
         with torch.compiler.set_stance("force_eager"):
-            images, _ = sample_many(
-                self.network,
-                self.process,
-                None,
-                seeds,
-                size=self.size,
-                guidance=1.0,
-                steps=self.cfg.sample_steps,
-                batch_size=self.cfg.sample_batch,
-                precision=self.train_config.precision,
-            )
+            images, _ = sample_many(self.network, self.process, None, seeds, batch_size=cfg.sample_batch, **settings)
         return images
 
     def weights(self) -> dict[str, Tensor]:

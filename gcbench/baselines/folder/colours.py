@@ -14,6 +14,7 @@ from PIL import Image
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.data import cityscapes_classes
+from gcbench.data.class_tables import colours
 from gcbench.data.image_files import VOID_IN_FILE
 from gcbench.data.image_sources import Facts, Source
 from gcbench.data.layouts import has_label_ids
@@ -21,18 +22,9 @@ from gcbench.data.layouts import has_label_ids
 Colour = tuple[int, int, int]
 Table = Mapping[Colour, int]
 
-VOID_COLOURS: tuple[Colour, ...] = (
-    (111, 74, 0),  # dynamic
-    (81, 0, 81),  # ground
-    (250, 170, 160),  # parking
-    (230, 150, 140),  # rail track
-    (180, 165, 180),  # guard rail
-    (150, 100, 100),  # bridge
-    (150, 120, 90),  # tunnel
-    (0, 0, 90),  # caravan
-    (0, 0, 110),  # trailer
-)
-"""Colours of Cityscapes' labels that are no class: void. A group of poles has the poles' own colour, and a licence
+VOID_COLOURS: tuple[Colour, ...] = colours("6f4a00 510051 faaaa0 e6968c b4a5b4 966464 96785a 00005a 00006e")
+"""Colours of Cityscapes' labels that are no class (dynamic, ground, parking, rail track, guard rail, bridge, tunnel,
+caravan, trailer): void. A group of poles has the poles' own colour, and a licence
 plate the cars'; they cannot be told apart and are read as those."""
 
 CITYSCAPES_LABELS = 35

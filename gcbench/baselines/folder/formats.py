@@ -33,7 +33,7 @@ class Format(NamedTuple):
     """
 
     title: str
-    fits: Callable[[Path], bool]
+    fits: Callable[[Path], object]
     read: Callable[[Path, Dataset], Output]
     draws: bool | None = None
 
@@ -56,13 +56,11 @@ def recognise(place: Path, name: str | None) -> str:
     refuse_pickle(place)
     if not place.exists():
         raise UserError(f"--checkpoint {place} is not there; give the folder, .zip or .npz of finished images")
-    if name is not None and name not in FORMATS:
-        raise UserError(f"setting source.format={name!r} is none of {', '.join(FORMATS)}; choose one of them")
     if name is not None:
+        if name not in FORMATS:
+            raise UserError(f"setting source.format={name!r} is none of {', '.join(FORMATS)}; choose one of them")
         if not FORMATS[name].fits(place):
-            raise UserError(
-                f"{place} holds no {FORMATS[name].title}; give the folder that does, or another source.format"
-            )
+            raise UserError(f"{place} holds no {FORMATS[name].title}; give the folder that does, or another format")
         return name
     fitting = [name for name, form in FORMATS.items() if name != PLAIN and form.fits(place)]
     if not fitting and FORMATS[PLAIN].fits(place):
@@ -101,6 +99,15 @@ def _counted(folder: Path, pattern: str) -> Output:
     return Output(NamedFiles(folder, "image", _matching(folder, pattern)))
 
 
+def _counted_format(title: str, pattern: str) -> Format:
+    """Images in the place itself, counted in their names."""
+    return Format(
+        title,
+        lambda place: place.is_dir() and _matching(place, pattern),
+        lambda place, dataset: _counted(place, pattern),
+    )
+
+
 def _first(folders: Iterable[Path], test: Callable[[Path], object]) -> Path | None:
     """The first folder that passes."""
     return next((folder for folder in folders if folder.is_dir() and test(folder)), None)
@@ -111,11 +118,6 @@ def _first(folders: Iterable[Path], test: Callable[[Path], object]) -> Path | No
 
 def _gcdp_fits(place: Path) -> bool:
     return place.is_dir() and not _visualised(place) and (first := first_named(place)) is not None and is_sheet(first)
-
-
-def _gcdp(place: Path, dataset: Dataset) -> Output:
-    images, layouts = read_sheets(place)
-    return Output(images, layouts)
 
 
 # Semantic Palette: helpers/visualizer.py with --save_full_res
@@ -186,8 +188,8 @@ def _soa_folders(place: Path) -> list[Path]:
     return []
 
 
-def _lafite_fits(place: Path) -> bool:
-    return bool(place.is_dir() and (_soa_folders(place) or _matching(place, r"seed\d{4,}")))
+def _lafite_fits(place: Path) -> object:
+    return place.is_dir() and (_soa_folders(place) or _matching(place, r"seed\d{4,}"))
 
 
 def _lafite(place: Path, dataset: Dataset) -> Output:
@@ -197,11 +199,6 @@ def _lafite(place: Path, dataset: Dataset) -> Output:
     files = {f"{folder.name}-{stem}": path for folder in folders for stem, path in _matching(folder, r".+\d").items()}
     images = NamedFiles(place, "image", files)
     return Output(images, None, tuple(files[name].stem[:-1] for name in images.ids))
-
-
-# GANformer: generate.py; its TensorFlow version writes a capital S
-
-GANFORMER = r"[Ss]ample_\d{6,}"
 
 
 # DatasetDDPM: generate_dataset.py
@@ -253,10 +250,10 @@ def _ldm(place: Path, dataset: Dataset) -> Output:
 # Our own: what `gcbench sample` writes, or any folder, zip or npz of images
 
 
-def _plain_fits(place: Path) -> bool:
+def _plain_fits(place: Path) -> object:
     if not place.is_dir():
         return place.suffix.lower() in (".zip", ".npz")
-    return bool(by_stem(place / "images") or by_stem(place))
+    return by_stem(place / "images") or by_stem(place)
 
 
 def _plain(place: Path, dataset: Dataset) -> Output:
@@ -269,29 +266,20 @@ def _plain(place: Path, dataset: Dataset) -> Output:
 PLAIN = "folder"
 
 FORMATS: dict[str, Format] = {
-    "gcdp": Format("sheets <name>_<last>_<unet>.png of images above their layouts", _gcdp_fits, _gcdp, True),
-    "semantic-palette": Format(
-        "prop.csv with img_<i>_<j>.png", lambda place: bool(_visualised(place)), _semantic_palette, True
+    "gcdp": Format(
+        "sheets <name>_<last>_<unet>.png of images above their layouts",
+        _gcdp_fits,
+        lambda place, dataset: Output(*read_sheets(place)),
+        True,
     ),
-    "spade": Format("synthesized_image and input_label", lambda place: bool(_spade_folders(place)), _spade, False),
+    "semantic-palette": Format("prop.csv with img_<i>_<j>.png", _visualised, _semantic_palette, True),
+    "spade": Format("synthesized_image and input_label", _spade_folders, _spade, False),
     "lafite": Format("label_<nn>/<caption><j>.png or seed<nnnn>.png", _lafite_fits, _lafite),
-    "ganformer": Format(
-        "sample_<nnnnnn>.png",
-        lambda place: place.is_dir() and bool(_matching(place, GANFORMER)),
-        lambda place, dataset: _counted(place, GANFORMER),
-    ),
-    "dataset-ddpm": Format(
-        "npz with images in arr_0 and layouts in arr_1", lambda place: bool(_ensembles(place)), _dataset_ddpm, True
-    ),
-    "dataset-gan": Format(
-        "<n>.png with label_<n>.png", lambda place: _dataset_gan_folder(place) is not None, _dataset_gan, True
-    ),
-    "ldm": Format("samples/<nnnn>.png or img/sample_<nnnnnn>.png", lambda place: _ldm_folder(place) is not None, _ldm),
-    "imagen": Format(
-        "sample-<n>.png",
-        lambda place: place.is_dir() and bool(_matching(place, r"sample-\d+")),
-        lambda place, dataset: _counted(place, r"sample-\d+"),
-    ),
+    "ganformer": _counted_format("sample_<nnnnnn>.png", r"[Ss]ample_\d{6,}"),  # its TensorFlow version writes S
+    "dataset-ddpm": Format("npz with images in arr_0 and layouts in arr_1", _ensembles, _dataset_ddpm, True),
+    "dataset-gan": Format("<n>.png with label_<n>.png", _dataset_gan_folder, _dataset_gan, True),
+    "ldm": Format("samples/<nnnn>.png or img/sample_<nnnnnn>.png", _ldm_folder, _ldm),
+    "imagen": _counted_format("sample-<n>.png", r"sample-\d+"),
     PLAIN: Format("images", _plain_fits, _plain, True),
 }
 """Name -> format, in the order of the documentation."""

@@ -72,7 +72,6 @@ def sheets(folder: Path) -> dict[int, Path]:
 
 
 def first_named(folder: Path) -> Path | None:
-    """The first file that is called as a sheet is."""
     return next((path for stem, path in by_stem(folder, (".png",)).items() if NAME.fullmatch(stem)), None)
 
 

@@ -10,8 +10,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from gcbench.baselines.ganformer.config import PRESETS, GANformerConfig
-from gcbench.baselines.ganformer.network import Generator
-from gcbench.baselines.ganformer.sampling import sample_many
+from gcbench.baselines.ganformer.network import Generator, sample_many
 from gcbench.core.checkpoint import Checkpoint, fill
 from gcbench.core.contracts import Dataset, Size
 from gcbench.training.trained_model import TrainedModel

@@ -1,13 +1,16 @@
 """The generator: k local latents and a global one, mapped; the global one modulates, the local ones are attended to."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from gcbench.baselines.ganformer.attention import BipartiteAttention
 from gcbench.baselines.ganformer.config import GANformerConfig
-from gcbench.networks.stylegan2 import Linear, Mapping, Noise, Synthesis, leaky, pixel_norm
+from gcbench.diffusion.noise import SeededNoise
+from gcbench.networks.stylegan2 import Linear, Mapping, Noise, Synthesis, leaky, pixel_norm, to_bytes
+from gcbench.training.fixed_batches import in_fixed_batches
 
 RATE = 0.01
 """Of the mapping, as everywhere in StyleGAN2."""
@@ -88,3 +91,23 @@ class Generator(nn.Module):
         """The mean of w over 4096 fixed latents: [1,k+1,w_dim]. What truncation draws styles towards."""
         z = torch.randn(4096, self.cfg.components + 1, self.cfg.z_dim, generator=torch.Generator().manual_seed(0))
         return self.map(z.to(self.synthesis.seed.device)).mean(0, keepdim=True)
+
+
+@torch.inference_mode()
+def sample_many(generator: Generator, seeds: Sequence[int], *, psi: float = 1.0, precision: str = "fp32") -> Tensor:
+    """Images uint8 [N,3,H,W]. A seed's stream gives its latents first, then the noise of each convolution in turn.
+
+    psi: w ← mean + psi (w - mean) (truncation, Karras et al. 2019); 1 leaves the styles as they are.
+    """
+    cfg, device = generator.cfg, generator.synthesis.seed.device
+    mean = generator.average() if psi != 1 else None
+
+    def draw(seeds: list[int], _: list[str] | None) -> tuple[Tensor, ...]:
+        noise = SeededNoise(seeds, device)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            w = generator.map(noise.normal(cfg.components + 1, cfg.z_dim))  # [B,k+1,w_dim]
+            w = w if mean is None else mean + psi * (w - mean)
+            images = generator.draw(w[:, None].expand(-1, cfg.layers, -1, -1), lambda h, w: noise.normal(1, h, w))
+        return (to_bytes(images).cpu(),)
+
+    return in_fixed_batches(draw, seeds, None, cfg.sample_batch)[0]

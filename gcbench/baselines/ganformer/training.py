@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from gcbench.baselines.ganformer.config import GANformerConfig
-from gcbench.baselines.ganformer.network import Generator
-from gcbench.baselines.ganformer.sampling import sample_many
+from gcbench.baselines.ganformer.network import Generator, sample_many
 from gcbench.core.contracts import Dataset
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.networks.adversarial import logistic_discriminator, logistic_generator, r1

@@ -6,7 +6,6 @@ the checkpoint, which holds their hash.
 """
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from gcbench.baselines.lafite.config import EncoderConfig
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
 from gcbench.networks.text import TextConfig, WordEncoder
+from gcbench.weights.manifest import did_you_mean
 from gcbench.weights.official import load_official
 
 
@@ -131,8 +131,7 @@ def _clip(cfg: EncoderConfig) -> tuple[Any, Any, int]:
     import open_clip
 
     if cfg.name not in open_clip.list_models():
-        near = get_close_matches(cfg.name, open_clip.list_models(), n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else "choose one of open_clip.list_models()"
+        hint = did_you_mean(cfg.name, open_clip.list_models(), "choose one of open_clip.list_models()")
         raise UserError(f"setting model.encoder.name={cfg.name}: open_clip has no such model; {hint}")
     path = _file(cfg)
     if cfg.sha256 and file_hash(path) != cfg.sha256:
@@ -149,16 +148,14 @@ def _clip(cfg: EncoderConfig) -> tuple[Any, Any, int]:
         network.load_state_dict(state)
     except RuntimeError:
         raise UserError(
-            f"{path} does not hold the weights of open_clip's {cfg.name}; choose the name that goes with it"
+            f"{path} does not hold the weights of open_clip's {cfg.name}; choose the name that fits it"
         ) from None
     return network.eval().requires_grad_(False), open_clip.get_tokenizer(cfg.name), config["embed_dim"]
 
 
 def _file(cfg: EncoderConfig) -> Path:
     if not cfg.path:
-        raise UserError(
-            f"the encoder {cfg.name} needs the file of its weights; give it by --set model.encoder.path=FILE"
-        )
+        raise UserError(f"the encoder {cfg.name} needs its weights; give their file by --set model.encoder.path=FILE")
     if not Path(cfg.path).is_file():
         option = "sampler.encoder_path" if cfg.sha256 else "model.encoder.path"
         raise UserError(f"the encoder's weights {cfg.path} are not there; give their file by --set {option}=FILE")

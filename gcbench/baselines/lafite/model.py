@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from gcbench.baselines.lafite.config import PRESETS, LafiteConfig
 from gcbench.baselines.lafite.encoder import build_encoder
-from gcbench.baselines.lafite.network import TextToImage
-from gcbench.baselines.lafite.sampling import sample_many
+from gcbench.baselines.lafite.network import TextToImage, sample_many
 from gcbench.core.checkpoint import Checkpoint, fill
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError

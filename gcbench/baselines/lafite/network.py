@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from gcbench.baselines.lafite.config import LafiteConfig
-from gcbench.networks.stylegan2 import Linear, Mapping, Noise, Synthesis, leaky, pixel_norm
+from gcbench.diffusion.noise import SeededNoise
+from gcbench.networks.stylegan2 import Linear, Mapping, Noise, Synthesis, leaky, pixel_norm, to_bytes
+from gcbench.training.fixed_batches import in_fixed_batches
 
 
 class Generator(nn.Module):
@@ -56,4 +58,20 @@ class TextToImage(nn.Module):
         """Images uint8 [B,3,H,W]. Each text is read alone, so that no other's length touches its feature."""
         h = torch.cat([self.texts([text]) for text in texts])  # [B,D]
         images = self.generator(self.generator.latents(z), h, noise)
-        return (images.float().clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8)
+        return to_bytes(images)
+
+
+@torch.inference_mode()
+def sample_many(
+    network: TextToImage, prompts: Sequence[str], seeds: Sequence[int], *, batch_size: int, precision: str = "fp32"
+) -> Tensor:
+    """Images uint8 [N,3,H,W]. A seed's stream gives z first, then the noise of each convolution in turn."""
+    device = network.generator.synthesis.seed.device
+
+    def draw(seeds: list[int], prompts: list[str] | None) -> tuple[Tensor, ...]:
+        noise = SeededNoise(seeds, device)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            z = noise.normal(network.generator.synthesis.cfg.z_dim)  # [B,z_dim]
+            return (network.draw(z, prompts or [], lambda h, w: noise.normal(1, h, w)).cpu(),)
+
+    return in_fixed_batches(draw, seeds, prompts, batch_size)[0]

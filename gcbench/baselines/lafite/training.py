@@ -9,9 +9,8 @@ from torch import Tensor
 from gcbench.baselines.lafite.config import LafiteConfig
 from gcbench.baselines.lafite.contrastive import contrastive, cosines, matching, paired_logits
 from gcbench.baselines.lafite.encoder import build_encoder, with_hash
-from gcbench.baselines.lafite.network import TextToImage
+from gcbench.baselines.lafite.network import TextToImage, sample_many
 from gcbench.baselines.lafite.pseudo import Pseudo, fixed
-from gcbench.baselines.lafite.sampling import sample_many
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.data.contact_sheet import grid, save_png
@@ -49,8 +48,6 @@ class LafiteRecipe(Recipe):
         self.register_buffer("path_mean", torch.zeros(()))
         self.shown = preview_captions(dataset)
 
-    # ---------------------------------------------------------------------------------------- phases of a training step
-
     def optimizer_groups(self) -> Mapping[str, OptimizerGroup]:
         groups = {
             "generator": OptimizerGroup(list(self.network.generator.parameters())),
@@ -73,8 +70,6 @@ class LafiteRecipe(Recipe):
         if loss.path:
             phases.append(Phase("path", ("generator",), every=loss.path_every, start=start))
         return phases
-
-    # ------------------------------------------------------------------------------------------------------- losses
 
     def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
         real = batch.images.to(self.path_mean.device).float() / 127.5 - 1  # [B,3,H,W]
@@ -167,8 +162,6 @@ class LafiteRecipe(Recipe):
 
     def _paired(self, evaluated: tuple[Tensor, Tensor], h: Tensor) -> Tensor:
         return paired_logits(*evaluated, h, legacy_batch_sum=self.cfg.loss.legacy_batch_sum)
-
-    # -------------------------------------------------------------------------------------- checkpoints and previews
 
     def weights(self) -> dict[str, Tensor]:
         """All but a CLIP: the discriminator and the encoder's other half too, without which --init could not go on."""

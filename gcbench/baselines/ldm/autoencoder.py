@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gcbench.baselines.ldm.config import VAEConfig
-from gcbench.baselines.ldm.foreign import open_foreign, weights_hash
-from gcbench.baselines.ldm.library import diffusers
+from gcbench.baselines.ldm.foreign import diffusers, open_foreign, weights_hash
 from gcbench.core.errors import UserError
 
 NARROW = -6.0

@@ -7,9 +7,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from gcbench.baselines.ldm.library import diffusers
 from gcbench.core.errors import UserError
 from gcbench.weights.manifest import offline
+
+
+def diffusers() -> Any:
+    """diffusers, imported when something of it is first wanted: it is an extra, and takes seconds to import."""
+    try:
+        import diffusers as module
+    except ImportError:
+        raise UserError("ldm needs the extra diffusers: pip install 'gcbench[diffusers]'") from None
+    return module
 
 
 def open_foreign(path: str) -> Any:

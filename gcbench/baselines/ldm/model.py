@@ -4,7 +4,8 @@ Source: "High-Resolution Image Synthesis with Latent Diffusion Models" (Rombach 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -57,22 +58,14 @@ class LDM(TrainedModel):
     ) -> tuple[Tensor, Tensor | None]:
         from gcbench.baselines.ldm.sampling import sample_batch
 
-        (images,) = in_fixed_batches(
-            lambda seeds, prompts: sample_batch(
-                self.network,
-                self.process,
-                prompts,
-                seeds,
-                size=size,
-                guidance=guidance,
-                steps=self.steps,
-                precision=self.precision,
-            ),
-            seeds,
-            prompts,
-            self.cfg.sample_batch,
-            self.progress,
-        )
+        settings: dict[str, Any] = {
+            "size": size,
+            "guidance": guidance,
+            "steps": self.steps,
+            "precision": self.precision,
+        }
+        sample = partial(sample_batch, self.network, self.process, **settings)
+        (images,) = in_fixed_batches(sample, seeds, prompts, self.cfg.sample_batch, self.progress)
         return images, None
 
     @torch.inference_mode()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gcbench.baselines.ldm.autoencoder import build_autoencoder
 from gcbench.baselines.ldm.config import LDMConfig, UNetConfig
-from gcbench.baselines.ldm.library import diffusers
+from gcbench.baselines.ldm.foreign import diffusers
 from gcbench.core.contracts import Size
 from gcbench.networks.text import build_text_encoder
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gcbench.baselines.ldm.config import ProcessConfig
-from gcbench.baselines.ldm.library import diffusers
+from gcbench.baselines.ldm.foreign import diffusers
 from gcbench.diffusion.gaussian import ddim_step, diffuse, predict_x0, velocity, x0_of_velocity
 from gcbench.diffusion.schedules import spaced_times
 
@@ -25,10 +25,7 @@ class LatentProcess:
     def __init__(self, cfg: ProcessConfig):
         self.cfg = cfg
         scheduler = diffusers().DDPMScheduler(
-            num_train_timesteps=cfg.steps,
-            beta_start=cfg.betas[0],
-            beta_end=cfg.betas[1],
-            beta_schedule="scaled_linear",
+            num_train_timesteps=cfg.steps, beta_start=cfg.betas[0], beta_end=cfg.betas[1], beta_schedule="scaled_linear"
         )
         self.alpha_bar = torch.cat((torch.ones(1), scheduler.alphas_cumprod))  # [T+1]
 

@@ -27,8 +27,8 @@ def to_bytes(images: Tensor) -> Tensor:
 def sample_batch(
     network: LatentDiffusion,
     process: LatentProcess,
-    prompts: Sequence[str] | None,
     seeds: Sequence[int],
+    prompts: Sequence[str] | None,
     *,
     size: Size,
     guidance: float,

@@ -6,6 +6,7 @@ autoencoder that will decode it.
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -103,9 +104,7 @@ class LDMRecipe(Recipe):
         t = training_times(b, steps, 1.0, generator)
         keep = torch.rand(b, generator=generator) >= self.cfg.cond_drop
         context = self.network.read(texts, keep.to(device))
-        return {
-            "loss": self.process.loss(lambda z, t: self.network.predict(z, t, context), z0, t.to(device), eps),
-        }
+        return {"loss": self.process.loss(lambda z, t: self.network.predict(z, t, context), z0, t.to(device), eps)}
 
     def weights(self) -> dict[str, Tensor]:
         return self.network.trained()
@@ -116,16 +115,14 @@ class LDMRecipe(Recipe):
         precision = self.train_config.precision
         rows = [self.real, reconstruct(self.network.vae, self.real, precision)]
         if self.measured:
-            draw = partial(
-                sample_batch,
-                self.network,
-                self.process,
-                size=self.size,
-                guidance=2.0,
-                steps=self.cfg.sample_steps,
-                precision=precision,
-            )
+            settings: dict[str, Any] = {
+                "size": self.size,
+                "guidance": 2.0,
+                "steps": self.cfg.sample_steps,
+                "precision": precision,
+            }
+            draw = partial(sample_batch, self.network, self.process, **settings)
             seeds, batch_size = range(len(self.captions)), self.cfg.sample_batch
             with torch.compiler.set_stance("force_eager"):  # compiling anew for a few images takes longer than they do
-                rows.extend(in_fixed_batches(lambda s, p: draw(p, s), seeds, self.captions, batch_size))
+                rows.extend(in_fixed_batches(draw, seeds, self.captions, batch_size))
         save_png(path, grid(torch.cat(rows), None, self.dataset.palette, columns=len(self.captions)))

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from gcbench.baselines.semantic_palette.assisted import claims, probabilities
 from gcbench.core.settings import Config, Count
-from gcbench.networks.stylegan2 import Conv, Linear, leaky
+from gcbench.networks.stylegan2 import Conv, Linear, leaky, pixel_norm
 from gcbench.networks.subpixels import start_alike
 
 
@@ -42,11 +42,6 @@ def doublings(size: tuple[int, int], patch: int) -> int:
     return count
 
 
-def pixel_norm(x: Tensor) -> Tensor:
-    """x [B,C,...] over the root of its mean square along C."""
-    return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
-
-
 class Activation(nn.Module):
     """`leaky` and, in the generator, pixel norm."""
 
@@ -55,7 +50,7 @@ class Activation(nn.Module):
         self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
-        return pixel_norm(leaky(x)) if self.norm else leaky(x)
+        return pixel_norm(leaky(x), 1) if self.norm else leaky(x)
 
 
 def convolutions(*widths: int, norm: bool) -> nn.Sequential:

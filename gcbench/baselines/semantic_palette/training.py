@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from gcbench.baselines.semantic_palette.assisted import entropy, probabilities, soften, spread, straight_through
 from gcbench.baselines.semantic_palette.config import SemanticPaletteConfig
@@ -22,12 +22,7 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.files import file_hash
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.networks.adversarial import gradient_penalty
-from gcbench.networks.patch_discriminator import (
-    PatchDiscriminator,
-    critic_loss,
-    feature_matching,
-    generator_loss,
-)
+from gcbench.networks.patch_discriminator import PatchDiscriminator, critic_loss, feature_matching, generator_loss
 from gcbench.networks.perceptual import perceptual_loss
 from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, TrainConfig, check_multiples
 
@@ -60,19 +55,18 @@ class PaletteRecipe(Recipe):
             self.network.prior.fit(class_shares(dataset, dataset.splits[0], self.size))
 
     def optimizer_groups(self) -> dict[str, OptimizerGroup]:
-        rates = self.cfg.rates
-        layout = list(self.network.layout.parameters())
+        rates, network = self.cfg.rates, self.network
+
+        def group(part: nn.Module, rate: float = 1.0, betas: tuple[float, float] | None = None) -> OptimizerGroup:
+            return OptimizerGroup(list(part.parameters()), rate, betas)
+
         return {
-            "layout": OptimizerGroup(layout),
-            "layout-critic": OptimizerGroup(list(self.layout_critic.parameters())),
-            "image": OptimizerGroup(list(self.network.image.parameters()), rates.image, IMAGE_BETAS),
-            "pair-discriminator": OptimizerGroup(
-                list(self.pair_discriminator.parameters()), rates.discriminators, IMAGE_BETAS
-            ),
-            "image-discriminator": OptimizerGroup(
-                list(self.image_discriminator.parameters()), rates.discriminators, IMAGE_BETAS
-            ),
-            "layout-end-to-end": OptimizerGroup(layout, rates.end_to_end_layout),
+            "layout": group(network.layout),
+            "layout-critic": group(self.layout_critic),
+            "image": group(network.image, rates.image, IMAGE_BETAS),
+            "pair-discriminator": group(self.pair_discriminator, rates.discriminators, IMAGE_BETAS),
+            "image-discriminator": group(self.image_discriminator, rates.discriminators, IMAGE_BETAS),
+            "layout-end-to-end": group(network.layout, rates.end_to_end_layout),
         }
 
     def phases(self) -> tuple[Phase, ...]:

@@ -10,33 +10,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-IS = {"Bald": "bald", "Smiling": "smiling", "Young": "young"}
-HAS = {
-    "5_o_Clock_Shadow": "5 o'clock shadow",
-    "Bangs": "bangs",
-    "Black_Hair": "black hair",
-    "Blond_Hair": "blond hair",
-    "Brown_Hair": "brown hair",
-    "Bushy_Eyebrows": "bushy eyebrows",
-    "Goatee": "goatee",
-    "Gray_Hair": "gray hair",
-    "Mouth_Slightly_Open": "mouth slightly open",
-    "Mustache": "mustache",
-    "No_Beard": "no beard",
-    "Pale_Skin": "pale skin",
-    "Rosy_Cheeks": "rosy cheeks",
-    "Straight_Hair": "straight hair",
-    "Wavy_Hair": "wavy hair",
-}
-WEARS = {
-    "Eyeglasses": "eyeglasses",
-    "Heavy_Makeup": "heavy makeup",
-    "Wearing_Earrings": "earrings",
-    "Wearing_Hat": "hat",
-    "Wearing_Lipstick": "lipstick",
-    "Wearing_Necklace": "necklace",
-    "Wearing_Necktie": "necktie",
-}
+IS = ("Bald", "Smiling", "Young")
+WEARS = (
+    *("Eyeglasses", "Heavy_Makeup", "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick", "Wearing_Necklace"),
+    "Wearing_Necktie",
+)
+"""A person has all other attributes."""
 DENIALS = {
     "Bangs": "does not have bangs",
     "Bushy_Eyebrows": "does not have bushy eyebrows",
@@ -82,12 +61,17 @@ def build_caption(attributes: Mapping[str, bool], rng: np.random.Generator) -> t
 
 def _parts(chosen: Sequence[str], rng: np.random.Generator) -> list[str]:
     """`is smiling, and young`, `has bangs`, `wears hat`: one part a verb."""
-    verbs = (("is", IS), ("has", HAS), (("wears", "is wearing")[int(rng.integers(2))], WEARS))
-    return [
-        f"{verb} {_listed([words[name] for name in chosen if name in words])}"
-        for verb, words in verbs
-        if any(name in words for name in chosen)
-    ]
+    wears = ("wears", "is wearing")[int(rng.integers(2))]
+    words: dict[str, list[str]] = {"is": [], "has": [], wears: []}
+    for name in chosen:
+        verb = "is" if name in IS else wears if name in WEARS else "has"
+        words[verb].append(_word(name))
+    return [f"{verb} {_listed(listed)}" for verb, listed in words.items() if listed]
+
+
+def _word(name: str) -> str:
+    """`black hair` of `Black_Hair`, `hat` of `Wearing_Hat`."""
+    return name.removeprefix("Wearing_").replace("_o_Clock", " o'Clock").replace("_", " ").lower()
 
 
 def _listed(words: Sequence[str]) -> str:

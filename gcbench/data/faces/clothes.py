@@ -46,7 +46,6 @@ class Body:
 
 
 def draw_body(canvas: Canvas, body: Body, person: Person, dice: Dice) -> None:
-    """The neck, the chest that a neckline leaves bare, and a garment."""
     skin = shade(person.skin, 0.93)
     n = body.neck
     half = [(0.0, 0.6), (n, 0.6), (n, 1.55), (n * 1.35, 1.85), (1.0, 2.12), (1.0, 3.6), (0.0, 3.6)]
@@ -92,18 +91,10 @@ def _garment(canvas: Canvas, body: Body, fabric: Colour, cut: Neckline) -> None:
 def _collar(canvas: Canvas, body: Body, colour: Colour, depth: float, wide: float) -> None:
     n = body.neck
     for side in (-1, 1):
-        flap = np.array(
-            [
-                (n * 0.98, 1.5),
-                (n * 1.3, 1.68),
-                (n * 1.2 + wide * 0.4, depth),
-                (0.16 + wide * 0.3, depth + 0.16),
-                (0.03, depth),
-            ]
-        )
-        canvas.fill(body.at(flap * (side, 1)), colour, L.CLOTH)
-        edge = np.array([(n * 1.2 + wide * 0.4, depth), (0.16 + wide * 0.3, depth + 0.16), (0.03, depth)])
-        canvas.line(body.at(edge * (side, 1)), 0.006, shade(colour, 0.72))
+        edge = [(n * 1.2 + wide * 0.4, depth), (0.16 + wide * 0.3, depth + 0.16), (0.03, depth)]
+        flap = np.array([(n * 0.98, 1.5), (n * 1.3, 1.68), *edge]) * (side, 1)
+        canvas.fill(body.at(flap), colour, L.CLOTH)
+        canvas.line(body.at(flap[2:]), 0.006, shade(colour, 0.72))
 
 
 def _suit(canvas: Canvas, body: Body, person: Person, dice: Dice) -> None:
@@ -120,11 +111,8 @@ def _suit(canvas: Canvas, body: Body, person: Person, dice: Dice) -> None:
         bright = mix(tie, (255, 255, 255), 0.55)
         for v in np.arange(knot + 0.4, end, 0.3):
             canvas.line(body.at(np.array([(-0.26, v + 0.2), (0.26, v - 0.02)])), 0.012, bright)
-    canvas.fill(
-        body.at(np.array([(-0.24, knot), (0.24, knot), (0.15, knot + 0.3), (-0.15, knot + 0.3)])),
-        shade(tie, 0.82),
-        L.CLOTH,
-    )
+    knotted = np.array([(-0.24, knot), (0.24, knot), (0.15, knot + 0.3), (-0.15, knot + 0.3)])
+    canvas.fill(body.at(knotted), shade(tie, 0.82), L.CLOTH)
     for side in (-1, 1):
         lapel = np.array([(n * 1.1, 1.66), (n * 1.6, 1.82), (1.2, 2.5), (0.62, 3.6), (0.36, 3.6), (0.6, 2.4)])
         canvas.fill(body.at(lapel * (side, 1)), shade(cloth, 1.22), L.CLOTH)

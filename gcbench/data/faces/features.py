@@ -1,7 +1,5 @@
 """What lies in a face: ears, nose, eyes, brows, mouth, beard. Each part is drawn in image and layout alike."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from gcbench.data.faces import labels as L
@@ -16,6 +14,8 @@ SIDES = ((-1, L.L_EYE, L.L_BROW, L.L_EAR), (1, L.R_EYE, L.R_BROW, L.R_EAR))
 EYE_U, EYE_WIDE = 0.44, 0.225
 MOUTH_V = 1.0
 
+Interval = tuple[float, float]
+
 
 def draw_ears(canvas: Canvas, head: Head, person: Person) -> None:
     for side, _, _, label in SIDES:
@@ -26,18 +26,9 @@ def draw_ears(canvas: Canvas, head: Head, person: Person) -> None:
 
 
 def draw_face(canvas: Canvas, head: Head, person: Person) -> None:
-    half = [
-        (0.0, -1.2),
-        (0.52, -1.1),
-        (0.86, -0.72),
-        (0.99, -0.15),
-        (0.99, 0.32),
-        (0.5 + 0.5 * head.jaw, 0.78),
-        (head.jaw * 0.97, 1.08),
-        (0.5 * (head.jaw + head.chin), head.length - 0.2),
-        (head.chin * 0.75, head.length - 0.03),
-        (0.0, head.length),
-    ]
+    jaw, chin, length = head.jaw, head.chin, head.length
+    half = [(0.0, -1.2), (0.52, -1.1), (0.86, -0.72), (0.99, -0.15), (0.99, 0.32), (0.5 + 0.5 * jaw, 0.78)]
+    half += [(jaw * 0.97, 1.08), (0.5 * (jaw + chin), length - 0.2), (chin * 0.75, length - 0.03), (0.0, length)]
     canvas.fill(head.outline(closed(mirrored(half))), person.skin, L.SKIN)
 
 
@@ -174,49 +165,34 @@ def draw_beard(canvas: Canvas, head: Head, person: Person, dice: Dice) -> None:
         canvas.fill(head.on(closed(mirrored(_jaw_area(head, mouth)))), grey)
     if "full" in parts:
         canvas.fill(head.on(closed(mirrored(_jaw_area(head, mouth)))), colour)
-        _bristles(canvas, head.on, colour, dice, (-0.8, 0.8), (mouth + 0.1, end - 0.08), 46)
+        _bristles(canvas, head, colour, dice, (-0.8, 0.8), (mouth + 0.1, end - 0.08), 46)
     if "goatee" in parts:
         top = mouth + 0.22
         half = [(0.0, top), (0.2, top + 0.02), (0.33, top + 0.14), (0.3, end - 0.12), (0.16, end), (0.0, end + 0.04)]
         canvas.fill(head.on(closed(mirrored(half))), colour)
-        _bristles(canvas, head.on, colour, dice, (-0.24, 0.24), (top + 0.04, end - 0.1), 16)
+        _bristles(canvas, head, colour, dice, (-0.24, 0.24), (top + 0.04, end - 0.1), 16)
     if "mustache" in parts:
         half = [(0.0, mouth - 0.24), (0.2, mouth - 0.26), (0.42, mouth - 0.12), (0.5, mouth + 0.06)]
         half += [(0.38, mouth), (0.2, mouth - 0.07), (0.0, mouth - 0.08)]
         canvas.fill(head.on(closed(mirrored(half)), 0.03), colour)
-        _bristles(canvas, head.on, colour, dice, (-0.36, 0.36), (mouth - 0.22, mouth - 0.12), 14)
+        _bristles(canvas, head, colour, dice, (-0.36, 0.36), (mouth - 0.22, mouth - 0.12), 14)
 
 
 def _jaw_area(head: Head, mouth: float) -> list[tuple[float, float]]:
     """The half of the face where a full beard grows, from the ears to the chin."""
-    return [
-        (0.0, mouth - 0.24),
-        (0.4, mouth - 0.24),
-        (0.62, mouth - 0.12),
-        (0.88, 0.5),
-        (1.0, 0.28),
-        (0.99, 0.7),
-        (head.jaw + 0.04, 1.08),
-        (0.5 * (head.jaw + head.chin), head.length - 0.16),
-        (head.chin * 0.75, head.length + 0.02),
-        (0.0, head.length + 0.04),
-    ]
+    jaw, chin, end = head.jaw, head.chin, head.length
+    cheek = [(0.0, mouth - 0.24), (0.4, mouth - 0.24), (0.62, mouth - 0.12), (0.88, 0.5), (1.0, 0.28), (0.99, 0.7)]
+    return [*cheek, (jaw + 0.04, 1.08), (0.5 * (jaw + chin), end - 0.16), (chin * 0.75, end + 0.02), (0.0, end + 0.04)]
 
 
 def _bristles(
-    canvas: Canvas,
-    place: Callable[[Points], Points],
-    colour: Colour,
-    dice: Dice,
-    across: tuple[float, float],
-    down: tuple[float, float],
-    count: int,
+    canvas: Canvas, head: Head, colour: Colour, dice: Dice, across: Interval, down: Interval, count: int
 ) -> None:
     for _ in range(count):
         u, v = dice.between(*across), dice.between(*down)
         u *= 1 - 0.55 * ((v - down[0]) / (down[1] - down[0])) ** 2  # a chin is narrow below
         end = (u + dice.between(-0.03, 0.03) + u * 0.08, v + dice.between(0.06, 0.12))
-        canvas.line(place(np.array([(u, v), end])), 0.004, shade(colour, dice.between(0.7, 1.35)))
+        canvas.line(head.on(np.array([(u, v), end])), 0.004, shade(colour, dice.between(0.7, 1.35)))
 
 
 def _flip(points: Points, side: int) -> Points:

@@ -96,32 +96,15 @@ class Hair:
         back = 0.16 * person.age if person.male else 0.0  # temples recede
         if self.fall > 1 and not person.bangs:  # parted: the hair sweeps from the parting to the ears
             p = self.part * 0.5
-            return [
-                (-0.99, low),
-                (-0.95, -0.2),
-                (-0.75 + 0.1 * p, line * 0.72),
-                (p - 0.16, line - 0.1),
-                (p, line - 0.2),
-                (p + 0.16, line - 0.1),
-                (0.75 + 0.1 * p, line * 0.72),
-                (0.95, -0.2),
-                (0.99, low),
-            ]
+            left = [(-0.99, low), (-0.95, -0.2), (-0.75 + 0.1 * p, line * 0.72)]
+            right = [(0.75 + 0.1 * p, line * 0.72), (0.95, -0.2), (0.99, low)]
+            return [*left, (p - 0.16, line - 0.1), (p, line - 0.2), (p + 0.16, line - 0.1), *right]
         tilt = 0.06 * self.part
-        return [
-            (-0.99, low),
-            (-0.9, -0.25),
-            (-0.74, line * 0.72 - back * 0.6),
-            (-0.4, line - tilt - back),
-            (0.0, line + 0.03),
-            (0.4, line + tilt - back),
-            (0.74, line * 0.72 - back * 0.6),
-            (0.9, -0.25),
-            (0.99, low),
-        ]
+        temple = line * 0.72 - back * 0.6
+        left = [(-0.99, low), (-0.9, -0.25), (-0.74, temple), (-0.4, line - tilt - back)]
+        return [*left, (0.0, line + 0.03), (0.4, line + tilt - back), (0.74, temple), (0.9, -0.25), (0.99, low)]
 
     def _bangs(self) -> None:
-        """A fringe over the forehead, down to the brows."""
         person, dice = self.person, self.dice
         low = self.head.brow - dice.between(0.06, 0.14)
         top = self.head.hairline - 0.12
@@ -153,7 +136,6 @@ class Hair:
                 self._strand(self._back(path[:length]), self.dice.between(0.66, 1.4))
 
     def _curls(self, outer: Points, inner: Points) -> None:
-        """Round locks all over."""
         r = self.head.scale * 0.13
         turn = np.linspace(0, 2 * np.pi, 9)[:-1]
         circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)

@@ -19,7 +19,6 @@ BACKDROP = 24
 
 
 def person(seed: np.random.SeedSequence) -> Person:
-    """Who the seed draws."""
     return draw_person(Dice(np.random.default_rng(seed)))
 
 
@@ -116,9 +115,8 @@ def _lit(
             out += colours[part] * every[material[part] * places.size + places][:, :, None]
     out /= SCALE * SCALE
     if who.rosy:
-        blush = sum(fields.blob(side * 0.56, 0.56, 0.25, 0.2) for side in (-1, 1)) * (
-            middles(material) == FACE
-        )  # [H,W]
+        cheeks = sum(fields.blob(side * 0.56, 0.56, 0.25, 0.2) for side in (-1, 1))
+        blush = cheeks * (middles(material) == FACE)  # [H,W]
         out += blush[:, :, None] * np.array([0.13, -0.15, -0.1], np.float32) * max(who.skin)
     out *= np.array(light.tint, np.float32)
     over = np.maximum(out - 215, 0)

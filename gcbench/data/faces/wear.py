@@ -28,10 +28,8 @@ def draw_earrings(canvas: Canvas, head: Head, person: Person, dice: Dice) -> Non
             drop = closed([(u, v - 0.02), (u + 0.08, v + 0.24), (u, v + 0.4), (u - 0.08, v + 0.24)])
             canvas.fill(head.around(drop, -0.1), jewel, L.EAR_R)
             canvas.fill(head.around(ellipse(u, v, 0.06, 0.06, 8), -0.1), shade(jewel, 0.8), L.EAR_R)
-        canvas.fill(
-            head.around(ellipse(u - 0.03, v + (0.0 if person.earrings == "stud" else 0.2), 0.03, 0.04, 8), -0.1),
-            (255, 255, 255),
-        )
+        glint = ellipse(u - 0.03, v + (0.0 if person.earrings == "stud" else 0.2), 0.03, 0.04, 8)
+        canvas.fill(head.around(glint, -0.1), (255, 255, 255))
 
 
 LENSES = {"round": (0.33, 0.31), "square": (0.36, 0.25), "sun": (0.37, 0.27)}
@@ -81,20 +79,11 @@ def draw_hat(canvas: Canvas, head: Head, person: Person, dice: Dice) -> None:
     band = dice.near(dice.pick(colours.HATS), 8, 10)
     line = head.hairline + 0.1
     if person.hat == "beanie":
-        half = [
-            (0.0, -1.62),
-            (0.6, -1.5),
-            (1.06, -1.1),
-            (1.17, line + 0.12),
-            (1.17, line + 0.26),
-            (0.6, line + 0.04),
-            (0.0, line),
-        ]
+        half = [(0.0, -1.62), (0.6, -1.5), (1.06, -1.1), (1.17, line + 0.12), (1.17, line + 0.26)]
+        half += [(0.6, line + 0.04), (0.0, line)]
         canvas.fill(head.around(closed(mirrored(half), 6), -0.05), felt, L.HAT)
-        fold = through(
-            [(-1.18, line + 0.1), (-0.6, line - 0.12), (0.0, line - 0.16), (0.6, line - 0.12), (1.18, line + 0.1)]
-        )
-        canvas.fill(head.around(ribbon(fold, (0.34, 0.36, 0.34)), 0.05), mix(felt, band, 0.25), L.HAT)
+        fold = [(-1.18, line + 0.1), (-0.6, line - 0.12), (0.0, line - 0.16), (0.6, line - 0.12), (1.18, line + 0.1)]
+        canvas.fill(head.around(ribbon(through(fold), (0.34, 0.36, 0.34)), 0.05), mix(felt, band, 0.25), L.HAT)
         for u in np.linspace(-1.0, 1.0, 13):
             rib = np.array([(u, line - 0.3 + 0.16 * u**2), (u * 1.02, line + 0.0 + 0.2 * u**2)])
             canvas.line(head.around(rib, 0.05), 0.005, shade(felt, 0.72))
@@ -112,14 +101,8 @@ def draw_hat(canvas: Canvas, head: Head, person: Person, dice: Dice) -> None:
         canvas.fill(head.around(closed(mirrored(half), 6), -0.05), felt, L.HAT)
         seam = through([(0.0, -1.5), (0.02, -1.1), (0.0, line)])
         canvas.line(head.around(seam, 0.1), 0.005, shade(felt, 0.7))
-        visor = [
-            (-0.86, line - 0.02),
-            (0.0, line - 0.14),
-            (0.86, line - 0.02),
-            (0.82, line + 0.2),
-            (0.0, line + 0.3),
-            (-0.82, line + 0.2),
-        ]
+        visor = [(-0.86, line - 0.02), (0.0, line - 0.14), (0.86, line - 0.02)]
+        visor += [(0.82, line + 0.2), (0.0, line + 0.3), (-0.82, line + 0.2)]
         canvas.fill(head.on(closed(visor), 0.3), shade(mix(felt, band, 0.25), 0.82), L.HAT)
         badge = ellipse(0.0, line - 0.5, 0.22, 0.2, 16)
         canvas.fill(head.around(badge, 0.3), mix(band, (255, 255, 255), 0.5), L.HAT)

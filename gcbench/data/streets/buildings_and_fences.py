@@ -1,22 +1,12 @@
 """What lines the street: buildings with windows, walls, fences."""
 
+from gcbench.data.class_tables import colours
 from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels
 from gcbench.data.streets.draw import Pen
 from gcbench.data.streets.weather import Colour
 
-FACADES: tuple[Colour, ...] = (
-    (186, 120, 92),
-    (214, 190, 150),
-    (200, 196, 188),
-    (226, 214, 190),
-    (168, 152, 136),
-    (190, 160, 140),
-    (150, 96, 80),
-    (178, 186, 192),
-    (222, 196, 166),
-    (160, 170, 160),
-)
+FACADES: tuple[Colour, ...] = colours("ba785c d6be96 c8c4bc e2d6be a89888 bea08c 966050 b2bac0 dec4a6 a0aaa0")
 WALLS: tuple[Colour, ...] = ((138, 138, 142), (156, 156, 158), (134, 78, 64), (116, 118, 122))
 FENCES: tuple[Colour, ...] = ((48, 54, 52), (38, 60, 50), (196, 198, 196), (112, 82, 58), (70, 74, 80))
 PANE: Colour = (66, 82, 100)
@@ -89,15 +79,9 @@ def _building(pen: Pen, dice: Dice, x: float, a: float, b: float, high: float, w
         if column == door:
             pen.side(x, 0, 2.3, left, right, w.ink(dice.pick(DOORS), mid), solid=False)
         elif shop:
-            pen.side(
-                x,
-                0.5,
-                2.5,
-                a + pitch * (column + 0.1),
-                a + pitch * (column + 0.9),
-                w.glow((255, 228, 160), mid) if w.dark else w.ink((84, 100, 112), mid),
-                solid=False,
-            )
+            near, far = a + pitch * (column + 0.1), a + pitch * (column + 0.9)
+            window = w.glow((255, 228, 160), mid) if w.dark else w.ink((84, 100, 112), mid)
+            pen.side(x, 0.5, 2.5, near, far, window, solid=False)
         else:
             on = lit and dice.chance(lit)
             pen.side(x, 0.9, 2.4, left, right, glow if on else pane, solid=False)
@@ -120,15 +104,8 @@ def _end_windows(pen: Pen, dice: Dice, x: float, z: float, high: float, storey: 
         sill = 0.95
         while sill < ceiling and sill + 1.5 < high - 0.4:
             on = w.dark and dice.chance(0.35)
-            pen.front(
-                min(near, near + out * 1.5),
-                max(near, near + out * 1.5),
-                sill,
-                sill + 1.5,
-                z,
-                glow if on else pane,
-                solid=False,
-            )
+            left, right = sorted((near, near + out * 1.5))
+            pen.front(left, right, sill, sill + 1.5, z, glow if on else pane, solid=False)
             sill += storey
 
 
@@ -170,16 +147,9 @@ def skyline(pen: Pen, dice: Dice, z: float) -> None:
         high = dice.between(6, 17)
         paint = dice.near(dice.pick(FACADES), 10, 16)
         pen.front(x, x + wide, 0, high, z, pen.weather.ink(paint, z, 0.9))
+        band = pen.weather.ink(paint, z, 0.7)
         for storey in range(1, int(high / 4)):
-            pen.front(
-                x + 1.5,
-                x + wide - 1.5,
-                storey * 4,
-                storey * 4 + 1.8,
-                z,
-                pen.weather.ink(paint, z, 0.7),
-                solid=False,
-            )
+            pen.front(x + 1.5, x + wide - 1.5, storey * 4, storey * 4 + 1.8, z, band, solid=False)
         x += wide
 
 

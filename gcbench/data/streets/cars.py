@@ -1,30 +1,16 @@
 """Cars and vans, along the street (seen from behind or in front) or across it."""
 
+from gcbench.data.class_tables import colours
 from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels
 from gcbench.data.streets.draw import Pen
 from gcbench.data.streets.vehicle_parts import GLASS, LAMP, RED, TYRE, lights, open_side, shadow, side_wheel
 from gcbench.data.streets.weather import Colour
 
-CAR_PAINTS: tuple[Colour, ...] = (
-    (226, 228, 230),
-    (176, 180, 184),
-    (44, 46, 50),
-    (92, 96, 102),
-    (176, 34, 36),
-    (36, 66, 136),
-    (196, 182, 150),
-    (40, 84, 64),
-    (130, 30, 40),
-    (70, 120, 170),
-)
-VAN_PAINTS: tuple[Colour, ...] = (
-    (176, 180, 184),
-    (58, 60, 66),
-    (104, 108, 116),
-    (52, 70, 104),
-    (120, 108, 92),
-)
+CAR_PAINTS: tuple[Colour, ...] = colours("e2e4e6 b0b4b8 2c2e32 5c6066 b02224 244288 c4b696 285440 821e28 4678aa")
+VAN_PAINTS: tuple[Colour, ...] = colours("b0b4b8 3a3c42 686c74 344668 786c5c")
+
+Point = tuple[float, float, float]
 
 
 def car(pen: Pen, dice: Dice, x: float, z: float, back: bool, ground: Colour) -> None:
@@ -42,55 +28,29 @@ def car(pen: Pen, dice: Dice, x: float, z: float, back: bool, ground: Colour) ->
     seen = open_side(x, wide)
     roof = 0.9 if van else 0.78
     slope = 0.15 if van else 0.55
+
+    def across(reach: float, y: float, z: float) -> tuple[Point, Point]:
+        return (x - reach, y, z), (x + reach, y, z)
+
     if seen is not None:
         inner = x + (seen - x) * roof
         pen.side(seen, 0.28, belt, z, end, ink(paint, z, 0.8))
         cabin0, cabin1 = z, end - (0.9 if back else 0.5)  # joins the near face without a gap
-        pen.world(
-            (
-                (seen, belt, cabin0),
-                (seen, belt, cabin1),
-                (inner, top, cabin1 - slope),
-                (inner, top, cabin0 + slope * 0.6),
-            ),
-            ink(paint, z, 0.78),
-        )
+        roof0, roof1 = cabin0 + slope * 0.6, cabin1 - slope
+        cabin = ((seen, belt, cabin0), (seen, belt, cabin1), (inner, top, roof1), (inner, top, roof0))
+        pen.world(cabin, ink(paint, z, 0.78))
         glass = 0.12 + 0.5 * slope
-        pen.world(
-            (
-                (seen, belt + 0.05, cabin0 + glass),
-                (seen, belt + 0.05, cabin1 - glass),
-                (inner, top - 0.1, cabin1 - slope - 0.1),
-                (inner, top - 0.1, cabin0 + slope * 0.6 + 0.1),
-            ),
-            ink(GLASS, z, 0.9),
-            solid=False,
-        )
+        sill = ((seen, belt + 0.05, cabin0 + glass), (seen, belt + 0.05, cabin1 - glass))
+        pen.world((*sill, (inner, top - 0.1, roof1 - 0.1), (inner, top - 0.1, roof0 + 0.1)), ink(GLASS, z, 0.9), False)
         side_wheel(pen, seen, z + 0.85, 0.33)
         side_wheel(pen, seen, end - 0.85, 0.33)
     for side in (-1, 1):
         pen.front(x + side * half * 0.8 - 0.14, x + side * half * 0.8 + 0.14, 0, 0.36, z + 0.05, ink(TYRE, z))
     pen.front(x - half * 0.9, x + half * 0.9, 0.14, 0.36, z, ink((36, 36, 40), z))
-    pen.world(
-        (
-            (x - half, belt, z),
-            (x + half, belt, z),
-            (x + half * roof, top, z + slope * 0.6),
-            (x - half * roof, top, z + slope * 0.6),
-        ),
-        ink(paint, z, 0.92),
-    )
+    pen.world((*across(half, belt, z), *across(half * roof, top, z + slope * 0.6)[::-1]), ink(paint, z, 0.92))
     pen.front(x - half, x + half, 0.3, belt, z, ink(paint, z, 1.05))
-    pen.world(
-        (
-            (x - half * 0.8, belt + 0.02, z),
-            (x + half * 0.8, belt + 0.02, z),
-            (x + half * roof * 0.86, top - 0.1, z + slope * 0.5),
-            (x - half * roof * 0.86, top - 0.1, z + slope * 0.5),
-        ),
-        ink(GLASS, z),
-        solid=False,
-    )
+    top_of_glass = across(half * roof * 0.86, top - 0.1, z + slope * 0.5)
+    pen.world((*across(half * 0.8, belt + 0.02, z), *top_of_glass[::-1]), ink(GLASS, z), solid=False)
     lights(pen, x, half * 0.95, 0.75, z, 0.2, back)
     pen.front(x - 0.25, x + 0.25, 0.42, 0.56, z, ink((230, 230, 220), z), solid=False)
     pen.front(x - half, x + half, 0.28, 0.38, z, ink(paint, z, 0.6), solid=False)

@@ -16,9 +16,6 @@ from gcbench.data.streets.weather import Colour, Ink, Weather
 
 POLYGON, ELLIPSE, LINE, RING = range(4)
 
-NEAR = 2.2
-"""Nothing is projected from nearer than this depth."""
-
 
 @dataclass(frozen=True)
 class Camera:
@@ -73,8 +70,9 @@ class Pen:
         self.z = 1.0
         self.turn = 1.0
 
-    def stand(self, x: float, z: float, *, grow: float = 1.0, turn: float = 1.0) -> None:
-        """grow: scale of all lengths. turn: scale of lengths to the side; negative mirrors."""
+    def stand(self, x: float, z: float, label: int | None = None, *, grow: float = 1.0, turn: float = 1.0) -> None:
+        """label: of what stands there. grow: scale of all lengths. turn: of lengths to the side; negative mirrors."""
+        self.label = self.label if label is None else label
         self.x, self.y = self.camera.point(x, 0.0, z)
         self.s = self.camera.scale(z) * grow
         self.z = z
@@ -84,14 +82,10 @@ class Pen:
         return self.weather.ink(colour, self.z, gain)
 
     def world(self, points: Sequence[tuple[float, float, float]], ink: Ink | None, solid: bool = True) -> None:
-        """A polygon of world points."""
         c = self.camera
         f, vx, vy, h = c.focal, c.vx, c.vy, c.height
-        xy: list[float] = []
-        for x, y, z in points:
-            xy.append(vx + f * x / z)
-            xy.append(vy + f * (h - y) / z)
-        self.shapes.append(Shape(POLYGON, tuple(xy), ink, self.label, solid, self.group))
+        xy = tuple(c for x, y, z in points for c in (vx + f * x / z, vy + f * (h - y) / z))
+        self.shapes.append(Shape(POLYGON, xy, ink, self.label, solid, self.group))
 
     def side(self, x: float, y0: float, y1: float, z0: float, z1: float, ink: Ink | None, solid: bool = True) -> None:
         """An upright rectangle along the street."""
@@ -121,26 +115,14 @@ class Pen:
         self.shapes.append(Shape(POLYGON, xy, ink, self.label, solid, self.group))
 
     def flat(self, points: Sequence[tuple[float, float]], ink: Ink | None, solid: bool = True) -> None:
-        """A polygon on the sheet."""
-        x, y, s, t = self.x, self.y, self.s, self.s * self.turn
-        xy: list[float] = []
-        for u, v in points:
-            xy.append(x + u * t)
-            xy.append(y - v * s)
-        self.shapes.append(Shape(POLYGON, tuple(xy), ink, self.label, solid, self.group))
+        self.shapes.append(Shape(POLYGON, self._on_sheet(points), ink, self.label, solid, self.group))
 
     def box(self, u0: float, u1: float, v0: float, v1: float, ink: Ink | None, solid: bool = True) -> None:
         """A rectangle on the sheet."""
         self.flat(((u0, v0), (u1, v0), (u1, v1), (u0, v1)), ink, solid)
 
     def disc(
-        self,
-        u: float,
-        v: float,
-        radius: float,
-        ink: Ink | None,
-        solid: bool = True,
-        high: float | None = None,
+        self, u: float, v: float, radius: float, ink: Ink | None, solid: bool = True, high: float | None = None
     ) -> None:
         """An ellipse on the sheet; `high` is its half height, if it is not round."""
         xy = self._corners(u, v, radius, radius if high is None else high)
@@ -153,9 +135,11 @@ class Pen:
 
     def stroke(self, points: Sequence[tuple[float, float]], width: float, ink: Ink) -> None:
         """A line on the sheet: a detail of the image."""
+        self.shapes.append(Shape(LINE, self._on_sheet(points), ink, self.label, False, self.group, width * self.s))
+
+    def _on_sheet(self, points: Sequence[tuple[float, float]]) -> tuple[float, ...]:
         x, y, s, t = self.x, self.y, self.s, self.s * self.turn
-        xy = tuple(c for u, v in points for c in (x + u * t, y - v * s))
-        self.shapes.append(Shape(LINE, xy, ink, self.label, False, self.group, width * s))
+        return tuple(c for u, v in points for c in (x + u * t, y - v * s))
 
     def _corners(self, u: float, v: float, wide: float, high: float) -> tuple[float, ...]:
         x, y, s, t = self.x, self.y, self.s, self.s * self.turn
@@ -181,28 +165,25 @@ def draw_layout(shapes: Iterable[Shape], size: tuple[int, int], base: int) -> np
     sx, sy = float(width), 2.0 * height
     for shape in shapes:
         if shape.solid:
-            if shape.kind == POLYGON:
-                pen.polygon(_places(shape.xy, sx, sy), fill=shape.label)
-            else:
-                pen.ellipse(_places(shape.xy, sx, sy), fill=shape.label)
+            draw = pen.polygon if shape.kind == POLYGON else pen.ellipse
+            draw(_places(shape.xy, sx, sy), fill=shape.label)
     return np.array(canvas)[::2, ::2].copy()  # [H,W]
 
 
 def draw_image(shapes: Iterable[Shape], size: tuple[int, int], backdrop: Image.Image) -> np.ndarray:
     """The image [H,W,3] uint8, over a backdrop of twice the size, on which it draws."""
-    height, width = size
     pen = ImageDraw.Draw(backdrop)
-    sx, sy = float(width), 2.0 * height
+    sx, sy = float(size[1]), 2.0 * size[0]
     for shape in shapes:
-        ink = shape.ink
-        if ink is None:
+        if shape.ink is None:
             continue
+        places, width = _places(shape.xy, sx, sy), max(1, round(shape.width * sy))
         if shape.kind == POLYGON:
-            pen.polygon(_places(shape.xy, sx, sy), fill=ink)
+            pen.polygon(places, fill=shape.ink)
         elif shape.kind == ELLIPSE:
-            pen.ellipse(_places(shape.xy, sx, sy), fill=ink)
+            pen.ellipse(places, fill=shape.ink)
         elif shape.kind == LINE:
-            pen.line(_places(shape.xy, sx, sy), fill=ink, width=max(1, round(shape.width * sy)))
+            pen.line(places, fill=shape.ink, width=width)
         else:
-            pen.ellipse(_places(shape.xy, sx, sy), outline=ink, width=max(1, round(shape.width * sy)))
+            pen.ellipse(places, outline=shape.ink, width=width)
     return np.asarray(backdrop.reduce(2))  # [H,W,3]

@@ -11,8 +11,7 @@ BOXES: tuple[Colour, ...] = ((150, 112, 70), (60, 110, 120), (230, 120, 30), (70
 
 def pole(pen: Pen, dice: Dice, x: float, z: float, high: float, arm: float = 0.0) -> None:
     """At least two pixels wide at the default size; `arm` reaches over the road with a lamp."""
-    pen.label = labels.POLE
-    pen.stand(x, z)
+    pen.stand(x, z, labels.POLE)
     half = max(0.09, 0.0145 / pen.s)
     colour = dice.near(dice.pick(POLES), 4, 10)
     pen.box(-half, half, 0, high, pen.ink(colour))
@@ -26,24 +25,21 @@ def pole(pen: Pen, dice: Dice, x: float, z: float, high: float, arm: float = 0.0
 
 def traffic_light(pen: Pen, dice: Dice, x: float, z: float, v: float) -> None:
     """A dark case with a yellow rim and three lamps, one of them lit."""
-    pen.label = labels.LIGHT
-    pen.stand(x, z)
+    pen.stand(x, z, labels.LIGHT)
     unit = max(0.17, 0.031 / pen.s)
     rim = pen.ink((206, 176, 50) if dice.chance(0.6) else (196, 198, 200))
     pen.box(-1.25 * unit, 1.25 * unit, v - 2.9 * unit, v + 2.9 * unit, rim)
     pen.box(-0.95 * unit, 0.95 * unit, v - 2.6 * unit, v + 2.6 * unit, pen.ink((26, 28, 28)), solid=False)
     lit = dice.whole(0, 2)
-    for place, (on, off) in enumerate(
-        (((255, 40, 30), (70, 26, 24)), ((255, 196, 30), (74, 60, 24)), ((40, 255, 130), (22, 62, 40)))
-    ):
+    lamps = (((255, 40, 30), (70, 26, 24)), ((255, 196, 30), (74, 60, 24)), ((40, 255, 130), (22, 62, 40)))
+    for place, (on, off) in enumerate(lamps):
         colour = pen.weather.glow(on, z) if place == lit else pen.ink(off)
         pen.disc(0, v + (1 - place) * 1.65 * unit, 0.78 * unit, colour, solid=False)
 
 
 def traffic_sign(pen: Pen, dice: Dice, x: float, z: float, v: float) -> None:
     """A bright plate: a disc, a triangle, a square, a diamond or a board."""
-    pen.label = labels.SIGN
-    pen.stand(x, z)
+    pen.stand(x, z, labels.SIGN)
     r = max(0.42, 0.062 / pen.s)
     red, white, blue, yellow = (
         pen.ink(c, 1.05) for c in ((214, 24, 30), (244, 244, 244), (20, 80, 190), (250, 206, 30))
@@ -64,19 +60,9 @@ def traffic_sign(pen: Pen, dice: Dice, x: float, z: float, v: float) -> None:
         pen.flat(((0, v - 0.9 * r), (0.9 * r, v), (0, v + 0.9 * r), (-0.9 * r, v)), yellow, solid=False)
     elif kind == 4:
         pen.disc(0, v, r, blue)
-        pen.flat(
-            (
-                (-0.15 * r, v - 0.6 * r),
-                (0.15 * r, v - 0.6 * r),
-                (0.15 * r, v),
-                (0.45 * r, v),
-                (0, v + 0.6 * r),
-                (-0.45 * r, v),
-                (-0.15 * r, v),
-            ),
-            white,
-            solid=False,
-        )
+        head = ((0.45 * r, v), (0, v + 0.6 * r), (-0.45 * r, v))
+        foot = ((-0.15 * r, v - 0.6 * r), (0.15 * r, v - 0.6 * r))
+        pen.flat((*foot, (0.15 * r, v), *head, (-0.15 * r, v)), white, solid=False)
     else:
         pen.box(-1.6 * r, 1.6 * r, v - 0.85 * r, v + 0.85 * r, white)
         pen.box(-1.45 * r, 1.45 * r, v - 0.7 * r, v + 0.7 * r, blue, solid=False)
@@ -86,8 +72,7 @@ def traffic_sign(pen: Pen, dice: Dice, x: float, z: float, v: float) -> None:
 
 def thing(pen: Pen, dice: Dice, x: float, z: float) -> None:
     """Something void: a bin, a pile of boxes or a striped bollard."""
-    pen.label = labels.VOID
-    pen.stand(x, z)
+    pen.stand(x, z, labels.VOID)
     ink = pen.ink
     kind = dice.whole(0, 2)
     colour = dice.near(dice.pick(BOXES), 8, 12)

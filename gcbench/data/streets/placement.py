@@ -72,6 +72,15 @@ class Placement:
             self.take(span(best))
         return best
 
+    def put(
+        self, spots: Iterable[Spot], span: Callable[[Spot], Span], least: float, draw: Callable[..., object]
+    ) -> None:
+        """Let `draw(pen, x, z)` draw a thing at one of the spots, if one has room."""
+        at = self.find(spots, span, least)
+        if at:
+            with self.thing(at[1]) as pen:
+                draw(pen, *at)
+
     def _room(self, low: float, high: float) -> float:
         """The share of a span that is in the image and not taken."""
         inside = min(high, 2.0) - max(low, 0.0)

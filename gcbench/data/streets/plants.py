@@ -17,8 +17,7 @@ def leaf_colours(dice: Dice) -> tuple[Colour, ...]:
 
 def tree(pen: Pen, dice: Dice, x: float, z: float, leaves: tuple[Colour, ...], tall: float = 1.0) -> None:
     """A trunk and a crown of blobs, dark below and light above."""
-    pen.label = labels.VEGETATION
-    pen.stand(x, z)
+    pen.stand(x, z, labels.VEGETATION)
     ink = pen.ink
     colour = dice.near(dice.pick(leaves), 6, 10)
     trunk = dice.between(1.8, 2.8)
@@ -28,8 +27,7 @@ def tree(pen: Pen, dice: Dice, x: float, z: float, leaves: tuple[Colour, ...], t
     pen.flat(((-0.2, 0), (0.2, 0), (0.14, middle), (-0.14, middle)), ink(dice.near(BARK, 4, 10)))
     if dice.chance(0.2):
         pen.flat(
-            ((-reach * 0.75, trunk * 0.7), (reach * 0.75, trunk * 0.7), (0, trunk + 2.3 * high)),
-            ink(colour, 0.85),
+            ((-reach * 0.75, trunk * 0.7), (reach * 0.75, trunk * 0.7), (0, trunk + 2.3 * high)), ink(colour, 0.85)
         )
         pen.flat(
             ((-reach * 0.55, trunk * 0.75), (reach * 0.2, trunk * 0.75), (0, trunk + 2.1 * high)),
@@ -46,9 +44,7 @@ def tree(pen: Pen, dice: Dice, x: float, z: float, leaves: tuple[Colour, ...], t
 
 
 def bush(pen: Pen, dice: Dice, x: float, z: float, leaves: tuple[Colour, ...]) -> None:
-    """A low round bush."""
-    pen.label = labels.VEGETATION
-    pen.stand(x, z)
+    pen.stand(x, z, labels.VEGETATION)
     colour = dice.near(dice.pick(leaves), 6, 10)
     reach = dice.between(0.7, 1.3)
     pen.disc(0, reach * 0.55, reach, pen.ink(colour, 0.82), high=reach * 0.75)
@@ -84,8 +80,7 @@ def tree_row(pen: Pen, dice: Dice, x: float, z0: float, z1: float, leaves: tuple
 
 def woods(pen: Pen, dice: Dice, z: float, leaves: tuple[Colour, ...], high: float) -> None:
     """Far trees along the horizon."""
-    pen.label = labels.VEGETATION
-    pen.stand(0, z)
+    pen.stand(0, z, labels.VEGETATION)
     colour = dice.near(dice.pick(leaves), 6, 8)
     reach = 1.25 * z
     pen.box(-reach, reach, 0, high * 0.7, pen.ink(colour, 0.9))

@@ -56,16 +56,10 @@ def place_people(placement: Placement, dice: Dice, street: Street) -> None:
         crossing = not street.road or dice.chance(0.25)
         far = 9.0 if k == 0 else 14.0
         spots = (
-            (
-                dice.between(street.left, street.right) if crossing else street.verge(dice),
-                dice.between(5.0, far),
-            )
+            (dice.between(street.left, street.right) if crossing else street.verge(dice), dice.between(5.0, far))
             for _ in range(TRIES)
         )
-        at = placement.find(spots, placement.sheet(0.4), 0.8)
-        if at:
-            with placement.thing(at[1]) as pen:
-                people.person(pen, dice, *at, street.floor)
+        placement.put(spots, placement.sheet(0.4), 0.8, lambda pen, x, z: people.person(pen, dice, x, z, street.floor))
 
 
 def place_trees(placement: Placement, dice: Dice, leaves: tuple[Colour, ...], street: Street) -> None:
@@ -92,7 +86,4 @@ def place_void_things(placement: Placement, dice: Dice, street: Street) -> None:
     """Up to three bins, piles of boxes or cones."""
     for _ in range(dice.pick((0, 0, 1, 1, 2, 3))):
         spots = ((street.verge(dice), dice.between(4.5, 9)) for _ in range(TRIES))
-        at = placement.find(spots, placement.sheet(0.5), 0.9)
-        if at:
-            with placement.thing(at[1]) as pen:
-                furniture.thing(pen, dice, *at)
+        placement.put(spots, placement.sheet(0.5), 0.9, lambda pen, x, z: furniture.thing(pen, dice, x, z))

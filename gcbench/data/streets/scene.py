@@ -21,11 +21,10 @@ class Scene:
     weather: Weather
     shapes: tuple[Shape, ...]
     horizon: float
-    clouds: tuple[tuple[float, float, float, float, float], ...]
+    clouds: tuple[tuple[float, ...], ...]
 
 
 def compose(dice: Dice) -> Scene:
-    """The whole scene."""
     weather = draw_weather(dice)
     wanted = draw_wanted(dice)
     camera = Camera(
@@ -58,16 +57,8 @@ def compose(dice: Dice) -> Scene:
     pen.shapes += placement.shapes()
     if dice.chance(0.62):
         furniture.bonnet(pen, dice)
-    clouds = tuple(
-        (
-            dice.between(-0.1, 2.1),
-            dice.between(0.0, camera.vy * 0.7),
-            dice.between(0.15, 0.45),
-            dice.between(0.025, 0.06),
-            dice.between(0.4, 0.9),
-        )
-        for _ in range(weather.clouds)
-    )
+    spreads = ((-0.1, 2.1), (0.0, camera.vy * 0.7), (0.15, 0.45), (0.025, 0.06), (0.4, 0.9))
+    clouds = tuple(tuple(dice.between(*spread) for spread in spreads) for _ in range(weather.clouds))
     return Scene(weather, tuple(pen.shapes), camera.vy, clouds)
 
 
@@ -112,15 +103,8 @@ def _row(pen: Pen, dice: Dice, wanted: frozenset[int], leaves: tuple[Colour, ...
     x, kind = street.edge[side], street.kind[side]
     if kind == "buildings":
         mood = dice.unit()
-        tall = (
-            (24.0, 40.0)
-            if street.closed
-            else (5.0, 8.5)
-            if mood < 0.35
-            else (8.0, 15.0)
-            if mood < 0.8
-            else (14.0, 26.0)
-        )
+        tall = (5.0, 8.5) if mood < 0.35 else (8.0, 15.0) if mood < 0.8 else (14.0, 26.0)
+        tall = (24.0, 40.0) if street.closed else tall
         start = abs(x) * 0.75 + (dice.between(3, 10) if dice.chance(0.2) and not street.closed else 0)
         buildings_and_fences.building_row(pen, dice, x, start, 95, tall, 0.0 if street.closed else 0.22, 3)
     elif kind == "trees":
@@ -142,8 +126,5 @@ def _barriers(pen: Pen, dice: Dice, wanted: frozenset[int], street: Street) -> N
         if label == L.WALL:
             buildings_and_fences.wall(pen, dice, x, near, far)
         else:
-            kind = street.kind[side]
-            behind: Colour = (
-                (134, 124, 112) if kind == "buildings" else (84, 106, 66) if kind == "trees" else (150, 160, 150)
-            )
+            behind = {"buildings": (134, 124, 112), "trees": (84, 106, 66)}.get(street.kind[side], (150, 160, 150))
             buildings_and_fences.fence(pen, dice, x, near, far, dice.near(behind, 4, 8))

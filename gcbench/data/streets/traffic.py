@@ -33,21 +33,17 @@ def _tram(placement: Placement, dice: Dice, street: Street) -> None:
 
 
 def _bus_or_truck(placement: Placement, dice: Dice, street: Street, label: int) -> None:
-    is_bus = label == L.BUS
+    is_bus, floor = label == L.BUS, street.floor
     if dice.chance(0.25):
+        across = trucks_and_buses.bus_across if is_bus else trucks_and_buses.truck_across
         spots = (_far_spot(dice, 12, 20, 0.5) for _ in range(TRIES))
-        at = placement.find(spots, placement.sheet(5.2 if is_bus else 4.3), 0.7)
-        if at:
-            with placement.thing(at[1]) as pen:
-                (trucks_and_buses.bus_across if is_bus else trucks_and_buses.truck_across)(pen, dice, *at, street.floor)
+        sheet = placement.sheet(5.2 if is_bus else 4.3)
+        placement.put(spots, sheet, 0.7, lambda pen, x, z: across(pen, dice, x, z, floor))
         return
+    along = trucks_and_buses.bus if is_bus else trucks_and_buses.truck
     spots = ((_lane(dice, street), dice.between(8, 16)) for _ in range(TRIES))
-    at = placement.find(spots, placement.box(2.5, 5), 0.75)
-    if at:
-        with placement.thing(at[1]) as pen:
-            (trucks_and_buses.bus if is_bus else trucks_and_buses.truck)(
-                pen, dice, *at, at[0] > street.centre, street.floor
-            )
+    box = placement.box(2.5, 5)
+    placement.put(spots, box, 0.75, lambda pen, x, z: along(pen, dice, x, z, x > street.centre, floor))
 
 
 def place_two_wheelers(placement: Placement, dice: Dice, wanted: frozenset[int], street: Street) -> None:
@@ -64,10 +60,7 @@ def place_two_wheelers(placement: Placement, dice: Dice, wanted: frozenset[int],
 
 def _two_wheeler(placement: Placement, dice: Dice, street: Street, motor: bool, ridden: bool, far: float) -> None:
     spots = (
-        (
-            dice.between(street.left, street.right) if ridden else street.verge(dice),
-            dice.between(4.0, far),
-        )
+        (dice.between(street.left, street.right) if ridden else street.verge(dice), dice.between(4.0, far))
         for _ in range(TRIES)
     )
     at = placement.find(spots, placement.sheet(1.0), 0.8)
@@ -87,18 +80,15 @@ def _two_wheeler(placement: Placement, dice: Dice, street: Street, motor: bool, 
 
 def place_cars(placement: Placement, dice: Dice, street: Street) -> None:
     """Cars in the lanes and along the kerbs, sometimes one that crosses."""
+    floor = street.floor
     if dice.chance(0.14):
-        at = placement.find((_far_spot(dice, 8, 15, 0.6) for _ in range(TRIES)), placement.sheet(2.2), 0.6)
-        if at:
-            with placement.thing(at[1]) as pen:
-                cars.car_across(pen, dice, *at, street.floor)
+        spots = (_far_spot(dice, 8, 15, 0.6) for _ in range(TRIES))
+        placement.put(spots, placement.sheet(2.2), 0.6, lambda pen, x, z: cars.car_across(pen, dice, x, z, floor))
     for k in range(dice.pick((1, 2, 3, 3, 4, 5, 6))):
         far = 12.0 if k < 2 else 26.0
         spots = ((_lane(dice, street), dice.between(6.0, far)) for _ in range(TRIES))
-        at = placement.find(spots, placement.box(1.9, 2.5), 0.62)
-        if at:
-            with placement.thing(at[1]) as pen:
-                cars.car(pen, dice, *at, at[0] > street.centre, street.floor)
+        box = placement.box(1.9, 2.5)
+        placement.put(spots, box, 0.62, lambda pen, x, z: cars.car(pen, dice, x, z, x > street.centre, floor))
 
 
 def _far_spot(dice: Dice, near: float, far: float, reach: float) -> Spot:

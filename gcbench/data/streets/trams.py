@@ -1,17 +1,13 @@
 """Trams, Cityscapes' trains: along the street on their rails, or across it."""
 
+from gcbench.data.class_tables import colours
 from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels
 from gcbench.data.streets.draw import Pen
 from gcbench.data.streets.vehicle_parts import lights, open_side, shadow
 from gcbench.data.streets.weather import Colour
 
-TRAM_PAINTS: tuple[Colour, ...] = (
-    (180, 30, 38),
-    (24, 96, 70),
-    (30, 64, 140),
-    (214, 96, 24),
-)
+TRAM_PAINTS: tuple[Colour, ...] = colours("b41e26 186046 1e408c d66018")
 CREAM: Colour = (238, 228, 198)
 
 
@@ -44,27 +40,12 @@ def train(pen: Pen, dice: Dice, x: float, z: float) -> None:
             pen.side(seen, 0.12, top, at - 0.25, at + 0.25, ink((60, 60, 62), z), solid=False)
         pen.side(seen, 0.12, 0.35, z, z + long, ink((40, 40, 42), z), solid=False)
     for a, b in ((-0.5, 0.5), (0.5, -0.5)):
-        pen.world(
-            (
-                (x + a, top - 0.1, z + 3),
-                (x + a + 0.14, top - 0.1, z + 3),
-                (x + b + 0.14, top + 1.0, z + 3),
-                (x + b, top + 1.0, z + 3),
-            ),
-            ink((50, 50, 52), z),
-        )
+        foot = ((x + a, top - 0.1, z + 3), (x + a + 0.14, top - 0.1, z + 3))
+        pen.world((*foot, (x + b + 0.14, top + 1.0, z + 3), (x + b, top + 1.0, z + 3)), ink((50, 50, 52), z))
     pen.front(x - 0.8, x + 0.8, top + 0.9, top + 1.06, z + 3, ink((50, 50, 52), z))
-    pen.world(
-        (
-            (x - half, 0.12, z),
-            (x + half, 0.12, z),
-            (x + half, top - 0.45, z),
-            (x + half * 0.8, top, z),
-            (x - half * 0.8, top, z),
-            (x - half, top - 0.45, z),
-        ),
-        ink((244, 202, 40), z),
-    )
+    roof = ((x + half * 0.8, top, z), (x - half * 0.8, top, z), (x - half, top - 0.45, z))
+    front = ((x - half, 0.12, z), (x + half, 0.12, z), (x + half, top - 0.45, z), *roof)
+    pen.world(front, ink((244, 202, 40), z))
     pen.front(x - half * 0.84, x + half * 0.84, 1.5, 2.8, z, ink((34, 42, 52), z), solid=False)
     pen.front(x - half, x + half, 0.12, 0.9, z, ink(paint, z), solid=False)
     pen.front(x - half * 0.4, x + half * 0.4, 3.0, 3.25, z, w.glow((255, 240, 200), z), solid=False)

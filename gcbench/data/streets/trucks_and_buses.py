@@ -1,32 +1,15 @@
 """Trucks (a plain box and a coloured cab) and buses (one colour, a row of windows), along the street or across."""
 
+from gcbench.data.class_tables import colours
 from gcbench.data.random_choices import Dice
 from gcbench.data.streets import labels
 from gcbench.data.streets.draw import Pen
 from gcbench.data.streets.vehicle_parts import GLASS, LAMP, TYRE, lights, open_side, shadow, side_wheel
 from gcbench.data.streets.weather import Colour
 
-BUS_PAINTS: tuple[Colour, ...] = (
-    (226, 32, 36),
-    (246, 190, 16),
-    (24, 92, 210),
-    (20, 156, 74),
-    (240, 120, 14),
-    (190, 30, 110),
-)
-BOX_PAINTS: tuple[Colour, ...] = (
-    (238, 238, 236),
-    (222, 222, 216),
-    (232, 226, 204),
-    (206, 216, 226),
-)
-CAB_PAINTS: tuple[Colour, ...] = (
-    (190, 40, 36),
-    (40, 70, 150),
-    (224, 168, 40),
-    (40, 110, 70),
-    (120, 124, 130),
-)
+BUS_PAINTS: tuple[Colour, ...] = colours("e22024 f6be10 185cd2 149c4a f0780e be1e6e")
+BOX_PAINTS: tuple[Colour, ...] = colours("eeeeec deded8 e8e2cc ced8e2")
+CAB_PAINTS: tuple[Colour, ...] = colours("be2824 284696 e0a828 286e46 787c82")
 
 
 def truck(pen: Pen, dice: Dice, x: float, z: float, back: bool, ground: Colour) -> None:
@@ -75,7 +58,6 @@ def truck(pen: Pen, dice: Dice, x: float, z: float, back: bool, ground: Colour) 
 
 
 def truck_across(pen: Pen, dice: Dice, x: float, z: float, ground: Colour) -> None:
-    """A truck seen from its side."""
     pen.label = labels.TRUCK
     box, cab = dice.near(dice.pick(BOX_PAINTS), 5, 8), dice.near(dice.pick(CAB_PAINTS), 8, 12)
     shadow(pen, x - 4.3, x + 4.3, z - 0.4, z + 2, ground)
@@ -127,7 +109,6 @@ def bus(pen: Pen, dice: Dice, x: float, z: float, back: bool, ground: Colour) ->
 
 
 def bus_across(pen: Pen, dice: Dice, x: float, z: float, ground: Colour) -> None:
-    """A bus seen from its side."""
     pen.label = labels.BUS
     paint = dice.near(dice.pick(BUS_PAINTS), 8, 8)
     w = pen.weather

@@ -24,17 +24,8 @@ def shadow(pen: Pen, x0: float, x1: float, z0: float, z1: float, ground: Colour)
 
 def side_wheel(pen: Pen, x: float, z: float, radius: float) -> None:
     """A wheel in a side that runs along the street."""
-    pen.world(
-        (
-            (x, 0, z - radius * 0.55),
-            (x, 0, z + radius * 0.55),
-            (x, radius, z + radius),
-            (x, 2 * radius, z + radius * 0.5),
-            (x, 2 * radius, z - radius * 0.5),
-            (x, radius, z - radius),
-        ),
-        pen.weather.ink(TYRE, z),
-    )
+    outline = ((0, -0.55), (0, 0.55), (1, 1), (2, 0.5), (2, -0.5), (1, -1))  # height and length, in radii
+    pen.world([(x, high * radius, z + radius * along) for high, along in outline], pen.weather.ink(TYRE, z))
 
 
 def lights(pen: Pen, x: float, reach: float, y: float, z: float, size: float, back: bool) -> None:
