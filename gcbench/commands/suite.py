@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gcbench.commands.sweep import GENERATING, sweep
-from gcbench.commands.train import CONFIG, TRAINING, recipe_of, train
+from gcbench.commands.sweep import sweep
+from gcbench.commands.train import CONFIG, recipe_of, train
 from gcbench.core.checkpoint import read_card
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
@@ -21,15 +21,12 @@ from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.setup import choose_device
 from gcbench.reports.table import show
 from gcbench.reports.table1 import table1
-from gcbench.runs.progress import Bar, Part, say
+from gcbench.runs.progress import say
 from gcbench.runs.suite_plan import BUDGET, Row, Suite, bundled, find
 
 LEDGER = "suite.json"
 TRAIN = "train-"
 """Before a row's name: the directory of its training."""
-
-COST = 12
-"""What a generated image takes, in images trained on: tens of passes through a network, against three."""
 
 
 class Stage(BaseModel):
@@ -74,11 +71,10 @@ class Ledger(BaseModel):
 
 
 class Task(NamedTuple):
-    """A stage to come. length: of its stretch of the bar, in images trained on; of a sweep, at most."""
+    """A stage to come."""
 
     kind: Literal["train", "sweep"]
     row: Row
-    length: int
 
 
 def tasks(suite: Suite, rows: Sequence[Row]) -> list[Task]:
@@ -87,9 +83,9 @@ def tasks(suite: Suite, rows: Sequence[Row]) -> list[Task]:
     out = []
     for row in suite.row:
         if row.name in needed:
-            out.append(Task("train", row, suite.images))
+            out.append(Task("train", row))
         if row in rows:
-            out.append(Task("sweep", row, COST * suite.n * len(row.scales)))
+            out.append(Task("sweep", row))
     return out
 
 
@@ -142,28 +138,25 @@ def run_suite(
         say(known)
 
     made: dict[str, Path | None] = {}  # row -> weights; None where the training failed
-    with Bar(suite.name, sum(task.length for task in todo)) as whole:
-        for number, task in enumerate(todo, 1):
-            row, end = task.row, whole.done + task.length
-            say(f"Stage {number} of {len(todo)}: {_described(task, suite)}")
-            bars = _Bars(whole, task, f"{number}/{len(todo)} {row.name},")
-            try:
-                owner = suite.trained_by(row)
-                weights = None if owner is None or task.kind == "train" else made[owner.name]
-                if task.kind == "train":
-                    stage, made[row.name] = _train(suite, row, dataset, out, device, bars)
-                elif owner is not None and weights is None:
-                    raise UserError(f"the training of {owner.name} was not made")
-                else:
-                    stage = _sweep(suite, row, dataset, out, weights, evaluators, device, bars)
-            except UserError as error:
-                say(f"{row.name}: {error}")
-                stage = Stage(kind=task.kind, row=row.name, model=row.model, status="failed", reason=str(error))
-                if task.kind == "train":
-                    made[row.name] = None
-            ledger.put(stage)
-            ledger.write(out)
-            whole.skip(end - whole.done)  # a stage that was there, failed, or was saturated early
+    for number, task in enumerate(todo, 1):
+        row = task.row
+        say(f"Stage {number} of {len(todo)}: {_described(task, suite)}")
+        try:
+            owner = suite.trained_by(row)
+            weights = None if owner is None or task.kind == "train" else made[owner.name]
+            if task.kind == "train":
+                stage, made[row.name] = _train(suite, row, dataset, out, device)
+            elif owner is not None and weights is None:
+                raise UserError(f"the training of {owner.name} was not made")
+            else:
+                stage = _sweep(suite, row, dataset, out, weights, evaluators, device)
+        except UserError as error:
+            say(f"{row.name}: {error}")
+            stage = Stage(kind=task.kind, row=row.name, model=row.model, status="failed", reason=str(error))
+            if task.kind == "train":
+                made[row.name] = None
+        ledger.put(stage)
+        ledger.write(out)
     _show(suite, dataset, opened, out)
     asked = {(task.kind, task.row.name) for task in todo}
     failed = [stage for stage in ledger.stages if stage.status == "failed" and (stage.kind, stage.row) in asked]
@@ -180,22 +173,6 @@ def list_suites() -> None:
         print(f"  {suite.images} images a training, {suite.n} images measured")
 
 
-class _Bars:
-    """Hands a stage the parts of the suite's bar: its long work fills the stage's stretch, the rest is named only."""
-
-    def __init__(self, whole: Bar, task: Task, label: str):
-        self.whole, self.task, self.label = whole, task, label
-
-    def __call__(self, label: str, total: int) -> Part:
-        length = 0
-        if label == TRAINING:
-            length = self.task.length
-        elif label == GENERATING:
-            length = min(COST * total, self.task.length)
-            self.whole.skip(self.task.length - length)  # points that are there already
-        return Part(self.whole, f"{self.label} {label}", total, length)
-
-
 def _described(task: Task, suite: Suite) -> str:
     row = task.row
     settings = f" ({', '.join(row.train if task.kind == 'train' else row.sample)})"
@@ -207,14 +184,12 @@ def _described(task: Task, suite: Suite) -> str:
     return f"{what}: {suite.n} images" + (f", {len(row.scales)} guidance scales" if len(row.scales) > 1 else "")
 
 
-def _train(suite: Suite, row: Row, dataset: str, out: Path, device: str, bars: _Bars) -> tuple[Stage, Path]:
+def _train(suite: Suite, row: Row, dataset: str, out: Path, device: str) -> tuple[Stage, Path]:
     settings = read_settings(None, row.train)
     batch = recipe_of(row.model, None, dataset, settings).train_config.batch_size
     settings[BUDGET] = math.ceil(suite.images / batch)
     folder = out / f"{TRAIN}{row.name}"
-    weights = train(
-        model=row.model, dataset=dataset, settings=settings, out=folder, resume=True, device=device, bars=bars
-    )
+    weights = train(model=row.model, dataset=dataset, settings=settings, out=folder, resume=True, device=device)
     card = read_card(weights)
     seconds, machine = card.provenance.get("seconds"), card.provenance.get("device") or ""
     stage = Stage(kind="train", row=row.name, model=row.model, images=card.images_seen, seconds=seconds, device=machine)
@@ -229,7 +204,6 @@ def _sweep(
     weights: Path | None,
     evaluators: Sequence[str],
     device: str,
-    bars: _Bars,
 ) -> Stage:
     record = sweep(
         row.model,
@@ -242,7 +216,6 @@ def _sweep(
         evaluators=evaluators,
         out=out / row.name,
         device=device,
-        bars=bars,
     )
     tries: list[Provenance] = [record.provenance, *record.provenance.before]
     return Stage(

@@ -22,7 +22,7 @@ from gcbench.reports import curve, pareto
 from gcbench.reports.record_table import number_column, write_scores
 from gcbench.reports.sample_grid import SheetRow, sheet
 from gcbench.reports.table import Row
-from gcbench.runs.progress import Bar, Bars, say
+from gcbench.runs.progress import Bar, say
 from gcbench.runs.run_directory import GRID, SCORES, RunDirectory
 from gcbench.runs.sample_folder import write_samples
 
@@ -41,14 +41,13 @@ def sweep(
     fresh: bool = False,
     keep_samples: bool = False,
     train: bool = False,
-    bars: Bars = Bar,
     **options: Any,
 ) -> Record:
     """Measure `model` on `dataset` at each guidance scale; write and return the record.
 
     options: the fields of `RunSpec`, named as the options of `gcbench sweep`. The run directory is written after every
     point; called again with the same arguments, a stopped sweep resumes where it was, to the same digits. train: train
-    the model first. bars: what makes the progress bars.
+    the model first.
 
     Raises:
         UserError: anything that is the caller's to mend, before the long work where it can be known.
@@ -64,9 +63,9 @@ def sweep(
             spec = spec.model_copy(update={"checkpoint": _trained(spec)})
         run = Sweep(spec, prepare(spec, device), folder, keep_samples)
         run.announce()
-        with bars("evaluating real images", len(run.reference) if run.todo else 0) as bar:
+        with Bar("evaluating real images", len(run.reference) if run.todo else 0) as bar:
             run.measure_real(bar.advance)
-        with bars(GENERATING, spec.n * len(run.todo)) as bar:
+        with Bar(GENERATING, spec.n * len(run.todo)) as bar:
             for scale in run.todo:
                 if run.saturated():
                     say(f"{run.watch} is saturated: twice the interval held no gain that counts. The sweep stops.")

@@ -14,7 +14,7 @@ from gcbench.core.errors import UserError, calling
 from gcbench.core.registry import registry
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.subset import Subset
-from gcbench.runs.progress import Bar, Bars, say
+from gcbench.runs.progress import Bar, say
 
 if TYPE_CHECKING:
     from gcbench.training.recipe import Recipe, TrainConfig
@@ -100,12 +100,11 @@ def train(
     limit: int | None = None,
     init: Path | None = None,
     device: str = "auto",
-    bars: Bars = Bar,
 ) -> Path:
     """Train and return the checkpoint's path; with `resume`, a finished training is left as it is.
 
     settings: dotted keys, as `--set` and `--config` give them. steps: in place of the recipe's own. init: a checkpoint
-    whose weights the training starts from. bars: what makes the progress bars.
+    whose weights the training starts from.
     """
     recipe = recipe_of(
         model, evaluator, dataset, (settings or {}) | ({} if steps is None else {"train.steps": steps}), limit
@@ -147,9 +146,9 @@ def train(
         f"Training {what} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{split}"
         f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} images. Run: {out}"
     )
-    with bars("reading pairs", n) as bar:
+    with Bar("reading pairs", n) as bar:
         pairs = Pairs(opened, split, recipe.size, tick=bar.advance)
-    with bars(TRAINING, cfg.steps) as bar:
+    with Bar(TRAINING, cfg.steps) as bar:
 
         def tick(step: int, loss: float, speed: float) -> None:
             bar.set(step, f"loss {loss:.3f}, {speed:.0f} images/s")

@@ -1,7 +1,6 @@
 """What a person sees while a command works: lines and progress bars, on standard error."""
 
 import time
-from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
@@ -61,11 +60,6 @@ class Bar:
             self.start = done - 1
         self._show(done, note)
 
-    def skip(self, steps: float) -> None:
-        """Units that need no work: the estimate of what is left does not count them."""
-        self.start += steps
-        self._show(self.done + steps)
-
     def _show(self, done: float, note: str | None = None) -> None:
         self.done = round(done, 6)
         self.note = self.note if note is None else note
@@ -76,40 +70,3 @@ class Bar:
             spent = time.perf_counter() - self.began
             left = spent / max(self.done - self.start, 1) * (self.total - self.done)
             say(f"{self.label}: {self.done:.0f}/{self.total}, {spent:.0f} s, {left:.0f} s left {self.note}".rstrip())
-
-
-class Part:
-    """A stretch of a longer bar, moved as if it were its own bar: its `total` units are `length` of the whole's."""
-
-    def __init__(self, whole: Bar, label: str, total: int, length: int):
-        self.whole, self.label, self.total, self.length = whole, label, total, length
-        self.done, self.note, self.first = 0.0, "", round(whole.done)
-
-    def __enter__(self) -> "Part":
-        self.whole.set(self.first, self.label)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def advance(self, steps: float = 1) -> None:
-        self._show(self.done + steps)
-
-    def set(self, done: int, note: str | None = None) -> None:
-        """Units done, counted one by one; a resumed work begins in the middle."""
-        if self.done == 0:
-            self.whole.skip(self._reached(done - 1) - self.whole.done)
-        self._show(done, note)
-
-    def _show(self, done: float, note: str | None = None) -> None:
-        self.done = round(done, 6)
-        self.note = self.note if note is None else note
-        self.whole.set(self._reached(done), f"{self.label} {self.note}".rstrip())
-
-    def _reached(self, done: float) -> int:
-        return self.first + int(self.length * done // max(self.total, 1))
-
-
-Bars = Callable[[str, int], Bar | Part]
-"""(label, units) -> the bar of a stage: `Bar`, or a part of a longer one."""

@@ -15,7 +15,6 @@ from gcbench.core import checkpoint
 from gcbench.core.errors import UserError
 from gcbench.core.record import Record
 from gcbench.core.registry import registry
-from gcbench.runs.progress import Bar, Part
 from gcbench.runs.suite_plan import Row, Suite, bundled, find
 
 SMALL = [
@@ -307,23 +306,3 @@ def test_the_estimate_scales_what_the_bundled_run_took(
     held.put(run_module.Stage(kind="sweep", row="gcdp", model="gcdp", seconds=1200, device="cpu X"))
     held.write(tmp_path / "measured/toyland/s")
     assert "takes 40 min on cpu X" in str(run_module._estimate(suite, dataset, todo))
-
-
-# -------------------------------------------------------------------------------------------------------- bar
-
-
-def test_a_part_moves_its_stretch_of_the_whole() -> None:
-    whole = Bar("suite", 100)
-    with Part(whole, "reading", 7, 0) as part:
-        part.advance(5)
-    assert (whole.done, whole.note) == (0, "reading")
-    with Part(whole, "training", 20, 60) as part:
-        part.set(11, "loss 1")  # gone on with: ten steps were there
-        assert (whole.done, whole.note) == (33, "training loss 1")
-        part.set(20)
-    assert whole.done == 60
-    assert whole.start in (29, 30)  # what was there counts as no work
-    with Part(whole, "drawing", 40, 40) as part:
-        part.advance(16)
-        part.advance(24)
-    assert whole.done == 100
