@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from gcbench.core import __version__
 
 if TYPE_CHECKING:
     from gcbench.commands.evaluate import evaluate
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gcbench.commands.sweep import sweep
     from gcbench.commands.train import train
     from gcbench.core.record import load_record
+    from gcbench.evaluation.tensor_metric import metric
     from gcbench.reports.comparison import compare
 
 _API = {

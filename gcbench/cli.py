@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from gcbench import __version__
+from gcbench.core import __version__
 from gcbench.core.errors import NothingMeasured, UserError
 
 RESUMES = ("sweep", "evaluate", "suite", "train")
@@ -78,13 +78,26 @@ TableFormat = Annotated[str, typer.Option("--format", help="rich, md, latex, csv
 Out = Annotated[Path | None, typer.Option(help="Run directory; ./runs/<name> by default.")]
 
 
-def checked(**options: Any) -> dict[str, Any]:
-    """The options of a run; a mistake in them is refused before torch is loaded."""
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    """A command's options under their names in Python. values: its `locals()`, before anything else is one."""
+    from gcbench.core.settings import read_settings
+
+    options = {NAMES.get(name, name): value or () if name in NAMES else value for name, value in values.items()}
+    if "settings" in options:
+        options["settings"] = read_settings(options.pop("config", None), options["settings"])
+    return options
+
+
+NAMES = {"set_": "settings", "evaluator": "evaluators", "prompt": "prompts"}
+"""Options that may be given several times, and what holds all of them."""
+
+
+def check(options: dict[str, Any]) -> None:
+    """Refuse a mistake in what is asked of a run, before torch is loaded."""
     from gcbench.core.run_spec import RunSpec
     from gcbench.data.open_dataset import open_dataset
 
-    open_dataset(RunSpec.of(**options).dataset)
-    return options
+    open_dataset(RunSpec.of(**{name: value for name, value in options.items() if name in RunSpec.model_fields}).dataset)
 
 
 def show(record: Any, json: bool) -> None:
@@ -141,34 +154,14 @@ def sweep(
 ) -> None:
     """Measure a model at several guidance scales: a curve of realism against obedience to the text.
 
-    Without options: the bundled model on the bundled dataset, in minutes. Stopped, the same command goes on.
+    Without options: the bundled model on the bundled dataset, in minutes. Stopped, the same command resumes it.
     """
-    from gcbench.core.settings import read_settings
-
-    options = checked(
-        model=model,
-        dataset=dataset,
-        guidance=guidance,
-        until_saturation=until_saturation,
-        watch=watch,
-        axes=axes,
-        n=n,
-        seed=seed,
-        steps=steps,
-        settings=read_settings(None, set_ or ()),
-        size=size,
-        split=split,
-        metrics=metrics,
-        checkpoint=checkpoint,
-        evaluators=evaluator or (),
-        batch_size=batch_size,
-        precision=precision,
-        device=device,
-    )
+    options = given(locals())
+    options.pop("json")
+    check(options)
     from gcbench.commands.sweep import sweep as run
 
-    record = run(train=train, out=out, fresh=fresh, keep_samples=keep_samples, **options)
-    show(record, json)
+    show(run(**options), json)
 
 
 @app.command()
@@ -194,23 +187,12 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure finished images, from whatever model, against a split of a dataset."""
-    options = checked(
-        dataset=dataset, split=split, metrics=metrics, evaluators=evaluator or (), size=size, device=device
-    )
+    options = given(locals())
+    options.pop("json")
+    check(options)
     from gcbench.commands.evaluate import evaluate as run
 
-    record = run(
-        images,
-        layouts=layouts,
-        prompts=prompts,
-        derived_by=derived_by,
-        name=name,
-        out=out,
-        fresh=fresh,
-        self_check=self_check,
-        **options,
-    )
-    show(record, json)
+    show(run(**options), json)
 
 
 @app.command()
@@ -230,24 +212,11 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Draw images and layouts from texts."""
-    from gcbench.core.settings import read_settings
-
-    options = checked(
-        model=model,
-        dataset=dataset,
-        n=n,
-        guidance=guidance,
-        seed=seed,
-        steps=steps,
-        settings=read_settings(None, set_ or ()),
-        size=size,
-        checkpoint=checkpoint,
-        precision=precision,
-        device=device,
-    )
+    options = given(locals())
+    check(options)
     from gcbench.commands.sample import sample as run
 
-    run(out, prompts=prompt or (), **options)
+    run(**options)
 
 
 @app.command()
@@ -265,21 +234,11 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Train a model or an evaluator; resumable, with a log, previews and averaged weights."""
+    options = given(locals())
+    options["evaluator"] = options.pop("evaluators") or None  # of a role, and one only
     from gcbench.commands.train import train as run
-    from gcbench.core.settings import read_settings
 
-    run(
-        model=model,
-        evaluator=evaluator,
-        dataset=dataset,
-        settings=read_settings(config, set_ or ()),
-        steps=steps,
-        out=out,
-        resume=resume,
-        limit=limit,
-        init=init,
-        device=device,
-    )
+    run(**options)
 
 
 @app.command()
@@ -323,26 +282,14 @@ def regress(
 
     Stored samples must score the same to 1e-6, samples made anew within one standard error.
     """
-    from gcbench.core.settings import read_settings
+    options = given(locals())
     from gcbench.runs.baselines import baselines
 
     baselines(suite, runs, rescore)  # what cannot be is refused before torch is loaded
     from gcbench.commands.regress import regress as run
     from gcbench.reports.regression_report import print_report
 
-    report = run(
-        suite,
-        runs=runs,
-        rescore=rescore,
-        model=model,
-        dataset=dataset,
-        checkpoint=checkpoint,
-        evaluators=evaluator or (),
-        settings=read_settings(None, set_ or ()),
-        junit=junit,
-        summary=summary,
-        device=device,
-    )
+    report = run(**options)
     print_report(report)
     if not report.passed:
         raise typer.Exit(1)
@@ -406,6 +353,7 @@ def suite_run(
     device: Device = "auto",
 ) -> None:
     """Train and measure every row of a suite under one budget. Stopped, the same command goes on."""
+    options = given(locals())
     from gcbench.data.open_dataset import open_dataset
     from gcbench.runs.suite_plan import find
 
@@ -413,17 +361,7 @@ def suite_run(
     open_dataset(dataset)
     from gcbench.commands.suite import run_suite
 
-    run_suite(
-        name,
-        dataset,
-        out=out,
-        images=images,
-        n=n,
-        only=only,
-        evaluators=evaluator or (),
-        fresh=fresh,
-        device=device,
-    )
+    run_suite(**options)
 
 
 @app.command("list")
@@ -480,11 +418,7 @@ def data_split(
     ] = None,
     link: Annotated[bool, typer.Option("--link", help="Hard-link images and layouts instead of copying them.")] = False,
 ) -> None:
-    """Divide a folder dataset of one split into train and val, so that it can be trained on; groups are never cut.
-
-    Examples: `gcbench data split ./mine --out ./mine-divided`,
-    `gcbench data split ./video --val 0.25 --group-by '*_' --link --out ./video-divided`.
-    """
+    """Divide a folder dataset of one split into train and val, so that it can be trained on; groups are never cut."""
     from gcbench.commands.data import split
 
     split(dataset, out, val=val, test=test, seed=seed, group_by=group_by, link=link)
@@ -562,86 +496,48 @@ def weights_check(
 
 
 EXAMPLES = {
-    "sweep": (
-        "gcbench sweep --guidance 1,2,4 -n 16 --out runs/first",
-        "gcbench sweep --model my_model.py:MyModel --dataset data/mine",
-    ),
-    "evaluate": (
-        "gcbench evaluate --images images --prompts prompts.jsonl --dataset streets",
-        "gcbench evaluate --images a.zip --layouts layouts --dataset data/mine",
-    ),
-    "sample": (
-        "gcbench sample --prompt 'a street with two buses' -n 4 --out samples",
-        "gcbench sample --model imagen --dataset faces --guidance 2 --out faces",
-    ),
-    "train": (
-        "gcbench train --model gcdp --dataset data/mine --steps 20000",
-        "gcbench train --evaluator segmenter --dataset data/mine --set train.lr=1e-4",
-    ),
-    "compare": (
-        "gcbench compare runs/sweep-gcdp-streets runs/sweep-imagen-streets",
-        "gcbench compare runs/a runs/b --guidance best",
-    ),
-    "regress": (
-        "gcbench regress --junit report.xml",
-        "gcbench regress --runs runs --model my_model.py:MyModel",
-    ),
-    "table1": (
-        "gcbench table1",
-        "gcbench table1 --dataset streets --format latex",
-    ),
-    "figure": (
-        "gcbench figure 6",
-        "gcbench figure 6 --dataset streets --runs runs/suite-figure6-streets",
-    ),
-    "list": (
-        "gcbench list",
-        "gcbench list metrics",
-    ),
-    "speed": (
-        "gcbench speed",
-        "gcbench speed --sweep --json",
-    ),
-    "suite list": (
-        "gcbench suite list",
-        "gcbench suite run table1 --dataset streets",
-    ),
-    "suite run": (
-        "gcbench suite run table1 --dataset streets",
-        "gcbench suite run table1 --only gcdp,lafite --images 4800 -n 64",
-    ),
-    "data list": (
-        "gcbench data list",
-        "GCBENCH_DATA=/data gcbench data list",
-    ),
-    "data check": (
-        "gcbench data check streets",
-        "gcbench data check data/mine --sample 500",
-    ),
-    "data prepare": (
-        "gcbench data prepare cityscapes --size 128x256 --out data/small",
-        "gcbench data prepare data/mine --size 64x128 --limit 100 --out data/tiny",
-    ),
-    "data export": (
-        "gcbench data export streets --limit 8 --out data/streets",
-        "gcbench data export streets --as cityscapes --out data/cityscapes",
-    ),
-    "data nearest": (
-        "gcbench data nearest streets --images samples/images",
-        "gcbench data nearest data/mine --images samples/images --out nearest.json",
-    ),
-    "weights list": (
-        "gcbench weights list",
-        "GCBENCH_WEIGHTS=/weights gcbench weights list",
-    ),
-    "weights fetch": (
-        "gcbench weights fetch inception-2015-12-05",
-        "gcbench weights fetch inception-2015-12-05 --from downloads/weights.pth",
-    ),
-    "weights check": (
-        "gcbench weights check",
-        "gcbench weights check inception-2015-12-05",
-    ),
+    "sweep": """gcbench sweep --guidance 1,2,4 -n 16 --out runs/first
+gcbench sweep --model my_model.py:MyModel --dataset data/mine""",
+    "evaluate": """gcbench evaluate --images images --prompts prompts.jsonl --dataset streets
+gcbench evaluate --images a.zip --layouts layouts --dataset data/mine""",
+    "sample": """gcbench sample --prompt 'a street with two buses' -n 4 --out samples
+gcbench sample --model imagen --dataset faces --guidance 2 --out faces""",
+    "train": """gcbench train --model gcdp --dataset data/mine --steps 20000
+gcbench train --evaluator segmenter --dataset data/mine --set train.lr=1e-4""",
+    "compare": """gcbench compare runs/sweep-gcdp-streets runs/sweep-imagen-streets
+gcbench compare runs/a runs/b --guidance best""",
+    "regress": """gcbench regress --junit report.xml
+gcbench regress --runs runs --model my_model.py:MyModel""",
+    "table1": """gcbench table1
+gcbench table1 --dataset streets --format latex""",
+    "figure": """gcbench figure 6
+gcbench figure 6 --dataset streets --runs runs/suite-figure6-streets""",
+    "list": """gcbench list
+gcbench list metrics""",
+    "speed": """gcbench speed
+gcbench speed --sweep --json""",
+    "suite list": """gcbench suite list
+gcbench suite run table1 --dataset streets""",
+    "suite run": """gcbench suite run table1 --dataset streets
+gcbench suite run table1 --only gcdp,lafite --images 4800 -n 64""",
+    "data list": """gcbench data list
+GCBENCH_DATA=/data gcbench data list""",
+    "data check": """gcbench data check streets
+gcbench data check data/mine --sample 500""",
+    "data split": """gcbench data split ./mine --out ./mine-divided
+gcbench data split ./video --val 0.25 --group-by '*_' --link --out ./halves""",
+    "data prepare": """gcbench data prepare cityscapes --size 128x256 --out data/small
+gcbench data prepare data/mine --size 64x128 --limit 100 --out data/tiny""",
+    "data export": """gcbench data export streets --limit 8 --out data/streets
+gcbench data export streets --as cityscapes --out data/cityscapes""",
+    "data nearest": """gcbench data nearest streets --images samples/images
+gcbench data nearest data/mine --images samples/images --out nearest.json""",
+    "weights list": """gcbench weights list
+GCBENCH_WEIGHTS=/weights gcbench weights list""",
+    "weights fetch": """gcbench weights fetch inception-2015-12-05
+gcbench weights fetch inception-2015-12-05 --from downloads/weights.pth""",
+    "weights check": """gcbench weights check
+gcbench weights check inception-2015-12-05""",
 }
 """Below each command's help."""
 
@@ -650,7 +546,7 @@ def show_examples(group: typer.Typer, prefix: str = "") -> None:
     """Give every command its examples; a paragraph each, so that they stay lines of their own."""
     for command in group.registered_commands:
         name = prefix + (command.name or command.callback.__name__)  # type: ignore[union-attr]
-        command.epilog = "\n\n".join(["Examples:", *EXAMPLES.get(name, ())])
+        command.epilog = "\n\n".join(["Examples:", *EXAMPLES.get(name, "").splitlines()])
     for one in group.registered_groups:
         if one.typer_instance is not None:
             show_examples(one.typer_instance, f"{one.name} ")

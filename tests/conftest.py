@@ -4,11 +4,15 @@
 """
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: one thread each, and so for their children
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pytest
@@ -25,6 +29,9 @@ from gcbench.evaluators.trained_segmenter import SegmenterConfig
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.training import GCDPRecipe
 from gcbench.training.recipe import TrainConfig
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
 
 settings.register_profile("gcbench", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("gcbench")

@@ -1,16 +1,22 @@
 """The command line itself: quick help, usage errors, lists, data commands."""
 
+import importlib.metadata
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 from conftest import CLASSES, SIZE, Cli, content, write_toyland
 from PIL import Image
 
+import gcbench
+from gcbench.cli import EXAMPLES, app, registered
 from gcbench.commands.data import check
 from gcbench.core.record import Record
+from gcbench.core.registry import KINDS
 from gcbench.data.cityscapes_classes import CLASSES as URBAN
 from gcbench.data.open_dataset import open_dataset
 
@@ -54,7 +60,6 @@ def test_as_a_module_a_mistake_is_one_sentence_and_code_2() -> None:
         ["sample"],
         ["train", "--steps", "few"],
         ["data", "check"],
-        ["list"],
     ],
 )
 def test_usage_errors(cli: Cli, arguments: list[str]) -> None:
@@ -65,13 +70,122 @@ def test_usage_errors(cli: Cli, arguments: list[str]) -> None:
     assert "Traceback" not in result.err
 
 
-@pytest.mark.parametrize(
-    "command", ["sweep", "evaluate", "sample", "train", "table1", "compare", "regress", "list", "data export"]
-)
-def test_every_command_has_help(cli: Cli, command: str) -> None:
-    result = cli(*command.split(), "--help")
+def commands(group: typer.Typer, prefix: str = "") -> list[str]:
+    """`sweep`, `data list`, ...: every command there is."""
+    names = [prefix + (one.name or one.callback.__name__) for one in group.registered_commands if one.callback]
+    for one in group.registered_groups:
+        assert one.typer_instance is not None
+        names += commands(one.typer_instance, f"{one.name} ")
+    return names
+
+
+@pytest.mark.parametrize("command", commands(app))
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_every_command_has_help_with_two_examples(
+    cli: Cli, command: str, columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    result = cli(*command.split(), "-h")
     assert result.code == 0
     assert "Usage" in result.out
+    below = [line.strip() for line in result.out.rpartition("Examples:")[2].splitlines() if line.strip()]
+    assert len(below) >= 2
+    assert any(line.startswith(f"gcbench {command}") for line in below)
+
+
+@pytest.mark.parametrize("example", sorted({example for both in EXAMPLES.values() for example in both.splitlines()}))
+def test_examples_are_of_options_that_there_are(cli: Cli, example: str) -> None:
+    words = shlex.split(example)
+    result = cli(*words[words.index("gcbench") + 1 :], "--help")
+    assert result.code == 0, result.err
+    assert len(example) <= 78
+
+
+def test_no_command_of_the_past_has_examples() -> None:
+    assert set(EXAMPLES) == set(commands(app))
+
+
+def test_the_version(cli: Cli) -> None:
+    assert cli("--version").out == f"gcbench {gcbench.__version__}\n"
+    assert importlib.metadata.version("gcbench") == gcbench.__version__
+
+
+def test_completion_can_be_shown() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "gcbench", "--show-completion", "bash"], capture_output=True, text=True, check=False
+    )
+    assert "_GCBENCH_COMPLETE" in shown.stdout or "COMPLETE" in shown.stdout, shown.stderr
+    assert registered("models")("gc") == ["gcdp"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module", "message"),
+    [
+        (["sweep"], "sweep.sweep", "stopped; the same command resumes the run"),
+        (["sweep", "--fresh"], "sweep.sweep", "stopped; the same command without --fresh resumes the run"),
+        (["train", "--model", "gcdp"], "train.train", "stopped; the same command with --resume goes on"),
+        (["train", "--model", "gcdp", "--resume"], "train.train", "stopped; the same command resumes the run"),
+        (["suite", "run", "table1"], "suite.run_suite", "stopped; the same command resumes the run"),
+        (["sample", "--out", "x"], "sample.sample", "gcbench: stopped"),
+    ],
+)
+def test_ctrl_c_is_one_line(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: list[str], module: str, message: str
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"gcbench.commands.{module}", interrupted)
+    result = cli(*arguments)
+    assert (result.code, result.out) == (130, "")
+    assert message in result.complaint
+    assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sweep", "--model", "nothing"],
+        ["sweep", "--metrics", "nothing"],
+        ["sweep", "--dataset", "nothing"],
+        ["sweep", "-n", "0"],
+        ["sweep", "--guidance", "much"],
+        ["sample", "--out", "x", "--size", "9"],
+        ["evaluate", "--images", "x", "--evaluator", "nothing=1"],
+        ["train"],
+        ["train", "--model", "nothing"],
+        ["train", "--model", "gcdp", "--dataset", "./nothing"],
+        ["compare", "a", "b"],
+        ["regress", "--suite", "nothing"],
+        ["figure", "9"],
+        ["suite", "run", "nothing"],
+        ["table1", "--format", "nothing"],
+    ],
+    ids=" ".join,
+)
+def test_mistakes_are_refused_before_torch_is_loaded(arguments: list[str]) -> None:
+    code = """
+import sys
+sys.modules["torch"] = sys.modules["matplotlib"] = None  # importing them raises
+from gcbench.cli import main
+main()
+"""
+    done = python("-c", code, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("gcbench: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_python_api_is_listed_and_loads_torch_late() -> None:
+    code = """
+import sys, gcbench
+print("torch" in sys.modules, sorted(gcbench.__all__) == dir(gcbench))
+print(all(callable(getattr(gcbench, name)) for name in gcbench.__all__ if name != "__version__"))
+"""
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "False True\nTrue\n"
 
 
 def test_no_arguments_show_the_help(cli: Cli) -> None:
@@ -93,6 +207,15 @@ def test_lists(cli: Cli, what: str, names: list[str]) -> None:
     result = cli("list", what)
     assert result.code == 0
     assert set(names) <= {line.split()[0] for line in result.out.splitlines() if line.strip()}
+
+
+def test_without_a_name_all_four_are_listed(cli: Cli) -> None:
+    result = cli("list")
+    assert result.code == 0
+    lines = [line.strip() for line in result.out.splitlines()]
+    assert [line for line in lines if line in KINDS] == list(KINDS)
+    for name in ("gcdp", "fid", "streets", "segmenter"):
+        assert any(line.startswith(f"{name} ") for line in lines)
 
 
 def test_an_unknown_list(cli: Cli) -> None:

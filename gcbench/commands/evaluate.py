@@ -60,7 +60,7 @@ def evaluate(
     opened = open_dataset(dataset)
     reference = Reference(opened, evaluation_split(opened, spec.split), size_of(spec, opened))
     images = Path(images)
-    found = read_pairs(images, layouts, prompts)
+    found = read_pairs(images, layouts and Path(layouts), prompts and Path(prompts))
     if len(found) < 2:
         raise UserError(f"{images} holds one image; give at least 2, so that a spread can be measured")
     metrics = spec.metrics or default_metrics()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from html import escape
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -11,18 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
 from gcbench.core.protocol import Protocol
+from gcbench.core.registry import registry
 from gcbench.core.score import Score
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 SCHEMA_VERSION: Final = 2
-
-ROW: Final = (
-    *("model", "set", "guidance", "pareto", "metric", "column"),
-    *("value", "standard_error", "low", "high", "n", "unscored", "status", "reason"),
-)
-"""Columns of the tidy form of a record. set: samples, ceiling or floor. column: "" for the metric's own value."""
 
 
 class ModelInfo(BaseModel):
@@ -131,41 +127,53 @@ class Record(BaseModel):
         """Write atomically: a reader sees the old file or the new one."""
         write_text(path, self.model_dump_json(indent=1) + "\n")
 
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a number in its metric's unit, as in `scores.csv`: whose it is, metric, column, value, interval."""
+        model = self.model.name
+        sets = [("model", model, point.guidance, point.pareto, point.scores) for point in self.points]
+        sets += [
+            (name, name, None, None, scores) for name, scores in (("ceiling", self.ceiling), ("floor", self.floor))
+        ]
+        if self.self_check is not None:
+            sets.append(("self-check", "self-check", None, None, self.self_check.real))
+            sets.append(("self-check", "self-check, permuted", None, None, self.self_check.permuted))
+        about = ("kind", "name", "guidance", "pareto")
+        return [
+            {**dict(zip(about, whose, strict=True)), "metric": metric, "column": column, **_number(metric, column, one)}
+            for *whose, scores in sets
+            for metric, score in scores.items()
+            for column, one in {"": score, **score.also}.items()
+        ]
+
     def to_pandas(self) -> "DataFrame":
-        """One row a number, as in `scores.csv`: which samples, guidance, metric, column, value, interval, reason."""
+        """The numbers as a data frame: `rows`."""
         import pandas
 
-        return pandas.DataFrame(self.rows(), columns=list(ROW))
-
-    def rows(self) -> list[tuple[str | float | bool | None, ...]]:
-        """The numbers as plain rows of the columns ROW."""
-        sets = [("samples", point.guidance, point.pareto, point.scores) for point in self.points]
-        sets += [("ceiling", None, None, self.ceiling), ("floor", None, None, self.floor)]
-        out: list[tuple[str | float | bool | None, ...]] = []
-        for kind, guidance, pareto, scores in sets:
-            for metric, score in scores.items():
-                for column, one in {"": score, **score.also}.items():
-                    low, high = one.interval or (None, None)
-                    numbers = (one.value, one.standard_error, low, high, one.n, one.unscored, one.status, one.reason)
-                    out.append((self.model.name, kind, guidance, pareto, metric, column, *numbers))
-        return out
+        return pandas.DataFrame(self.rows())
 
     def _repr_html_(self) -> str:
-        """A small table for notebooks: one row a point, one column a metric."""
-        names = list(dict.fromkeys(name for point in self.points for name in point.scores))
-        lines = [(repr(p.guidance).removesuffix(".0") if p.guidance is not None else "", p.scores) for p in self.points]
-        lines += [("ceiling", self.ceiling), ("floor", self.floor)]
+        """A small table for notebooks: a row a point, then those of real images; a column a metric."""
+        table: dict[tuple[str, float | None], dict[str, str]] = {}
+        units: dict[str, str] = {}
+        for row in self.rows():
+            if not row["column"]:
+                value, low, high = row["value"], row["low"], row["high"]
+                text = row["reason"] if value is None else f"{value:.3f}"
+                half = "" if low is None else f" ± {(high - low) / 2:.3f}"
+                table.setdefault((row["name"], row["guidance"]), {})[row["metric"]] = text + half
+                units[row["metric"]] = row["metric"] + (f" ({row['unit']})" if row["unit"] else "")
 
-        def row(tag: str, cells: Iterable[str]) -> str:
+        def line(tag: str, cells: Iterable[str]) -> str:
             return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
-        def cell(score: Score | None) -> str:
-            return "" if score is None else score.text() if score.value is not None else f"– ({score.reason})"
-
-        p = self.protocol
-        head = f"{self.model.name} on {p.dataset}/{p.split}: {p.n} images of {p.size[0]}×{p.size[1]}"
-        body = [row("td", [label, *(cell(scores.get(name)) for name in names)]) for label, scores in lines]
-        return f"<table><caption>{escape(head)}</caption>{row('th', ['guidance', *names])}{''.join(body)}</table>"
+        protocol, height, width = self.protocol, *self.protocol.size
+        caption = f"{protocol.dataset}/{protocol.split}: {protocol.n} images of {height}×{width}"
+        body = "".join(
+            line("td", [name, "" if scale is None else f"{scale:g}", *(cells.get(metric, "") for metric in units)])
+            for (name, scale), cells in table.items()
+        )
+        head = line("th", ["", "guidance", *units.values()])
+        return f"<table><caption>{escape(caption)}</caption>{head}{body}</table>"
 
     @classmethod
     def read(cls, path: Path) -> "Record":
@@ -191,6 +199,22 @@ class Record(BaseModel):
 
 
 NAMES_OF_SCHEMA_1 = {"pictures": "images", "judge": "evaluate", "per_picture": "per_image"}
+
+
+def _number(metric: str, column: str, score: Score) -> dict[str, Any]:
+    """A score in the unit that its metric declares, the interval's ends within its range."""
+    known = registry("metrics").get(metric)
+    scale = known.scale.get(column, 1.0) if known else 1.0
+    least, most = known.range if known and not column else (-inf, inf)
+    low, high = score.interval or (None, None)
+    return {
+        "unit": known.unit if known else "",
+        "value": None if score.value is None else score.value * scale,
+        "standard_error": None if score.standard_error is None else score.standard_error * scale,
+        "low": None if low is None else min(max(low, least), most) * scale,
+        "high": None if high is None else min(max(high, least), most) * scale,
+        **score.model_dump(include={"n", "unscored", "status", "reason"}),
+    }
 
 
 def _renamed(content: Any) -> Any:

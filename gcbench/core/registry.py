@@ -133,15 +133,18 @@ class Registry:
             )
         return found
 
+    def get(self, name: str) -> Any | None:
+        """The class called `name`; None where there is none, or one that cannot be used."""
+        if name not in self:  # a file that only a record names is never run
+            return None
+        try:
+            return self[name]
+        except UserError:
+            return None
+
     def working(self) -> dict[str, Any]:
         """Name -> class of all that are registered and can be used. What is broken is left out: see `gcbench list`."""
-        found = {}
-        for name in self:
-            try:
-                found[name] = self[name]
-            except UserError:
-                continue
-        return found
+        return {name: found for name in self if (found := self.get(name)) is not None}
 
     def origin(self, name: str) -> str:
         """The distributions that registered `name`, or the file it is in."""

@@ -5,7 +5,7 @@ What a setting may be stands at its config's field, as a type and its bounds, an
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -68,7 +68,7 @@ def apply(configs: Mapping[str, BaseModel], settings: Mapping[str, Any]) -> list
         if not _lay(data, key, value):
             known: dict[str, Any] = {}
             _flatten("", data, known)
-            raise UserError(f"unknown setting {key!r}{_hint(key, known)}")
+            raise UserError(f"unknown setting {key!r}{_hint(key, {name: name for name in known})}")
     out = []
     for name, config in configs.items():
         try:
@@ -92,8 +92,10 @@ def apply_to_fields(
         if key not in known:
             named = key.removeprefix("model.")  # as the field is called in training, or its last part
             meant = [name for name, field in known.items() if named in (field, field.rpartition(".")[2])]
-            hint = f"; it is called {meant[0]} here" if meant else _hint(key, known)
-            raise UserError(f"unknown setting {key!r}{hint}; all others were settled in training")
+            written = {last: f"{prefix}.{last}" for last in fields}
+            hint = f"; it is called {meant[0]} here" if meant else _hint(key.rpartition(".")[2], written)
+            rest = "; the rest was settled in training" if "known: " in hint else ""
+            raise UserError(f"unknown setting {key!r}{hint}{rest}")
         _lay(data, known[key], value)
         try:
             config = type(config).model_validate(data)
@@ -114,9 +116,10 @@ def _lay(data: dict[str, Any], key: str, value: Any) -> bool:
     return True
 
 
-def _hint(key: str, known: Iterable[str]) -> str:
-    near = get_close_matches(key, known, n=3)
-    return f"; did you mean {' or '.join(near)}?" if near else f"; known: {', '.join(known)}"
+def _hint(key: str, known: Mapping[str, str]) -> str:
+    """known: what may be meant -> how it is written."""
+    near = [known[name] for name in get_close_matches(key, known, n=3)]
+    return f"; did you mean {' or '.join(near)}?" if near else f"; known: {', '.join(known.values())}"
 
 
 ALLOWED = {
@@ -133,8 +136,10 @@ ALLOWED = {
 def _refusal(setting: str, value: Any, fault: Mapping[str, Any]) -> str:
     """One sentence that names a setting and says what it may be."""
     if fault["type"] in ALLOWED:
-        context = {key: str(bound) for key, bound in fault["ctx"].items()}
-        allowed = ALLOWED[fault["type"]].format(**context)
+        bounds = {key: f"{bound:g}" if isinstance(bound, float) else str(bound) for key, bound in fault["ctx"].items()}
+        if "expected" in bounds:
+            bounds["expected"] = bounds["expected"].replace("'", "")
+        allowed = ALLOWED[fault["type"]].format(**bounds)
     else:
         allowed = fault["msg"].replace("Input should be", "give")
     return f"setting {setting}={value!r} is not valid: {allowed}"

@@ -32,12 +32,13 @@ class AttributesRecipe(Recipe):
     name = "attributes"
 
     def __init__(self, cfg: AttributesConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__(cfg=cfg, dataset=dataset, train_config=train_config, size=dataset.size)
+        super().__init__(self.name, cfg, dataset, train_config)
         if not dataset.attributes:
             raise UserError(
                 f"{dataset.name} has no attributes, so no classifier of them can be trained; choose a dataset that has"
                 " (faces, celeba)"
             )
+        self.size = dataset.size  # cfg.size is the network's square
         torch.manual_seed(train_config.seed)
         self.classifier = Classifier(cfg.arch, len(dataset.attributes), cfg.size)
 

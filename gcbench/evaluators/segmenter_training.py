@@ -44,7 +44,7 @@ class SegmenterRecipe(Recipe):
     output: Tensor
 
     def __init__(self, cfg: SegmenterConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__(cfg=cfg, dataset=dataset, train_config=train_config, size=cfg.size)
+        super().__init__(self.name, cfg, dataset, train_config)
         labels = tuple(k for k in range(len(dataset.classes)) if k != dataset.void)
         self.cfg = cfg.model_copy(update={"labels": labels})
         torch.manual_seed(train_config.seed)

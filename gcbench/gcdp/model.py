@@ -62,6 +62,7 @@ class GCDP(TrainedModel):
             guidance=guidance,
             steps=self.steps,
             precision=self.precision,
+            progress=self.progress,
         )
 
     def check_size(self, size: Size) -> None:

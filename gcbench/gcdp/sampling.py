@@ -1,7 +1,8 @@
 """From texts and seeds to images and layouts: guidance and the sampling loop around the network."""
 
+import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -36,10 +37,12 @@ def sample_batch(
     guidance: float,
     steps: int,
     precision: str = "fp32",
+    tick: Callable[[], object] = lambda: None,
 ) -> tuple[Tensor, ...]:
     """One batch of samples: images uint8 [B,3,H,W] and, unless the process has none, layouts int64 [B,H,W].
 
-    The texts are read once; the conditional and the null pass go through the network as one batch.
+    The texts are read once; the conditional and the null pass go through the network as one batch. tick: called after
+    each sampling step.
     """
     n, device = len(seeds), network.device
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
@@ -57,7 +60,8 @@ def sample_batch(
             noise, logits = network.unet(torch.cat((x, x)), y2, torch.cat((log_snr, log_snr)), text)
             return guided_head(noise, guidance), None if logits is None else guided_head(logits, guidance)
 
-        (state,) = deque(process.sample(predict, SeededNoise(seeds, device), size, steps, device), maxlen=1)
+        states = process.sample(predict, SeededNoise(seeds, device), size, steps, device)
+        ((state, _),) = deque(((state, tick()) for state in states), maxlen=1)
     images = (state.image.clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8)
     return (images.cpu(),) if state.layout is None else (images.cpu(), state.layout.cpu())
 
@@ -69,10 +73,23 @@ def sample_many(
     seeds: Sequence[int],
     *,
     batch_size: int,
+    steps: int,
+    progress: Callable[[float], object] = lambda share: None,
     **settings: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Any number of samples, batch by batch: images uint8 [N,3,H,W], layouts int64 [N,H,W] or None."""
-    drawn = in_fixed_batches(
-        lambda seeds, prompts: sample_batch(network, process, prompts, seeds, **settings), seeds, prompts, batch_size
-    )
+    """Any number of samples, batch by batch: images uint8 [N,3,H,W], layouts int64 [N,H,W] or None.
+
+    progress: told after each sampling step which share of them all is done.
+    """
+    total, done = steps * math.ceil(len(seeds) / batch_size), 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        progress(done / total)
+
+    def draw(seeds: list[int], prompts: list[str] | None) -> tuple[Tensor, ...]:
+        return sample_batch(network, process, prompts, seeds, steps=steps, tick=tick, **settings)
+
+    drawn = in_fixed_batches(draw, seeds, prompts, batch_size)
     return drawn[0], drawn[1] if len(drawn) > 1 else None

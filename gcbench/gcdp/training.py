@@ -24,7 +24,7 @@ class GCDPRecipe(Recipe):
     cfg: GCDPConfig
 
     def __init__(self, name: str, cfg: GCDPConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__(name=name, cfg=cfg, dataset=dataset, train_config=train_config, size=cfg.size)
+        super().__init__(name, cfg, dataset, train_config)
         process = cfg.process.model_copy(update={"classes": len(dataset.classes) if self.layouts else None})
         text = cfg.text
         if text is not None and text.kind == "words" and not text.vocabulary:

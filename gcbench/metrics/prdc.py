@@ -39,6 +39,7 @@ class PRDC(PooledMetric):
     unit = "share of images"
     title = "PRDC: precision"
     summary = "Precision of the images among the real ones, with recall, density and coverage, on Inception features"
+    headline = ("", "recall", "density", "coverage")
     range = (0.0, 1.0)
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {"density": (0.0, inf)}
     thresholds: ClassVar[Mapping[str, float]] = {"k": 3, "k_density": 5}

@@ -16,9 +16,7 @@ from gcbench.reports.table import Column, Row, Table, render, show
 
 def declared(metric: str) -> Any | None:
     """The class of a metric, or None for one that is not installed."""
-    if metric not in registry("metrics"):
-        return None
-    return registry("metrics")[metric]
+    return registry("metrics").get(metric)
 
 
 def number_column(metric: str, part: str = "", n: int | None = None) -> Column:

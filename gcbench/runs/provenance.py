@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from gcbench import __version__
+from gcbench.core import __version__
 from gcbench.core.record import Provenance
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "timm", "accelerate", "safetensors", "pillow")

@@ -11,11 +11,13 @@ def in_fixed_batches(
     seeds: Sequence[int],
     prompts: Sequence[str] | None,
     batch_size: int,
+    progress: Callable[[float], object] = lambda share: None,
 ) -> tuple[Tensor, ...]:
     """What `draw(seeds, prompts)` gives for all seeds, drawn `batch_size` at a time; each tensor has one row a seed.
 
     The last batch is filled up with its last seed and prompt, and the filling thrown away: a sample then depends on its
     own seed and prompt to the last digit, if row i of what `draw` gives does so within a batch of one size.
+    progress: told after each batch which share of the seeds is done.
     """
     parts = []
     for start in range(0, len(seeds), batch_size):
@@ -24,4 +26,5 @@ def in_fixed_batches(
         missing = batch_size - len(batch)
         drawn = draw(batch + batch[-1:] * missing, None if texts is None else texts + texts[-1:] * missing)
         parts.append(tuple(tensor[: len(batch)] for tensor in drawn))
+        progress((start + len(batch)) / len(seeds))
     return tuple(torch.cat(rows) for rows in zip(*parts, strict=True))

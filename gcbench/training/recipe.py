@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 def _of_process(steps: int, info: ValidationInfo) -> int:
     process = info.data.get("process")
     if process is not None and steps > process.steps:
-        raise ValueError(f"the process has {process.steps} steps; give at most as many")
+        raise ValueError(f"give 1 to {process.steps}, as the process has steps")
     return steps
 
 
@@ -147,11 +147,10 @@ class Recipe(nn.Module):
     dataset: Dataset
     size: Size
 
-    def __init__(self, **facts: Any):
-        """facts: any of the above, by name."""
+    def __init__(self, name: str, cfg: Any, dataset: Dataset, train_config: TrainConfig):
         super().__init__()
-        for name, fact in facts.items():
-            setattr(self, name, fact)
+        self.name, self.cfg, self.dataset, self.train_config = name, cfg, dataset, train_config
+        self.size = cfg.size
 
     @abstractmethod
     def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]: ...

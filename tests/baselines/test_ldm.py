@@ -399,7 +399,7 @@ def test_bad_input_is_one_sentence(toyland: Path, weights: Path, tmp_path: Path,
 
 def test_without_diffusers(toyland: Path, weights: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    sentence = "ldm needs the extra ldm: pip install 'gcbench[ldm]'"
+    sentence = "ldm needs the extra diffusers: pip install 'gcbench[diffusers]'"
     for arguments in [
         ("train", "--model", "ldm"),
         ("sweep", "--model", "ldm", "--checkpoint", weights),

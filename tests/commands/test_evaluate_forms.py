@@ -131,7 +131,7 @@ def test_an_image_is_decoded_once(evaluate: Evaluate, images: Path, monkeypatch:
 def warned(result: Result, line: str) -> None:
     """On standard error, in the record, and below the table."""
     assert f"Warning: {line}." in result.err
-    assert f"Warning: {line}." in result.out.replace("\n", " ")
+    assert f"Warning: {line}." in " ".join(result.out.split())
     [path] = Path("runs").glob("*/record.json")
     assert line in Record.read(path).provenance.warnings
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import Cli, Result, comparable
 
 import gcbench.commands.suite as run_module
-import gcbench.commands.train as train_module
+import gcbench.training.trainer as train_module
 from gcbench.commands.suite import COST, Ledger, tasks
 from gcbench.core import checkpoint
 from gcbench.core.errors import UserError

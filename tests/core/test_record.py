@@ -1,15 +1,18 @@
 """Records: a round trip, their published schema, protocols that say how they differ."""
 
+import io
 import json
 from pathlib import Path
 
+import pandas
 import pytest
 
 import gcbench
 from gcbench.core.errors import UserError
 from gcbench.core.protocol import Protocol
-from gcbench.core.record import ModelInfo, Point, Provenance, Record, Training, schema_text
+from gcbench.core.record import ModelInfo, Point, Provenance, Record, Training, load_record, schema_text
 from gcbench.core.score import Score
+from gcbench.reports.record_table import scores_csv
 
 SCHEMA = Path(gcbench.__file__).parent / "results" / "record.schema.json"
 
@@ -53,6 +56,55 @@ def test_records_obey_the_published_schema() -> None:
     validator(schema).validate(good)
     assert not validator(schema).is_valid({**good, "surprise": 1})
     assert not validator(schema).is_valid({key: value for key, value in good.items() if key != "protocol"})
+
+
+def test_every_field_has_a_description() -> None:
+    schema = json.loads(SCHEMA.read_text())
+    parts = {"Record": schema, **schema["$defs"]}
+    lacking = [
+        f"{part}.{name}"
+        for part, content in parts.items()
+        for name, field in content["properties"].items()
+        if not field.get("description", "").endswith(".")
+    ]
+    assert lacking == []
+    assert len(parts) == 8
+
+
+def test_as_a_data_frame() -> None:
+    """The same numbers as `scores.csv`, in the same units."""
+    frame = record().to_pandas()
+    csv = pandas.read_csv(io.StringIO(scores_csv(record())), keep_default_na=False)
+    csv = csv[(csv["value"] != "") | (csv["reason"] != "")].reset_index(
+        drop=True
+    )  # which has rows of what is not there
+    assert list(frame.columns) == list(csv.columns)[1:]
+    assert len(frame) == len(csv) == 3
+    for column in frame.columns:
+        mine = ["" if pandas.isna(value) else value for value in frame[column]]
+        assert [str(value).removesuffix(".0") for value in mine] == [
+            str(value).removesuffix(".0") for value in csv[column]
+        ], column
+    first = frame.iloc[0]
+    assert (first["name"], first["guidance"], first["metric"]) == ("gcdp", 1.5, "miou")
+    assert (first["unit"], first["value"], first["low"]) == ("%", 50, 40)
+    assert frame["reason"].isna().tolist() == [True, False, True]
+
+
+def test_in_a_notebook_it_is_a_table_without_foreign_tags() -> None:
+    shown = record().model_copy(update={"model": ModelInfo(name="<script>x</script>")})._repr_html_()
+    assert "<script>" not in shown
+    assert "&lt;script&gt;x" in shown
+    assert shown.count("<tr>") == 1 + 1 + 1  # heads, the point with scores, the ceiling
+    assert "50.000 ± 10.000" in shown
+    assert "needs 10 images" in shown
+
+
+def test_a_run_directory_or_its_record(tmp_path: Path) -> None:
+    record().write(tmp_path / "record.json")
+    assert load_record(tmp_path) == load_record(tmp_path / "record.json") == record()
+    with pytest.raises(UserError, match="does not exist; give a run directory"):
+        load_record(tmp_path / "absent")
 
 
 @pytest.mark.parametrize(

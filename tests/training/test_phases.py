@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,7 @@ class Duel(Recipe):
     """Two numbers that are pulled against each other, then, in the second half, a third that follows the first."""
 
     def __init__(self, **settings: Any):
-        super().__init__()
-        base = {
+        base: dict[str, Any] = {
             "steps": 8,
             "batch_size": 2,
             "lr": 0.1,
@@ -52,8 +52,8 @@ class Duel(Recipe):
             "save_every": 2,
             "betas": (0.5, 0.9),
         }
-        self.train_config = TrainConfig.model_validate({**base, **settings})
-        self.size = (4, 4)
+        train_config = TrainConfig.model_validate({**base, **settings})
+        super().__init__("duel", SimpleNamespace(size=(4, 4)), Grey(), train_config)
         self.left, self.right, self.late = (nn.Parameter(torch.tensor(v)) for v in (1.0, -1.0, 5.0))
         self.calls: list[str] = []
         self.wanted: list[tuple[bool, ...]] = []
@@ -184,3 +184,25 @@ def test_the_steps_of_a_staged_run_are_settled(pairs: Pairs, tmp_path: Path) -> 
     train(Duel(), pairs, tmp_path, provenance={})
     with pytest.raises(UserError, match="other settings"):
         train(Duel(steps=12), pairs, tmp_path, provenance={}, resume=True)
+
+
+def test_phases_that_move_what_is_not_there_are_refused(pairs: Pairs, tmp_path: Path) -> None:
+    class Lost(Duel):
+        def phases(self) -> Sequence[Phase]:
+            return (Phase("pull", ("elsewhere",)),)
+
+    class Empty(Duel):
+        def optimizer_groups(self) -> Mapping[str, OptimizerGroup]:
+            return {**super().optimizer_groups(), "late": OptimizerGroup([])}
+
+    class Silent(Duel):
+        def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
+            return {"gap": self.left}
+
+    for broken, sentence in (
+        (Lost(), "phase 'pull' of Lost moves 'elsewhere', which optimizer_groups"),
+        (Empty(), "optimizer group 'late' of Empty has no parameters"),
+        (Silent(), "Silent: phase 'pull' gave no 'loss'"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            train(broken, pairs, tmp_path / type(broken).__name__, provenance={})

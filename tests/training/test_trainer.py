@@ -1,8 +1,10 @@
 """The trainer on tiny things: it learns, resumes to the same numbers, averages by its formula, logs what it did."""
 
 import csv
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -55,11 +57,10 @@ class Brightness(Recipe):
     """Predicts the share of bright pixels. `noisy` adds numbers of the step's own generator."""
 
     def __init__(self, *, noisy: bool = False, **settings: Any):
-        super().__init__()
         torch.manual_seed(0)
         base = {"steps": 10, "batch_size": 6, "lr": 0.05, "ema": 0.9, "log_every": 4, "save_every": 3}
-        self.train_config = TrainConfig.model_validate({**base, **settings})
-        self.size = (8, 8)
+        train_config = TrainConfig.model_validate({**base, **settings})
+        super().__init__("brightness", SimpleNamespace(size=(8, 8)), Toy(), train_config)
         self.noisy = noisy
         self.body = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.Tanh(), nn.Linear(4, 1))
         self.previews: list[Path] = []
@@ -173,6 +174,44 @@ def test_the_reference_model_learns_and_resumes(pairs: Pairs, tmp_path: Path) ->
     card = checkpoint.load(tmp_path / "whole", kind="model", name="gcdp", classes=Toy.classes).card
     assert card.config["text"]["vocabulary"] == ["0", "1", "2", "3", "4", "5", "6", "and", "bright", "dark", "image"]
     assert card.provenance["steps"] == 40
+
+
+def test_a_run_of_an_earlier_version_goes_on(pairs: Pairs, tmp_path: Path) -> None:
+    """Its config.json calls `sample_batch` by its old name `block`, and lacks what has come since."""
+    whole, _ = run(gcdp(6), pairs, tmp_path / "whole")
+    before, _ = run(gcdp(6), pairs, tmp_path / "parts", stop=6)
+    config = tmp_path / "parts" / "config.json"
+    held = json.loads(config.read_text())
+    held["card"]["config"]["block"] = held["card"]["config"].pop("sample_batch")
+    del held["card"]["config"]["cond_drop"], held["train"]["compile"]
+    config.write_text(json.dumps(held))
+    after, _ = run(gcdp(6), pairs, tmp_path / "parts", resume=True)
+    assert before[:5] + after == whole
+    held["card"]["config"]["block"] = 3
+    config.write_text(json.dumps(held))
+    with pytest.raises(UserError, match="other settings"):
+        run(gcdp(6), pairs, tmp_path / "parts", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("train.steps", 0, "give at least 1"),
+        ("train.micro_batch", -1, "give at least 0"),
+        ("train.lr", 0, "give more than 0"),
+        ("train.lr", float("nan"), "give a finite number"),
+        ("train.ema", 1.5, "give at most 1"),
+        ("train.precision", "fp16", "choose fp32 or bf16"),
+        ("model.sample_batch", 0, "give at least 1"),
+        ("model.sample_steps", 21, "give 1 to 20, as the process has steps"),
+        ("model.unet.patch", 0, "give at least 1"),
+        ("model.process.threshold", 2, "give at most 1"),
+    ],
+)
+def test_bounds_are_refused_in_one_sentence(key: str, value: object, allowed: str) -> None:
+    with pytest.raises(UserError) as refused:
+        GCDP.recipe(Toy(), {"model.process.steps": 20, "model.sample_steps": 2, key: value})
+    assert str(refused.value) == f"setting {key}={value!r} is not valid: {allowed}"
 
 
 def test_a_size_that_the_network_cannot_halve() -> None:

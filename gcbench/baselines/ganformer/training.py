@@ -25,7 +25,7 @@ class GANformerRecipe(Recipe):
     """
 
     def __init__(self, name: str, cfg: GANformerConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__(name=name, cfg=cfg, dataset=dataset, train_config=train_config, size=cfg.size)
+        super().__init__(name, cfg, dataset, train_config)
         torch.manual_seed(train_config.seed)
         self.generator = Generator(cfg)
         self.discriminator = Discriminator(cfg)

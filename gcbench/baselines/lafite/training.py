@@ -30,7 +30,7 @@ class LafiteRecipe(Recipe):
     path_mean: Tensor
 
     def __init__(self, name: str, cfg: LafiteConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__(name=name, cfg=cfg, dataset=dataset, train_config=train_config, size=cfg.size)
+        super().__init__(name, cfg, dataset, train_config)
         if train_config.compile:
             raise UserError(f"setting train.compile: {name} takes second derivatives, which torch.compile lacks")
         encoder = with_hash(cfg.encoder)

@@ -2,7 +2,7 @@
 
 `config` shapes everything, `autoencoder` takes images to latents and back, `foreign` opens one that others trained,
 `network` adds the U-Net and the text encoder, `process` is the noise, `sampling` draws, `training` is the recipe in two
-stages, `model` and `reconstruction` are the two baselines. Needs the extra `ldm` (diffusers), imported when first used.
+stages, `model` and `reconstruction` are the two baselines. Needs the extra `diffusers`, imported when first used.
 """
 
 from gcbench.baselines.ldm.model import LDM

@@ -16,7 +16,7 @@ def diffusers() -> Any:
     try:
         import diffusers as module
     except ImportError:
-        raise UserError("ldm needs the extra ldm: pip install 'gcbench[ldm]'") from None
+        raise UserError("ldm needs the extra diffusers: pip install 'gcbench[diffusers]'") from None
     return module
 
 

@@ -65,7 +65,7 @@ class LDM(TrainedModel):
             "precision": self.precision,
         }
         sample = partial(sample_batch, self.network, self.process, **settings)
-        (images,) = in_fixed_batches(sample, seeds, prompts, self.cfg.sample_batch)
+        (images,) = in_fixed_batches(sample, seeds, prompts, self.cfg.sample_batch, self.progress)
         return images, None
 
     @torch.inference_mode()

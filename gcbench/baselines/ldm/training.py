@@ -40,7 +40,7 @@ class LDMRecipe(Recipe):
     """
 
     def __init__(self, name: str, cfg: LDMConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__(name=name, cfg=cfg, dataset=dataset, train_config=train_config, size=cfg.size)
+        super().__init__(name, cfg, dataset, train_config)
         if cfg.text.kind == "words" and not cfg.text.vocabulary:
             vocabulary = vocabulary_of(captions_of(dataset, dataset.splits[0]))
             cfg = cfg.model_copy(update={"text": cfg.text.model_copy(update={"vocabulary": vocabulary})})

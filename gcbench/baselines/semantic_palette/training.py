@@ -34,7 +34,7 @@ class PaletteRecipe(Recipe):
     """Three stages of adversarial training; one card, one checkpoint."""
 
     def __init__(self, name: str, cfg: SemanticPaletteConfig, dataset: Dataset, train_config: TrainConfig):
-        super().__init__(name=name, cfg=cfg, dataset=dataset, train_config=train_config, size=cfg.size)
+        super().__init__(name, cfg, dataset, train_config)
         k = len(dataset.classes)
         self.perceptual = None if cfg.vgg == "off" else perceptual_loss(Path(cfg.vgg))
         self.cfg = cfg.model_copy(
