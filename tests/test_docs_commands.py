@@ -75,6 +75,18 @@ def test_commands_parse(page: Path) -> None:
 
 
 @page_by_page
+def test_commands_named_in_sentences_parse(page: Path) -> None:
+    """They may leave out what must be given. The changelog also names what is gone."""
+    text = page.read_text(encoding="utf-8")
+    for line in re.findall(r"(?<!`)`(gcbench [a-z][^`…<]+)`", text) if page.name != "CHANGELOG.md" else ():
+        try:
+            parse(line.replace(" --help", ""))
+        except UsageError as error:
+            if type(error).__name__ != "MissingParameter":
+                pytest.fail(f"{page.name}: {line}: {error}")
+
+
+@page_by_page
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]+`", "", page.read_text(encoding="utf-8"))):
         if re.match(r"https?:", target):
