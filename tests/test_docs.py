@@ -12,6 +12,7 @@ PAGES: dict[str, dict[int, str]] = {
     "definitions.md": {},
     "process.md": {},
     "python.md": {},
+    "which-n.md": {},
 }
 """Page -> its blocks that are files too, by their place, and what those are called. All are run in their order."""
 
