@@ -365,7 +365,7 @@ def test_an_encoder_that_is_not_there(toyland: Path, tmp_path: Path, cli: Cli, c
     empty = tmp_path / "empty.safetensors"
     save_file({"x": torch.zeros(1)}, empty)
     for change, said in (
-        ({"model.encoder.path": ""}, "needs the file of its weights"),
+        ({"model.encoder.path": ""}, "needs its weights"),
         ({"model.encoder.path": str(tmp_path / "no.pt")}, "are not there"),
         ({"model.encoder.path": str(empty)}, "does not hold the weights of open_clip's toy-clip"),
         ({"model.encoder.name": "toy-clap"}, "did you mean toy-clip"),
