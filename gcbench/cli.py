@@ -61,8 +61,7 @@ Data = Annotated[
     ),
 ]
 ModelName = Annotated[
-    str,
-    typer.Option("--model", help="A model's name, or file.py:Class.", autocompletion=registered("models")),
+    str, typer.Option("--model", help="A model's name, or file.py:Class.", autocompletion=registered("models"))
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the record as JSON on standard output, and nothing else.")]

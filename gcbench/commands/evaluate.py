@@ -135,12 +135,7 @@ def folder_name(images: Path) -> str:
 
 
 def evaluate_images(
-    scoring: Scoring,
-    found: FinishedImages,
-    reference: Reference,
-    source: str,
-    label_ids: bool,
-    stopwatch: Stopwatch,
+    scoring: Scoring, found: FinishedImages, reference: Reference, source: str, label_ids: bool, stopwatch: Stopwatch
 ) -> dict[str, Metric]:
     """The metrics with all finished images in them."""
     scored = scoring.start()

@@ -146,12 +146,7 @@ def protocol_checks(record: Record, differences: Sequence[str]) -> list[Check]:
 
 
 def measure(
-    path: Path,
-    record: Record,
-    scoring: Scoring,
-    reference: Reference,
-    prompts: Prompts,
-    generator: Generator | None,
+    path: Path, record: Record, scoring: Scoring, reference: Reference, prompts: Prompts, generator: Generator | None
 ) -> list[Check]:
     """Real images, stored samples and, where there is a generator, new ones: each against the record."""
     with Bar("evaluating real images", len(reference)) as bar:
@@ -185,13 +180,7 @@ def nothing(scores: Mapping[str, Score], error: Exception) -> dict[str, Score]:
 
 
 def score_stored(
-    path: Path,
-    record: Record,
-    point: Point,
-    scoring: Scoring,
-    reference: Reference,
-    prompts: Prompts,
-    bar: Bar,
+    path: Path, record: Record, point: Point, scoring: Scoring, reference: Reference, prompts: Prompts, bar: Bar
 ) -> dict[str, Score]:
     """The scores of a point's stored samples.
 

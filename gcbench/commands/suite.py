@@ -197,13 +197,7 @@ def _train(suite: Suite, row: Row, dataset: str, out: Path, device: str) -> tupl
 
 
 def _sweep(
-    suite: Suite,
-    row: Row,
-    dataset: str,
-    out: Path,
-    weights: Path | None,
-    evaluators: Sequence[str],
-    device: str,
+    suite: Suite, row: Row, dataset: str, out: Path, weights: Path | None, evaluators: Sequence[str], device: str
 ) -> Stage:
     record = sweep(
         row.model,

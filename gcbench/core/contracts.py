@@ -131,13 +131,7 @@ class Model(ABC):
 
     @abstractmethod
     def generate(
-        self,
-        prompts: Sequence[str] | None,
-        *,
-        n: int,
-        size: Size,
-        guidance: float,
-        seeds: Sequence[int],
+        self, prompts: Sequence[str] | None, *, n: int, size: Size, guidance: float, seeds: Sequence[int]
     ) -> Samples:
         """n samples. Sample i depends on prompts[i] and seeds[i] only: never on batch size or order."""
 

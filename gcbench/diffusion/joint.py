@@ -159,21 +159,11 @@ class JointProcess:
             yield State(s, x, y, x0)
 
     def step(
-        self,
-        x: Tensor,
-        y: Tensor | None,
-        head: Tensor,
-        logits: Tensor | None,
-        t: int,
-        s: int,
-        noise: SeededNoise,
+        self, x: Tensor, y: Tensor | None, head: Tensor, logits: Tensor | None, t: int, s: int, noise: SeededNoise
     ) -> tuple[Tensor, Tensor | None, Tensor]:
         """One reverse step from t to s < t, of any length: (x_s, y_s, predicted x_0)."""
         cfg = self.cfg
-        level_t, level_s = (
-            self.image.alpha_bar[t],
-            self.image.alpha_bar[s],
-        )  # float64 scalars: exact coefficients
+        level_t, level_s = (self.image.alpha_bar[t], self.image.alpha_bar[s])  # float64 scalars: exact coefficients
         x0 = gaussian.dynamic_threshold(self._clean(x, head.float(), level_t), cfg.threshold)
         if cfg.image_sampler == "ddim":
             x = gaussian.ddim_step(x, x0, level_t, level_s)

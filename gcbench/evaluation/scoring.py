@@ -199,11 +199,7 @@ def held_out(groups: Sequence[str], n: int) -> tuple[list[int], list[int]]:
 
 
 def measure_real(
-    scoring: Scoring,
-    reference: Reference,
-    chosen: Sequence[int],
-    tick: Tick = lambda count: None,
-    cached: bool = True,
+    scoring: Scoring, reference: Reference, chosen: Sequence[int], tick: Tick = lambda count: None, cached: bool = True
 ) -> Bounds:
     """Fill the references of `scoring` with the whole split, and measure ceiling and floor, in one pass over it.
 

@@ -54,18 +54,12 @@ TINY = GCDPConfig(
 """For 64×128 on two cores: what ships. The image's schedule is noisier than the layout's at every time, so that the
 layout leads and the image fills it in: a small network learns that sooner than both at once."""
 
-PAPER = GCDPConfig(
-    unet=UNetConfig(),
-    text=TextConfig(kind="t5", dim=1024, max_length=256),
-    size=(128, 256),
-)
+PAPER = GCDPConfig(unet=UNetConfig(), text=TextConfig(kind="t5", dim=1024, max_length=256), size=(128, 256))
 """The paper's base model for Cityscapes: 697.35 M parameters."""
 
 PAPER_SR = GCDPConfig(
     unet=UNetConfig(
-        lowres=True,
-        self_attention=(False, False, False, False),
-        cross_attention=(False, False, False, True),
+        lowres=True, self_attention=(False, False, False, False), cross_attention=(False, False, False, True)
     ),
     text=TextConfig(kind="t5", dim=1024, max_length=256),
     size=(256, 512),

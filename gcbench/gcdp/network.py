@@ -26,9 +26,7 @@ class TextToPair(nn.Module):
             return None
         embedded = self.text(texts) if texts is not None else None
         return self.unet.encode_text(
-            None if embedded is None else embedded.embeddings,
-            None if embedded is None else embedded.mask,
-            keep,
+            None if embedded is None else embedded.embeddings, None if embedded is None else embedded.mask, keep
         )
 
     def trained(self) -> dict[str, Tensor]:

@@ -15,14 +15,7 @@ class Pairs:
     `batch(step)` depends on seed and step alone, so a resumed run sees the same data as one never stopped.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        split: str,
-        size: Size,
-        *,
-        tick: Callable[[], object] = lambda: None,
-    ):
+    def __init__(self, dataset: Dataset, split: str, size: Size, *, tick: Callable[[], object] = lambda: None):
         n = len(dataset.ids(split))
         self.images = np.empty((n, *size, 3), np.uint8)
         self.layouts = np.empty((n, *size), np.uint8)

@@ -30,10 +30,7 @@ Tick = Callable[[int, float, float], object]
 
 def planned(recipe: Recipe) -> dict[str, Any]:
     """What a run's config.json holds: how it trains, and the card of what it trains."""
-    return {
-        "train": recipe.train_config.model_dump(mode="json"),
-        "card": recipe.card({}).model_dump(mode="json"),
-    }
+    return {"train": recipe.train_config.model_dump(mode="json"), "card": recipe.card({}).model_dump(mode="json")}
 
 
 def read_plan(config_file: Path, recipe: Recipe) -> dict[str, Any]:
@@ -144,9 +141,7 @@ def train(
             spent = seconds + now - began
             _write_log(log_file, rows)
             _with_average(
-                recipe,
-                ema,
-                partial(_export, recipe, out, {**provenance, "steps": done, "seconds": round(spent)}),
+                recipe, ema, partial(_export, recipe, out, {**provenance, "steps": done, "seconds": round(spent)})
             )
             state = {
                 "step": done,
@@ -166,13 +161,7 @@ def train(
 
 
 def _move(
-    wrapped: Any,
-    optimizers: Optimizers,
-    phase: Phase,
-    number: int,
-    accelerator: Accelerator,
-    batch: Batch,
-    step: int,
+    wrapped: Any, optimizers: Optimizers, phase: Phase, number: int, accelerator: Accelerator, batch: Batch, step: int
 ) -> dict[str, float]:
     """One phase, the step's `number`-th, over the batch's micro-batches; returns the logged means."""
     cfg = optimizers.cfg
