@@ -31,9 +31,7 @@ def draw_figure(
 
     runs: a folder that holds a run directory a model; None for the records that come with gcbench. axes: the metrics of
     the trade-off, cost and gain.
-
-    Raises:
-        UserError: an unknown figure, or no record of it.
+    UserError: an unknown figure, or no record of it.
     """
     if number not in KNOWN:
         known = ", ".join(f"{key} ({what})" for key, what in KNOWN.items())

@@ -182,11 +182,7 @@ def nothing(scores: Mapping[str, Score], error: Exception) -> dict[str, Score]:
 def score_stored(
     path: Path, record: Record, point: Point, scoring: Scoring, reference: Reference, prompts: Prompts, bar: Bar
 ) -> dict[str, Score]:
-    """The scores of a point's stored samples.
-
-    Raises:
-        UserError: a sample is missing or damaged.
-    """
+    """The scores of a point's stored samples. UserError: a sample is missing or damaged."""
     kept, names = stored(path, point), list(sample_ids(record.protocol.n))
     layouts, texts = kept / "layouts", kept / "prompts.jsonl"
     found = read_pairs(kept / "images", layouts if layouts.is_dir() else None, texts if texts.exists() else None)

@@ -225,10 +225,7 @@ def _sweep(
 
 def _resume(out: Path, planned: Ledger, fresh: Sequence[Task], everything: bool) -> Ledger:
     """The ledger to go on with. fresh: tasks whose earlier results are thrown away.
-
-    Raises:
-        UserError: `out` holds another suite or budget, or is no directory.
-    """
+    UserError: `out` holds another suite or budget, or is no directory."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")
     held = read_ledger(out / LEDGER) if (out / LEDGER).exists() and not (fresh and everything) else planned

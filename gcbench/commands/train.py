@@ -34,10 +34,7 @@ def recipe_of(
     model: str | None, evaluator: str | None, dataset_name: str, settings: dict[str, Any], limit: int | None = None
 ) -> Recipe:
     """The recipe of a registered model or evaluator, on the first `limit` training pairs of the dataset.
-
-    Raises:
-        UserError: neither or both are named, what is named cannot be trained, or no pair is left.
-    """
+    UserError: neither or both are named, what is named cannot be trained, or no pair is left."""
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: at least 1 pair is needed to train")
     if (model is None) == (evaluator is None):

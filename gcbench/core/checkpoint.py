@@ -73,10 +73,7 @@ def save(path: Path, state: dict[str, Tensor], card: Card, dtype: torch.dtype = 
 
 def load(path: Path, *, kind: str, name: str | None = None, classes: tuple[str, ...] | None = None) -> Checkpoint:
     """Read weights (as float32) and their card; `path` is the .safetensors file or the directory that holds one.
-
-    Raises:
-        UserError: missing, truncated or altered files; a checkpoint of another kind, model or set of classes.
-    """
+    UserError: missing, truncated or altered files; a checkpoint of another kind, model or set of classes."""
     path = Path(path)
     if path.is_dir():
         files = sorted(path.glob("*.safetensors"))
@@ -111,10 +108,7 @@ def load(path: Path, *, kind: str, name: str | None = None, classes: tuple[str, 
 
 def start_from(tensors: dict[str, Tensor], checkpoint: Checkpoint) -> list[str]:
     """Copy a checkpoint's weights into `tensors`, in place; returns the names that it lacks, which stay as they are.
-
-    Raises:
-        UserError: the checkpoint holds what `tensors` lacks, or in another shape, or nothing that is wanted.
-    """
+    UserError: the checkpoint holds what `tensors` lacks, or in another shape, or nothing that is wanted."""
     for name, tensor in checkpoint.state.items():
         if name not in tensors or tensors[name].shape != tensor.shape:
             raise UserError(f"--init {checkpoint.path} has another network than these settings (first at {name})")
@@ -139,10 +133,7 @@ def read_card(path: Path) -> Card:
 
 def fill(module: torch.nn.Module, checkpoint: Checkpoint, frozen: Iterable[str] = ()) -> None:
     """Load the weights into `module`, strictly. frozen: names of those that others trained; they stay as they are.
-
-    Raises:
-        UserError: names, shapes or number of weights differ from the module's.
-    """
+    UserError: names, shapes or number of weights differ from the module's."""
     own = module.state_dict()
     try:
         module.load_state_dict({**checkpoint.state, **{name: own[name] for name in frozen}})

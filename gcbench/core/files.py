@@ -11,10 +11,7 @@ from gcbench.core.errors import UserError
 
 def write_atomic(path: Path, writer: Callable[[Path], object]) -> None:
     """Let `writer` fill a temporary file beside `path`, then move it into place.
-
-    Raises:
-        UserError: the place cannot be written (permissions, disk full); `path` keeps its old content.
-    """
+    UserError: the place cannot be written (permissions, disk full); `path` keeps its old content."""
     path = Path(path)
     temporary: Path | None = None
     try:

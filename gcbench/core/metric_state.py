@@ -45,11 +45,7 @@ def save_states(path: Path, states: Mapping[str, State]) -> None:
 
 
 def load_states(path: Path) -> dict[str, State]:
-    """Read what `save_states` wrote.
-
-    Raises:
-        UserError: the file is not there, cut short, or another's.
-    """
+    """Read what `save_states` wrote. UserError: the file is not there, cut short, or another's."""
     try:
         tensors = load_file(path)
         states: dict[str, State] = json.loads(tensors.pop(PLAIN).numpy().tobytes())

@@ -179,10 +179,7 @@ class Record(BaseModel):
     @classmethod
     def read(cls, path: Path) -> "Record":
         """Read and validate. path: a record.json, or the run directory that holds one.
-
-        Raises:
-            UserError: the file is missing, is no record, or has another schema version.
-        """
+        UserError: the file is missing, is no record, or has another schema version."""
         path = Path(path)
         path = path / "record.json" if path.is_dir() else path
         try:

@@ -69,10 +69,7 @@ class Registry:
 
     def check(self, name: str) -> None:
         """Refuse a name that nothing has or two have, or a file that is not there; imports nothing.
-
-        Raises:
-            UserError: one sentence, with the nearest names.
-        """
+        UserError: one sentence, with the nearest names."""
         file = in_file(name)
         if file is not None:
             if not file.path.is_file() or not file.attribute:
@@ -92,9 +89,7 @@ class Registry:
         """The short name of `FILE.py:CLASS`, by which it is known in this process and in records: its class's name.
 
         Any other name stays as it is. Imports nothing.
-
-        Raises:
-            UserError: as `check`; or a registered one is called so already.
+        UserError: as `check`; or a registered one is called so already.
         """
         self.check(name)
         file = in_file(name)
@@ -109,10 +104,7 @@ class Registry:
 
     def __getitem__(self, name: str) -> Any:
         """Import and return the class called `name`, or the one of `FILE.py:CLASS`.
-
-        Raises:
-            UserError: as `check`; what raises when it is imported; what is no class of this kind.
-        """
+        UserError: as `check`; what raises when it is imported; what is no class of this kind."""
         self.check(name)
         file = in_file(name) or self._files.get(name)
         if file is not None:

@@ -25,10 +25,7 @@ PRECISIONS: Final = ("fp32", "bf16")
 
 class RunSpec(BaseModel):
     """What to generate and how to measure it. Fields have the names and defaults of the command line's options.
-
-    Raises:
-        UserError: for each value that cannot be; it names the option.
-    """
+    UserError: for each value that cannot be; it names the option."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -53,11 +50,7 @@ class RunSpec(BaseModel):
 
     @classmethod
     def of(cls, **options: Any) -> "RunSpec":
-        """The spec of these options.
-
-        Raises:
-            UserError: an option that there is not, or a value that it cannot have.
-        """
+        """The spec of these options. UserError: an option that there is not, or a value that it cannot have."""
         if unknown := [name for name in options if name not in cls.model_fields]:
             near = get_close_matches(unknown[0], cls.model_fields, n=1)
             raise UserError(f"unknown option {unknown[0]!r}; {f'did you mean {near[0]}?' if near else 'leave it out'}")
@@ -151,10 +144,7 @@ class RunSpec(BaseModel):
 
 def guidance_scales(value: str | float | Sequence[Any]) -> tuple[float, ...]:
     """Scales in rising order, each once, from `1,2,4`, a number or numbers.
-
-    Raises:
-        UserError: what is no finite number of at least 0.
-    """
+    UserError: what is no finite number of at least 0."""
     if isinstance(value, int | float):
         value = [value]
     parts: Sequence[Any] = value.split(",") if isinstance(value, str) else value
@@ -189,10 +179,7 @@ def parse_size(value: str | Sequence[int] | None) -> Size | None:
 
 def metric_names(value: str | Sequence[str]) -> tuple[str, ...]:
     """Names from `a,b` or a list, each once; a metric in a file, `FILE.py:CLASS`, is called by its class.
-
-    Raises:
-        UserError: an unknown name (near ones are suggested), or two metrics of one name.
-    """
+    UserError: an unknown name (near ones are suggested), or two metrics of one name."""
     parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else list(value)
     asked = {part: registry("metrics").add(part) for part in parts if part}
     if not asked:
@@ -208,10 +195,7 @@ def metric_names(value: str | Sequence[str]) -> tuple[str, ...]:
 
 def check_evaluators(specs: Sequence[str]) -> Mapping[str, str]:
     """Role -> what stands after `ROLE=`: `ID[@FILE]`, or `FILE.py:CLASS[@SPEC]`.
-
-    Raises:
-        UserError: another form, an unknown role, or a role given twice.
-    """
+    UserError: another form, an unknown role, or a role given twice."""
     asked: dict[str, str] = {}
     for spec in specs:
         role, equals, rest = spec.partition("=")

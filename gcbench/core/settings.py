@@ -59,10 +59,7 @@ def _flatten(prefix: str, table: Mapping[str, Any], out: dict[str, Any]) -> None
 
 def apply(configs: Mapping[str, BaseModel], settings: Mapping[str, Any]) -> list[Any]:
     """The configs, in order, with `name.key` settings laid over them. A nested config's key has one more dot.
-
-    Raises:
-        UserError: an unknown key (near names suggested), or a value of the wrong type or out of its bounds.
-    """
+    UserError: an unknown key (near names suggested), or a value of the wrong type or out of its bounds."""
     data = {name: config.model_dump() for name, config in configs.items()}
     for key, value in settings.items():
         if not _lay(data, key, value):
@@ -83,10 +80,7 @@ def apply_to_fields(
     config: AnyConfig, prefix: str, fields: Mapping[str, str], settings: Mapping[str, Any]
 ) -> AnyConfig:
     """The config with `prefix.KEY` settings laid over its dotted `fields[KEY]`; no other can be set.
-
-    Raises:
-        UserError: a key that is none of `fields`, or a value that its field does not take.
-    """
+    UserError: a key that is none of `fields`, or a value that its field does not take."""
     data, known = config.model_dump(), {f"{prefix}.{key}": field for key, field in fields.items()}
     for key, value in settings.items():
         if key not in known:

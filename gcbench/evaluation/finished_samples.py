@@ -16,10 +16,7 @@ def read_samples(
     found: FinishedImages, reference: Reference, source: str, label_ids: bool = False
 ) -> Iterator[Samples]:
     """Batches of finished images at the reference's size. After the first damaged one the rest is only looked through.
-
-    Raises:
-        UserError: names and counts the damaged ones, at the end.
-    """
+    UserError: names and counts the damaged ones, at the end."""
     broken: list[Unreadable] = []
     for start in range(0, len(found), BATCH):
         indices = range(start, min(start + BATCH, len(found)))

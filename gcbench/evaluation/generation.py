@@ -38,10 +38,7 @@ class Generator:
 
     def batches(self, guidance: float | None, n: int | None = None) -> Iterator[Samples]:
         """The first n samples (all by default) at one scale, batch by batch, by the names of the run.
-
-        Raises:
-            UserError: the model gave other samples than the contract says.
-        """
+        UserError: the model gave other samples than the contract says."""
         n = self.n if n is None else min(n, self.n)
         ids = sample_ids(n)
         for start in range(0, n, self.batch_size):

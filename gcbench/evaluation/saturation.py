@@ -12,10 +12,7 @@ from gcbench.runs.sample_table import SampleTable
 
 def watched_metric(watch: str | None, metrics: Sequence[str]) -> str:
     """The metric whose gain decides: the named one, else the first of the run's that measures correspondence.
-
-    Raises:
-        UserError: it is not measured in this run, or does not say which gain counts.
-    """
+    UserError: it is not measured in this run, or does not say which gain counts."""
     if watch is None:
         watch = next((name for name in metrics if registry("metrics")[name].axis == "correspondence"), None)
         if watch is None:

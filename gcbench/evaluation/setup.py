@@ -31,10 +31,7 @@ class Prepared(NamedTuple):
 
 def prepare(spec: RunSpec, device: str) -> Prepared:
     """Open model, dataset and evaluators, and say under which protocol they will be measured.
-
-    Raises:
-        UserError: anything of these that the caller must mend.
-    """
+    UserError: anything of these that the caller must mend."""
     dataset = open_dataset(spec.dataset)
     split = evaluation_split(dataset, spec.split)
     model = open_model(spec, dataset, device)
@@ -133,10 +130,7 @@ def choose_device(device: str) -> str:
 
 def open_model(spec: RunSpec, dataset: Dataset, device: str) -> Model:
     """The model that `spec` names, with its weights.
-
-    Raises:
-        UserError: it cannot be opened, or does not say what the contract asks of it.
-    """
+    UserError: it cannot be opened, or does not say what the contract asks of it."""
     name = spec.model
     options = ModelOptions(spec.checkpoint, device, spec.precision, spec.steps, spec.settings)  # type: ignore[arg-type]
     kind = registry("models")[name]
@@ -158,9 +152,7 @@ def open_model(spec: RunSpec, dataset: Dataset, device: str) -> Model:
 def model_info(name: str, model: Model) -> ModelInfo:
     """What a record says of `model`. A model from a file is known by the file's hash too, so that an edited one is
     another model.
-
-    Raises:
-        UserError: `describe` gives what a record has no place for.
+    UserError: `describe` gives what a record has no place for.
     """
     with calling(f"model {name}"):
         facts = dict(model.describe())

@@ -77,10 +77,7 @@ class TensorMetric:
 
     def update(self, images: Tensor | None = None, **given: Unpack[Generated]) -> None:
         """Add B images, uint8 [B,3,H,W], with generated layouts and texts where the metric needs them.
-
-        Raises:
-            UserError: something is missing, or of another shape or type.
-        """
+        UserError: something is missing, or of another shape or type."""
         self._add(self.metric.update, "generated", {"images": images, **given})
 
     def update_reference(self, images: Tensor | None = None, **given: Unpack[Real]) -> None:

@@ -33,9 +33,7 @@ class Classifier(nn.Module):
     Images are resized to size×size, whatever their shape (bilinear, antialiased where they shrink), then normalised
     with the mean and deviation that timm states for the architecture (ML-Decoder: 0 and 1). size: None for the
     architecture's own, 448 for ML-Decoder.
-
-    Raises:
-        UserError: timm has no such network.
+    UserError: timm has no such network.
     """
 
     mean: Tensor

@@ -27,9 +27,7 @@ def read_classifier(path: Path, arch: str | None, size: int | None) -> Found:
 
     Weights stand at the top of the file or under `model` or `state_dict`. Attributes are those of the file's
     `idx_to_class`, else of the list `<path>.labels.txt`, one a line, else (ML-Decoder only) CelebA's 40.
-
-    Raises:
-        UserError: a file that cannot be read or is of another network, without labels, or with another number of them.
+    UserError: a file that cannot be read or is of another network, without labels, or with another number of them.
     """
     if arch is None:
         raise UserError(

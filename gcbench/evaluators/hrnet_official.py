@@ -46,10 +46,7 @@ def open_published(name: str, arch: str, scale: float, dataset: Dataset) -> Load
 
 def open_official(path: Path, arch: str, scale: float, dataset: Dataset) -> Loaded:
     """The network of a published file, its outputs mapped to the dataset's classes by name.
-
-    Raises:
-        UserError: a file of another format, architecture or set of classes; a dataset of other classes.
-    """
+    UserError: a file of another format, architecture or set of classes; a dataset of other classes."""
     known = timm.list_models("hrnet_w*")
     if arch not in known:
         raise UserError(f"unknown segmenter {arch!r} for {path}; choose {', '.join(known)} or mmseg:CONFIG")

@@ -34,10 +34,8 @@ def _hushed() -> Iterator[None]:
 @_hushed()
 def open_mmseg(config: str, where: str | None, scale: float, dataset: Dataset) -> Loaded:
     """config: a name in mmsegmentation's model zoo, or the path of a config file. where: a file of weights for it.
-
-    Raises:
-        UserError: the extra is missing; no such config, or one that cannot be built; weights that are missing, unsafe
-            or of another model; classes that are not the dataset's.
+    UserError: the extra is missing; no such config, or one that cannot be built; weights that are missing, unsafe or of
+    another model; classes that are not the dataset's.
     """
     try:
         import mmseg

@@ -44,10 +44,7 @@ class Request(NamedTuple):
 
 def parse(spec: str | None) -> Request:
     """What stands after `segmenter=`: `hrnet_w48:x2@FILE`, `mmseg:CONFIG@FILE`, `hrnet_w18_small:fp64`, `@streets`.
-
-    Raises:
-        UserError: the scale is no number above 0.
-    """
+    UserError: the scale is no number above 0."""
     name, _, where = (spec or "").partition("@")
     precision = "fp64" if name.endswith(":fp64") else "fp32"
     name = name.removesuffix(":fp64")
@@ -75,10 +72,7 @@ def class_names(content: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 def outputs_of(names: Sequence[str], dataset: Dataset, what: str) -> tuple[int, ...]:
     """The dataset's class id for each output of a network, matched by name (case, `_` and `-` aside).
-
-    Raises:
-        UserError: the names are not the dataset's classes, void aside.
-    """
+    UserError: the names are not the dataset's classes, void aside."""
     ids = {_plain(name): k for k, name in enumerate(dataset.classes) if k != dataset.void}
     outputs = [_plain(name) for name in names]
     if len(outputs) == len(ids) and set(outputs) == ids.keys():

@@ -14,9 +14,7 @@ def load_strictly(network: nn.Module, state: Mapping[str, Any], path: Path, what
     """Load `state`, read from `path`, into `network`, strictly; numbers are converted to the network's precision.
 
     what: the network's name, for the error.
-
-    Raises:
-        UserError: names or shapes differ from the network's, or a value is not finite.
+    UserError: names or shapes differ from the network's, or a value is not finite.
     """
     fault = _fault(network.state_dict(), state)
     if fault:

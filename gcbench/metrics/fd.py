@@ -46,9 +46,7 @@ def frechet_score(reference: "Features | Moments", samples: Features, unscored: 
 
     detail: the two `parts` of the distance; `sizes` n, n of the reference, d and rank; the jackknife's `left_out`
     values; `warnings` where n ≤ d, because the bias is strong there.
-
-    Raises:
-        ValueError: as `frechet_distance`.
+    ValueError: as `frechet_distance`.
     """
     frechet, jack = frechet_jackknife(reference, samples)
     detail: dict[str, Any] = {

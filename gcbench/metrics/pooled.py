@@ -16,9 +16,7 @@ class PooledMetric(RowMetric):
     """Compares `Features.vectors` [n,d] of the samples with those of real images, both from the evaluator `roles[0]`.
 
     Its reference keeps every row (`SampleRows`), unless sums are enough (`Growing`).
-
-    Raises:
-        UserError: the evaluator gave features that are not finite; it names the images.
+    UserError: the evaluator gave features that are not finite; it names the images.
     """
 
     needs = frozenset({"images", "reference"})

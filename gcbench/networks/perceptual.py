@@ -24,10 +24,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def perceptual_loss(path: Path) -> Callable[[Tensor, Tensor], Tensor]:
     """The loss of two images [B,3,H,W] in [-1,1]; a function, so that its frozen network is nobody's to train.
-
-    Raises:
-        UserError: the file is missing or holds no VGG-19.
-    """
+    UserError: the file is missing or holds no VGG-19."""
     vgg = make_layers(cfgs["E"])[: max(LAYERS) + 1].requires_grad_(False).eval()
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)

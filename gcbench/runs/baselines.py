@@ -13,10 +13,7 @@ from gcbench.runs.run_directory import RECORD, REGRESSION, kept_samples
 
 def baselines(suite: str | None, runs: Path | None, rescore: Path | None) -> dict[str, tuple[Path, Record]]:
     """Name -> directory and record: the bundled ones (`suite` names one), or those in the folder `runs` or `rescore`.
-
-    Raises:
-        UserError: none, two of the three are given, or one has no finished point or kept no samples.
-    """
+    UserError: none, two of the three are given, or one has no finished point or kept no samples."""
     if sum(chosen is not None for chosen in (suite, runs, rescore)) > 1:
         raise UserError("--suite, --runs and --rescore exclude one another; give one of them")
     folder = runs if runs is not None else rescore
@@ -58,11 +55,7 @@ def below(folder: Path) -> list[Path]:
 
 
 def stored(path: Path, point: Point) -> Path:
-    """Where the run keeps the samples of a point.
-
-    Raises:
-        UserError: it keeps none.
-    """
+    """Where the run keeps the samples of a point. UserError: it keeps none."""
     kept = kept_samples(path, point.guidance)
     if not (kept / "images").is_dir():
         raise UserError(f"{path} keeps no samples ({kept / 'images'}); measure it again with --keep-samples --fresh")

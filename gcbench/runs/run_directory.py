@@ -73,10 +73,7 @@ class RunDirectory:
 
     def resume(self, planned: Record, metrics: list[str]) -> Record:
         """The record to go on with: the one held if it is of the same run, else the planned one.
-
-        Raises:
-            UserError: the directory holds another model, protocol or list of metrics.
-        """
+        UserError: the directory holds another model, protocol or list of metrics."""
         if self.fresh:
             (self.path / RECORD).unlink(missing_ok=True)
             shutil.rmtree(self.path / KEPT, ignore_errors=True)
@@ -102,10 +99,7 @@ class RunDirectory:
 
     def read_samples(self, record: Record, ids: Sequence[str]) -> SampleTable:
         """The values per sample of the record's points.
-
-        Raises:
-            UserError: the file is damaged, or lacks samples `ids` of a point.
-        """
+        UserError: the file is damaged, or lacks samples `ids` of a point."""
         if not record.points:
             return SampleTable()
         table = SampleTable.read(self.path / PER_SAMPLE)

@@ -52,10 +52,7 @@ class SampleTable:
     @classmethod
     def read(cls, path: Path) -> "SampleTable":
         """The table of a file, empty if there is none.
-
-        Raises:
-            UserError: the file is damaged, or of a gcbench that wrote another form.
-        """
+        UserError: the file is damaged, or of a gcbench that wrote another form."""
         table = cls()
         if not path.exists():
             return table

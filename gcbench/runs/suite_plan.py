@@ -84,10 +84,7 @@ class Suite(BaseModel):
 
     def chosen(self, only: str | None) -> list[Row]:
         """The rows that `only` names, with commas, by name or model; all without it.
-
-        Raises:
-            UserError: a name that no row has.
-        """
+        UserError: a name that no row has."""
         if only is None:
             return self.row
         asked = [part.strip() for part in only.split(",") if part.strip()]
@@ -110,11 +107,7 @@ def bundled() -> dict[str, Suite]:
 
 
 def find(name: str) -> Suite:
-    """A bundled suite, or the one in the file `name`.toml.
-
-    Raises:
-        UserError: neither; or a file that is no suite.
-    """
+    """A bundled suite, or the one in the file `name`.toml. UserError: neither; or a file that is no suite."""
     if name.endswith(".toml"):
         return read(Path(name))
     known = bundled()

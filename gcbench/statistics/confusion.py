@@ -25,9 +25,7 @@ def confusion_matrix(layout: np.ndarray, prediction: np.ndarray, classes: int, i
     """Pixels by (layout, prediction): int64 [K,K] of two arrays of ids 0..K-1 of one shape, of any rank.
 
     ignore: pixels whose layout has this id are left out; it need not be below K (255 in a file).
-
-    Raises:
-        ValueError: the shapes differ, or an id that is not ignored is outside 0..K-1.
+    ValueError: the shapes differ, or an id that is not ignored is outside 0..K-1.
     """
     if layout.shape != prediction.shape:
         raise ValueError(f"layout {layout.shape} and prediction {prediction.shape} differ in shape")

@@ -50,10 +50,7 @@ def condense(features: Features) -> "Features | Moments":
 
 def frechet_distance(reference: "Features | Moments", samples: "Features | Moments") -> Frechet:
     """The Fréchet distance between features [n,d] (float32 or float64), either given as rows or as moments.
-
-    Raises:
-        ValueError: fewer than 2 rows, features that are not finite, or sets of different d.
-    """
+    ValueError: fewer than 2 rows, features that are not finite, or sets of different d."""
     a, b = _Side.of(reference), _Side.of(samples)
     return _compare(a, b, _cross_trace(a, b))
 
@@ -63,9 +60,7 @@ def frechet_jackknife(reference: "Features | Moments", samples: Features) -> tup
 
     What the runs share is computed once. n > d: the sums over all rows less those over a run are the sums without it.
     n ≤ d: what is left of the product of the two roots, without the run's rows, is centred anew.
-
-    Raises:
-        ValueError: as `frechet_distance`.
+    ValueError: as `frechet_distance`.
     """
     check(samples)
     a, (n, d) = _Side.of(reference), samples.shape

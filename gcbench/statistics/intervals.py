@@ -87,9 +87,7 @@ def cluster_bootstrap_mean(values: np.ndarray, clusters: Sequence[str], seed: in
     clusters has the mean Σ sums / Σ counts, so large clusters weigh more, as they do in the mean itself. With
     a single cluster nothing can be said of the spread: SE and interval are None. Below some 20 clusters
     percentile intervals are too narrow.
-
-    Raises:
-        ValueError: no values, or values that are not finite (leave out what is unscored first).
+    ValueError: no values, or values that are not finite (leave out what is unscored first).
     """
     sums, counts = _by_cluster(values, clusters)  # [G], [G]
     mean = float(sums.sum() / counts.sum())
@@ -131,9 +129,7 @@ def paired_jackknife(difference: float, left_out_a: Sequence[float], left_out_b:
 
     Args:
         left_out_a, left_out_b: what `block_jackknife` gave as `left_out`, B values each.
-
-    Raises:
-        ValueError: the numbers of blocks differ.
+    ValueError: the numbers of blocks differ.
     """
     if len(left_out_a) != len(left_out_b):
         raise ValueError(f"{len(left_out_a)} and {len(left_out_b)} blocks cannot be paired")

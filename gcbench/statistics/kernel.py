@@ -48,9 +48,7 @@ def kernel_distance(
     subset, the reference fixed; the variance sd² / subsets of the draw of subsets is added, so that the interval is
     for the expectation over samples and draws. It is somewhat cautious where subsets leave out many samples, because
     the jackknife sees a part of the draw too.
-
-    Raises:
-        ValueError: fewer than 2 rows, or sets of different d.
+    ValueError: fewer than 2 rows, or sets of different d.
     """
     n, m = len(samples), len(reference)
     if min(n, m) < 2:

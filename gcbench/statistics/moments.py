@@ -100,10 +100,7 @@ def sums(features: Features) -> Sums:
 
 def moments(features: Features) -> Moments:
     """Mean and covariance of features [n,d], in float64.
-
-    Raises:
-        ValueError: fewer than 2 rows, or features that are not finite.
-    """
+    ValueError: fewer than 2 rows, or features that are not finite."""
     check(features)
     return sums(features).moments()
 

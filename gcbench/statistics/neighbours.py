@@ -43,10 +43,7 @@ class Neighbourhoods(NamedTuple):
 
 def neighbourhoods(reference: Features, samples: Features, k: int = 3, k_density: int = 5) -> Neighbourhoods:
     """Who lies where; `k` for precision and recall, `k_density` for density and coverage.
-
-    Raises:
-        ValueError: a set has no k other rows for each of its rows, or the sets differ in d.
-    """
+    ValueError: a set has no k other rows for each of its rows, or the sets differ in d."""
     n, m = len(samples), len(reference)
     if reference.shape[1] != samples.shape[1]:
         raise ValueError(f"sets of {reference.shape[1]} and {samples.shape[1]} features cannot be compared")

@@ -53,10 +53,8 @@ class SampleRows:
 
     def add(self, ids: Sequence[str], rows: np.ndarray, groups: Sequence[str] | None = None) -> None:
         """Add B rows [B,...]. Groups name what is dependent; the ids if nothing is.
-
-        Raises:
-            ValueError: an id is there already or stands twice in the batch, or the rows are of another shape or type
-                than those that are there. Nothing is added then.
+        ValueError: an id is there already or stands twice in the batch, or the rows are of another shape or type than
+        those that are there. Nothing is added then.
         """
         new = dict(zip(ids, np.array(rows), strict=True))
         if len(new) < len(ids):

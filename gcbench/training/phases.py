@@ -42,11 +42,7 @@ def learning_rate(step: int, cfg: TrainConfig, first: int = 0, end: int | None =
 
 
 class Optimizers:
-    """The optimisers of a recipe, one a group.
-
-    Raises:
-        UserError: the recipe's phases and groups do not go together.
-    """
+    """The optimisers of a recipe, one a group. UserError: the recipe's phases and groups do not go together."""
 
     def __init__(self, recipe: Recipe, cfg: TrainConfig):
         self.cfg = cfg

@@ -78,9 +78,7 @@ def choose(
 
     presets: name -> (model, training). settings: `preset`, `model.*`, `train.*`. size: of the dataset's images,
     which a config with a field `size` takes on in the preset `tiny`.
-
-    Raises:
-        UserError: an unknown preset or setting, or a value of the wrong type or out of its bounds.
+    UserError: an unknown preset or setting, or a value of the wrong type or out of its bounds.
     """
     settings = dict(settings)
     preset = settings.pop("preset", "tiny")

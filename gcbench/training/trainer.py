@@ -60,10 +60,8 @@ def train(
     Beside it `out` holds log.csv, previews/, config.json and state.pt, from which `resume` goes on to the same losses
     as a run never stopped. A resumed run may have another number of steps, unless it has stages, which it would move;
     all other settings must be the same.
-
-    Raises:
-        UserError: `out` holds a run and resume is off, or another configuration; the loss became NaN; several
-            processes for a recipe of several optimizer groups.
+    UserError: `out` holds a run and resume is off, or another configuration; the loss became NaN; several processes for
+    a recipe of several optimizer groups.
     """
     cfg = recipe.train_config
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
