@@ -67,7 +67,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the record as JSON on standard output, and nothing else.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew, even if --out holds another run.")]
 Metrics = Annotated[str | None, typer.Option(help="Names or file.py:Class, with commas; see `gcbench list`.")]
-Evaluators = Annotated[list[str] | None, typer.Option("--evaluator", help="ROLE=ID[@FILE], or ROLE=file.py:Class.")]
+Evaluators = Annotated[list[str] | None, typer.Option("--evaluator", help=r"ROLE=ID\[@FILE], or ROLE=file.py:Class.")]
 Size = Annotated[str | None, typer.Option(help="HxW in pixels; by default the model's, else the dataset's.")]
 Split = Annotated[str | None, typer.Option(help="Split of prompts and references; the dataset's last by default.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that `gcbench train` wrote.")]
@@ -129,9 +129,7 @@ def gcbench(
 def sweep(
     model: ModelName = "gcdp",
     dataset: Data = "streets",
-    guidance: Annotated[
-        str | None, typer.Option(help="Scales; 1 is plain conditional. 1,1.5,2,3,4 by default.")
-    ] = None,
+    guidance: Annotated[str | None, typer.Option(help="Scales, 1,1.5,2,3,4 by default; 1 is conditional.")] = None,
     until_saturation: Annotated[bool, typer.Option(help="Stop when the watched metric no longer gains.")] = False,
     watch: Annotated[str | None, typer.Option(help="The metric to watch; the first of correspondence.")] = None,
     axes: Annotated[str | None, typer.Option(help="The curve's metrics, COST,GAIN, such as fid,clip-score.")] = None,
@@ -153,7 +151,7 @@ def sweep(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Measure a model at several guidance scales: a curve of realism against obedience to the text.
+    """Measure a model at several guidance scales: a curve of realism against correspondence with the text.
 
     Without options: the bundled model on the bundled dataset, in minutes. Stopped, the same command resumes it.
     """
@@ -169,9 +167,7 @@ def sweep(
 def evaluate(
     images: Annotated[Path, typer.Option(help="A folder or .zip of PNG or JPEG images, or an .npz.")],
     dataset: Data = "streets",
-    layouts: Annotated[
-        Path | None, typer.Option(help="Folder, .zip or .npz of layouts: class ids, or the dataset's colours.")
-    ] = None,
+    layouts: Annotated[Path | None, typer.Option(help="Folder, .zip or .npz: class ids, or colours.")] = None,
     prompts: Annotated[Path | None, typer.Option(help='JSON lines {"file_name": …, "text": [ … ]}.')] = None,
     derived_by: Annotated[str | None, typer.Option(help="The segmenter that made the layouts, if one did.")] = None,
     split: Split = None,
@@ -179,9 +175,7 @@ def evaluate(
     evaluator: Evaluators = None,
     size: Size = None,
     name: Annotated[str | None, typer.Option(help="What to call the images; the folder's name by default.")] = None,
-    self_check: Annotated[
-        bool, typer.Option("--self-check", help="Measure the evaluators on all real pairs of the split first.")
-    ] = False,
+    self_check: Annotated[bool, typer.Option("--self-check", help="First evaluate the split's real pairs.")] = False,
     out: Out = None,
     fresh: Fresh = False,
     device: Device = "auto",
@@ -245,9 +239,7 @@ def train(
 @app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, or their record.json; A is the first.")],
-    guidance: Annotated[
-        str | None, typer.Option(help="One scale, or `best`: each run's own; by default every scale of both.")
-    ] = None,
+    guidance: Annotated[str | None, typer.Option(help="One scale, or `best`: each run's own; else all.")] = None,
     format: TableFormat = "rich",
     json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON, and nothing else.")] = False,
 ) -> None:
@@ -265,18 +257,14 @@ def compare(
 def regress(
     suite: Annotated[str | None, typer.Option(help="One of the bundled baselines; all by default.")] = None,
     runs: Annotated[Path | None, typer.Option(help="Your own: runs of `sweep --keep-samples`, or a folder.")] = None,
-    rescore: Annotated[
-        Path | None, typer.Option(help="As --runs, but only score the stored samples; generate nothing.")
-    ] = None,
+    rescore: Annotated[Path | None, typer.Option(help="As --runs, but only score the stored samples.")] = None,
     model: Annotated[str | None, typer.Option(help="Where the record's model is now: file.py:Class.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Where the record's dataset is now.")] = None,
     checkpoint: Checkpoint = None,
     evaluator: Evaluators = None,
     set_: Choices = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
-    summary: Annotated[
-        Path | None, typer.Option(envvar="GITHUB_STEP_SUMMARY", help="Append a Markdown summary here.")
-    ] = None,
+    summary: Annotated[Path | None, typer.Option(envvar="GITHUB_STEP_SUMMARY", help="Append Markdown here.")] = None,
     device: Device = "auto",
 ) -> None:
     """Measure recorded runs again; exit code 1 if a number no longer holds.
@@ -301,12 +289,8 @@ def table1(
     dataset: Annotated[str, typer.Option(help="Whose measured rows; if it has none, all.")] = "cityscapes",
     format: TableFormat = "rich",
     measured: Annotated[Path | None, typer.Option(help="A folder of records, instead of the bundled ones.")] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="All records of the dataset, not the suite's only.")
-    ] = False,
-    notes: Annotated[
-        bool, typer.Option("--notes", help="With the protocols and all that is known of the rows.")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All records of the dataset, not the suite's.")] = False,
+    notes: Annotated[bool, typer.Option("--notes", help="With protocols and all that is known of the rows.")] = False,
 ) -> None:
     """The paper's Table 1 as published, and below it what was measured with gcbench."""
     from gcbench.reports.table import show
@@ -317,13 +301,9 @@ def table1(
 
 @app.command()
 def figure(
-    number: Annotated[
-        int, typer.Argument(help="6: realism against correspondence, recall of rare classes, class shares.")
-    ],
+    number: Annotated[int, typer.Argument(help="6: realism against correspondence, rare classes, class shares.")],
     dataset: Data = "streets",
-    runs: Annotated[
-        Path | None, typer.Option(help="A folder with a run directory a model, instead of the bundled records.")
-    ] = None,
+    runs: Annotated[Path | None, typer.Option(help="Your run directories, not the bundled records.")] = None,
     axes: Annotated[str | None, typer.Option(help="Metrics of the trade-off, COST,GAIN: fid,clip-score.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the files; ./runs/figure-N-<dataset> by default.")] = None,
 ) -> None:
@@ -475,9 +455,7 @@ def weights_list() -> None:
 @weights_app.command("fetch")
 def weights_fetch(
     name: Annotated[str, typer.Argument(help="A name of `gcbench weights list`.")],
-    from_: Annotated[
-        Path | None, typer.Option("--from", help="Take this copy of the file, instead of a download.")
-    ] = None,
+    from_: Annotated[Path | None, typer.Option("--from", help="A copy of the file, instead of a download.")] = None,
 ) -> None:
     """Download a file, verify it and put it into its place; a cut download goes on where it stopped."""
     from gcbench.commands.weights import fetch
@@ -579,8 +557,7 @@ def main() -> None:
     except UserError as error:
         fail(error)
     except NothingMeasured as error:
-        typer.echo(f"gcbench: {error}", err=True)
-        raise SystemExit(1) from None
+        fail(error, 1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise SystemExit(1) from None
