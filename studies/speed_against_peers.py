@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from gcbench.commands.speed import Timed, print_rows, side_by_side
 from gcbench.core.contracts import Metric, Task
@@ -24,6 +25,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.data.open_dataset import open_dataset
+from gcbench.evaluators.inception_v3 import inception_v3
 from gcbench.metrics.fid import FID
 from gcbench.metrics.kid import KID
 from gcbench.metrics.prdc import PRDC
@@ -41,12 +43,32 @@ def distances() -> list[Timed]:
     return [*rows, memory()]
 
 
+def random_weights(seed: int = 0) -> dict[str, Tensor]:
+    """A state dict in the official format whose features differ from image to image, unlike PyTorch's default.
+
+    With default weights each layer shrinks its input, so that all features of all images are 0 to within 1e-6.
+    """
+    with torch.random.fork_rng([]), torch.no_grad():
+        torch.manual_seed(seed)
+        network = inception_v3()
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+            if isinstance(module, nn.BatchNorm2d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                nn.init.normal_(module.running_mean, std=0.1)
+                nn.init.normal_(module.bias, std=0.1)
+                nn.init.uniform_(module.running_var, 0.5, 1.5)
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+        return network.state_dict()
+
+
 def inception_features(n: int = 16, size: tuple[int, int] = (256, 512)) -> Timed:
     """Images a second from uint8 to features, on random weights, both in float32."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     from gcbench.evaluators.inception import Inception
-    from gcbench.evaluators.inception_v3 import random_weights
 
     images = torch.randint(256, (n, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:

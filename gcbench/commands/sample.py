@@ -10,7 +10,7 @@ from gcbench.core.run_spec import RunSpec, guidance_text
 from gcbench.core.samples import Samples
 from gcbench.data.contact_sheet import save_png
 from gcbench.data.open_dataset import open_dataset
-from gcbench.evaluation.generation import Generator, check_prompts
+from gcbench.evaluation.generation import Generator
 from gcbench.evaluation.setup import choose_device, evaluation_split, open_model, size_of
 from gcbench.reports.sample_grid import SheetRow, sheet
 from gcbench.runs.progress import Bar, say
@@ -40,7 +40,9 @@ def sample(
         UserError: an empty prompt, or what opening the model and the dataset refuses.
     """
     spec = RunSpec.of(model=model, dataset=dataset, n=n, guidance=guidance, batch_size=8, **options)
-    check_prompts(prompts)
+    for i, text in enumerate(prompts, 1):
+        if not text.strip():
+            raise UserError(f"prompt {i} is empty; give a text or leave it out")
     device = choose_device(spec.device)
     out = Path(out)
     scales = spec.guidance or (1.0,)

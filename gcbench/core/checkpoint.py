@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from gcbench.core.errors import UserError
-from gcbench.core.files import file_hash, write_atomic, write_text
+from gcbench.core.files import file_hash, write_text
+from gcbench.core.metric_state import save_tensors
 
 
 class Card(BaseModel):
@@ -59,14 +60,7 @@ def save(path: Path, state: dict[str, Tensor], card: Card, dtype: torch.dtype = 
         key: value.detach().to("cpu", dtype if value.is_floating_point() else None).contiguous()
         for key, value in state.items()
     }
-
-    def write(temporary: Path) -> None:
-        try:
-            save_file(tensors, temporary)
-        except SafetensorError as error:  # a full disk, among others
-            raise OSError(str(error)) from error
-
-    write_atomic(path, write)
+    save_tensors(path, tensors)
     card = card.model_copy(update={"sha256": file_hash(path)})
     write_text(path.with_suffix(".json"), card.model_dump_json(indent=1) + "\n")
 

@@ -34,6 +34,11 @@ def save_states(path: Path, states: Mapping[str, State]) -> None:
                 plain[name][key] = value
     text = json.dumps(plain, ensure_ascii=False, allow_nan=False).encode()
     tensors[PLAIN] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+    save_tensors(path, tensors)
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a safetensors file atomically."""
 
     def write(temporary: Path) -> None:
         try:

@@ -75,12 +75,12 @@ class Registry:
             if not file.path.is_file() or not file.attribute:
                 option, singular = OPTIONS[self.kind], self.kind[:-1]
                 role = "ROLE=" if self.kind == "evaluators" else ""
-                raise UserError(
-                    f"{option} {name}: give an existing file and its class, as in"
-                    f" {option} {role}my_{singular}.py:My{singular.capitalize()}"
-                )
+                example = f"{option} {role}my_{singular}.py:My{singular.capitalize()}"
+                raise UserError(f"{option} {name}: give an existing file and its class, as in {example}")
         elif name not in self:
-            raise UserError(f"unknown {self.kind[:-1]} {name!r}{self._hint(name)}")
+            near = get_close_matches(name, list(self), n=3, cutoff=0.4)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(self)}"
+            raise UserError(f"unknown {self.kind[:-1]} {name!r}; {hint}")
         elif len(self._entries.get(name, ())) > 1:
             values = " and ".join(f"{entry.value} of {_package(entry)}" for entry in self._entries[name].values())
             raise UserError(f"two installed packages register the {self.kind[:-1]} {name!r} ({values}); uninstall one")
@@ -119,10 +119,8 @@ class Registry:
         except (Exception, SystemExit) as error:
             raise UserError(f"{who}: importing {entry.value} raised {_said(error)}; {remedy}") from error
         if not _derives(found, KINDS[self.kind]):
-            raise UserError(
-                f"{who}: {entry.value} is no class that derives from gcbench.core.contracts"
-                f".{KINDS[self.kind].__name__}; {remedy}"
-            )
+            base = f"gcbench.core.contracts.{KINDS[self.kind].__name__}"
+            raise UserError(f"{who}: {entry.value} is no class that derives from {base}; {remedy}")
         return found
 
     def get(self, name: str) -> Any | None:
@@ -147,12 +145,6 @@ class Registry:
     def files(self, names: Sequence[str]) -> dict[str, str]:
         """Of these names, those that stand for a class in a file: name -> file and hash of its content."""
         return {name: self._files[name].origin for name in names if name in self._files}
-
-    def _hint(self, name: str) -> str:
-        near = get_close_matches(name, list(self), n=3, cutoff=0.4)
-        if near:
-            return f"; did you mean {' or '.join(near)}?"
-        return f"; known: {', '.join(self)}"
 
 
 @cache
@@ -199,9 +191,8 @@ def _of_file(kind: str, file: InFile) -> Any:
     if not isinstance(found, type):
         raise UserError(f"{path} has no class {attribute!r}; name one that it defines")
     if not _derives(found, KINDS[kind]):
-        raise UserError(
-            f"{attribute} of {path} is no gcbench.core.contracts.{KINDS[kind].__name__}; derive it from that class"
-        )
+        base = f"gcbench.core.contracts.{KINDS[kind].__name__}"
+        raise UserError(f"{attribute} of {path} is no {base}; derive it from that class")
     return found
 
 

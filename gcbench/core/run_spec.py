@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
@@ -71,11 +71,18 @@ class RunSpec(BaseModel):
             options["evaluators"] = [re.sub(r"(?<=[=@])[^@\s]*/", "", text) for text in options["evaluators"]]
         return options
 
-    @field_validator("model")
+    @field_validator("model", "watch")
     @classmethod
-    def _model(cls, value: str) -> str:
-        registry("models").check(value)
+    def _known(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None:
+            registry("models" if info.field_name == "model" else "metrics").check(value)
         return value
+
+    @field_validator("guidance", "size", "metrics", mode="before")
+    @classmethod
+    def _read(cls, value: Any, info: ValidationInfo) -> Any:
+        readers: dict[str, Any] = {"guidance": guidance_scales, "size": parse_size, "metrics": metric_names}
+        return None if value is None else readers[str(info.field_name)](value)
 
     @field_validator("axes", mode="before")
     @classmethod
@@ -86,28 +93,6 @@ class RunSpec(BaseModel):
         if len(names) != 2:
             raise UserError(f"--axes {value!r}: give two metrics, cost and gain, as in --axes fid,clip-score")
         return names
-
-    @field_validator("watch")
-    @classmethod
-    def _watch(cls, value: str | None) -> str | None:
-        if value is not None:
-            registry("metrics").check(value)
-        return value
-
-    @field_validator("guidance", mode="before")
-    @classmethod
-    def _guidance(cls, value: Any) -> Any:
-        return None if value is None else guidance_scales(value)
-
-    @field_validator("size", mode="before")
-    @classmethod
-    def _size(cls, value: Any) -> Any:
-        return parse_size(value)
-
-    @field_validator("metrics", mode="before")
-    @classmethod
-    def _metrics(cls, value: Any) -> Any:
-        return None if value is None else metric_names(value)
 
     @field_validator("evaluators", mode="before")
     @classmethod

@@ -21,13 +21,6 @@ def split_levels(alpha_bar_t: Tensor, alpha_bar_s: Tensor, dtype: torch.dtype) -
     return a.to(dtype), (1 - a).to(dtype), alpha_bar_s.to(dtype), (1 - alpha_bar_s).to(dtype)
 
 
-def forward_probabilities(y0: Tensor, alpha_bar: Tensor, classes: int) -> Tensor:
-    """q(y_t | y_0) = alpha_bar [y_t = y_0] + (1 - alpha_bar) / K. [B,K,H,W]"""
-    alpha_bar = alpha_bar.unsqueeze(1)
-    out = ((1 - alpha_bar) / classes).expand(y0.shape[0], classes, *y0.shape[1:]).clone()
-    return out.scatter_add_(1, y0.unsqueeze(1), alpha_bar.expand(y0.unsqueeze(1).shape).to(out.dtype))
-
-
 def diffuse(y0: Tensor, alpha_bar: Tensor, classes: int, u: Tensor) -> Tensor:
     """Draw y_t from q(y_t | y_0) with one uniform number u [B,H,W] a pixel.
 

@@ -16,12 +16,13 @@ from types import TracebackType
 import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from gcbench.core.contracts import Evaluator
 from gcbench.core.errors import UserError, calling
-from gcbench.core.files import text_hash, write_atomic
+from gcbench.core.files import text_hash
+from gcbench.core.metric_state import save_tensors
 from gcbench.core.reference import Reference
 from gcbench.core.samples import Features, Samples
 from gcbench.runs.progress import say
@@ -31,26 +32,16 @@ PARTS = ("vectors", "labels", "probabilities")
 
 def cache_directory() -> Path | None:
     """Where features are kept, or None for nowhere."""
-    chosen = os.environ.get("GCBENCH_CACHE")
-    if chosen == "off":
-        return None
-    if chosen:
-        return Path(chosen)
+    if chosen := os.environ.get("GCBENCH_CACHE"):
+        return None if chosen == "off" else Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gcbench" / "features"
 
 
 def key_of(reference: Reference, evaluator: Evaluator) -> str:
     """The hash of all that the features of the split's images depend on."""
     dataset, split, size = reference.dataset, reference.split, reference.size
-    images = (dataset.name, split, dataset.fingerprint(split), *dataset.ids(split))
-    made = (
-        f"{size[0]}x{size[1]}",
-        dataset.resize,
-        evaluator.role,
-        evaluator.id,
-        version("gcbench"),
-        str(torch.__version__),
-    )
+    images = (dataset.name, split, dataset.fingerprint(split), *dataset.ids(split), f"{size[0]}x{size[1]}")
+    made = (dataset.resize, evaluator.role, evaluator.id, version("gcbench"), str(torch.__version__))
     return text_hash(*images, *made, length=32)
 
 
@@ -137,7 +128,7 @@ def write(file: Path, batches: Sequence[Features]) -> None:
             whole = torch.cat(pieces)
             parts[name] = whole.to(torch.uint8 if name == "labels" else torch.float32).contiguous()
     if parts:
-        write_atomic(file, lambda path: save_file(parts, path))
+        save_tensors(file, parts)
 
 
 def _count(features: Features) -> int:

@@ -9,7 +9,7 @@ from gcbench.core.reference import Reference
 from gcbench.core.samples import Samples
 from gcbench.data.finished_images import FinishedImages
 from gcbench.data.unreadable_files import Unreadable, refuse
-from gcbench.evaluation.scoring import BATCH
+from gcbench.evaluation.scoring import batches
 
 
 def read_samples(
@@ -18,8 +18,7 @@ def read_samples(
     """Batches of finished images at the reference's size. After the first damaged one the rest is only looked through.
     UserError: names and counts the damaged ones, at the end."""
     broken: list[Unreadable] = []
-    for start in range(0, len(found), BATCH):
-        indices = range(start, min(start + BATCH, len(found)))
+    for indices in batches(len(found)):
         read = []
         for i in indices:
             try:

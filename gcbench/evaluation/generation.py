@@ -140,10 +140,8 @@ def check_samples(samples: Samples, name: str, model: Model, n: int, reference: 
         raise UserError(f"model {name} gave {type(samples).__name__}, not gcbench.core.samples.Samples; return these")
     if len(samples) != n or tuple(samples.images.shape[-2:]) != size:
         height, width = samples.images.shape[-2:]
-        raise UserError(
-            f"model {name} gave {len(samples)} images of {height}x{width}, not {n} of {size[0]}x{size[1]}; give one"
-            " image a seed, at the size asked for"
-        )
+        found = f"{len(samples)} images of {height}x{width}, not {n} of {size[0]}x{size[1]}"
+        raise UserError(f"model {name} gave {found}; give one image a seed, at the size asked for")
     layouts = samples.layouts
     if model.layouts and layouts is None:
         raise UserError(f"model {name} says that it draws layouts and gave none; give them, or set layouts to False")
@@ -151,13 +149,6 @@ def check_samples(samples: Samples, name: str, model: Model, n: int, reference: 
         raise UserError(f"model {name} says that it draws no layouts and gave some; set layouts to True")
     if layouts is not None and not 0 <= int(layouts.min()) <= int(layouts.max()) < classes:
         raise UserError(f"model {name} gave layout ids outside 0..{classes - 1}; give the dataset's class ids")
-
-
-def check_prompts(texts: Sequence[str]) -> None:
-    """Refuse empty prompts."""
-    for i, text in enumerate(texts):
-        if not text.strip():
-            raise UserError(f"prompt {i + 1} is empty; give a text or leave it out")
 
 
 def seconds_per_image(name: str, model: Model, reference: Reference, guidance: float | None) -> float | None:

@@ -125,9 +125,8 @@ class Scoring:
 
     @property
     def thresholds(self) -> dict[str, float]:
-        return {
-            f"{name}.{key}": value for name, metric in self.metrics.items() for key, value in metric.thresholds.items()
-        }
+        named = self.metrics.items()
+        return {f"{name}.{key}": value for name, metric in named for key, value in metric.thresholds.items()}
 
     def start(self) -> dict[str, Metric]:
         """Metrics without samples, on this run's references."""
@@ -145,9 +144,8 @@ class Scoring:
             return None
         n, own = len(self.shown), sum(digest in self.real for digest in self.shown)
         if own:
-            return Score.skipped(
-                f"of the {n} images {own} are the reference's own; the ceiling is what real ones reach", n
-            )
+            reason = f"of the {n} images {own} are the reference's own; the ceiling is what real ones reach"
+            return Score.skipped(reason, n)
         if self.given and "layouts" in metric.needs:
             return Score.skipped("the layouts are real ones; the ceiling is what these reach", n)
         return None
@@ -174,10 +172,9 @@ def digests(samples: Samples) -> list[bytes]:
     return [hashlib.sha256(image.cpu().numpy().tobytes()).digest() for image in samples.images]
 
 
-def batches(items: Sequence[int], size: int) -> Iterator[tuple[int, Sequence[int]]]:
-    """(start, part) for parts of `size` items."""
-    for start in range(0, len(items), size):
-        yield start, items[start : start + size]
+def batches(n: int) -> Iterator[range]:
+    """The places 0..n-1, BATCH at a time."""
+    return (range(start, min(start + BATCH, n)) for start in range(0, n, BATCH))
 
 
 def pairs_matter(metric: Metric) -> bool:
@@ -214,14 +211,12 @@ def measure_real(
     shown = sorted(set(chosen))
     held, rest = (set(places) for places in held_out(groups, len(shown)))
     order = np.random.default_rng(0).permutation(len(shown))
-    swap = dict(
-        zip((shown[i] for i in order), (shown[i] for i in np.roll(order, 1)), strict=True)
-    )  # none keeps its own
+    swap = {shown[i]: shown[j] for i, j in zip(order, np.roll(order, 1), strict=True)}  # none keeps its own
     ceiling = {name: type(metric)(scoring.task) for name, metric in scoring.metrics.items()}
     floor = {name: metric.fresh() for name, metric in ceiling.items() if pairs_matter(metric)}
     with ReferenceFeatures(reference, scoring.evaluators.by_role, cached) as kept:
-        for start, places in batches(range(len(groups)), BATCH):
-            samples = reference.samples(places, start)
+        for places in batches(len(groups)):
+            samples = reference.samples(places, places.start)
             scoring.real |= set(digests(samples))
             features = scoring.evaluators.reread(kept.features(places, samples), samples.prompts)
 
@@ -246,10 +241,8 @@ def measure_real(
                         _add(metric.update, mixed, reread, range(len(rows)))
             tick(len(places))
     missing = {name: Score.skipped(reason) for name, reason in scoring.missing.items()}
-    lowest = {
-        name: computed(name, floor[name]) if name in floor else Score.skipped("pairing does not enter this metric")
-        for name in scoring.metrics
-    }
+    lowest = {name: Score.skipped("pairing does not enter this metric") for name in scoring.metrics}
+    lowest |= {name: computed(name, metric) for name, metric in floor.items()}
     highest = {name: computed(name, metric) for name, metric in ceiling.items()}
     return Bounds(highest | missing, lowest | missing)
 

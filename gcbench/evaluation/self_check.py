@@ -13,7 +13,7 @@ from gcbench.core.reference import Reference
 from gcbench.core.registry import registry
 from gcbench.core.score import Score
 from gcbench.evaluation.feature_cache import ReferenceFeatures
-from gcbench.evaluation.scoring import BATCH, EvaluatorSet, Scoring, Tick, batches, measure_real
+from gcbench.evaluation.scoring import EvaluatorSet, Scoring, Tick, batches, measure_real
 from gcbench.statistics.intervals import cluster_bootstrap_mean
 
 
@@ -48,8 +48,8 @@ def attribute_accuracy(reference: Reference, evaluators: EvaluatorSet) -> Score:
     dataset, split = reference.dataset, reference.split
     right, labels = [], []
     with ReferenceFeatures(reference, {"attributes": evaluators.by_role["attributes"]}) as kept:
-        for start, places in batches(range(len(reference)), BATCH):
-            seen = kept.features(places, reference.samples(places, start))["attributes"]
+        for places in batches(len(reference)):
+            seen = kept.features(places, reference.samples(places, places.start))["attributes"]
             if seen.probabilities is None:
                 raise UserError("the evaluator of attributes gives no probabilities; choose another with --evaluator")
             found = seen.probabilities.numpy()  # [B,A]
@@ -61,11 +61,6 @@ def attribute_accuracy(reference: Reference, evaluators: EvaluatorSet) -> Score:
     mean = cluster_bootstrap_mean(hits[:, known].mean(axis=1), reference.groups, seed=0)
     names = [name for name, knows in zip(dataset.attributes, known, strict=True) if knows]
     shares = np.concatenate(labels)[:, known].mean(axis=0)
-    return Score(
-        **mean._asdict(),
-        n=len(hits),
-        detail={
-            "per_attribute": dict(zip(names, hits[:, known].mean(axis=0).tolist(), strict=True)),
-            "share": dict(zip(names, shares.tolist(), strict=True)),
-        },
-    )
+    columns = {"per_attribute": hits[:, known].mean(axis=0), "share": shares}
+    detail = {column: dict(zip(names, values.tolist(), strict=True)) for column, values in columns.items()}
+    return Score(**mean._asdict(), n=len(hits), detail=detail)

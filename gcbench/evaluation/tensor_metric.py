@@ -18,7 +18,7 @@ from gcbench.core.registry import registry
 from gcbench.core.samples import Features, Samples, Texts, sample_ids
 from gcbench.core.score import Score
 from gcbench.data.open_dataset import open_dataset
-from gcbench.evaluation.scoring import BATCH, EvaluatorSet, open_evaluators
+from gcbench.evaluation.scoring import EvaluatorSet, batches, open_evaluators
 from gcbench.evaluation.setup import choose_device
 
 
@@ -132,8 +132,8 @@ class TensorMetric:
                 seen["texts"] = Texts(seen["texts"], torch.zeros(n, dtype=torch.bool))
             update(samples, dict.fromkeys(roles, Features(**seen)))
         else:
-            for start in range(0, n, BATCH):  # as the engine does: a network's last digits depend on it
-                batch = samples.take(range(start, min(start + BATCH, n)))
+            for rows in batches(n):  # as the engine does: a network's last digits depend on it
+                batch = samples.take(rows)
                 update(batch, self._evaluators.features(batch))
         self.added[source] += n
 

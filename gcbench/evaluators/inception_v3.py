@@ -6,8 +6,7 @@ torch-fidelity's own class is not used, because its constructor runs whatever co
 
 from collections import OrderedDict
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch_fidelity.feature_extractor_inceptionv3 import (
     BasicConv2d,
@@ -61,24 +60,3 @@ def feature_network(network: nn.Sequential) -> nn.Sequential:
         if isinstance(block, BasicConv2d):
             block.conv, block.bn = fuse_conv_bn_eval(block.conv, block.bn), nn.Identity()
     return network.float().requires_grad_(False)
-
-
-def random_weights(seed: int = 0) -> dict[str, Tensor]:
-    """A state dict in the official format whose features differ from image to image, unlike PyTorch's default.
-
-    With default weights each layer shrinks its input, so that all features of all images are 0 to within 1e-6.
-    """
-    with torch.random.fork_rng([]), torch.no_grad():
-        torch.manual_seed(seed)
-        network = inception_v3()
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
-            if isinstance(module, nn.BatchNorm2d):
-                assert module.running_mean is not None
-                assert module.running_var is not None
-                nn.init.normal_(module.running_mean, std=0.1)
-                nn.init.normal_(module.bias, std=0.1)
-                nn.init.uniform_(module.running_var, 0.5, 1.5)
-                nn.init.uniform_(module.weight, 0.5, 1.5)
-        return network.state_dict()

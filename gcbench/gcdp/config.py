@@ -57,16 +57,6 @@ layout leads and the image fills it in: a small network learns that sooner than 
 PAPER = GCDPConfig(unet=UNetConfig(), text=TextConfig(kind="t5", dim=1024, max_length=256), size=(128, 256))
 """The paper's base model for Cityscapes: 697.35 M parameters."""
 
-PAPER_SR = GCDPConfig(
-    unet=UNetConfig(
-        lowres=True, self_attention=(False, False, False, False), cross_attention=(False, False, False, True)
-    ),
-    text=TextConfig(kind="t5", dim=1024, max_length=256),
-    size=(256, 512),
-)
-"""The network of its super-resolution stage to 256×512: 717.24 M parameters. It can be built and called; the chain of
-base and super-resolution, and its training, are not here yet."""
-
 TINY_TRAINING = TrainConfig(steps=4000, batch_size=16, lr=8e-4, warmup=100, decay=0.5, clip=1.0, ema=0.999)
 PAPER_TRAINING = TrainConfig(steps=300_000, batch_size=8, lr=1.2e-4, ema=0.9999)
 

@@ -69,13 +69,6 @@ def soft_bayes(t: int, s: int, y_t: Tensor, p0: Tensor) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------ forward
 
 
-@pytest.mark.parametrize("t", [0, 1, 6, T])
-def test_forward_is_the_product_of_its_single_steps(t: int) -> None:
-    y0 = torch.arange(K).view(1, 1, K)
-    found = categorical.forward_probabilities(y0, level(t), K)
-    np.testing.assert_allclose(found[0, :, 0].T.numpy(), chain(0, t), atol=1e-12)
-
-
 def test_a_skipped_kernel_is_the_product_of_its_single_steps() -> None:
     """What `posterior` uses for s -> t, [k = y_t] a + (1-a)/K with a the ratio of levels, is the chain's product."""
     for t, s in STEPS:

@@ -18,10 +18,11 @@ from gcbench.core.samples import Samples
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluators import inception
 from gcbench.evaluators.inception import Inception
-from gcbench.evaluators.inception_v3 import inception_v3, random_weights
+from gcbench.evaluators.inception_v3 import inception_v3
 from gcbench.metrics.fid import FID
 from gcbench.metrics.kid import KID
 from gcbench.weights.manifest import MANIFEST, find_entry, place
+from studies.speed_against_peers import random_weights
 
 
 @pytest.fixture(scope="module")
