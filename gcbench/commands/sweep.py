@@ -23,11 +23,8 @@ from gcbench.reports.record_table import number_column, write_scores
 from gcbench.reports.sample_grid import SheetRow, sheet
 from gcbench.reports.table import Row
 from gcbench.runs.progress import Bar, say
-from gcbench.runs.run_directory import GRID, SCORES, RunDirectory
+from gcbench.runs.run_directory import GRID, SCORES, RunDirectory, kept_samples
 from gcbench.runs.sample_folder import write_samples
-
-GENERATING = "generating and evaluating"
-"""Label of the bar that counts images."""
 
 SHOWN = 4
 """Samples of each scale on the run's grid."""
@@ -65,7 +62,7 @@ def sweep(
         run.announce()
         with Bar("evaluating real images", len(run.reference) if run.todo else 0) as bar:
             run.measure_real(bar.advance)
-        with Bar(GENERATING, spec.n * len(run.todo)) as bar:
+        with Bar("generating and evaluating", spec.n * len(run.todo)) as bar:
             for scale in run.todo:
                 if run.saturated():
                     say(f"{run.watch} is saturated: twice the interval held no gain that counts. The sweep stops.")
@@ -95,7 +92,7 @@ class Sweep:
         texts = self.prompts.texts if self.model.conditional else ()
         self.table.groups = dict(zip(ids, self.prompts.groups if self.model.conditional else ids, strict=True))
         self.table.prompts = dict(zip(ids, texts, strict=False))
-        if keep and any(not folder.kept_samples(point.guidance).is_dir() for point in self.record.points):
+        if keep and any(not kept_samples(folder.path, point.guidance).is_dir() for point in self.record.points):
             raise UserError(f"{folder.path} holds points whose samples were not kept; add --fresh to make them again")
         default = LONG_GUIDANCE if spec.until_saturation else DEFAULT_GUIDANCE
         self.scales: list[float | None] = list(spec.guidance or default) if self.model.guided else [None]
@@ -141,7 +138,7 @@ class Sweep:
             replace(self.generator, progress=tick), self.scoring, scale, keep=self.keep, shown=SHOWN
         )
         if self.keep:
-            kept = self.folder.kept_samples(scale)
+            kept = kept_samples(self.folder.path, scale)
             shutil.rmtree(kept, ignore_errors=True)  # of a run that was stopped before its record
             write_samples(kept, measured.kept)
         self.shown[scale] = _first(measured.kept, SHOWN)

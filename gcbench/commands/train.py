@@ -17,14 +17,10 @@ from gcbench.data.subset import Subset
 from gcbench.runs.progress import Bar, say
 
 if TYPE_CHECKING:
-    from gcbench.training.recipe import Recipe, TrainConfig
+    from gcbench.training.recipe import Recipe
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """Of a training's directory: what is trained and how, and what came of it."""
-
-TRAINING = "training"
-"""Label of the bar that counts steps."""
-
 
 BUILDING = (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueError)
 """What building a network raises for sizes that do not go together."""
@@ -58,9 +54,8 @@ def recipe_of(
         try:
             recipe = trained.recipe(dataset, settings)
         except BUILDING as error:
-            raise UserError(
-                f"these settings build no network ({error}); change what --set or --config gives"
-            ) from error
+            fault = f"these settings build no network ({error})"
+            raise UserError(f"{fault}; change what --set or --config gives") from error
     if not isinstance(recipe, Recipe):
         raise UserError(f"recipe() of {name} gave no gcbench.training.recipe.Recipe; mend it")
     return recipe
@@ -77,12 +72,6 @@ def finished(recipe: Recipe, out: Path, pairs: int) -> bool:
     cfg, provenance = recipe.train_config, read_card(out / WEIGHTS).provenance
     ended = {"steps": cfg.steps, "pairs": pairs, "dataset_version": recipe.dataset.version}
     return read_plan(out / CONFIG, recipe) == planned(recipe) and ended.items() <= provenance.items()
-
-
-def check_compiler(cfg: TrainConfig) -> None:
-    """Refuse, before pairs are read, what this machine cannot do."""
-    if cfg.compile and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
-        raise UserError("setting train.compile=true: there is no C++ compiler here; install g++, or leave it out")
 
 
 def train(
@@ -103,9 +92,8 @@ def train(
     settings: dotted keys, as `--set` and `--config` give them. steps: in place of the recipe's own. init: a checkpoint
     whose weights the training starts from.
     """
-    recipe = recipe_of(
-        model, evaluator, dataset, (settings or {}) | ({} if steps is None else {"train.steps": steps}), limit
-    )
+    settings = (settings or {}) | ({} if steps is None else {"train.steps": steps})
+    recipe = recipe_of(model, evaluator, dataset, settings, limit)
     from accelerate import PartialState
 
     from gcbench.core.checkpoint import load, start_from
@@ -114,12 +102,12 @@ def train(
     from gcbench.training.pairs import Pairs
     from gcbench.training.trainer import train as run_trainer
 
-    before = None
+    before: dict[str, Any] = {}
     if init is not None:
         card = recipe.card({})
         loaded = load(init, kind=card.kind, name=card.name, classes=card.classes)
         new = start_from(recipe.weights(), loaded)
-        before = {"weights": loaded.card.sha256, "images": loaded.card.images_seen}
+        before = {"init": {"weights": loaded.card.sha256, "images": loaded.card.images_seen}}
         if new:
             say(f"{init} lacks {len(new)} tensors of this network ({new[0]}, ...); they start fresh")
     opened = recipe.dataset
@@ -127,7 +115,8 @@ def train(
     cfg = recipe.train_config
     what = model or str(evaluator)
     out = Path(out or Path("runs") / f"train-{Path(what.partition(':')[0]).stem}-{opened.name}")
-    check_compiler(cfg)
+    if cfg.compile and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+        raise UserError("setting train.compile=true: there is no C++ compiler here; install g++, or leave it out")
     device = choose_device(device)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")
@@ -145,11 +134,7 @@ def train(
     )
     with Bar("reading pairs", n) as bar:
         pairs = Pairs(opened, split, recipe.size, tick=bar.advance)
-    with Bar(TRAINING, cfg.steps) as bar:
-
-        def tick(step: int, loss: float, speed: float) -> None:
-            bar.set(step, f"loss {loss:.3f}, {speed:.0f} images/s")
-
+    with Bar("training", cfg.steps) as bar:
         facts = provenance(device)
         path = run_trainer(
             recipe,
@@ -163,11 +148,11 @@ def train(
                 "split": split,
                 "pairs": n,
                 "train": cfg.model_dump(),
-                **({} if before is None else {"init": before}),
+                **before,
             },
             resume=resume,
             device=device,
-            tick=tick,
+            tick=lambda step, loss, speed: bar.set(step, f"loss {loss:.3f}, {speed:.0f} images/s"),
         )
     say(f"Wrote {path} ({path.stat().st_size / 2**20:.1f} MiB)")
     return path

@@ -132,9 +132,7 @@ class Record(BaseModel):
         """One row a number in its metric's unit, as in `scores.csv`: whose it is, metric, column, value, interval."""
         model = self.model.name
         sets = [("model", model, point.guidance, point.pareto, point.scores) for point in self.points]
-        sets += [
-            (name, name, None, None, scores) for name, scores in (("ceiling", self.ceiling), ("floor", self.floor))
-        ]
+        sets += [("ceiling", "ceiling", None, None, self.ceiling), ("floor", "floor", None, None, self.floor)]
         if self.self_check is not None:
             sets.append(("self-check", "self-check", None, None, self.self_check.real))
             sets.append(("self-check", "self-check, permuted", None, None, self.self_check.permuted))

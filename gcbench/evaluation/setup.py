@@ -60,12 +60,8 @@ def prepare(spec: RunSpec, device: str) -> Prepared:
 
 def default_metrics() -> tuple[str, ...]:
     """The metrics that say they are measured unasked, those first that are better when higher."""
-    known = registry("metrics")
-    chosen: dict[str, type[Metric]] = {
-        name: known[name]
-        for name in known.working()
-        if vars(known[name]).get("default")  # not what it inherits
-    }
+    known: dict[str, type[Metric]] = registry("metrics").working()
+    chosen = {name: metric for name, metric in known.items() if vars(metric).get("default")}  # not what it inherits
 
     def order(name: str) -> tuple[bool, bool, str]:
         return chosen[name].direction != "higher", chosen[name].axis != "correspondence", name

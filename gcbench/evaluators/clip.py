@@ -76,10 +76,9 @@ class CLIP(Evaluator):
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Features:
-        vectors = []
+        parts = images.split(self.chunk)
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            for part in images.split(self.chunk):
-                vectors.append(self.network.encode_image(self.prepare(part.to(self.device))).float().cpu())
+            vectors = [self.network.encode_image(self.prepare(part.to(self.device))).float().cpu() for part in parts]
         return Features(vectors=torch.cat(vectors))
 
     @torch.inference_mode()

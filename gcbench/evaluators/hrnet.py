@@ -55,8 +55,7 @@ class Fusion(nn.Module):
 def _backbone(arch: str) -> Any:
     """timm's network, images [B,3,H,W] -> four branches, fused as the original fuses them."""
     net: Any = timm.create_model(arch, features_only=True, feature_location="", out_indices=(1, 2, 3, 4))
-    stages: list[Any] = [net.stage2, net.stage3, net.stage4]
-    for stage in stages:
+    for stage in (net.stage2, net.stage3, net.stage4):
         for i, module in enumerate(stage):
             stage[i] = Fusion(module)
     return net

@@ -160,24 +160,13 @@ class PerceiverResampler(nn.Module):
     tokens [B,L,dim] -> [B,pooled+latents,dim]; the first `pooled` start from the mean token.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        *,
-        heads: int,
-        dim_head: int,
-        depth: int = 2,
-        latents: int = 32,
-        pooled: int = 4,
-        max_length: int = 512,
-        ff_mult: float = 4,
-    ):
+    def __init__(self, dim: int, heads: int, dim_head: int, latents: int = 32, pooled: int = 4, *, max_length: int):
         super().__init__()
         self.pos_emb = nn.Embedding(max_length, dim)
         self.latents = nn.Parameter(torch.randn(latents, dim))
         self.to_latents_from_mean_pooled_seq = nn.Sequential(GainLayerNorm(dim), nn.Linear(dim, dim * pooled))
         self.layers: Any = nn.ModuleList(
-            nn.ModuleList([PerceiverAttention(dim, heads, dim_head), feed_forward(dim, ff_mult)]) for _ in range(depth)
+            nn.ModuleList([PerceiverAttention(dim, heads, dim_head), feed_forward(dim, 4)]) for _ in range(2)
         )
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -259,13 +259,9 @@ class UNet(nn.Module):
             )
             if cfg.pooled_text:
                 self.pooled_text_to_hidden = zero_init(nn.Linear(cfg.text_dim, time_dim))
+        length = max(512, cfg.text_length) if cfg.text_length >= 256 else cfg.text_length
         self.attn_pool = PerceiverResampler(
-            cond_dim,
-            heads=cfg.heads,
-            dim_head=cfg.dim_head,
-            latents=cfg.latents,
-            pooled=cfg.pooled,
-            max_length=max(512, cfg.text_length) if cfg.text_length >= 256 else cfg.text_length,
+            cond_dim, cfg.heads, cfg.dim_head, cfg.latents, cfg.pooled, max_length=length
         )
 
         def resnet(dim_in: int, dim_out: int, context_dim: int | None = None, gca: bool = False) -> ResnetBlock:

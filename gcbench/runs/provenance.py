@@ -4,6 +4,7 @@ import platform
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,10 +21,8 @@ def provenance(device: str = "cpu") -> Provenance:
     """Versions, machine, git state and command of this process."""
     packages = {}
     for name in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             packages[name] = version(name)
-        except PackageNotFoundError:
-            continue
     commit, dirty = git_state(Path(__file__).resolve().parent)
     return Provenance(
         gcbench=__version__,

@@ -83,10 +83,8 @@ class RunDirectory:
         differences = held.protocol.differences(planned.protocol)
         if held.kind != planned.kind:
             differences.append(f"kind: {held.kind!r} against {planned.kind!r}")
-        mine, theirs = held.model.model_dump(), planned.model.model_dump()
-        differences += [
-            f"model {key}: {mine[key]!r} against {theirs[key]!r}" for key in mine if mine[key] != theirs[key]
-        ]
+        old, new = held.model.model_dump(), planned.model.model_dump()
+        differences += [f"model {key}: {old[key]!r} against {new[key]!r}" for key in old if old[key] != new[key]]
         measured = set(held.points[0].scores) if held.points else set(metrics)
         if measured != set(metrics):
             differences.append(f"metrics: {sorted(measured)} against {sorted(metrics)}")
@@ -116,10 +114,6 @@ class RunDirectory:
                 f"{self.path / PER_SAMPLE} lacks rows that its record.json has points of; add --fresh to start anew"
             )
         return table
-
-    def kept_samples(self, scale: float | None) -> Path:
-        """Where the samples of a scale are kept."""
-        return kept_samples(self.path, scale)
 
     def write(self, record: Record, table: SampleTable) -> None:
         """The values per sample, then the record, each atomically."""

@@ -54,9 +54,8 @@ class TrainedModel(Model):
     @classmethod
     def open(cls, dataset: Dataset, options: ModelOptions) -> Self:
         if options.steps is not None and not cls.stepped:
-            raise UserError(
-                f"--steps {options.steps}: {cls.name} draws in one pass and has no sampling steps; leave it out"
-            )
+            fault = f"{cls.name} draws in one pass and has no sampling steps"
+            raise UserError(f"--steps {options.steps}: {fault}; leave it out")
         cfg, weights = open_weights(cls.trained_as or cls.name, dataset, options.checkpoint, cls.config)
         fields = {**cls.sampling, **cls.places(cfg)}
         if options.settings and not fields:
