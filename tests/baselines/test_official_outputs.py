@@ -56,7 +56,7 @@ def save(path: Path, array: np.ndarray) -> None:
 
 
 def opened(place: Path, dataset: Any = None, **source: object) -> Folder:
-    settings = {f"source.{key}": value for key, value in source.items()}
+    settings = {f"sampler.{key}": value for key, value in source.items()}
     return Folder.open(dataset or Streets(), ModelOptions(checkpoint=place, settings=settings))
 
 
@@ -239,9 +239,9 @@ def test_ganformer(tmp_path: Path, pattern: str) -> None:
         save(tmp_path / "labels" / pattern.format(i), layouts[i])
     place = tmp_path / "out"
     if pattern.startswith("s"):  # LDM's are named so too
-        with pytest.raises(UserError, match=r"may be the output of ganformer or of ldm; add --set source\.format="):
+        with pytest.raises(UserError, match=r"may be the output of ganformer or of ldm; add --set sampler\.format="):
             opened(place)
-    with pytest.raises(UserError, match=r"does not say with which truncation .*; add --set source\.psi=0\.7"):
+    with pytest.raises(UserError, match=r"does not say with which truncation .*; add --set sampler\.psi=0\.7"):
         opened(place, format="ganformer")
     check(taken(opened(place, format="ganformer", psi=1.0), (16, 16)), squares, None)
     model = opened(place, format="ganformer", psi=0.7, ratio=0.5)
@@ -411,10 +411,10 @@ def test_objects_in_an_npz_stay_unread(tmp_path: Path, trapped: str) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ({"format": "gan"}, r"source\.format='gan' is none of gcdp, .*; choose one"),
+        ({"format": "gan"}, r"sampler\.format='gan' is none of gcdp, .*; choose one"),
         ({"format": "spade"}, r"holds no synthesized_image and input_label; give the folder that does"),
-        ({"phi": 0.7}, r"unknown setting 'source\.phi'; did you mean source\.psi"),
-        ({"ratio": 0}, r"setting source\.ratio=0 is not valid"),
+        ({"phi": 0.7}, r"unknown setting 'sampler\.phi'; did you mean sampler\.psi"),
+        ({"ratio": 0}, r"setting sampler\.ratio=0 is not valid"),
         ({"derived_by": "hrnet"}, r"has no layouts to say the source of"),
     ],
 )
@@ -454,7 +454,7 @@ def test_a_sweep(toyland: Path, tmp_path: Path, cli: Cli, oracle: None, without_
     assert record.model.name == "folder"
     assert record.model.note is not None
     assert "form dataset-gan: 7 of" in record.model.note
-    done = cli(*common, "-n", 7, "--set", "source.derived_by=hrnet", "--set", "source.psi=0.7", "--out", tmp_path / "b")
+    done = cli(*common, "-n", 7, "--set", "sampler.derived_by=hrnet", "--set", "sampler.psi=0.7", "--out", tmp_path / "b")
     assert done.code == 0, done.err
     record = Record.read(tmp_path / "b" / "record.json")
     assert record.points[0].scores["miou"].status == "skipped"

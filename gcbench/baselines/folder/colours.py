@@ -55,7 +55,7 @@ class Recoloured(Source):
             red, green, blue = used[strange][0].tolist()
             raise UserError(
                 f"the layout {self.place(name)} has the colour {red, green, blue}, which is no label's; repaint it, or"
-                " save the layouts as 8-bit class ids and name their folder with source.layouts"
+                " save the layouts as 8-bit class ids and name their folder with sampler.layouts"
             )
         return Image.fromarray(self._ids[near.argmin(1)][places])
 
@@ -106,7 +106,7 @@ def fitting_table(layouts: Source, tables: Sequence[Table]) -> Table:
         if not left:
             raise UserError(
                 f"the layout {layouts.place(name)} has colours that neither the dataset's palette nor SPADE's map of"
-                " labels has; save the layouts as 8-bit class ids and name their folder with source.layouts"
+                " labels has; save the layouts as 8-bit class ids and name their folder with sampler.layouts"
             )
         if len(left) == 1:
             break

@@ -58,7 +58,7 @@ def recognise(place: Path, name: str | None) -> str:
         raise UserError(f"--checkpoint {place} is not there; give the folder, .zip or .npz of finished images")
     if name is not None:
         if name not in FORMATS:
-            raise UserError(f"setting source.format={name!r} is none of {', '.join(FORMATS)}; choose one of them")
+            raise UserError(f"setting sampler.format={name!r} is none of {', '.join(FORMATS)}; choose one of them")
         if not FORMATS[name].fits(place):
             raise UserError(f"{place} holds no {FORMATS[name].title}; give the folder that does, or another format")
         return name
@@ -66,7 +66,7 @@ def recognise(place: Path, name: str | None) -> str:
     if not fitting and FORMATS[PLAIN].fits(place):
         return PLAIN
     if len(fitting) > 1:
-        raise UserError(f"{place} may be the output of {' or of '.join(fitting)}; add --set source.format=ONE_OF_THESE")
+        raise UserError(f"{place} may be the output of {' or of '.join(fitting)}; add --set sampler.format=ONE_OF_THESE")
     if not fitting:
         for path in sorted(place.iterdir()) if place.is_dir() else ():
             refuse_pickle(path)

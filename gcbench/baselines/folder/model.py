@@ -22,7 +22,7 @@ from gcbench.data.layouts import LabelIds, has_label_ids, layout_ids
 
 
 class SourceConfig(BaseModel):
-    """What `--set source.KEY=VALUE` says of the images.
+    """What `--set sampler.KEY=VALUE` says of the images.
 
     format: a name of `FORMATS`, where the tree does not tell. layouts: a folder, zip or npz of layouts, in place of the
     format's own. prompts: JSON lines of file_name and text. derived_by: the segmenter that made the layouts.
@@ -65,14 +65,14 @@ class Folder(Model):
         Raises:
             UserError: no images there, a form that does not tell itself, a pickle, damaged or unpaired files, ...
         """
-        [cfg] = apply({"source": SourceConfig()}, options.settings)
+        [cfg] = apply({"sampler": SourceConfig()}, options.settings)
         if options.checkpoint is None:
             raise UserError("model folder lacks its images; give their folder, .zip or .npz as --checkpoint PATH")
         place = Path(options.checkpoint)
         form = recognise(place, cfg.format)
         if form == "ganformer" and cfg.psi is None:
             raise UserError(
-                f"{place} does not say with which truncation its images were drawn; add --set source.psi=0.7, which"
+                f"{place} does not say with which truncation its images were drawn; add --set sampler.psi=0.7, which"
                 " is generate.py's default, or the value that was used"
             )
         finished, source = _read(place, form, dataset, cfg)
@@ -120,12 +120,12 @@ def _read(place: Path, form: str, dataset: Dataset, cfg: SourceConfig) -> tuple[
     if cfg.layouts is not None:
         layouts = open_source(cfg.layouts, "layout")
     if layouts is None and (cfg.derived_by or cfg.layout_source):
-        raise UserError(f"{place} has no layouts to say the source of; name their folder with source.layouts")
+        raise UserError(f"{place} has no layouts to say the source of; name their folder with sampler.layouts")
     if cfg.derived_by and cfg.layout_source:
-        raise UserError("source.derived_by and source.layout_source contradict each other; leave one out")
+        raise UserError("sampler.derived_by and sampler.layout_source contradict each other; leave one out")
     if layouts is not None and draws is None and not (cfg.derived_by or cfg.layout_source):
         raise UserError(
-            f"{form} draws no layouts, so those in {layouts.path} are a segmenter's; name it with source.derived_by"
+            f"{form} draws no layouts, so those in {layouts.path} are a segmenter's; name it with sampler.derived_by"
         )
     if cfg.ratio is not None:
         images = CentralBand(images, cfg.ratio)
