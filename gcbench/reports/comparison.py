@@ -163,15 +163,13 @@ def _table(title: str, rows: Sequence[Row]) -> Table:
         column = number_column(row.metric, row.column or "")
         columns[column.key] = column
         more = {"p": row.p_value, "better": row.better, "pairing": row.pairing, "units": row.units}
-        difference = column.scaled(row.difference, row.interval, row.standard_error)
-        for name, numbers in (("A", column.scaled(row.a)), (row.run, column.scaled(row.b))):
-            status = "skipped" if numbers[0] is None else "ok"
-            cells.setdefault(name, {})[column.key] = Cell(*numbers, status=status)
-        status = "skipped" if row.difference is None else "ok"
-        cell = Cell(*difference, row.n, status=status, reason=row.reason, more=more)
-        cells.setdefault(f"A − {row.run}", {})[column.key] = cell
-    shown = [TableRow(name, "difference" if "−" in name else "model", cells=line) for name, line in cells.items()]
-    return Table(title, list(columns.values()), shown, facts={"setting": title}, across=True)
+        numbers = row.difference, row.interval, row.standard_error
+        shown = {"A": column.scaled(row.a), row.run: column.scaled(row.b)}
+        shown[f"A − {row.run}"] = column.scaled(*numbers, n=row.n, reason=row.reason, more=more)
+        for name, cell in shown.items():
+            cells.setdefault(name, {})[column.key] = cell
+    lines = [TableRow(name, "difference" if "−" in name else "model", cells=line) for name, line in cells.items()]
+    return Table(title, list(columns.values()), lines, facts={"setting": title}, across=True)
 
 
 def footnotes(found: Comparison) -> list[str]:

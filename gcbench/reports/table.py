@@ -52,17 +52,23 @@ class Cell:
     @property
     def facts(self) -> dict[str, Any]:
         """All that is known, by name."""
-        facts = {**vars(self), **self.more}
-        del facts["more"]
-        return facts
+        return {**{name: fact for name, fact in vars(self).items() if name != "more"}, **self.more}
+
+    @property
+    def at(self) -> float:
+        """Where it is drawn."""
+        return float(self.value or 0)
+
+    @property
+    def ends(self) -> Ends:
+        return self.interval or (self.at, self.at)
 
     def text(self, digits: int, sign: str = "") -> str:
         if self.value is None:
             return MISSING
         if not isinstance(self.value, float | int):
             return str(self.value)  # as printed in the paper: 65.80 stays 65.80
-        low, high = self.interval or (0.0, 0.0)
-        half = f" ± {(high - low) / 2:.{digits}f}" if self.interval else ""
+        half = f" ± {(self.ends[1] - self.ends[0]) / 2:.{digits}f}" if self.interval else ""
         return f"{self.value:{sign}.{digits}f}{half}"
 
 
@@ -118,20 +124,15 @@ class Column:
 
     def shown(self, score: Score) -> Cell:
         """The score in this column's unit, the ends of its interval inside the metric's range."""
-        ends = None
-        if score.interval is not None:
-            low, high = (min(max(end, self.range[0]), self.range[1]) for end in score.interval)
-            ends = (low, high)
-        numbers = self.scaled(score.value, ends, score.standard_error)
-        return Cell(*numbers, score.n, score.unscored, score.status, score.reason)
+        low, high = (min(max(end, self.range[0]), self.range[1]) for end in score.interval or self.range)
+        facts = {name: getattr(score, name) for name in ("n", "unscored", "status", "reason")}
+        return self.scaled(score.value, score.interval and (low, high), score.standard_error, **facts)
 
-    def scaled(self, value: float | None, ends: Ends | None = None, error: float | None = None) -> tuple[Any, Any, Any]:
+    def scaled(self, value: float | None, ends: Ends | None = None, error: float | None = None, **facts: Any) -> Cell:
         """Value, ends of the interval and standard error as stored, in this column's unit."""
-        return (
-            None if value is None else value * self.scale,
-            None if ends is None else (ends[0] * self.scale, ends[1] * self.scale),
-            None if error is None else error * self.scale,
-        )
+        facts.setdefault("status", "skipped" if value is None else "ok")
+        value, error = (None if number is None else number * self.scale for number in (value, error))
+        return Cell(value, ends and (ends[0] * self.scale, ends[1] * self.scale), error, **facts)
 
     def texts(self, rows: Sequence[Row]) -> list[str]:
         """What stands below the heading, all numbers with as many digits."""
@@ -219,10 +220,11 @@ class Strip:
     repeat: bool = False
     joined: bool = False
 
-    @property
-    def width(self) -> int:
+    def width(self, line: int) -> int:
+        """In a line of that width; text that is too long is folded."""
         short = min(cell_len(self.head), 10)  # a heading that is not broken
-        return max(short, *map(cell_len, (*self.head.split(), *self.texts)), 1)
+        width = max(short, *map(cell_len, (*self.head.split(), *self.texts)), 1)
+        return min(width, max(12, line // 3)) if self.about else width
 
 
 def missing(score: Score | None) -> str:
@@ -241,11 +243,7 @@ def plain(text: object) -> str:
 
 
 def render(tables: Sequence[Table], format: str = "rich", width: int | None = None) -> str:
-    """The tables as text that ends with a line break. width: of `rich`; None for the terminal's.
-
-    Raises:
-        UserError: another format.
-    """
+    """The tables as text that ends with a line break. width: of `rich`; None for the terminal's."""
     if format == "rich":
         console = Console(file=StringIO(), width=width or terminal_width(), highlight=False)
         _rich(tables, console)
@@ -305,11 +303,6 @@ def _rich(tables: Sequence[Table], console: Console) -> None:
                 console.print(Text(line, style="dim"), soft_wrap=True)
 
 
-def _longest(line: int) -> int:
-    """How wide a column of text may be; what is longer is folded."""
-    return max(12, line // 3)
-
-
 def _parts(strips: Sequence[Strip], width: int) -> list[list[Strip]]:
     """The columns in as many parts as lines of `width` need, each with those that are repeated."""
     again = [strip for strip in strips if strip.repeat]
@@ -319,10 +312,10 @@ def _parts(strips: Sequence[Strip], width: int) -> list[list[Strip]]:
             blocks[-1].append(strip)
         elif not strip.repeat:
             blocks.append([strip])
-    free = left = width - sum(min(strip.width, _longest(width)) + 2 for strip in again)
+    free = left = width - sum(strip.width(width) + 2 for strip in again)
     parts = [[*again]]
     for block in blocks:
-        wide = sum(strip.width + 2 for strip in block)
+        wide = sum(strip.width(width) + 2 for strip in block)
         if wide > left + 2 and len(parts[-1]) > len(again):
             parts.append([*again])
             left = free
@@ -334,7 +327,7 @@ def _parts(strips: Sequence[Strip], width: int) -> list[list[Strip]]:
 def _rich_table(strips: Sequence[Strip], dim: Sequence[bool], line: int) -> RichTable:
     table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
     for strip in strips:
-        width = min(strip.width, _longest(line)) if strip.about else strip.width
+        width = strip.width(line)
         table.add_column(
             Text(strip.head),
             justify="left" if strip.about else "right",
@@ -371,27 +364,20 @@ def _markdown(tables: Sequence[Table]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-LATEX = {
+SIGNS = {"²": "^2", "±": r"\pm", "×": r"\times", "·": r"\cdot", "↓": r"\downarrow", "↑": r"\uparrow", "−": "-"}
+NAMED = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "|": "bar"}
+LATEX: dict[str, str | int | None] = {
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
     **{letter: f"${letter}$" for letter in "<>"},
     **{letter: f"{{{letter}}}" for letter in "[]*\"'`"},  # a row that begins with [ would be an option of \\
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "|": r"\textbar{}",
-    "²": "$^2$",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "·": r"$\cdot$",
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
+    **{letter: rf"\text{name}{{}}" for letter, name in NAMED.items()},
+    **{letter: f"${sign}$" for letter, sign in SIGNS.items()},
     "–": "--",
-    "−": "$-$",
 }
 
 
 def latex_text(text: str) -> str:
-    return "".join(LATEX.get(letter, letter) for letter in plain(text))
+    return plain(text).translate(str.maketrans(LATEX))
 
 
 def _latex(tables: Sequence[Table]) -> str:
