@@ -67,9 +67,6 @@ def compare(*runs: Path, guidance: str | float | None = None) -> Comparison:
 
     Per-image metrics: the images of one name are paired, their differences bootstrapped by prompt or group. Set
     metrics: the stored leave-one-block-out values are paired block by block (`paired_jackknife`).
-
-    Raises:
-        UserError: no record, a record of another schema, or nothing at all that could be compared.
     """
     if len(runs) < 2:
         raise UserError("compare takes at least two runs; give a second run directory")
@@ -135,10 +132,7 @@ def print_comparison(found: Comparison, format: str = "rich", console: Console |
 
 
 def comparison_tables(found: Comparison, everything: bool = False) -> list[Table]:
-    """A table for each guidance scale, the numbers of A, of each other run, and their differences side by side.
-
-    everything: all columns of the metrics, not the headlines only. How to read them stands below the last.
-    """
+    """A table for each guidance scale. everything: all columns of the metrics, not the headlines only."""
     grouped: dict[str, list[Row]] = {}
     for row in found.rows:
         metric = declared(row.metric)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes as Panel
@@ -70,17 +71,9 @@ def _against_guidance(panel: Panel, points: Sequence[Point], columns: Sequence[C
         cells = [(at, cell) for at, cell in enumerate(_cells(points, column)) if cell.value is not None]
         shares = [cell.at / column.scale for _, cell in cells]
         lengths = [[length / column.scale for length in side] for side in drawing.errors([cell for _, cell in cells])]
-        panel.errorbar(
-            [at for at, _ in cells],
-            shares,
-            lengths,
-            fmt="o-" if not column.part else "o--",
-            ms=4,
-            lw=1.2,
-            elinewidth=0.8,
-            color=drawing.COLOURS[place % len(drawing.COLOURS)],
-            label=column.heading,
-        )
+        style: Any = {"fmt": "o--" if column.part else "o-", "ms": 4, "lw": 1.2, "elinewidth": 0.8}
+        style |= {"color": drawing.COLOURS[place % len(drawing.COLOURS)], "label": column.heading}
+        panel.errorbar([at for at, _ in cells], shares, lengths, **style)
     panel.set_xticks(range(len(points)), [guidance_text(point.guidance) or "–" for point in points])
     panel.set_xlabel("guidance scale")
     panel.set_ylim(0, 1.02)

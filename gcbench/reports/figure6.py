@@ -42,7 +42,7 @@ CEILING, FLOOR = "ceiling", "floor"
 
 
 class Number(NamedTuple):
-    """One line of the figure's CSV. model: of whom; `ceiling` and `floor` are real images. low, high: 95 %."""
+    """One line of the figure's CSV. model: `ceiling` and `floor` are real images. low, high: 95 %."""
 
     panel: str
     model: str = ""

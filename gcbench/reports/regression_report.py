@@ -32,7 +32,6 @@ def cells(check: Check) -> list[str]:
 
 
 def stage(check: Check) -> str:
-    """Under which heading a check stands."""
     return check.stage if check.guidance is None else f"{check.stage}, guidance {guidance_text(check.guidance)}"
 
 

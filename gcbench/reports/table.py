@@ -88,9 +88,8 @@ class Row:
 class Column:
     """A number (`part` of `metric`, "" for its value), or what `of` says of a row.
 
-    range: of the stored value. digits: behind the point; None to choose them by the numbers. show: the text of what
-    `of` says. repeat: shown again where a table is cut into several. fold: what the title says instead, `{}` the value,
-    where it is the same for all models.
+    range: of the stored value. show: the text of what `of` says. repeat: shown again where a table is cut into several.
+    fold: what the title says instead, `{}` the value, where it is the same for all models.
     """
 
     key: str
@@ -98,7 +97,6 @@ class Column:
     unit: str = ""
     direction: Literal["higher", "lower"] | None = None
     scale: float = 1.0
-    digits: int | None = None
     range: Ends = (-inf, inf)
     metric: str = ""
     part: str = ""
@@ -141,7 +139,6 @@ class Column:
             return [MISSING if cell.value is None else plain(self.show(cell.value)) for cell in cells]
         size = max((abs(cell.value) for cell in cells if isinstance(cell.value, float | int)), default=0.0)
         digits = 5 if 0 < size < 0.02 else 3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0
-        digits = digits if self.digits is None else self.digits
         signs = ["+" if row.kind == "difference" else "" for row in rows]
         return [plain(cell.text(digits, sign)) for cell, sign in zip(cells, signs, strict=True)]
 
@@ -200,11 +197,10 @@ class Table:
         return [strip for place, strip in enumerate(shown) if not place or set(strip.texts) - {MISSING, ""}]
 
 
-def _p_value(value: float | None) -> str:
-    return MISSING if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-MORE: dict[str, Callable[[Any], str]] = {"p": _p_value, "better": lambda value: "" if value is None else plain(value)}
+MORE: dict[str, Callable[[Any], str]] = {
+    "p": lambda p: MISSING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
+    "better": lambda letter: "" if letter is None else plain(letter),
+}
 """What of `Cell.more` is shown in text, and how."""
 
 
@@ -327,15 +323,10 @@ def _parts(strips: Sequence[Strip], width: int) -> list[list[Strip]]:
 def _rich_table(strips: Sequence[Strip], dim: Sequence[bool], line: int) -> RichTable:
     table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
     for strip in strips:
-        width = strip.width(line)
-        table.add_column(
-            Text(strip.head),
-            justify="left" if strip.about else "right",
-            vertical="bottom",
-            overflow="fold",  # loses no digit
-            min_width=width,
-            max_width=width,
-        )
+        side: Literal["left", "right"] = "left" if strip.about else "right"
+        w = strip.width(line)
+        # folding loses no digit
+        table.add_column(Text(strip.head), justify=side, vertical="bottom", overflow="fold", min_width=w, max_width=w)
     for place, texts in enumerate(zip(*(strip.texts for strip in strips), strict=True)):
         table.add_row(*map(Text, texts), style="dim" if place < len(dim) and dim[place] else "")
     return table
@@ -416,20 +407,15 @@ def _csv(tables: Sequence[Table]) -> str:
 
 
 def csv_text(lines: Sequence[Mapping[str, Any]], first: Sequence[str]) -> str:
-    """Lines as CSV. first: the columns that come first, in this order; others follow as they are met."""
+    """Lines as CSV: no text has control characters or is a formula. first: of the columns, others as they are met."""
     out = StringIO()
     head = dict.fromkeys([*first, *(key for line in lines for key in line)])
     writer = csv.DictWriter(out, list(head), restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: csv_value(value) for key, value in line.items()} for line in lines)
+    for line in lines:
+        texts = {key: re.sub("^([-=+@])", r"'\1", plain(text)) for key, text in line.items() if isinstance(text, str)}
+        writer.writerow({**line, **texts})
     return out.getvalue()
-
-
-def csv_value(value: object) -> object:
-    """A number as it is; a text without control characters, and never a spreadsheet's formula."""
-    if not isinstance(value, str):
-        return "" if value is None else value
-    return re.sub("^([-=+@])", r"'\1", plain(value))
 
 
 def _json(tables: Sequence[Table]) -> str:
