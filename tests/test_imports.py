@@ -1,9 +1,8 @@
 """Imports point one way: from the import graph of the files, read without running them."""
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -50,18 +49,6 @@ ALLOWED = {
     ("gcbench.commands.speed", "faces"): "what is timed",
 }
 """Registered names that files of the engine spell out, because there they mean something else."""
-
-MENDED_ELSEWHERE: dict[str, str] = {
-    "reports": "table1, figure6, pareto and curve still name metrics and a dataset",
-}
-"""Packages that do not keep to a rule yet."""
-
-
-def packages(names: Sequence[str], *late: str) -> list[Any]:
-    """Parameters of a test; those of `late` are known to fail."""
-    marks = {name: pytest.mark.xfail(strict=True, reason=MENDED_ELSEWHERE[name]) for name in late}
-    return [pytest.param(name, marks=marks[name]) if name in marks else name for name in names]
-
 
 FILES = {
     ".".join(("gcbench", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
@@ -130,7 +117,7 @@ def test_no_files_import_each_other() -> None:
     assert circles(GRAPH) == []
 
 
-@pytest.mark.parametrize("package", packages(sorted({floor(module) for module in FILES})))
+@pytest.mark.parametrize("package", sorted({floor(module) for module in FILES}))
 def test_imports_point_one_way(package: str) -> None:
     allowed = {package, *FLOORS[package].split()}
     upward = {
@@ -177,7 +164,7 @@ def test_the_engine_imports_no_plug_in() -> None:
 NAMES = {name for kind in ("models", "metrics", "datasets") for name in registry(kind)} - WORDS
 
 
-@pytest.mark.parametrize("package", packages(ENGINE, "reports"))
+@pytest.mark.parametrize("package", ENGINE)
 def test_the_engine_spells_no_registered_name(package: str) -> None:
     files = [module for module in FILES if floor(module) == package]
     spelled = {(module, text) for module in files for text in texts(module) if text in NAMES}

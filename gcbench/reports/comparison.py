@@ -67,9 +67,6 @@ def compare(*runs: Path, guidance: str | float | None = None) -> Comparison:
 
     Per-image metrics: the images of one name are paired, their differences bootstrapped by prompt or group. Set
     metrics: the stored leave-one-block-out values are paired block by block (`paired_jackknife`).
-
-    Raises:
-        UserError: no record, a record of another schema, or nothing at all that could be compared.
     """
     if len(runs) < 2:
         raise UserError("compare takes at least two runs; give a second run directory")
@@ -135,10 +132,7 @@ def print_comparison(found: Comparison, format: str = "rich", console: Console |
 
 
 def comparison_tables(found: Comparison, everything: bool = False) -> list[Table]:
-    """A table for each guidance scale, the numbers of A, of each other run, and their differences side by side.
-
-    everything: all columns of the metrics, not the headlines only. How to read them stands below the last.
-    """
+    """A table for each guidance scale. everything: all columns of the metrics, not the headlines only."""
     grouped: dict[str, list[Row]] = {}
     for row in found.rows:
         metric = declared(row.metric)
@@ -163,15 +157,13 @@ def _table(title: str, rows: Sequence[Row]) -> Table:
         column = number_column(row.metric, row.column or "")
         columns[column.key] = column
         more = {"p": row.p_value, "better": row.better, "pairing": row.pairing, "units": row.units}
-        difference = column.scaled(row.difference, row.interval, row.standard_error)
-        for name, numbers in (("A", column.scaled(row.a)), (row.run, column.scaled(row.b))):
-            status = "skipped" if numbers[0] is None else "ok"
-            cells.setdefault(name, {})[column.key] = Cell(*numbers, status=status)
-        status = "skipped" if row.difference is None else "ok"
-        cell = Cell(*difference, row.n, status=status, reason=row.reason, more=more)
-        cells.setdefault(f"A − {row.run}", {})[column.key] = cell
-    shown = [TableRow(name, "difference" if "−" in name else "model", cells=line) for name, line in cells.items()]
-    return Table(title, list(columns.values()), shown, facts={"setting": title}, across=True)
+        numbers = row.difference, row.interval, row.standard_error
+        shown = {"A": column.scaled(row.a), row.run: column.scaled(row.b)}
+        shown[f"A − {row.run}"] = column.scaled(*numbers, n=row.n, reason=row.reason, more=more)
+        for name, cell in shown.items():
+            cells.setdefault(name, {})[column.key] = cell
+    lines = [TableRow(name, "difference" if "−" in name else "model", cells=line) for name, line in cells.items()]
+    return Table(title, list(columns.values()), lines, facts={"setting": title}, across=True)
 
 
 def footnotes(found: Comparison) -> list[str]:

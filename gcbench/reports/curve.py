@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes as Panel
@@ -44,18 +45,18 @@ def _cells(points: Sequence[Point], column: Column) -> list[Cell]:
 
 def _trade_off(panel: Panel, record: Record, points: Sequence[Point], x: Column, y: Column) -> None:
     xs, ys = _cells(points, x), _cells(points, y)
-    places = [(float(a.value or 0), float(b.value or 0)) for a, b in zip(xs, ys, strict=True)]
+    places = [(a.at, b.at) for a, b in zip(xs, ys, strict=True)]
     panel.plot(*zip(*places, strict=True), color=drawing.GREY, lw=1, zorder=1)
     colours = [drawing.RED if point.pareto else drawing.INK for point in points]
     bars = []
     for x_cell, y_cell, colour in zip(xs, ys, colours, strict=True):
         bars += drawing.error_points(panel, [x_cell], [y_cell], "o", ms=5, color=colour, zorder=2)
     for label, scores in (("ceiling: real images", record.ceiling), ("floor: permuted captions", record.floor)):
-        value = y.cell(Row("", scores=scores)).value
-        if value is not None:
+        real = y.cell(Row("", scores=scores))
+        if real.value is not None:
             at = panel.get_yaxis_transform()
-            panel.axhline(float(value), color=drawing.GREEN, lw=0.8, ls="--")
-            panel.text(1, float(value), label, ha="right", va="bottom", color=drawing.GREEN, fontsize=8, transform=at)
+            panel.axhline(real.at, color=drawing.GREEN, lw=0.8, ls="--")
+            panel.text(1, real.at, label, ha="right", va="bottom", color=drawing.GREEN, fontsize=8, transform=at)
     panel.set_xlabel(x.heading)
     panel.set_ylabel(y.heading)
     front = " (red: Pareto front)" if any(point.pareto for point in points) else ""
@@ -68,19 +69,11 @@ def _against_guidance(panel: Panel, points: Sequence[Point], columns: Sequence[C
     """Shares, with intervals; those that are shown in per cent have their scale on the right."""
     for place, column in enumerate(columns):
         cells = [(at, cell) for at, cell in enumerate(_cells(points, column)) if cell.value is not None]
-        shares = [float(cell.value or 0) / column.scale for _, cell in cells]
+        shares = [cell.at / column.scale for _, cell in cells]
         lengths = [[length / column.scale for length in side] for side in drawing.errors([cell for _, cell in cells])]
-        panel.errorbar(
-            [at for at, _ in cells],
-            shares,
-            lengths,
-            fmt="o-" if not column.part else "o--",
-            ms=4,
-            lw=1.2,
-            elinewidth=0.8,
-            color=drawing.COLOURS[place % len(drawing.COLOURS)],
-            label=column.heading,
-        )
+        style: Any = {"fmt": "o--" if column.part else "o-", "ms": 4, "lw": 1.2, "elinewidth": 0.8}
+        style |= {"color": drawing.COLOURS[place % len(drawing.COLOURS)], "label": column.heading}
+        panel.errorbar([at for at, _ in cells], shares, lengths, **style)
     panel.set_xticks(range(len(points)), [guidance_text(point.guidance) or "–" for point in points])
     panel.set_xlabel("guidance scale")
     panel.set_ylim(0, 1.02)

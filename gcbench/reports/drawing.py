@@ -16,6 +16,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.path import Path as Line
 from matplotlib.transforms import Bbox
 
 from gcbench.core.files import write_atomic
@@ -48,8 +49,7 @@ def set_title(figure: Figure, protocol: Protocol, before: str = "", after: str =
 
 def errors(cells: Sequence[Cell]) -> list[list[float]]:
     """Distances from the values to their intervals' ends, for errorbar; 0 where there is none."""
-    ends = [(float(cell.value or 0), cell.interval or (float(cell.value or 0),) * 2) for cell in cells]
-    return [[max(0.0, value - low) for value, (low, _) in ends], [max(0.0, high - value) for value, (_, high) in ends]]
+    return [[max(0.0, cell.at - cell.ends[0]) for cell in cells], [max(0.0, cell.ends[1] - cell.at) for cell in cells]]
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
@@ -67,12 +67,10 @@ def error_points(
     panel: Axes, xs: Sequence[Cell], ys: Sequence[Cell], fmt: str, **style: Any
 ) -> list[tuple[Place, Place]]:
     """Points with error bars both ways; both ends of every bar."""
-    places = [(float(x.value or 0), float(y.value or 0)) for x, y in zip(xs, ys, strict=True)]
-    x, y = zip(*places, strict=True)
-    panel.errorbar(x, y, xerr=errors(xs), yerr=errors(ys), fmt=fmt, elinewidth=0.8, **style)
-    level = [tuple((end, y) for end in cell.interval or (x, x)) for (x, y), cell in zip(places, xs, strict=True)]
-    upright = [tuple((x, end) for end in cell.interval or (y, y)) for (x, y), cell in zip(places, ys, strict=True)]
-    return [*level, *upright]  # type: ignore[list-item]
+    places = [x.at for x in xs], [y.at for y in ys]
+    panel.errorbar(*places, xerr=errors(xs), yerr=errors(ys), fmt=fmt, elinewidth=0.8, **style)
+    level = [((x.ends[0], y.at), (x.ends[1], y.at)) for x, y in zip(xs, ys, strict=True)]
+    return level + [((x.at, y.ends[0]), (x.at, y.ends[1])) for x, y in zip(xs, ys, strict=True)]
 
 
 FAR = 12
@@ -89,7 +87,7 @@ def label_points(
     canvas: Any = panel.figure.canvas
     canvas.draw()
     pixel = canvas.figure.dpi / 72
-    lines = [panel.transData.transform(line) for line in (*bars, *pairwise(path))]
+    lines = [Line(panel.transData.transform(line)) for line in (*bars, *pairwise(path))]
     spots = [panel.transData.transform(place) for _, place, _ in labels]
     taken = [Bbox.from_extents(*(spot - 4 * pixel), *(spot + 4 * pixel)) for spot in spots]
     taken += [text.get_window_extent() for text in panel.texts]
@@ -97,37 +95,20 @@ def label_points(
     tries = [(radius, turn * pi / 8) for radius in (5, 8, FAR, 17, 23, 30, 38) for turn in (2, 6, 14, 10, *range(16))]
     for (text, place, colour), spot in zip(labels, spots, strict=True):
         measured = panel.text(0, 0, text)
-        size = np.array([measured.get_window_extent().width, measured.get_window_extent().height])
+        half = np.array(measured.get_window_extent().size) / 2
         measured.remove()
-        best: tuple[float, int, Any, Bbox] | None = None
+        found: list[tuple[int, int, Any, Bbox]] = []  # how much is hidden, how far, where, the box
         for radius, angle in tries:
-            towards = np.array([cos(angle), sin(angle)])
-            middle = towards * (radius * pixel + size / 2)
-            box = Bbox.from_extents(*(spot + middle - size / 2 - 1), *(spot + middle + size / 2 + 1))
-            hidden = sum(box.overlaps(other) for other in taken) + sum(_crosses(box, *line) for line in lines)
+            middle = np.array([cos(angle), sin(angle)]) * (radius * pixel + half)
+            box = Bbox([spot + middle - half - 1, spot + middle + half + 1])
+            hidden = box.count_overlaps(taken) + sum(line.intersects_bbox(box, filled=False) for line in lines)
             hidden += not (inside.contains(*box.min) and inside.contains(*box.max))
-            if best is None or hidden < best[0]:
-                best = (hidden, radius, middle / pixel, box)
+            found.append((hidden, radius, middle / pixel, box))
             if not hidden:
                 break
-        if best is None:
-            continue
-        arrow = {"arrowstyle": "-", "color": colour, "lw": 0.5, "shrinkA": 0, "shrinkB": 3} if best[1] > FAR else None
+        _, radius, offset, box = min(found, key=lambda one: one[0])
+        arrow = {"arrowstyle": "-", "color": colour, "lw": 0.5, "shrinkA": 0, "shrinkB": 3} if radius > FAR else None
         panel.annotate(
-            text, place, best[2], textcoords="offset points", ha="center", va="center", color=colour, arrowprops=arrow
+            text, place, offset, textcoords="offset points", ha="center", va="center", color=colour, arrowprops=arrow
         ).set_in_layout(False)
-        taken.append(best[3])
-
-
-def _crosses(box: Bbox, start: Any, end: Any) -> bool:
-    """Whether the line from start to end touches the box (Liang and Barsky's clipping)."""
-    low, high = 0.0, 1.0
-    for place, (least, most) in enumerate(((box.x0, box.x1), (box.y0, box.y1))):
-        step = end[place] - start[place]
-        if step == 0:
-            if not least <= start[place] <= most:
-                return False
-            continue
-        first, last = sorted(((least - start[place]) / step, (most - start[place]) / step))
-        low, high = max(low, first), min(high, last)
-    return low <= high
+        taken.append(box)

@@ -19,10 +19,9 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
-from gcbench.core.record import Record
+from gcbench.core.record import Point, Record
 from gcbench.core.reference import Reference
 from gcbench.core.run_spec import guidance_text
-from gcbench.core.score import Score
 from gcbench.reports.pareto import Axes, trade_off
 from gcbench.reports.record_table import declared, number_column
 from gcbench.reports.run_pair import best
@@ -43,7 +42,7 @@ CEILING, FLOOR = "ceiling", "floor"
 
 
 class Number(NamedTuple):
-    """One line of the figure's CSV. model: of whom; `ceiling` and `floor` are real images. low, high: 95 %."""
+    """One line of the figure's CSV. model: `ceiling` and `floor` are real images. low, high: 95 %."""
 
     panel: str
     model: str = ""
@@ -81,9 +80,6 @@ def gather(dataset: Dataset, folder: Path, axes: Axes | None = None) -> Figure:
     """The numbers of the figure: from every run directory in `folder`, and the dataset's class shares.
 
     axes: metrics (cost, gain); None for the first of realism and the first of correspondence that a record has.
-
-    Raises:
-        UserError: no record there that can be drawn.
     """
     wanted = [row.name for row in bundled()[SUITE].row]
     present = sorted(path.parent.name for path in folder.glob(f"*/{RECORD}"))
@@ -112,14 +108,13 @@ def gather(dataset: Dataset, folder: Path, axes: Axes | None = None) -> Figure:
     for name, record in records.items():
         for point in sorted(record.points, key=lambda point: point.guidance or 0):
             if not any(missing(point.scores.get(metric)) for metric in chosen):
-                numbers += _trade_off(name, point.guidance, point.scores, (cost, gain))
+                numbers += _trade_off(name, point, (cost, gain))
     for name, scores in ((CEILING, first.ceiling), (FLOOR, first.floor)):
-        numbers += _trade_off(name, None, scores, (cost, gain))
-        numbers += _recalls(name, None, scores, recall, rare, Counter())
+        real = Point(scores=scores)
+        numbers += _trade_off(name, real, (cost, gain)) + _recalls(name, real, recall, rare, Counter())
     for name, record in records.items():
         if at_best := best(record, recall.metric):
-            asked = _asked(record.protocol, dataset)
-            numbers += _recalls(name, at_best.guidance, at_best.scores, recall, rare, asked)
+            numbers += _recalls(name, at_best, recall, rare, _asked(record.protocol, dataset))
     numbers += [Number("shares", class_=name, metric="share", value=share) for name, share in shares.items()]
     return Figure(numbers, list(records), first.protocol, (cost, gain), recall, left_out)
 
@@ -136,14 +131,14 @@ def _recall_metric(record: Record) -> Column | None:
 def class_shares(dataset: Dataset) -> dict[str, float]:
     """Class -> share of the area of all training layouts, the largest first."""
     split = dataset.splits[0]
+    n = len(dataset.ids(split))
     counts = np.zeros(len(dataset.classes))
-    with Bar(f"layouts of {dataset.name}/{split}", len(dataset.ids(split))) as bar:
-        for index in range(len(dataset.ids(split))):
+    with Bar(f"layouts of {dataset.name}/{split}", n) as bar:
+        for index in range(n):
             _, layout = dataset.pair(split, index, dataset.size)
             counts += np.bincount(layout.ravel(), minlength=len(counts))
             bar.advance()
-    order = np.argsort(-counts, kind="stable")
-    return {dataset.classes[k]: float(counts[k] / counts.sum()) for k in order}
+    return {dataset.classes[k]: float(counts[k] / counts.sum()) for k in np.argsort(-counts, kind="stable")}
 
 
 def _unfit(record: Record, dataset: Dataset, axes: Axes | None, first: Record | None) -> str | None:
@@ -166,30 +161,24 @@ def _unfit(record: Record, dataset: Dataset, axes: Axes | None, first: Record | 
     return f"another protocol ({differences})" if differences else None
 
 
-def _trade_off(model: str, guidance: float | None, scores: Mapping[str, Score], axes: Sequence[Column]) -> list[Number]:
-    cells = {c.metric: c.shown(scores[c.metric]) for c in axes if not missing(scores.get(c.metric))}
-    ends = {metric: cell.interval or (None, None) for metric, cell in cells.items()}
-    return [Number("trade-off", model, guidance, "", m, float(cells[m].value or 0), *ends[m]) for m in cells]
+def _trade_off(model: str, point: Point, axes: Sequence[Column]) -> list[Number]:
+    cells = {c.metric: c.shown(point.scores[c.metric]) for c in axes if not missing(point.scores.get(c.metric))}
+    return [
+        Number("trade-off", model, point.guidance, "", metric, cell.at, *(cell.interval or ()))
+        for metric, cell in cells.items()
+    ]
 
 
-def _recalls(
-    model: str,
-    guidance: float | None,
-    scores: Mapping[str, Score],
-    recall: Column,
-    rare: Sequence[str],
-    asked: Mapping[str, int],
-) -> list[Number]:
+def _recalls(model: str, point: Point, recall: Column, rare: Sequence[str], asked: Mapping[str, int]) -> list[Number]:
     """Recall of each rare class, with Wilson's interval where it is known how many prompts asked for it."""
-    recalls = scores[recall.metric].detail.get(PER_CLASS) if recall.metric in scores else None
+    recalls = point.scores[recall.metric].detail.get(PER_CLASS) if recall.metric in point.scores else None
     out = []
     for name in rare if isinstance(recalls, dict) else ():
         if (value := recalls.get(name)) is not None:  # type: ignore[union-attr]
-            low = high = None
-            if n := asked.get(name):
-                ends = binomtest(round(value * n), n).proportion_ci(method="wilson")
-                low, high = (float(end) * recall.scale for end in ends)
-            out.append(Number("recall", model, guidance, name, recall.metric, value * recall.scale, low, high))
+            n = asked.get(name)
+            ends = binomtest(round(value * n), n).proportion_ci(method="wilson") if n else ()
+            shown = (float(number) * recall.scale for number in (value, *ends))
+            out.append(Number("recall", model, point.guidance, name, recall.metric, *shown))
     return out
 
 

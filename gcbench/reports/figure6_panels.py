@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -76,21 +77,21 @@ def _recall(figure: Figure, panel: Axes) -> None:
     width = 0.8 / max(len(models), 1)
     for place, model in enumerate(models):
         bars = figure.panel("recall", model)
-        guidance = bars[0].guidance
-        panel.bar(
-            [classes.index(one.class_) + (place - (len(models) - 1) / 2) * width for one in bars],
-            [one.value for one in bars],
-            width * 0.92,
-            yerr=drawing.errors([one.cell for one in bars]) if any(one.low is not None for one in bars) else None,
-            error_kw={"elinewidth": 0.7, "capsize": 1.5, "ecolor": drawing.INK},
-            color=_colour(figure, model),
-            label=drawing.shown(model) + ("" if guidance is None else f", w = {guidance_text(guidance)}"),
-        )
+        guidance = guidance_text(bars[0].guidance)
+        at = [classes.index(one.class_) + (place - (len(models) - 1) / 2) * width for one in bars]
+        style: Any = {
+            "label": drawing.shown(model) + (guidance and f", w = {guidance}"),
+            "color": _colour(figure, model),
+        }
+        if any(one.low is not None for one in bars):
+            style["yerr"] = drawing.errors([one.cell for one in bars])
+            style["error_kw"] = {"elinewidth": 0.7, "capsize": 1.5, "ecolor": drawing.INK}
+        panel.bar(at, [one.value for one in bars], width * 0.92, **style)
     for model, style in ((CEILING, "-"), (FLOOR, (0, (3, 2)))):
         if marks := figure.panel("recall", model):
-            at = np.array([classes.index(one.class_) for one in marks])
+            middle = np.array([classes.index(one.class_) for one in marks])
             values = [one.value for one in marks]
-            panel.hlines(values, at - 0.44, at + 0.44, color=drawing.INK, lw=1, ls=style, label=model)
+            panel.hlines(values, middle - 0.44, middle + 0.44, color=drawing.INK, lw=1, ls=style, label=model)
     panel.set_xticks(range(len(classes)), map(drawing.shown, classes))
     panel.tick_params(axis="x", length=0)
     panel.set_xlim(-0.6, max(len(classes), 1) - 0.4)
@@ -104,12 +105,8 @@ def _recall(figure: Figure, panel: Axes) -> None:
 def _shares(numbers: Sequence[Number], panel: Axes) -> None:
     """The most frequent class on top; classes that no training layout shows have no bar."""
     listed = list(reversed(numbers))
-    panel.barh(
-        range(len(listed)),
-        [100 * one.value for one in listed],
-        color=[drawing.RED if one.value < RARE else drawing.GREY for one in listed],
-        height=0.72,
-    )
+    colours = [drawing.RED if one.value < RARE else drawing.GREY for one in listed]
+    panel.barh(range(len(listed)), [100 * one.value for one in listed], color=colours, height=0.72)
     panel.set_yticks(range(len(listed)), [drawing.shown(one.class_) for one in listed], fontsize=8)
     panel.tick_params(axis="y", length=0)
     panel.margins(y=0.01)

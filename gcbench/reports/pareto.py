@@ -15,10 +15,7 @@ Axes = tuple[str, str]
 def trade_off(record: Record, axes: Axes | None = None) -> Axes | None:
     """The axes of the record's curve: those asked for, else its first metric of realism and first of correspondence.
 
-    None where a point lacks one of them.
-
-    Raises:
-        UserError: a metric that was asked for and is not in the record.
+    None where a point lacks one of them; UserError for a metric that was asked for and is not in the record.
     """
     names = dict.fromkeys(name for point in record.points for name in point.scores)
     if axes is None:

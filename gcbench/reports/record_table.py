@@ -100,11 +100,8 @@ def units(columns: Sequence[Column]) -> list[str]:
 def footnotes(record: Record, columns: Sequence[Column]) -> list[str]:
     protocol, model = record.protocol, record.model
     n = f"{protocol.n} images" if protocol.n else ""
-    about = [model.name]
-    if model.trained_on:
-        about.append(f"trained on {model.trained_on}")
-    if model.parameters:
-        about.append(f"{model.parameters / 1e6:.1f} M parameters")
+    size = f"{model.parameters / 1e6:.1f} M parameters" if model.parameters else ""
+    about = filter(None, (model.name, f"trained on {model.trained_on}" if model.trained_on else "", size))
     lines = [
         f"{', '.join(about)}; {protocol.dataset}/{protocol.split} ({protocol.dataset_version}), {n} of"
         f" {protocol.size[0]}×{protocol.size[1]}, reference of {protocol.reference_n}.",

@@ -1,6 +1,6 @@
 """Whether recorded scores still hold: what `gcbench regress` is made of. Scores in, verdicts out; measures nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel
@@ -12,15 +12,12 @@ TOLERANCE = 1e-6
 
 Stage = Literal["protocol", "ceiling", "floor", "stored samples", "new samples"]
 Status = Literal["pass", "fail", "skip"]
-Verdict = tuple[Status, str | None]
-"""And why, where the values do not say it."""
 
 
 class Check(BaseModel):
-    """One recorded number against what it is now.
+    """One recorded number against what it is now; for the stage `protocol`, metric is the field.
 
-    metric, column: the number; for the stage `protocol`, the field. recorded, now: its values, where there are such.
-    tolerance: by how much they may differ. reason: why it failed or was skipped, where the values do not say it.
+    reason: why it failed or was skipped, where the values do not say it.
     """
 
     stage: Stage
@@ -49,8 +46,6 @@ class Gated(BaseModel):
 
 
 class Report(BaseModel):
-    """What became of all baselines."""
-
     runs: list[Gated]
 
     @property
@@ -59,45 +54,12 @@ class Report(BaseModel):
 
 
 def same_scores(
-    stage: Stage, guidance: float | None, recorded: Mapping[str, Score], now: Mapping[str, Score]
+    stage: Stage, guidance: float | None, recorded: Mapping[str, Score], now: Mapping[str, Score], exact: bool = True
 ) -> list[Check]:
-    """Every number of every recorded score, its errors and details included, must be the same."""
+    """A check of every recorded score with a value, further columns too. What was not measured then is no promise.
 
-    def verdict(before: Score, after: Score) -> Verdict:
-        recorded, there = numbers(before), numbers(after)
-        other = [key for key, value in recorded.items() if not same(value, there.get(key))]
-        if not other or "value" in other:
-            return "fail" if other else "pass", None
-        more = f", and {len(other) - 1} more" if len(other) > 1 else ""
-        return "fail", f"{other[0]}: {recorded[other[0]]} recorded, {there.get(other[0])} now{more}"
-
-    return _checks(stage, guidance, recorded, now, lambda value, _: allowed(value), verdict)
-
-
-def near_scores(guidance: float | None, recorded: Mapping[str, Score], now: Mapping[str, Score]) -> list[Check]:
-    """Every recorded value must be met within its own standard error; without one there is no tolerance to hold to."""
-
-    def tolerance(value: float, error: float | None) -> float | None:
-        return None if error is None else max(error, allowed(value))
-
-    def verdict(before: Score, after: Score) -> Verdict:
-        margin = tolerance(before.value or 0, before.standard_error)
-        if margin is None:
-            return "skip", "recorded without a standard error"
-        return ("pass" if abs((after.value or 0) - (before.value or 0)) <= margin else "fail"), None
-
-    return _checks("new samples", guidance, recorded, now, tolerance, verdict)
-
-
-def _checks(
-    stage: Stage,
-    guidance: float | None,
-    recorded: Mapping[str, Score],
-    now: Mapping[str, Score],
-    tolerance: Callable[[float, float | None], float | None],
-    verdict: Callable[[Score, Score], Verdict],
-) -> list[Check]:
-    """A check of every recorded score with a value, further columns too. What was not measured then is no promise."""
+    exact: every number of it, its errors and details included, must be the same; else see `near_scores`.
+    """
     checks = []
     for name, whole in recorded.items():
         columns: list[tuple[str | None, Score]] = [(None, whole), *whole.also.items()]
@@ -105,15 +67,35 @@ def _checks(
             after = now.get(name) if column is None or name not in now else now[name].also.get(column)
             if before.value is None:
                 continue
+            error = allowed(before.value) if exact else before.standard_error
             check = Check(stage=stage, metric=name, column=column, guidance=guidance, status="fail")
-            check.recorded, check.tolerance = before.value, tolerance(before.value, before.standard_error)
+            check.recorded, check.tolerance = before.value, None if error is None else max(error, allowed(before.value))
             if after is None or after.value is None:
                 check.reason = "no longer measured" if after is None else f"now {after.status}: {after.reason}"
             else:
                 check.now = after.value
-                check.status, check.reason = verdict(before, after)
+                if exact:
+                    check.status, check.reason = _verdict(numbers(before), numbers(after))
+                elif check.tolerance is None:
+                    check.status, check.reason = "skip", "recorded without a standard error"
+                elif abs(after.value - before.value) <= check.tolerance:
+                    check.status = "pass"
             checks.append(check)
     return checks
+
+
+def near_scores(guidance: float | None, recorded: Mapping[str, Score], now: Mapping[str, Score]) -> list[Check]:
+    """Every recorded value must be met within its own standard error; without one there is no tolerance to hold to."""
+    return same_scores("new samples", guidance, recorded, now, exact=False)
+
+
+def _verdict(recorded: Mapping[str, float | None], now: Mapping[str, float | None]) -> tuple[Status, str | None]:
+    """And the numbers that differ, where the values do not say it."""
+    other = [key for key, value in recorded.items() if not same(value, now.get(key))]
+    if not other or "value" in other:
+        return "fail" if other else "pass", None
+    more = f", and {len(other) - 1} more" if len(other) > 1 else ""
+    return "fail", f"{other[0]}: {recorded[other[0]]} recorded, {now.get(other[0])} now{more}"
 
 
 def numbers(score: Score) -> dict[str, float | None]:

@@ -32,7 +32,6 @@ def cells(check: Check) -> list[str]:
 
 
 def stage(check: Check) -> str:
-    """Under which heading a check stands."""
     return check.stage if check.guidance is None else f"{check.stage}, guidance {guidance_text(check.guidance)}"
 
 
@@ -60,8 +59,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
             lines.append([Text(plain(heading), "dim")])
             for check in checks:
                 style = "bold red" if check.status == "fail" else ""
-                first, *rest = map(plain, cells(check))
-                lines.append([Text(text, style) for text in (f"  {first}", *rest)])
+                lines.append([Text(plain(text), style) for text in ("  " + name(check), *cells(check)[1:])])
         show_texts(HEADS, lines, HEADS[1:], console=console)
         for line in remarks(run):
             console.print(Text(plain(line)), soft_wrap=True)
@@ -108,8 +106,7 @@ def write_junit(path: Path, report: Report) -> None:
         for check in run.checks:
             case = ElementTree.SubElement(suite, "testcase", classname=f"{run.run}: {stage(check)}", name=name(check))
             if check.status == "fail":
-                _, recorded, now, difference, tolerance, _ = cells(check)
-                text = f"recorded {recorded}, now {now}, difference {difference}, tolerance {tolerance}"
+                text = ", ".join(map(" ".join, list(zip(HEADS, cells(check), strict=True))[1:-1]))
                 message = text if check.reason is None else f"{check.reason} ({text})"
                 ElementTree.SubElement(case, "failure", message=message, type="regression").text = "\n".join(run.notes)
             elif check.status == "skip":

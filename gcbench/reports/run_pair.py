@@ -3,6 +3,7 @@
 Knows records and per_sample.csv; measures nothing. What is said of a difference is taken from what the runs stored.
 """
 
+from collections import ChainMap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -91,11 +92,7 @@ def best(record: Record, metric: str) -> Point | None:
 
 
 class RunPair:
-    """Run A and another one.
-
-    Raises:
-        NotComparable: nothing of b can be compared with a.
-    """
+    """Run A and another one. Its methods raise NotComparable with the reason."""
 
     def __init__(self, a: Run, b: Run):
         if not b.record.points:
@@ -107,14 +104,10 @@ class RunPair:
         self.a, self.b, self.groups = a, b, _groups(a, b)
 
     def points(self, guidance: str | float | None) -> list[tuple[Point, Point]]:
-        """The points that are set side by side; none for `best`, where each metric has its own.
-
-        Raises:
-            NotComparable: a run lacks the scale, or no scale is in both.
-        """
-        a, b = self.a, self.b
+        """The points that are set side by side; none for `best`, where each metric has its own."""
         if guidance == BEST:
             return []
+        a, b = self.a, self.b
         scale = None if guidance is None else guidance_scales(guidance)[0]
         for run in (a, b):
             if scale is not None and all(point.guidance not in (scale, None) for point in run.record.points):
@@ -132,11 +125,7 @@ class RunPair:
         return pairs
 
     def check(self, metric: str) -> None:
-        """Whether a metric was measured alike. One that is not installed may depend on everything.
-
-        Raises:
-            NotComparable: it was not, or not in both.
-        """
+        """Whether a metric was measured alike. One that is not installed may depend on everything."""
         for run, other in ((self.a, self.b), (self.b, self.a)):
             if metric not in run.metrics:
                 raise NotComparable(f"only {other.letter} has it")
@@ -153,10 +142,10 @@ class RunPair:
             "metrics": [metric],
         }
         for field in keys:
-            mine, theirs = getattr(a, field), getattr(b, field)
             for key in sorted(keys[field]):
-                if mine.get(key) != theirs.get(key):
-                    reasons.append(f"{field}: {key} {mine.get(key, 'none')} against {theirs.get(key, 'none')}")
+                mine, theirs = (getattr(protocol, field).get(key, "none") for protocol in (a, b))
+                if mine != theirs:
+                    reasons.append(f"{field}: {key} {mine} against {theirs}")
         if reasons:
             raise NotComparable("; ".join(reasons))
 
@@ -164,27 +153,19 @@ class RunPair:
         """One number of both runs, and the most that can be said of its difference."""
         a, b = self.a, self.b
         one, other = (s.also.get(part) if part else s for s in (point_a.scores[metric], point_b.scores[metric]))
-        found = Row(
-            run=b.letter,
-            metric=metric,
-            column=part or None,
-            guidance_a=point_a.guidance,
-            guidance_b=point_b.guidance,
-            a=one and one.value,
-            b=other and other.value,
-        )
+        found = Row(run=b.letter, metric=metric, column=part or None, a=one and one.value, b=other and other.value)
+        found.guidance_a, found.guidance_b = point_a.guidance, point_b.guidance
         lacking = [f"{run.letter}: {why}" for run, score in ((a, one), (b, other)) if (why := missing(score))]
         if lacking or one is None or other is None:
             return found.model_copy(update={"reason": "; ".join(lacking)})
         values = (values_of(a.rows, point_a.guidance, metric, part), values_of(b.rows, point_b.guidance, metric, part))
-        facts = paired(one, other, *values, self.groups)._asdict()
-        facts["difference"] = facts.pop("value")
-        facts["n"] = facts["n"] or min(one.n, other.n)
-        low, high = facts["interval"] or (0, 0)
+        difference = paired(one, other, *values, self.groups)
+        low, high = difference.interval or (0, 0)
         known = None if part else declared(metric)
         if known is not None and not low <= 0 <= high:
-            facts["better"] = a.letter if (low > 0) == (known.direction == "higher") else b.letter
-        return found.model_copy(update=facts)
+            found.better = a.letter if (low > 0) == (known.direction == "higher") else b.letter
+        facts = difference._replace(n=difference.n or min(one.n, other.n))._asdict()
+        return found.model_copy(update={"difference": facts.pop("value"), **facts})
 
     def remarks(self) -> list[str]:
         """What a reader of the differences should know."""
@@ -208,9 +189,8 @@ class RunPair:
 def _groups(a: Run, b: Run) -> dict[str, str]:
     """Sample id -> group; of the other run, where the images of one are independent of each other."""
     known = [run.groups for run in (a, b) if any(name != group for name, group in run.groups.items())]
-    if len(known) == 2:
-        for name in sorted(known[0].keys() & known[1].keys()):
-            if known[0][name] != known[1][name]:
-                groups = f"{known[0][name]!r} against {known[1][name]!r}"
-                raise NotComparable(f"the image {name} is in another group ({groups})")
-    return {**a.groups, **b.groups, **{name: group for groups in known for name, group in groups.items()}}
+    for name in sorted(known[0].keys() & known[-1].keys()) if known else ():
+        if known[0][name] != known[-1][name]:
+            groups = f"{known[0][name]!r} against {known[-1][name]!r}"
+            raise NotComparable(f"the image {name} is in another group ({groups})")
+    return dict(ChainMap(*known, b.groups, a.groups))

@@ -24,6 +24,12 @@ LINES = 8
 """Of a text, at most; the last ends in an ellipsis if there is more."""
 
 
+COLUMNS = 4
+"""Tiles side by side; a row with more goes on below."""
+
+Palette = Sequence[tuple[int, int, int]]
+
+
 class SheetRow(NamedTuple):
     """One block. label: its heading; a row after one of the same label has none, and neither has ""."""
 
@@ -31,31 +37,21 @@ class SheetRow(NamedTuple):
     samples: Samples
 
 
-def sheet(rows: Sequence[SheetRow], palette: Sequence[tuple[int, int, int]], columns: int = 4) -> Tensor:
-    """All rows below each other, uint8 [3,H',W'], H' and W' as the content needs.
-
-    columns: tiles side by side; a row with more goes on below. Tiles are enlarged or reduced by one whole factor, the
-    same for all.
-
-    Raises:
-        UserError: no rows, a row without images, or no column.
-    """
-    if not rows or columns < 1 or not all(len(row.samples) for row in rows):
-        raise UserError("a sheet of samples needs at least one image a row and one column; give more")
+def sheet(rows: Sequence[SheetRow], palette: Palette) -> Tensor:
+    """All rows below each other, uint8 [3,H',W'], enlarged or reduced by one whole factor, the same for all."""
+    if not rows or not all(len(row.samples) for row in rows):
+        raise UserError("a sheet of samples needs at least one image a row; give more")
     width = max(row.samples.images.shape[3] for row in rows)
     enlarge, reduce = max(1, -(-WIDTH // width)), max(1, -(-width // (2 * WIDTH)))
     labels = [row.label for row in rows]
     headings = [label if label != before else "" for label, before in zip(labels, ["", *labels], strict=False)]
     blocks = [
-        _block(heading, row.samples, palette, columns, enlarge, reduce)
+        np.array(_block(heading, row.samples, palette, enlarge, reduce))  # [H,W,3]
         for heading, row in zip(headings, rows, strict=True)
     ]
-    whole = Image.new("RGB", (max(block.width for block in blocks), sum(block.height for block in blocks)), "white")
-    top = 0
-    for block in blocks:
-        whole.paste(block, (0, top))
-        top += block.height
-    return torch.from_numpy(np.array(whole)).permute(2, 0, 1).contiguous()
+    wide = max(block.shape[1] for block in blocks)
+    blocks = [np.pad(one, ((0, 0), (0, wide - one.shape[1]), (0, 0)), constant_values=255) for one in blocks]
+    return torch.from_numpy(np.concatenate(blocks)).permute(2, 0, 1).contiguous()
 
 
 def wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int, lines: int = LINES) -> list[str]:
@@ -80,21 +76,16 @@ def wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: i
     return [*broken[: lines - 1], f"{last} …"]
 
 
-def _block(
-    title: str, samples: Samples, palette: Sequence[tuple[int, int, int]], columns: int, enlarge: int, reduce: int
-) -> Image.Image:
+def _block(title: str, samples: Samples, palette: Palette, enlarge: int, reduce: int) -> Image.Image:
     """The tiles of one row under its title."""
     letters, heading = ImageFont.load_default(LETTER), ImageFont.load_default(HEADING)
-    coloured = None if samples.layouts is None else colour(samples.layouts, palette)  # [B,3,H,W]
-    tiles = []
-    for i, image in enumerate(samples.images):
-        parts = [_scaled(image, enlarge, reduce, Image.Resampling.BOX)]
-        if coloured is not None:
-            parts.append(_scaled(coloured[i], enlarge, reduce, Image.Resampling.NEAREST))
-        tiles.append(parts)
+    tiles = [[_scaled(image, enlarge, reduce, Image.Resampling.BOX)] for image in samples.images]
+    if samples.layouts is not None:
+        for parts, layout in zip(tiles, colour(samples.layouts, palette), strict=True):
+            parts.append(_scaled(layout, enlarge, reduce, Image.Resampling.NEAREST))
     wide, high = tiles[0][0].size
     texts = [wrap(text, letters, wide) for text in samples.prompts or [""] * len(tiles)]
-    columns, step = min(columns, len(tiles)), round(LETTER * 1.3)
+    columns, step = min(COLUMNS, len(tiles)), round(LETTER * 1.3)
     label = wrap(title, heading, columns * (wide + GAP) - GAP, 2)
     top = len(label) * round(HEADING * 1.3)
     starts = range(0, len(tiles), columns)

@@ -52,17 +52,23 @@ class Cell:
     @property
     def facts(self) -> dict[str, Any]:
         """All that is known, by name."""
-        facts = {**vars(self), **self.more}
-        del facts["more"]
-        return facts
+        return {**{name: fact for name, fact in vars(self).items() if name != "more"}, **self.more}
+
+    @property
+    def at(self) -> float:
+        """Where it is drawn."""
+        return float(self.value or 0)
+
+    @property
+    def ends(self) -> Ends:
+        return self.interval or (self.at, self.at)
 
     def text(self, digits: int, sign: str = "") -> str:
         if self.value is None:
             return MISSING
         if not isinstance(self.value, float | int):
             return str(self.value)  # as printed in the paper: 65.80 stays 65.80
-        low, high = self.interval or (0.0, 0.0)
-        half = f" ± {(high - low) / 2:.{digits}f}" if self.interval else ""
+        half = f" ± {(self.ends[1] - self.ends[0]) / 2:.{digits}f}" if self.interval else ""
         return f"{self.value:{sign}.{digits}f}{half}"
 
 
@@ -82,9 +88,8 @@ class Row:
 class Column:
     """A number (`part` of `metric`, "" for its value), or what `of` says of a row.
 
-    range: of the stored value. digits: behind the point; None to choose them by the numbers. show: the text of what
-    `of` says. repeat: shown again where a table is cut into several. fold: what the title says instead, `{}` the value,
-    where it is the same for all models.
+    range: of the stored value. show: the text of what `of` says. repeat: shown again where a table is cut into several.
+    fold: what the title says instead, `{}` the value, where it is the same for all models.
     """
 
     key: str
@@ -92,7 +97,6 @@ class Column:
     unit: str = ""
     direction: Literal["higher", "lower"] | None = None
     scale: float = 1.0
-    digits: int | None = None
     range: Ends = (-inf, inf)
     metric: str = ""
     part: str = ""
@@ -118,20 +122,15 @@ class Column:
 
     def shown(self, score: Score) -> Cell:
         """The score in this column's unit, the ends of its interval inside the metric's range."""
-        ends = None
-        if score.interval is not None:
-            low, high = (min(max(end, self.range[0]), self.range[1]) for end in score.interval)
-            ends = (low, high)
-        numbers = self.scaled(score.value, ends, score.standard_error)
-        return Cell(*numbers, score.n, score.unscored, score.status, score.reason)
+        low, high = (min(max(end, self.range[0]), self.range[1]) for end in score.interval or self.range)
+        facts = {name: getattr(score, name) for name in ("n", "unscored", "status", "reason")}
+        return self.scaled(score.value, score.interval and (low, high), score.standard_error, **facts)
 
-    def scaled(self, value: float | None, ends: Ends | None = None, error: float | None = None) -> tuple[Any, Any, Any]:
+    def scaled(self, value: float | None, ends: Ends | None = None, error: float | None = None, **facts: Any) -> Cell:
         """Value, ends of the interval and standard error as stored, in this column's unit."""
-        return (
-            None if value is None else value * self.scale,
-            None if ends is None else (ends[0] * self.scale, ends[1] * self.scale),
-            None if error is None else error * self.scale,
-        )
+        facts.setdefault("status", "skipped" if value is None else "ok")
+        value, error = (None if number is None else number * self.scale for number in (value, error))
+        return Cell(value, ends and (ends[0] * self.scale, ends[1] * self.scale), error, **facts)
 
     def texts(self, rows: Sequence[Row]) -> list[str]:
         """What stands below the heading, all numbers with as many digits."""
@@ -140,7 +139,6 @@ class Column:
             return [MISSING if cell.value is None else plain(self.show(cell.value)) for cell in cells]
         size = max((abs(cell.value) for cell in cells if isinstance(cell.value, float | int)), default=0.0)
         digits = 5 if 0 < size < 0.02 else 3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0
-        digits = digits if self.digits is None else self.digits
         signs = ["+" if row.kind == "difference" else "" for row in rows]
         return [plain(cell.text(digits, sign)) for cell, sign in zip(cells, signs, strict=True)]
 
@@ -199,11 +197,10 @@ class Table:
         return [strip for place, strip in enumerate(shown) if not place or set(strip.texts) - {MISSING, ""}]
 
 
-def _p_value(value: float | None) -> str:
-    return MISSING if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-MORE: dict[str, Callable[[Any], str]] = {"p": _p_value, "better": lambda value: "" if value is None else plain(value)}
+MORE: dict[str, Callable[[Any], str]] = {
+    "p": lambda p: MISSING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
+    "better": lambda letter: "" if letter is None else plain(letter),
+}
 """What of `Cell.more` is shown in text, and how."""
 
 
@@ -219,10 +216,11 @@ class Strip:
     repeat: bool = False
     joined: bool = False
 
-    @property
-    def width(self) -> int:
+    def width(self, line: int) -> int:
+        """In a line of that width; text that is too long is folded."""
         short = min(cell_len(self.head), 10)  # a heading that is not broken
-        return max(short, *map(cell_len, (*self.head.split(), *self.texts)), 1)
+        width = max(short, *map(cell_len, (*self.head.split(), *self.texts)), 1)
+        return min(width, max(12, line // 3)) if self.about else width
 
 
 def missing(score: Score | None) -> str:
@@ -241,11 +239,7 @@ def plain(text: object) -> str:
 
 
 def render(tables: Sequence[Table], format: str = "rich", width: int | None = None) -> str:
-    """The tables as text that ends with a line break. width: of `rich`; None for the terminal's.
-
-    Raises:
-        UserError: another format.
-    """
+    """The tables as text that ends with a line break. width: of `rich`; None for the terminal's."""
     if format == "rich":
         console = Console(file=StringIO(), width=width or terminal_width(), highlight=False)
         _rich(tables, console)
@@ -305,11 +299,6 @@ def _rich(tables: Sequence[Table], console: Console) -> None:
                 console.print(Text(line, style="dim"), soft_wrap=True)
 
 
-def _longest(line: int) -> int:
-    """How wide a column of text may be; what is longer is folded."""
-    return max(12, line // 3)
-
-
 def _parts(strips: Sequence[Strip], width: int) -> list[list[Strip]]:
     """The columns in as many parts as lines of `width` need, each with those that are repeated."""
     again = [strip for strip in strips if strip.repeat]
@@ -319,10 +308,10 @@ def _parts(strips: Sequence[Strip], width: int) -> list[list[Strip]]:
             blocks[-1].append(strip)
         elif not strip.repeat:
             blocks.append([strip])
-    free = left = width - sum(min(strip.width, _longest(width)) + 2 for strip in again)
+    free = left = width - sum(strip.width(width) + 2 for strip in again)
     parts = [[*again]]
     for block in blocks:
-        wide = sum(strip.width + 2 for strip in block)
+        wide = sum(strip.width(width) + 2 for strip in block)
         if wide > left + 2 and len(parts[-1]) > len(again):
             parts.append([*again])
             left = free
@@ -334,15 +323,10 @@ def _parts(strips: Sequence[Strip], width: int) -> list[list[Strip]]:
 def _rich_table(strips: Sequence[Strip], dim: Sequence[bool], line: int) -> RichTable:
     table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
     for strip in strips:
-        width = min(strip.width, _longest(line)) if strip.about else strip.width
-        table.add_column(
-            Text(strip.head),
-            justify="left" if strip.about else "right",
-            vertical="bottom",
-            overflow="fold",  # loses no digit
-            min_width=width,
-            max_width=width,
-        )
+        side: Literal["left", "right"] = "left" if strip.about else "right"
+        w = strip.width(line)
+        # folding loses no digit
+        table.add_column(Text(strip.head), justify=side, vertical="bottom", overflow="fold", min_width=w, max_width=w)
     for place, texts in enumerate(zip(*(strip.texts for strip in strips), strict=True)):
         table.add_row(*map(Text, texts), style="dim" if place < len(dim) and dim[place] else "")
     return table
@@ -371,27 +355,20 @@ def _markdown(tables: Sequence[Table]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-LATEX = {
+SIGNS = {"²": "^2", "±": r"\pm", "×": r"\times", "·": r"\cdot", "↓": r"\downarrow", "↑": r"\uparrow", "−": "-"}
+NAMED = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "|": "bar"}
+LATEX: dict[str, str | int | None] = {
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
     **{letter: f"${letter}$" for letter in "<>"},
     **{letter: f"{{{letter}}}" for letter in "[]*\"'`"},  # a row that begins with [ would be an option of \\
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "|": r"\textbar{}",
-    "²": "$^2$",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "·": r"$\cdot$",
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
+    **{letter: rf"\text{name}{{}}" for letter, name in NAMED.items()},
+    **{letter: f"${sign}$" for letter, sign in SIGNS.items()},
     "–": "--",
-    "−": "$-$",
 }
 
 
 def latex_text(text: str) -> str:
-    return "".join(LATEX.get(letter, letter) for letter in plain(text))
+    return plain(text).translate(str.maketrans(LATEX))
 
 
 def _latex(tables: Sequence[Table]) -> str:
@@ -430,20 +407,15 @@ def _csv(tables: Sequence[Table]) -> str:
 
 
 def csv_text(lines: Sequence[Mapping[str, Any]], first: Sequence[str]) -> str:
-    """Lines as CSV. first: the columns that come first, in this order; others follow as they are met."""
+    """Lines as CSV: no text has control characters or is a formula. first: of the columns, others as they are met."""
     out = StringIO()
     head = dict.fromkeys([*first, *(key for line in lines for key in line)])
     writer = csv.DictWriter(out, list(head), restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: csv_value(value) for key, value in line.items()} for line in lines)
+    for line in lines:
+        texts = {key: re.sub("^([-=+@])", r"'\1", plain(text)) for key, text in line.items() if isinstance(text, str)}
+        writer.writerow({**line, **texts})
     return out.getvalue()
-
-
-def csv_value(value: object) -> object:
-    """A number as it is; a text without control characters, and never a spreadsheet's formula."""
-    if not isinstance(value, str):
-        return "" if value is None else value
-    return re.sub("^([-=+@])", r"'\1", plain(value))
 
 
 def _json(tables: Sequence[Table]) -> str:

@@ -7,7 +7,7 @@ paper's. Knows records and the published file; measures nothing.
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from importlib.resources import files
@@ -39,44 +39,35 @@ def _told(row: Row) -> str:
     return CAPTIONED if row.record.protocol.prompts is not None else UNCONDITIONAL
 
 
-def _of_model(row: Row, of: str, fact: str) -> Any:
+def _of_model(of: str, fact: str) -> Callable[[Row], Any]:
     """A field of the record's `model` or `training`, for a measured model."""
-    return getattr(getattr(row.record, of), fact, None) if row.kind == "model" and row.record else None
+    return lambda row: getattr(getattr(row.record, of), fact, None) if row.kind == "model" and row.record else None
+
+
+def _spaced(n: int) -> str:
+    return f"{n:,}".replace(",", " ")
 
 
 ABOUT = (
     Column("text", "text", of=_told, repeat=True, fold="{}"),
-    Column(
-        "parameters",
-        "params",
-        of=lambda row: _of_model(row, "model", "parameters"),
-        show=lambda number: f"{number / 1e6:.2f} M",
-    ),
-    Column(
-        "images_seen",
-        "images seen",
-        of=lambda row: _of_model(row, "training", "images"),
-        show=lambda n: f"{n:,}".replace(",", " "),
-        fold="{} images seen",
-    ),
+    Column("parameters", "params", of=_of_model("model", "parameters"), show=lambda n: f"{n / 1e6:.2f} M"),
+    Column("images_seen", "images seen", of=_of_model("training", "images"), show=_spaced, fold="{} images seen"),
 )
 """Columns about a row: what it was told, and of a measured model its size and its budget in training."""
 
 
 def table1(
-    dataset: str = "cityscapes", measured: Path | None = None, *, everything: bool = False, notes: bool = False
+    dataset: str | None = None, measured: Path | None = None, *, everything: bool = False, notes: bool = False
 ) -> list[Table]:
-    """The published rows, then the suite's measured rows of `dataset`; of all datasets, if it has none.
+    """The published rows, then the suite's measured rows of `dataset`, by default the paper's; of all, if it has none.
 
     measured: a folder that holds `<dataset>/*.json` records, run directories, or both; None for the records that come
     with gcbench. everything: all records, not the suite's only; so too where none is the suite's. notes: with what is
     known of each row, instead of one line on each table.
-
-    Raises:
-        UserError: `measured` is not there, or a record in it cannot be read.
     """
     records = _bundled() if measured is None else _records(Path(measured))
     paper = json.loads((files("gcbench.results") / "published" / "table1.json").read_text("utf-8"), parse_float=Decimal)
+    dataset = dataset or paper["dataset"]
     asked = {place: record for place, record in records.items() if record.protocol.dataset == dataset}
     said = [] if asked else [f"no measured record of {dataset}; `gcbench sweep --dataset {dataset}` makes one"]
     chosen = asked or records
@@ -90,32 +81,22 @@ def table1(
         key = protocol.dataset, protocol.prompts is not None, protocol.model_dump_json()
         grouped.setdefault(key, {})[place] = record
     order = [row["model"] for row in paper["rows"]]
-    tables = [_published(paper, notes)]
-    tables += [
-        _measured(grouped[key], list(paper["units"]), order, notes) for key in sorted(grouped, key=lambda k: k[:2])
-    ]
-    last = tables[-1]
+    groups = [grouped[key] for key in sorted(grouped, key=lambda key: key[:2])]
+    *tables, last = _published(paper, notes), *(_measured(each, list(paper["units"]), order, notes) for each in groups)
     said += [] if notes else ["what is known of the rows: --notes"]
-    tables[-1] = replace(last, notes=[*last.notes, BOUNDS, *(["; ".join(said)] if said else [])])
-    return tables
+    return [*tables, replace(last, notes=[*last.notes, BOUNDS, *filter(None, ["; ".join(said)])])]
 
 
 def _published(paper: Mapping[str, Any], notes: bool) -> Table:
     source = paper["source"]
+    title = f"{paper['status']} ({source['venue']} {source['year']}, {source['table']}), {paper['dataset']}"
     columns = [number_column(metric) for metric in paper["units"]]
     columns = [replace(column, head=column.head.removesuffix("@n")) for column in columns]
-    known = [f"{metric}: {unit}" for metric, unit in paper["units"].items()]
-    known += [f"{row['title']}: {row['note']}" for row in paper["rows"]]
-    return Table(
-        f"{paper['status']} ({source['venue']} {source['year']}, {source['table']}), {paper['dataset']}",
-        [ABOUT[0], *columns],
-        [
-            Row(row["title"], "published", cells={name: Cell(value) for name, value in row["values"].items()})
-            for row in paper["rows"]
-        ],
-        known if notes else [],
-        {"dataset": paper["dataset"]},
-    )
+    rows, known = [], [f"{metric}: {unit}" for metric, unit in paper["units"].items()]
+    for row in paper["rows"]:
+        rows.append(Row(row["title"], "published", cells={name: Cell(value) for name, value in row["values"].items()}))
+        known.append(f"{row['title']}: {row['note']}")
+    return Table(title, [ABOUT[0], *columns], rows, known if notes else [], {"dataset": paper["dataset"]})
 
 
 # -------------------------------------------------------------------------------------------------------- records
@@ -130,16 +111,13 @@ def _records(root: Path) -> dict[str, Record]:
     """Every record below `root` by its place there, in order. Of a run directory only its record.json."""
     if not root.is_dir():
         raise UserError(f"{root} is not a directory; give one that holds records or run directories")
-    if (root / RECORD).is_file():
-        return {root.name: Record.read(root / RECORD)}
-    found: dict[str, Record] = {}
-    for path in sorted(root.iterdir()):
-        if (path / RECORD).is_file():
-            found |= _records(path)
-        elif path.is_dir():
-            found |= {f"{path.name}/{place}": record for place, record in _records(path).items()}
-        elif path.suffix == ".json" and _is_record(path):
-            found[path.stem] = Record.read(path)
+    files = sorted(root.rglob("*.json"))
+    runs = {path.parent for path in files if path.name == RECORD}
+    found = {}
+    for path in files:
+        place = path.parent if path.name == RECORD else path.with_suffix("")
+        if runs.isdisjoint(place.parents) and (place in runs or _is_record(path)):
+            found[root.name if place == root else place.relative_to(root).as_posix()] = Record.read(path)
     return found
 
 
@@ -170,10 +148,9 @@ def _measured(records: Mapping[str, Record], published: Sequence[str], order: Se
     protocol = next(iter(records.values())).protocol
     named = _named(records)
     rank = {model: place for place, model in enumerate(order)}
-    rows: list[Row] = []
-    for name in sorted(named, key=lambda name: (rank.get(named[name].model.name, len(rank)), name)):
-        rows += [Row(name, "model", point.scores, named[name], point) for point in named[name].points]
-    bounds: list[Row] = [Row("ceiling", "ceiling", record.ceiling) for record in records.values()]
+    ranked = sorted(named, key=lambda name: (rank.get(named[name].model.name, len(rank)), name))
+    rows = [Row(name, "model", point.scores, named[name], point) for name in ranked for point in named[name].points]
+    bounds = [Row("ceiling", "ceiling", record.ceiling) for record in records.values()]
     bounds += [Row("floor", "floor", record.floor) for record in records.values()]
     rows += [row for place, row in enumerate(bounds) if row.scores and row not in bounds[:place]]
     columns = _columns(rows, published, protocol.n)
@@ -229,18 +206,19 @@ def _notes(named: Mapping[str, Record], rows: Sequence[Row], columns: Sequence[C
     lines = []
     for name, record in named.items():
         model, training = record.model, record.training
-        if model.note:
-            lines.append(f"{name}: {model.note}")
-        if model.layouts:
-            lines.append(f"{name}: layouts {model.layouts}")
-        if training and training.seconds is not None:
-            lines.append(f"{name}: trained in {training.seconds:.0f} s on {training.device}")
+        timed = (
+            training and training.seconds is not None and f"trained in {training.seconds:.0f} s on {training.device}"
+        )
         sampler = record.protocol.sampler.items()
         settings = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in sampler]
-        if settings:
-            lines.append(f"{name}: sampler {', '.join(settings)}")
+        said = (
+            model.note,
+            model.layouts and f"layouts {model.layouts}",
+            timed,
+            settings and f"sampler {', '.join(settings)}",
+        )
+        lines += [f"{name}: {text}" for text in said if text]
     for row in rows:
-        for column in columns:
-            if (cell := column.cell(row)).reason:
-                lines.append(f"{row.name} ({_told(row)}), {column.key}: {cell.status}, {cell.reason}")
+        cells = {column.key: column.cell(row) for column in columns}
+        lines += [f"{row.name} ({_told(row)}), {key}: {c.status}, {c.reason}" for key, c in cells.items() if c.reason]
     return list(dict.fromkeys(lines))
