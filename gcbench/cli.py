@@ -432,18 +432,6 @@ def data_export(
     write_copy(dataset, out, as_, size, limit)
 
 
-@data_app.command("nearest")
-def data_nearest(
-    dataset: Annotated[str, typer.Argument(help="The dataset that a model was trained on.")],
-    images: Annotated[Path, typer.Option(help="A folder of the model's images.")],
-    out: Annotated[Path | None, typer.Option(help="Write the distances here, as JSON.")] = None,
-) -> None:
-    """Whether images are copies: their distance to the nearest training and the nearest held-out image."""
-    from gcbench.commands.data_nearest import report
-
-    report(dataset, images, out)
-
-
 @weights_app.command("list")
 def weights_list() -> None:
     """The files that can be had, their licences, and which of them are here."""
@@ -509,8 +497,6 @@ gcbench data split ./video --val 0.25 --group-by '*_' --link --out ./halves""",
 gcbench data prepare data/mine --size 64x128 --limit 100 --out data/tiny""",
     "data export": """gcbench data export streets --limit 8 --out data/streets
 gcbench data export streets --as cityscapes --out data/cityscapes""",
-    "data nearest": """gcbench data nearest streets --images samples/images
-gcbench data nearest data/mine --images samples/images --out nearest.json""",
     "weights list": """gcbench weights list
 GCBENCH_WEIGHTS=/weights gcbench weights list""",
     "weights fetch": """gcbench weights fetch inception-2015-12-05

@@ -23,7 +23,6 @@ from gcbench.diffusion.joint import JointProcess, ProcessConfig
 from gcbench.diffusion.noise import SeededNoise
 from gcbench.reports.table import show_texts
 from gcbench.runs.provenance import machine
-from gcbench.statistics.frechet import frechet_distance
 
 
 class Timed(NamedTuple):
@@ -45,12 +44,6 @@ def seconds(act: Callable[[], object], repeats: int = 5) -> float:
         act()
         times.append(time.perf_counter() - began)
     return median(times)
-
-
-def side_by_side(ours: Callable[[], object], usual: Callable[[], object], repeats: int = 3) -> tuple[float, float]:
-    """The medians of both, run in turns, so that what else the machine does falls on both."""
-    turns = [(seconds(ours, 1), seconds(usual, 1)) for _ in range(repeats)]
-    return median(turn[0] for turn in turns), median(turn[1] for turn in turns)
 
 
 def one_hot_gumbel_step(log_x: Tensor, logits: Tensor, a: float, s: float, classes: int) -> Tensor:
@@ -98,20 +91,6 @@ def drawing(name: str) -> Timed:
     return Timed(f"{name}, drawn pairs", 1 / took, "a second")
 
 
-def frechet() -> Timed:
-    from scipy.linalg import sqrtm
-
-    rng = np.random.default_rng(0)
-    real, made = rng.gamma(0.5, size=(500, 512)), rng.gamma(0.5, size=(500, 512)) + 0.1
-
-    def usual() -> float:
-        s1, s2 = np.cov(real, rowvar=False), np.cov(made, rowvar=False)
-        return float(np.trace(s1 + s2 - 2 * np.real(sqrtm(s1 @ s2))))
-
-    ours = seconds(lambda: frechet_distance(real, made), 3)
-    return Timed("Fréchet distance, n = 500, d = 512", 1e3 * ours, "ms", "scipy's sqrtm", seconds(usual, 1) / ours)
-
-
 def help_page() -> Timed:
     command = [sys.executable, "-m", "gcbench", "--help"]
     took = seconds(lambda: subprocess.run(command, check=True, capture_output=True))
@@ -144,7 +123,7 @@ def default_sweep() -> list[Timed]:
 
 def run(as_json: bool = False, with_sweep: bool = False) -> list[Timed]:
     """Time everything and print a table, or JSON."""
-    rows = [sampling_maths(), drawing("streets"), drawing("faces"), frechet(), help_page()]
+    rows = [sampling_maths(), drawing("streets"), drawing("faces"), help_page()]
     rows += default_sweep() if with_sweep else []
     if as_json:
         print(json.dumps({"machine": machine("cpu"), "figures": [row._asdict() for row in rows]}, indent=1))

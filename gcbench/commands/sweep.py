@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from gcbench.core.record import Point, Record
 from gcbench.core.run_spec import DEFAULT_GUIDANCE, LONG_GUIDANCE, RunSpec, guidance_text
 from gcbench.core.samples import Samples, sample_ids
 from gcbench.data.contact_sheet import save_png
-from gcbench.evaluation.generation import Generator, measure_point, seconds_per_image
+from gcbench.evaluation.generation import Generator, joined, measure_point, seconds_per_image
 from gcbench.evaluation.saturation import saturated, watched_metric
 from gcbench.evaluation.scoring import BATCH, measure_real
 from gcbench.evaluation.setup import Prepared, choose_device, prepare
@@ -103,7 +102,7 @@ class Sweep:
             before = [*earlier.before, earlier.model_copy(update={"before": []})]
             self.record.provenance = planned.provenance.model_copy(update={"before": before})
         self.seconds: dict[str, float] = {}
-        self.shown: dict[float | None, list[Samples]] = {}
+        self.shown: dict[float | None, Samples] = {}
 
     def announce(self) -> None:
         """Say what will be done, and how long it will take."""
@@ -141,7 +140,7 @@ class Sweep:
             kept = kept_samples(self.folder.path, scale)
             shutil.rmtree(kept, ignore_errors=True)  # of a run that was stopped before its record
             write_samples(kept, measured.kept)
-        self.shown[scale] = _first(measured.kept, SHOWN)
+        self.shown[scale] = joined(measured.kept, self.spec.model).take(range(min(SHOWN, self.spec.n)))
         self.record.points = sorted([*self.record.points, measured.point], key=lambda point: point.guidance or 0)
         self.table.collect(measured.metrics, scale)
         pareto.mark(self.record, self.table.rows, self.table.groups, self.spec.axes)
@@ -158,8 +157,8 @@ class Sweep:
             rows = []
             for point in self.record.points:
                 scale = point.guidance
-                batches = self.shown.get(scale) or list(self.generator.batches(scale, SHOWN))
-                rows += [SheetRow("" if scale is None else f"guidance {guidance_text(scale)}", one) for one in batches]
+                shown = self.shown.get(scale) or joined(list(self.generator.batches(scale, SHOWN)), self.spec.model)
+                rows.append(SheetRow("" if scale is None else f"guidance {guidance_text(scale)}", shown))
             if rows:
                 save_png(self.folder.path / GRID, sheet(rows, self.reference.dataset.palette))
 
@@ -182,16 +181,6 @@ class Sweep:
                 return f"Evaluating takes about {seconds:.0f} s; how long the model takes, its bar will say."
             seconds += self.spec.n * generating
         return f"This takes about {seconds:.0f} s." if seconds < 100 else f"This takes about {seconds / 60:.0f} min."
-
-
-def _first(batches: Sequence[Samples], n: int) -> list[Samples]:
-    """The first n samples, in one batch or several."""
-    first: list[Samples] = []
-    for samples in batches:
-        if n > 0:
-            first.append(samples.take(range(min(n, len(samples)))))
-            n -= len(first[-1])
-    return first
 
 
 def _trained(spec: RunSpec) -> Path:

@@ -1,7 +1,6 @@
 """What a run writes down: protocol, scores and provenance, as one JSON file of a fixed schema."""
 
 import json
-from collections.abc import Iterable
 from html import escape
 from math import inf
 from pathlib import Path
@@ -152,27 +151,19 @@ class Record(BaseModel):
 
     def _repr_html_(self) -> str:
         """A small table for notebooks: a row a point, then those of real images; a column a metric."""
-        table: dict[tuple[str, float | None], dict[str, str]] = {}
-        units: dict[str, str] = {}
+        import pandas
+
+        table: dict[str, dict[str, str]] = {}
         for row in self.rows():
             if not row["column"]:
-                value, low, high = row["value"], row["low"], row["high"]
-                text = row["reason"] if value is None else f"{value:.3f}"
-                half = "" if low is None else f" ± {(high - low) / 2:.3f}"
-                table.setdefault((row["name"], row["guidance"]), {})[row["metric"]] = text + half
-                units[row["metric"]] = row["metric"] + (f" ({row['unit']})" if row["unit"] else "")
-
-        def line(tag: str, cells: Iterable[str]) -> str:
-            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
+                text = row["reason"] if row["value"] is None else f"{row['value']:.3f}"
+                half = "" if row["low"] is None else f" ± {(row['high'] - row['low']) / 2:.3f}"
+                where = row["name"] if row["guidance"] is None else f"{row['name']}, guidance {row['guidance']:g}"
+                unit = f" ({row['unit']})" if row["unit"] else ""
+                table.setdefault(where, {})[row["metric"] + unit] = text + half
         protocol, height, width = self.protocol, *self.protocol.size
         caption = f"{protocol.dataset}/{protocol.split}: {protocol.n} images of {height}×{width}"
-        body = "".join(
-            line("td", [name, "" if scale is None else f"{scale:g}", *(cells.get(metric, "") for metric in units)])
-            for (name, scale), cells in table.items()
-        )
-        head = line("th", ["", "guidance", *units.values()])
-        return f"<table><caption>{escape(caption)}</caption>{head}{body}</table>"
+        return f"<p>{escape(caption)}</p>" + pandas.DataFrame.from_dict(table, orient="index").to_html(na_rep="")
 
     @classmethod
     def read(cls, path: Path) -> "Record":
@@ -226,9 +217,5 @@ def schema_text() -> str:
 
 
 def load_record(path: str | Path) -> Record:
-    """The record of a run directory, or in a record.json.
-
-    Raises:
-        UserError: neither is there, or it is no record.
-    """
+    """The record of a run directory, or in a record.json. UserError: neither is there, or it is no record."""
     return Record.read(Path(path))

@@ -15,11 +15,11 @@ from scipy.spatial.distance import jensenshannon
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gcbench.baselines.dataset_ddpm import DatasetDDPM
 from gcbench.baselines.dataset_ddpm.annotator import TRY, Annotator, derived
 from gcbench.baselines.dataset_ddpm.config import PAPER, TINY
 from gcbench.baselines.dataset_ddpm.ensemble import uncertainty, vote
 from gcbench.baselines.dataset_ddpm.features import at_pixels, equal_times
+from gcbench.baselines.dataset_ddpm.model import DatasetDDPM
 from gcbench.baselines.dataset_ddpm.training import DatasetDDPMRecipe
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions

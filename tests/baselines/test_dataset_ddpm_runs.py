@@ -9,7 +9,7 @@ import torch
 from conftest import Cli
 from test_dataset_ddpm import SMALL
 
-from gcbench.baselines.dataset_ddpm import DatasetDDPM
+from gcbench.baselines.dataset_ddpm.model import DatasetDDPM
 from gcbench.core import checkpoint
 from gcbench.core.record import Record
 from gcbench.data.open_dataset import open_dataset

@@ -10,9 +10,9 @@ import torch
 from conftest import Cli, assert_same_images
 from torch import Tensor, nn
 
-from gcbench.baselines.ganformer import GANformer
 from gcbench.baselines.ganformer.attention import BipartiteAttention, means, places
 from gcbench.baselines.ganformer.config import PAPER, TINY
+from gcbench.baselines.ganformer.model import GANformer
 from gcbench.baselines.ganformer.network import Generator, LatentAttention
 from gcbench.core import checkpoint
 from gcbench.core.contracts import ModelOptions

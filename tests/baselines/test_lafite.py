@@ -11,9 +11,9 @@ import torch
 from conftest import Cli, assert_same_images
 from safetensors.torch import save_file
 
-from gcbench.baselines.lafite import Lafite
 from gcbench.baselines.lafite.config import PAPER, TINY, LafiteConfig
 from gcbench.baselines.lafite.encoder import BagOfWordsEncoder
+from gcbench.baselines.lafite.model import Lafite
 from gcbench.baselines.lafite.network import Generator, TextToImage
 from gcbench.baselines.lafite.training import LafiteRecipe
 from gcbench.core import checkpoint

@@ -13,8 +13,9 @@ from conftest import Cli, assert_same_images
 from PIL import Image
 from torch import Tensor
 
-from gcbench.baselines.ldm import LDM, LDMReconstruction
 from gcbench.baselines.ldm.config import PAPER, TINY, LDMConfig, UNetConfig, VAEConfig
+from gcbench.baselines.ldm.model import LDM
+from gcbench.baselines.ldm.reconstruction import LDMReconstruction
 from gcbench.baselines.ldm.training import LDMRecipe
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions

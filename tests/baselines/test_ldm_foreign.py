@@ -11,7 +11,8 @@ from conftest import Cli
 from safetensors.torch import load_file, save_file
 from test_ldm import SIZE, SMALL, as_arguments, generator, recipe_of, saved
 
-from gcbench.baselines.ldm import LDM, LDMReconstruction
+from gcbench.baselines.ldm.model import LDM
+from gcbench.baselines.ldm.reconstruction import LDMReconstruction
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions
 from gcbench.core.errors import UserError

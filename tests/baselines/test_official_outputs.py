@@ -15,7 +15,7 @@ from conftest import Cli
 from PIL import Image
 from torchvision.utils import save_image
 
-from gcbench.baselines.folder import Folder
+from gcbench.baselines.folder.model import Folder
 from gcbench.core.contracts import ModelOptions
 from gcbench.core.errors import UserError
 from gcbench.core.record import Record
@@ -454,7 +454,17 @@ def test_a_sweep(toyland: Path, tmp_path: Path, cli: Cli, oracle: None, without_
     assert record.model.name == "folder"
     assert record.model.note is not None
     assert "form dataset-gan: 7 of" in record.model.note
-    done = cli(*common, "-n", 7, "--set", "sampler.derived_by=hrnet", "--set", "sampler.psi=0.7", "--out", tmp_path / "b")
+    done = cli(
+        *common,
+        "-n",
+        7,
+        "--set",
+        "sampler.derived_by=hrnet",
+        "--set",
+        "sampler.psi=0.7",
+        "--out",
+        tmp_path / "b",
+    )
     assert done.code == 0, done.err
     record = Record.read(tmp_path / "b" / "record.json")
     assert record.points[0].scores["miou"].status == "skipped"

@@ -13,9 +13,9 @@ from conftest import Cli, assert_same_images, assert_same_layouts
 from PIL import Image
 from safetensors.torch import load_file
 
-from gcbench.baselines.semantic_palette import SemanticPalette
 from gcbench.baselines.semantic_palette.assisted import probabilities
 from gcbench.baselines.semantic_palette.config import PAPER, TINY
+from gcbench.baselines.semantic_palette.model import SemanticPalette
 from gcbench.baselines.semantic_palette.network import PaletteToPair
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions, Size

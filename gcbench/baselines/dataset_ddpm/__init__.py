@@ -3,7 +3,3 @@
 `features` takes a U-Net's decoder features of finished images, `ensemble` is the classifiers and their vote,
 `annotator` puts both together, `training` is the recipe, `model` the baseline.
 """
-
-from gcbench.baselines.dataset_ddpm.model import DatasetDDPM
-
-__all__ = ["DatasetDDPM"]

@@ -3,7 +3,3 @@
 `formats` knows what each repository writes and where, `gcdp_sheets` takes GCDP's sheets apart, `colours` reads layouts
 that repositories coloured in ways of their own, `model` is the baseline.
 """
-
-from gcbench.baselines.folder.model import Folder
-
-__all__ = ["Folder"]

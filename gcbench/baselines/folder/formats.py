@@ -66,7 +66,7 @@ def recognise(place: Path, name: str | None) -> str:
     if not fitting and FORMATS[PLAIN].fits(place):
         return PLAIN
     if len(fitting) > 1:
-        raise UserError(f"{place} may be the output of {' or of '.join(fitting)}; add --set sampler.format=ONE_OF_THESE")
+        raise UserError(f"{place} may be the output of {' or of '.join(fitting)}; add --set sampler.format=ONE_OF_THEM")
     if not fitting:
         for path in sorted(place.iterdir()) if place.is_dir() else ():
             refuse_pickle(path)

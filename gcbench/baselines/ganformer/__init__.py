@@ -2,7 +2,3 @@
 
 `attention` is its idea, `network` the generator with it, `training` and `model` what the commands take.
 """
-
-from gcbench.baselines.ganformer.model import GANformer
-
-__all__ = ["GANformer"]

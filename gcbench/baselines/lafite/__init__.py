@@ -3,7 +3,3 @@
 `pseudo` makes text features out of images, `contrastive` says how well images and texts go together, `encoder`
 places both in one space, `network` draws and discriminates, `training` is the recipe, `model` the baseline.
 """
-
-from gcbench.baselines.lafite.model import Lafite
-
-__all__ = ["Lafite"]

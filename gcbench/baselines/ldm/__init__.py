@@ -4,8 +4,3 @@
 `network` adds the U-Net and the text encoder, `process` is the noise, `sampling` draws, `training` is the recipe in two
 stages, `model` and `reconstruction` are the two baselines. Needs the extra `diffusers`, imported when first used.
 """
-
-from gcbench.baselines.ldm.model import LDM
-from gcbench.baselines.ldm.reconstruction import LDMReconstruction
-
-__all__ = ["LDM", "LDMReconstruction"]

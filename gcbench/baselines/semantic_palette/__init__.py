@@ -4,7 +4,3 @@ image. With `palette=false` it is SB-GAN.
 `prior` knows the shares, `assisted` the activation that keeps to them and its losses, `layout_gan` draws layouts,
 `network` is all that sampling needs, `training` the three stages, `model` the baseline.
 """
-
-from gcbench.baselines.semantic_palette.model import SemanticPalette
-
-__all__ = ["SemanticPalette"]

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gcbench.commands.data_nearest import nearest, report, vectors
 from gcbench.data.export import export
 from gcbench.data.streets import Streets
+from studies.nearest_images import nearest, report, vectors
 
 
 def test_nearest_is_brute_force() -> None:

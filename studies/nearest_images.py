@@ -1,5 +1,9 @@
-"""`gcbench data nearest`: are images copies? Distances to the nearest training and the nearest held-out image."""
+"""Are images copies? Distances to the nearest training and the nearest held-out image.
 
+python -m studies.nearest_images streets samples/images [--out nearest.json]
+"""
+
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,3 +88,12 @@ def report(name: str, images: Path, out: Path | None = None) -> dict[str, dict[s
         facts = {"dataset": dataset.name, "version": dataset.version, "rms": result}
         write_text(out, json.dumps(facts, indent=1) + "\n")
     return result
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset", help="The dataset that a model was trained on.")
+    parser.add_argument("images", type=Path, help="A folder of the model's images.")
+    parser.add_argument("--out", type=Path, help="Write the distances here, as JSON.")
+    options = parser.parse_args()
+    report(options.dataset, options.images, options.out)
