@@ -84,6 +84,8 @@ class Sweep:
         metrics = [*self.scoring.metrics, *self.scoring.missing]
         if not self.scoring.metrics:
             raise UserError(f"no metric can be measured: {next(iter(self.scoring.missing.values()))}")
+        if unmeasured := [name for name in spec.axes or () if name not in metrics]:
+            raise UserError(f"--axes: {unmeasured[0]} is not measured in this run; add it to --metrics")
         self.watch = watched_metric(spec.watch, metrics) if spec.until_saturation else None
         self.record = folder.resume(planned, metrics)
         ids = sample_ids(spec.n)

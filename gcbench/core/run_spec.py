@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
@@ -99,6 +99,12 @@ class RunSpec(BaseModel):
     def _evaluators(cls, value: Any) -> Any:
         check_evaluators(value or ())
         return tuple(value or ())
+
+    @model_validator(mode="after")
+    def _watch_needs_saturation(self) -> Self:
+        if self.watch is not None and not self.until_saturation:
+            raise UserError(f"--watch {self.watch} is for --until-saturation; add that, or leave --watch out")
+        return self
 
     @field_validator("settings", mode="before")
     @classmethod

@@ -23,10 +23,7 @@ PARTS = CLASSES[1:]
 
 def find_parts(folder: Path) -> dict[str, tuple[str, ...]]:
     """Id -> the files of its parts, in the order in which they are painted.
-
-    Raises:
-        UserError: a PNG is not called `<id>_<part>.png`.
-    """
+    UserError: a PNG is not called `<id>_<part>.png`."""
     files: dict[str, dict[int, str]] = defaultdict(dict)  # of strings: there are some 400 000 files
     places = {part: place for place, part in enumerate(PARTS)}
     for entry in sorted(path for path in folder.iterdir() if path.is_dir() and path.name.isdecimal()):
@@ -49,10 +46,7 @@ def hash_parts(found: Mapping[str, Sequence[str]]) -> str:
 
 def merge_parts(files: Sequence[str]) -> np.ndarray:
     """The layout of a face from the masks of its parts, uint8 [H,W] of CLASSES; what is no part is background.
-
-    Raises:
-        UserError: a file is unreadable, or the masks differ in size.
-    """
+    UserError: a file is unreadable, or the masks differ in size."""
     layout: np.ndarray | None = None
     for path in map(Path, files):
         mask = image_files.read_image(path)[:, :, 0]  # [H,W]; the files are grey or RGB

@@ -33,4 +33,4 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "ear_r": ("earrings", "earring"),
     "neck_l": ("necklace", "necklaces"),
 }
-"""The parts whose presence a text can decide. The others are in nearly every image and say nothing of obedience."""
+"""The parts whose presence a text can decide. The others are in nearly every image and say nothing of a text."""

@@ -70,10 +70,7 @@ def divide(root: Path, names: Collection[str]) -> dict[str, list[str]]:
     names: the ids that are there. By `train.txt` and `test.txt` if they are there (one id or file name a line), else by
     the maintainers' rule. A subset is the first part of `train` in an order fixed by SUBSET_SEED, so `train25` lies in
     `train50`.
-
-    Raises:
-        UserError: one list without the other, an id in both, or the maintainers' pickles without lists.
-    """
+    UserError: one list without the other, an id in both, or the maintainers' pickles without lists."""
     lists = [root / name for name in LISTS]
     if any(path.is_file() for path in lists):
         train, test = (_listed(path) for path in lists)

@@ -34,10 +34,7 @@ def export(
     `--dataset PATH` reads. size: (H, W), the dataset's own by default. limit: pairs a split. progress: called
     with (done, total). A pair that a run before wrote whole is kept, so a killed export goes on where it
     stopped.
-
-    Raises:
-        UserError: the classes do not fit the form, or `out` holds something else.
-    """
+    UserError: the classes do not fit the form, or `out` holds something else."""
     out, size = Path(out), size or dataset.size
     if form == "cityscapes" and tuple(dataset.classes) != cityscapes_classes.CLASSES:
         raise UserError(

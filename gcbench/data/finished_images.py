@@ -56,10 +56,7 @@ class FinishedImages:
 
     def survey(self, tick: Callable[[], object] = lambda: None) -> Survey:
         """Hash every file and read its header.
-
-        Raises:
-            UserError: names and counts the files whose bytes or headers are damaged.
-        """
+        UserError: names and counts the files whose bytes or headers are damaged."""
         looks, broken = [], []
         for i, name in enumerate(self.ids):
             files = [(self.images, name), *([(self.layouts, self.layout_names[i])] if self.layouts is not None else [])]
@@ -106,20 +103,14 @@ def read_pairs(images: Path, layouts: Path | None = None, prompts: Path | None =
     """List finished images: a folder, zip or npz of images, one of layouts, a file of JSON lines.
 
     Layouts that stand in the images' own npz are taken if no others are given.
-
-    Raises:
-        UserError: no images, or an image, a layout or a text without its counterpart.
-    """
+        UserError: no images, or an image, a layout or a text without its counterpart."""
     source = open_source(images, "image")
     return pair_up(source, inner_layouts(source) if layouts is None else open_source(layouts, "layout"), prompts)
 
 
 def pair_up(images: Source, layouts: Source | None = None, prompts: Path | None = None) -> FinishedImages:
     """Images, in the order of their ids, with their layouts and with the texts of a file of JSON lines.
-
-    Raises:
-        UserError: an image, a layout or a text without its counterpart.
-    """
+    UserError: an image, a layout or a text without its counterpart."""
     names: dict[str, str] = {}
     lines: dict[str, Line] | None = None
     if layouts is not None:

@@ -134,10 +134,7 @@ def group_of(stem: str, pattern: str, path: Path) -> str:
     """The group that the name of the file at `path` says: its shortest beginning that fits, `*` being any characters.
 
     `*_` fits up to the first `_`, `*_*_` up to the second.
-
-    Raises:
-        UserError: the pattern does not fit, or does not say where a group ends.
-    """
+    UserError: the pattern does not fit, or does not say where a group ends."""
     if not pattern or pattern.endswith("*"):
         raise UserError(f"the pattern of groups {pattern!r} does not say where a group ends; write for example '*_'")
     first, *others = pattern.split("*")

@@ -65,10 +65,7 @@ def rgb(image: Image.Image, place: Path) -> np.ndarray:
     """A decoded image as RGB, uint8 [H,W,3].
 
     Grey, palette and CMYK are converted, alpha is left out, 16 bits a channel become their upper 8.
-
-    Raises:
-        UserError: it has 32 bits a channel, whose range no file states.
-    """
+    UserError: it has 32 bits a channel, whose range no file states."""
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
@@ -93,10 +90,7 @@ def read_image(path: Path) -> np.ndarray:
 
 def read_layout(path: Path) -> np.ndarray:
     """The ids of a layout as they stand in the file, uint8 [H,W].
-
-    Raises:
-        UserError: the file is absent, truncated or has colours instead of ids.
-    """
+    UserError: the file is absent, truncated or has colours instead of ids."""
     return plain_ids(decode(path, path, "layout"), path)
 
 

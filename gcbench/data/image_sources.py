@@ -148,10 +148,7 @@ class NpzSource(Source):
 
 def open_source(path: Path, kind: Kind) -> Source:
     """The entries of a kind in a folder, a zip or an npz.
-
-    Raises:
-        UserError: the place is not there, is damaged, or holds nothing of the kind.
-    """
+    UserError: the place is not there, is damaged, or holds nothing of the kind."""
     path = Path(path)
     if path.suffix.lower() == ".npz" and path.is_file():
         return _npz(path, kind)

@@ -76,10 +76,7 @@ def is_coloured(image: Image.Image, palette: tuple[tuple[int, int, int], ...]) -
 
 def from_colours(pixels: np.ndarray, place: Path, dataset: Dataset) -> np.ndarray:
     """Pixels RGBA, uint8 [H,W,4], as the ids of the classes whose colours they are, uint8 [H,W].
-
-    Raises:
-        UserError: a colour is none of the dataset's, or that of two classes, or see-through.
-    """
+    UserError: a colour is none of the dataset's, or that of two classes, or see-through."""
     if pixels[..., 3].min() < 255:
         raise UserError(
             f"the layout {place} has {(pixels[..., 3] < 255).sum()} see-through pixels; save it as 8-bit class ids"

@@ -22,10 +22,7 @@ CHUNK = 1 << 20
 
 class Array:
     """The array `name` of an npz file: its shape [N,...], its dtype and its rows.
-
-    Raises:
-        UserError: the file or the array is encrypted or damaged, or not there.
-    """
+    UserError: the file or the array is encrypted or damaged, or not there."""
 
     def __init__(self, path: Path, name: str):
         self.path, self.name = path, name
@@ -103,10 +100,7 @@ def array_names(path: Path) -> list[str]:
 
 def class_ids(row: np.ndarray, place: Path) -> np.ndarray:
     """Integers [H,W] as the bytes of a layout file, uint8 [H,W]; -1 is void, as it is in 8 bits.
-
-    Raises:
-        UserError: values that no byte holds.
-    """
+    UserError: values that no byte holds."""
     row = row.astype(np.int64)
     row[row == -1] = VOID_IN_FILE
     if row.min() < 0 or row.max() > VOID_IN_FILE:

@@ -13,10 +13,7 @@ def open_dataset(name_or_path: str) -> Dataset:
     """The dataset called so, the class of a file (`FILE.py:CLASS`), or the directory that holds a `dataset.toml`.
 
     A bare name is never a directory; write `./NAME` for that.
-
-    Raises:
-        UserError: neither; near names are suggested.
-    """
+    UserError: neither; near names are suggested."""
     datasets = registry("datasets")
     if name_or_path in datasets or in_file(name_or_path):
         return datasets[name_or_path].open()

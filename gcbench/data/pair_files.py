@@ -137,10 +137,7 @@ def data_root(name: str, content: str) -> Path:
     """The folder `$GCBENCH_DATA/<name>`.
 
     content: what belongs into it, for the message.
-
-    Raises:
-        UserError: the variable is unset or the folder is absent; says where to put what.
-    """
+    UserError: the variable is unset or the folder is absent; says where to put what."""
     base = os.environ.get(DATA_VARIABLE)
     way_out = "or use --dataset streets, which needs no files"
     if not base:

@@ -25,10 +25,7 @@ class Line:
 
 def read_prompts(path: Path) -> dict[str, Line]:
     """The lines of a file by their image's id (`file_name` without its ending); lines of one image are joined.
-
-    Raises:
-        UserError: names the file and the first line that is not as it should be.
-    """
+    UserError: names the file and the first line that is not as it should be."""
     try:
         content = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -29,10 +29,7 @@ def plan_split(dataset: Folder, val: float, test: float = 0.0, seed: int = 0, gr
 
     A group is taken for `val` (then for `test`) if that brings the split nearer to its share, so pairs that are their
     own groups give the exact share, rounded. Every split gets one group at least, the smallest if none fits.
-
-    Raises:
-        UserError: a share that is none, a dataset with other splits, fewer groups than splits.
-    """
+    UserError: a share that is none, a dataset with other splits, fewer groups than splits."""
     shares = {"val": val} | ({"test": test} if test else {})
     for name, share in shares.items():
         if not (math.isfinite(share) and 0 < share < 1):
@@ -82,10 +79,7 @@ def write_split(
     """Write the splits of a plan as a new folder dataset; all of it appears at `out` at once, or nothing does.
 
     link: images and layouts become hard links to the same files instead of copies. progress: called after each pair.
-
-    Raises:
-        UserError: `out` holds something, or cannot be written.
-    """
+    UserError: `out` holds something, or cannot be written."""
     out = Path(out)
     if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"--out {out} is there already and stays as it is; choose another --out")

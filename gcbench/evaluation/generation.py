@@ -58,6 +58,8 @@ class Generator:
 
         def sampling(share: float) -> None:
             nonlocal told
+            if not isinstance(share, int | float) or not 0 <= share <= 1:
+                raise UserError(f"model {self.name} told progress {share!r}; tell the share that is done, 0 to 1")
             self.progress(share * count - told)
             told = share * count
 

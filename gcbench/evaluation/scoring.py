@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -118,7 +118,9 @@ class Scoring:
             if lacking:
                 self.missing[name] = lacking[0]
             else:
-                self.metrics[name] = metric(self.task)
+                check_declarations(name, metric)
+                with calling(f"metric {name}"):
+                    self.metrics[name] = metric(self.task)
         self.real: set[bytes] = set()
         self.shown: list[bytes] = []
         self.given = False
@@ -161,10 +163,39 @@ class Scoring:
                 metric.update(samples, features)
 
 
+def check_declarations(name: str, metric: type[Metric]) -> None:
+    """Refuse a metric that does not say of itself what the engine must know."""
+
+    def numbers(values: Any) -> bool:
+        return all(isinstance(value, int | float) for value in values)
+
+    rules: dict[str, Callable[[Any], bool]] = {
+        **dict.fromkeys(("title", "unit", "summary"), lambda value: isinstance(value, str)),
+        "direction": lambda value: value in ("higher", "lower"),
+        "axis": lambda value: value in ("realism", "correspondence", None),
+        "needs": lambda value: set(value) <= {"images", "layouts", "prompts", "reference"},
+        "range": lambda value: numbers(value) and value[0] < value[1],
+        "scale": lambda value: numbers(value.values()),
+        "headline": lambda value: all(isinstance(column, str) for column in value),
+    }
+    for field, fits in rules.items():
+        value = getattr(metric, field, None)
+        with calling(f"metric {name}, its {field},"):
+            if not fits(value):
+                raise UserError(f"metric {name} declares {field} as {value!r}, which is not as the contract says")
+
+
 def computed(name: str, metric: Metric) -> Score:
-    """The metric's score."""
+    """The metric's score, its parts checked."""
     with calling(f"metric {name}"):
-        return metric.compute()
+        score = metric.compute()
+        if not isinstance(score, Score):
+            raise UserError(f"metric {name} computed {type(score).__name__}, not gcbench.core.score.Score; return one")
+        score = Score.model_validate(score.model_dump())
+    low, high = metric.range
+    if score.value is not None and not low - 1e-9 <= score.value <= high + 1e-9:
+        return Score.failed(f"its value {score.value:g} is outside its range of {low:g} to {high:g}", score.n)
+    return score
 
 
 def digests(samples: Samples) -> list[bytes]:

@@ -63,8 +63,9 @@ def default_metrics() -> tuple[str, ...]:
     known: dict[str, type[Metric]] = registry("metrics").working()
     chosen = {name: metric for name, metric in known.items() if vars(metric).get("default")}  # not what it inherits
 
-    def order(name: str) -> tuple[bool, bool, str]:
-        return chosen[name].direction != "higher", chosen[name].axis != "correspondence", name
+    def order(name: str) -> tuple[bool, bool, bool, str]:
+        axis = chosen[name].axis
+        return chosen[name].direction != "higher", axis != "correspondence", axis == "realism", name
 
     return tuple(sorted(chosen, key=order))
 
@@ -151,7 +152,10 @@ def model_info(name: str, model: Model) -> ModelInfo:
     UserError: `describe` gives what a record has no place for.
     """
     with calling(f"model {name}"):
-        facts = dict(model.describe())
+        described = model.describe()
+    if not isinstance(described, Mapping):
+        raise UserError(f"describe() of model {name} gives {type(described).__name__}; give facts by name")
+    facts = dict(described)
     if file := in_file(name):
         facts["note"] = ", ".join(filter(None, (str(facts.get("note") or ""), file.origin)))
     try:
@@ -169,7 +173,7 @@ def sampler_of(name: str, model: Model) -> dict[str, float | str]:
     with calling(f"model {name}"):
         settings = dict(model.sampler())
     for key, value in settings.items():
-        if not isinstance(key, str) or not isinstance(value, int | float | str):
+        if not isinstance(key, str) or not isinstance(value, int | float | str) or value != value:
             raise UserError(f"sampler() of model {name} gives {key!r}: {value!r}; give numbers and texts by name")
     return settings
 

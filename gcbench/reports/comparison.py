@@ -17,8 +17,9 @@ from gcbench.core.record import ModelInfo
 from gcbench.core.run_spec import guidance_text
 from gcbench.reports.record_table import declared, number_column, units
 from gcbench.reports.run_pair import BEST, NotComparable, Row, Run, RunPair, best
-from gcbench.reports.table import Cell, Column, Table, plain, show
+from gcbench.reports.table import Cell, Column, Table, show
 from gcbench.reports.table import Row as TableRow
+from gcbench.runs.progress import plain
 
 FEW_GROUPS = 20
 """Below so many groups the percentile interval of a bootstrap is too narrow."""
@@ -178,7 +179,8 @@ def footnotes(found: Comparison) -> list[str]:
     ):
         if counts := sorted({row.units or 0 for row in found.rows if row.pairing == kind}):
             lines.append(text.format(" or ".join(map(str, counts))))
-    lines.append("± is half the 95 % interval of the difference. better: the interval leaves 0 out.")
+    better = " better: the interval leaves 0 out." if any(row.better for row in found.rows) else ""
+    lines.append(f"± is half the 95 % interval of the difference.{better}")
     lines.append("Each p-value is for its own row; none is corrected for their number.")
     lines += found.notes
     reasons: dict[str, dict[str, None]] = {}

@@ -21,7 +21,8 @@ from matplotlib.transforms import Bbox
 
 from gcbench.core.files import write_atomic
 from gcbench.core.protocol import Protocol
-from gcbench.reports.table import Cell, plain
+from gcbench.reports.table import Cell
+from gcbench.runs.progress import plain
 
 INK, GREY = "#1b2a41", "#8d99ae"
 COLOURS = RED, BLUE, GREEN, *_ = ("#c1121f", "#2a6f97", "#588157", "#e09f3e", "#7b2d8b", "#3d5a80", "#9c6644")

@@ -106,7 +106,7 @@ def footnotes(record: Record, columns: Sequence[Column]) -> list[str]:
         f"{', '.join(about)}; {protocol.dataset}/{protocol.split} ({protocol.dataset_version}), {n} of"
         f" {protocol.size[0]}×{protocol.size[1]}, reference of {protocol.reference_n}.",
         *units(columns),
-        "± is half the 95 % interval for the metric at this n, the reference fixed.",
+        "± is half the 95 % interval for the metric at this n, the reference fixed; [ ] its ends if uneven.",
     ]
     if any(point.pareto for point in record.points):
         lines.append(

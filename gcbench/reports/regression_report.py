@@ -11,7 +11,8 @@ from gcbench.core.errors import UserError
 from gcbench.core.files import write_atomic
 from gcbench.core.run_spec import guidance_text
 from gcbench.reports.regression_checks import Check, Gated, Report
-from gcbench.reports.table import plain, show_texts
+from gcbench.reports.table import show_texts
+from gcbench.runs.progress import plain
 
 HEADS = ("metric", "recorded", "now", "difference", "tolerance", "")
 

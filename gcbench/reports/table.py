@@ -12,7 +12,6 @@ import re
 import shutil
 import sys
 import textwrap
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -29,6 +28,7 @@ from rich.text import Text
 from gcbench.core.errors import UserError
 from gcbench.core.record import Point, Record
 from gcbench.core.score import Score
+from gcbench.runs.progress import plain
 
 Kind = Literal["model", "ceiling", "floor", "self-check", "published", "difference"]
 Ends = tuple[float, float]
@@ -68,8 +68,12 @@ class Cell:
             return MISSING
         if not isinstance(self.value, float | int):
             return str(self.value)  # as printed in the paper: 65.80 stays 65.80
-        half = f" ± {(self.ends[1] - self.ends[0]) / 2:.{digits}f}" if self.interval else ""
-        return f"{self.value:{sign}.{digits}f}{half}"
+        value, (low, high) = f"{self.value:{sign}.{digits}f}", self.ends
+        if self.interval is None:
+            return value
+        if abs(low + high - 2 * self.value) > 0.2 * (high - low):  # cut off at the end of the metric's range, or skewed
+            return f"{value} [{low:.{digits}f}, {high:.{digits}f}]"
+        return f"{value} ± {(high - low) / 2:.{digits}f}"
 
 
 @dataclass(frozen=True)
@@ -228,14 +232,6 @@ def missing(score: Score | None) -> str:
     if score is None:
         return "not measured"
     return "" if score.value is not None else f"{score.status}, {score.reason}"
-
-
-def plain(text: object) -> str:
-    """The text with all control, formatting and unpaired characters shown as their codes."""
-    return "".join(
-        letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else ascii(letter)[1:-1]
-        for letter in str(text)
-    )
 
 
 def render(tables: Sequence[Table], format: str = "rich", width: int | None = None) -> str:

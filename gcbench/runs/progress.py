@@ -1,6 +1,7 @@
 """What a person sees while a command works: lines and progress bars, on standard error."""
 
 import time
+import unicodedata
 from types import TracebackType
 
 from rich.console import Console
@@ -9,8 +10,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def plain(text: object) -> str:
+    """The text with all control, formatting and unpaired characters shown as their codes."""
+    return "".join(
+        letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else ascii(letter)[1:-1]
+        for letter in str(text)
+    )
+
+
 def say(text: str) -> None:
-    console.print(text, markup=False)
+    console.print(plain(text), markup=False)
 
 
 class Bar:

@@ -1,10 +1,10 @@
 """A run directory: what a command measured, written point by point, so that a killed run resumes where it stopped."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
@@ -80,11 +80,10 @@ class RunDirectory:
         if self.held is None:
             return planned
         held = self.held
-        differences = held.protocol.differences(planned.protocol)
+        differences = list(_differences("", held.protocol.model_dump(), planned.protocol.model_dump()))
         if held.kind != planned.kind:
             differences.append(f"kind: {held.kind!r} against {planned.kind!r}")
-        old, new = held.model.model_dump(), planned.model.model_dump()
-        differences += [f"model {key}: {old[key]!r} against {new[key]!r}" for key in old if old[key] != new[key]]
+        differences += _differences("model ", held.model.model_dump(), planned.model.model_dump())
         measured = set(held.points[0].scores) if held.points else set(metrics)
         if measured != set(metrics):
             differences.append(f"metrics: {sorted(measured)} against {sorted(metrics)}")
@@ -124,3 +123,13 @@ class RunDirectory:
 def kept_samples(run: Path, scale: float | None) -> Path:
     """Where a run directory keeps the samples of a scale."""
     return run / KEPT / ("all" if scale is None else f"guidance-{guidance_text(scale)}")
+
+
+def _differences(prefix: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
+    """A clause for each field, or setting of a field that holds several, in which the two differ."""
+    for key in {**mine, **theirs}:
+        one, other = mine.get(key), theirs.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from _differences(f"{prefix}{key} ", one, other)
+        elif one != other:
+            yield f"{prefix}{key}: {one!r} against {other!r}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gcbench.core.contracts import Metric
-from gcbench.core.errors import UserError
+from gcbench.core.errors import UserError, calling
 from gcbench.core.files import write_text
 from gcbench.core.run_spec import guidance_text
 from gcbench.runs.paired import Rows
@@ -29,7 +29,13 @@ class SampleTable:
         """Take in what the metrics say of each sample at this scale."""
         scale = guidance_text(guidance)
         for name, metric in metrics.items():
-            for column, values in metric.per_sample().items():
+            with calling(f"metric {name}"):
+                columns = {column: dict(values) for column, values in metric.per_sample().items()}
+            for column, values in columns.items():
+                if strange := [sample for sample in values if sample not in self.groups]:
+                    raise UserError(f"metric {name} has values of a sample {strange[0]!r} that is not of this run")
+                if not all(value is None or isinstance(value, int | float) for value in values.values()):
+                    raise UserError(f"metric {name} gives what is no number as a sample's value in {column!r}")
                 self.rows |= {(scale, sample, name, column): value for sample, value in values.items()}
 
     def columns(self) -> list[tuple[str, str]]:

@@ -23,7 +23,7 @@ from gcbench.data.open_dataset import open_dataset
 from gcbench.runs.run_directory import RunDirectory
 from gcbench.runs.sample_table import SampleTable
 
-METRICS = ["semantic-recall", "miou", "fd", "fsd"]
+METRICS = ["semantic-recall", "miou", "fsd", "fd"]
 Sweep = Callable[..., Result]
 
 
@@ -593,3 +593,128 @@ def test_one_sheet_of_several_scales(cli: Cli, toyland: Path, painter: str) -> N
     assert cli("sample", *asked, "--guidance", "1,2,4", "--out", "drawn").code == 0
     assert {path.name for path in Path("drawn").iterdir()} == {"grid.png", "guidance-1", "guidance-2", "guidance-4"}
     assert len(list(Path("drawn/guidance-2/images").iterdir())) == 4
+
+
+METRICS_OF_A_STRANGER = """
+from gcbench.core.score import Score
+from gcbench.metrics.semantic_recall import SemanticRecall
+
+
+class Starts(SemanticRecall):
+    def __init__(self, task):
+        raise ZeroDivisionError
+
+
+class Untitled(SemanticRecall):
+    title = None
+
+
+class Sideways(SemanticRecall):
+    direction = "sideways"
+
+
+class Scaled(SemanticRecall):
+    scale = {"": "x"}
+
+
+class Hears(SemanticRecall):
+    needs = frozenset({"sound"})
+
+
+class Fun(SemanticRecall):
+    axis = "fun"
+
+
+class Number(SemanticRecall):
+    def compute(self):
+        return 3
+
+
+class Detailed(SemanticRecall):
+    def compute(self):
+        score = super().compute()
+        score.detail = {"a": object()}
+        return score
+
+
+class PerSample(SemanticRecall):
+    def per_sample(self):
+        raise RuntimeError("none")
+
+
+class Strange(SemanticRecall):
+    def per_sample(self):
+        return {"": {"zzz": 1.0}}
+
+
+class Words(SemanticRecall):
+    def per_sample(self):
+        return {"": {"000000": "abc"}}
+
+
+class Outside(SemanticRecall):
+    def compute(self):
+        return Score(value=107.6, interval=(107.6, 107.6), n=4)
+
+
+class Painted(SemanticRecall):
+    title = "\\x1b[31m[red]T|a\\nb"
+"""
+
+
+@pytest.mark.usefixtures("without_curve", "oracle")
+@pytest.mark.parametrize(
+    ("metric", "fragment"),
+    [
+        ("Starts", "raised ZeroDivisionError"),
+        ("Untitled", "declares title as None"),
+        ("Sideways", "declares direction as 'sideways'"),
+        ("Scaled", "declares scale as {'': 'x'}"),
+        ("Hears", "declares needs as"),
+        ("Fun", "declares axis as 'fun'"),
+        ("Number", "computed int, not gcbench.core.score.Score"),
+        ("Detailed", "raised"),
+        ("PerSample", "raised RuntimeError: none"),
+        ("Strange", "values of a sample 'zzz'"),
+        ("Words", "no number as a sample's value"),
+    ],
+)
+def test_a_strangers_metric_ends_in_one_sentence(
+    cli: Cli, toyland: Path, painter: str, tmp_path: Path, metric: str, fragment: str
+) -> None:
+    (tmp_path / "own.py").write_text(METRICS_OF_A_STRANGER)
+    asked = ["--model", f"{painter}:Painter", "--dataset", toyland, "-n", 4, "--guidance", 1, "--out", "run"]
+    result = cli("sweep", *asked, "--metrics", f"fsd,{tmp_path / 'own.py'}:{metric}")
+    assert result.code == 2
+    assert f"metric {metric}" in result.complaint
+    assert fragment in result.complaint
+    assert "Traceback" not in result.err
+    assert not Path("run/record.json").exists()
+
+
+@pytest.mark.usefixtures("without_curve", "oracle")
+def test_what_a_strangers_metric_says_is_shown_as_text(cli: Cli, toyland: Path, painter: str, tmp_path: Path) -> None:
+    """A value outside the metric's own range is no value, and escape codes in a title reach no terminal."""
+    (tmp_path / "own.py").write_text(METRICS_OF_A_STRANGER)
+    own = tmp_path / "own.py"
+    asked = ["--model", f"{painter}:Painter", "--dataset", toyland, "-n", 4, "--guidance", 1, "--out", "run"]
+    result = cli("sweep", *asked, "--metrics", f"{own}:Outside,{own}:Painted")
+    assert result.code == 0
+    assert "\x1b" not in result.out + result.err
+    outside = Record.read(Path("run/record.json")).points[0].scores["Outside"]
+    assert (outside.status, outside.value) == ("failed", None)
+    assert "outside its range of 0 to 1" in str(outside.reason)
+
+
+def test_options_that_could_have_no_effect_are_refused(paint: Sweep, tmp_path: Path) -> None:
+    assert "is for --until-saturation" in paint(tmp_path / "a", "1", "--watch", "miou").complaint
+    assert "--axes: clip-score is not measured" in paint(tmp_path / "b", "1", "--axes", "fd,clip-score").complaint
+
+
+def test_another_run_is_named_by_the_settings_that_differ(
+    cli: Cli, toyland: Path, gcdp: Path, oracle: None, without_curve: None
+) -> None:
+    asked = ["sweep", "--checkpoint", gcdp, "--dataset", toyland, "-n", 2, "--guidance", 1, "--out", "run"]
+    assert cli(*asked, "--steps", 1).code == 0
+    result = cli(*asked, "--steps", 2)
+    assert "holds another run (sampler steps: 1.0 against 2.0); choose" in result.complaint

@@ -92,10 +92,7 @@ def voc_colour(number: int) -> Colour:
 
 def fitting_table(layouts: Source, tables: Sequence[Table]) -> Table:
     """The first of the tables that knows every colour of the layouts, looked at until all others are ruled out.
-
-    Raises:
-        UserError: none does.
-    """
+    UserError: none does."""
     left = list(tables)
     for name in layouts.ids:
         image = layouts.image(name)

@@ -49,10 +49,7 @@ class NamedFiles(FolderSource):
 
 def recognise(place: Path, name: str | None) -> str:
     """The format of what lies at `place`: the one named, else the only one that fits.
-
-    Raises:
-        UserError: nothing fits, more than one does, or the place is a pickle, which stays unread.
-    """
+    UserError: nothing fits, more than one does, or the place is a pickle, which stays unread."""
     refuse_pickle(place)
     if not place.exists():
         raise UserError(f"--checkpoint {place} is not there; give the folder, .zip or .npz of finished images")

@@ -55,10 +55,7 @@ class Tiles(Source):
 
 def sheets(folder: Path) -> dict[int, Path]:
     """Number of its last image -> sheet, in rising order; of several U-Nets, those of the last.
-
-    Raises:
-        UserError: the folder holds sheets of two runs.
-    """
+    UserError: the folder holds sheets of two runs."""
     files = [(NAME.fullmatch(stem), path) for stem, path in by_stem(folder, (".png",)).items()]
     named = [(match, path) for match, path in files if match is not None]
     last_unet = max((int(match["unet"]) for match, _ in named), default=0)
@@ -82,10 +79,7 @@ def is_sheet(path: Path) -> bool:
 
 def read_sheets(folder: Path) -> tuple[Tiles, Tiles]:
     """The images and the layouts of a folder of sheets.
-
-    Raises:
-        UserError: no sheets, a file that is none, or sheets that overlap.
-    """
+    UserError: no sheets, a file that is none, or sheets that overlap."""
     images: dict[str, Tile] = {}
     layouts: dict[str, Tile] = {}
     for last, path in sheets(folder).items():

@@ -61,10 +61,7 @@ class Folder(Model):
     @classmethod
     def open(cls, dataset: Dataset, options: ModelOptions) -> "Folder":
         """The images at `options.checkpoint`.
-
-        Raises:
-            UserError: no images there, a form that does not tell itself, a pickle, damaged or unpaired files, ...
-        """
+        UserError: no images there, a form that does not tell itself, a pickle, damaged or unpaired files, ..."""
         [cfg] = apply({"sampler": SourceConfig()}, options.settings)
         if options.checkpoint is None:
             raise UserError("model folder lacks its images; give their folder, .zip or .npz as --checkpoint PATH")

@@ -108,10 +108,7 @@ class ClipTextEncoder(Frozen):
 
 def build_encoder(cfg: EncoderConfig) -> Encoder:
     """The encoder that the config names: a dual one untrained, a CLIP with the weights of its file.
-
-    Raises:
-        UserError: open_clip has no such model; the file is missing, another than in training, or of another network.
-    """
+    UserError: open_clip has no such model; the file is missing, another than in training, or of another network."""
     if cfg.kind == "dual":
         return Encoder(ImageEncoder(cfg), BagOfWordsEncoder(cfg))
     network, tokenizer, dim = _clip(cfg)

@@ -48,10 +48,7 @@ class Autoencoder(nn.Module):
 
 def build_autoencoder(cfg: VAEConfig) -> Autoencoder:
     """The autoencoder of a config: a new one, or the finished one that it names, frozen.
-
-    Raises:
-        UserError: the finished one is not there, or its weights are not those that the config was trained with.
-    """
+    UserError: the finished one is not there, or its weights are not those that the config was trained with."""
     if cfg.kind == "diffusers":
         kl = open_foreign(cfg.path)
         if cfg.sha256 and (held := weights_hash(kl)) != cfg.sha256:

@@ -22,10 +22,7 @@ def diffusers() -> Any:
 
 def open_foreign(path: str) -> Any:
     """The AutoencoderKL at `path`, frozen, float32. `GCBENCH_OFFLINE=1` allows local files only.
-
-    Raises:
-        UserError: it is not there, damaged, of another kind, or lacks some of its weights.
-    """
+    UserError: it is not there, damaged, of another kind, or lacks some of its weights."""
     library = diffusers()
     try:
         kl, info = library.AutoencoderKL.from_pretrained(
