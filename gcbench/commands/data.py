@@ -14,7 +14,6 @@ from gcbench.data.export import export
 from gcbench.data.folder import Folder
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.split import plan_split, write_split
-from gcbench.evaluation.setup import default_metrics
 from gcbench.reports.table import show_texts
 from gcbench.runs.progress import Bar, say
 
@@ -49,6 +48,8 @@ def check(name: str, sample: int) -> bool:
 
 def _default_metrics(dataset: Dataset) -> Capability:
     """Which of the metrics that are measured unasked have their evaluators for this dataset."""
+    from gcbench.evaluation.setup import default_metrics  # loads torch
+
     wanted = {name: registry("metrics")[name].roles for name in default_metrics()}
     lacking: dict[str, str] = {}
     for role in dict.fromkeys(role for roles in wanted.values() for role in roles):
