@@ -70,7 +70,7 @@ def load(path: Path, *, kind: str, name: str | None = None, classes: tuple[str, 
     UserError: missing, truncated or altered files; a checkpoint of another kind, model or set of classes."""
     path = Path(path)
     if path.is_dir():
-        files = sorted(path.glob("*.safetensors"))
+        files = sorted(path.glob("[!.]*.safetensors"))
         if len(files) != 1:
             raise UserError(f"{path} holds {len(files)} .safetensors files; name the file itself")
         path = files[0]

@@ -18,9 +18,10 @@ other towns, and as frames on both sides of a block's edge still resemble each o
 too narrow.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
@@ -36,6 +37,9 @@ CROPS = {"train": 4, "val": 2}
 CROP = 0.75  # of the frame's height and width
 BLOCKS = 10  # groups a sequence
 NAMED_FROM = 0.01  # of the area
+
+LINE = re.compile(r"\s*(\S.*?\.(?:png|jpe?g))\s+(\S.*?\.png)\s*", re.IGNORECASE)
+"""A line of a list: an image and its layout, whose paths may hold spaces, and either kind of slash."""
 
 _TABLE = {  # name: colour, words
     "sky": ("808080", "sky skies"),
@@ -141,11 +145,10 @@ def _listed(root: Path) -> list[tuple[str, Path, Path]]:
         if not listing.is_file():
             continue
         for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), 1):
-            words = line.split()
-            if not words:
+            if not line.strip():
                 continue
-            if len(words) != 2:
-                raise UserError(f"{listing}, line {number} is not 'IMAGE LAYOUT'; correct the line")
-            image, layout = (root.joinpath(*Path(word).parts[-2:]) for word in words)
+            if (both := LINE.fullmatch(line)) is None:
+                raise UserError(f"{listing}, line {number} is not 'IMAGE.png LAYOUT.png'; correct the line")
+            image, layout = (root.joinpath(*PureWindowsPath(word).parts[-2:]) for word in both.groups())
             rows.append((image.stem, image, layout))
     return rows

@@ -98,7 +98,8 @@ class PairFiles(Dataset):
 
     def fingerprint(self, split: str) -> str:
         """A hash of the contents of the split's image files, in their order."""
-        return text_hash(*(file_hash(path) for path in dict.fromkeys(pair.image for pair in self.pairs(split))))
+        images = dict.fromkeys(pair.image for pair in self.pairs(split))
+        return text_hash(*(file_hash(path) for path in images if image_files.regular(path, "image")))
 
     @property
     def version(self) -> str:
@@ -107,7 +108,8 @@ class PairFiles(Dataset):
 
 
 def _mark(path: Path) -> str:
-    return str(path.stat().st_size) if path.suffix.lower() in IMAGE_ENDINGS else file_hash(path)
+    size = image_files.regular(path, "file")
+    return str(size) if path.suffix.lower() in IMAGE_ENDINGS else file_hash(path)
 
 
 def match(
