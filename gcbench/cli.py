@@ -1,8 +1,10 @@
 """The command line: commands and their help, no logic. torch is imported by the commands that use it."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -24,6 +26,27 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             fail(stopped(ctx.invoked_subcommand, sys.argv), 130)
+
+
+HOLD_PATHS = ("dataset", "model", "evaluator", "set_")
+"""Options whose texts may hold a path: alone, behind `=` or behind `@`."""
+
+
+def with_home(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command with `~` as the home folder also where a shell left it as it is, as in `--out=~/runs`."""
+
+    def expand(value: Any, texts: bool) -> Any:
+        if isinstance(value, list):
+            return [expand(part, texts) for part in value]
+        if isinstance(value, str) and texts:
+            return re.sub(r"(^|[=@])(~[^/=@]*)", lambda match: match[1] + os.path.expanduser(match[2]), value)
+        return Path(os.path.expanduser(value)) if isinstance(value, Path) else value
+
+    @wraps(command)
+    def run(**options: Any) -> Any:
+        return command(**{name: expand(value, name in HOLD_PATHS) for name, value in options.items()})
+
+    return run
 
 
 app = typer.Typer(
@@ -507,17 +530,18 @@ gcbench weights check inception-2015-12-05""",
 """Below each command's help."""
 
 
-def show_examples(group: typer.Typer, prefix: str = "") -> None:
-    """Give every command its examples; a paragraph each, so that they stay lines of their own."""
+def complete(group: typer.Typer, prefix: str = "") -> None:
+    """Give every command the home folder and its examples; a paragraph each, so that they stay lines of their own."""
     for command in group.registered_commands:
         name = prefix + (command.name or command.callback.__name__)  # type: ignore[union-attr]
         command.epilog = "\n\n".join(["Examples:", *EXAMPLES.get(name, "").splitlines()])
+        command.callback = with_home(command.callback)  # type: ignore[arg-type]
     for one in group.registered_groups:
         if one.typer_instance is not None:
-            show_examples(one.typer_instance, f"{one.name} ")
+            complete(one.typer_instance, f"{one.name} ")
 
 
-show_examples(app)
+complete(app)
 
 
 def fail(message: object, code: int = 2) -> NoReturn:

@@ -119,8 +119,7 @@ def decode(content: bytes, place: Path, kind: Kind) -> Image.Image:
         reason = f"its grey has {content[24]} bits, of which no ids can be told"
         raise Unreadable(kind, place, reason, "save it as 8-bit class ids")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             image.load()
     except _BROKEN as error:
         raise Unreadable(kind, place, str(error)) from error
@@ -130,8 +129,7 @@ def decode(content: bytes, place: Path, kind: Kind) -> Image.Image:
 
 def _open(content: bytes, place: Path, kind: Kind) -> Image.Image:
     try:
-        with warnings.catch_warnings():  # of what is refused here, or does not touch the pixels
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):  # of what is refused here, or does not touch the pixels
             image = Image.open(io.BytesIO(_bare(content)), formats=("PNG", "JPEG"))
     except Image.UnidentifiedImageError as error:
         for magic, name in _OTHERS.items():
@@ -171,8 +169,9 @@ def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; 1 where there is none or the EXIF is damaged, as browsers take it."""
     exif = Image.Exif()
     try:
-        exif.load(image.info.get("exif", b""))
-        orientation = exif.get(ExifTags.Base.Orientation)
+        with warnings.catch_warnings(action="ignore"):
+            exif.load(image.info.get("exif", b""))
+            orientation = exif.get(ExifTags.Base.Orientation)
     except (*_BROKEN, KeyError, TypeError, IndexError, OverflowError):
         return 1
     return orientation if isinstance(orientation, int) and orientation in _TURNS else 1

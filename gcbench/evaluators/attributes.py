@@ -55,7 +55,7 @@ class Attributes(Evaluator):
             raise UserError(f"{dataset.name} has no attributes to measure; choose a dataset that has (faces, celeba)")
         arch, size, where = _parse(spec)
         path = find_weights("attributes", where or dataset.name)
-        if path is None and where and Path(where).exists():
+        if path is None and where and ("/" in where or Path(where).is_file()) and Path(where).exists():
             path = Path(where)
         if path is None:
             raise UserError(

@@ -24,12 +24,16 @@ class SegmenterConfig(BaseModel):
 
 
 def find_trained(where: str) -> Path | None:
-    """The checkpoint at a path, or the one for a dataset in `$GCBENCH_WEIGHTS` or among the bundled."""
+    """The checkpoint for a dataset in `$GCBENCH_WEIGHTS` or among the bundled, or the one at a path.
+
+    A folder is a path only if it is written as one: a bare name is a dataset's, whatever lies in the current directory.
+    """
     checkpoint_path = find_weights("segmenter", where)
     if checkpoint_path is not None:
         return checkpoint_path
     path = Path(where)
-    return path if path.is_dir() or (path.is_file() and path.with_suffix(".json").is_file()) else None
+    with_card = path.is_file() and path.with_suffix(".json").is_file()
+    return path if with_card or ("/" in where and path.is_dir()) else None
 
 
 def how_to_train(dataset: Dataset) -> str:

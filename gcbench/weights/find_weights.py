@@ -21,7 +21,7 @@ def find_weights(name: str, dataset: str, given: Path | None = None) -> Path | N
         return given
     for root in (os.environ.get("GCBENCH_WEIGHTS"), BUNDLED):
         if root:
-            files = sorted((Path(root) / name / dataset).glob("[!.]*.safetensors"))
+            files = sorted((Path(root).expanduser() / name / dataset).glob("[!.]*.safetensors"))
             if files:
                 return files[0]
     return None
