@@ -28,7 +28,7 @@ VOID_IN_FILE = 255
 """This id means void in a file, whatever void's own id is."""
 
 MOST_PIXELS = 100_000_000
-"""An image has no more: the largest that cameras make, and a decoded one fills 0.4 GB."""
+"""An image has no more: about what the largest cameras make, and reading one takes 1 GB of memory."""
 
 MOST_BYTES = 1 << 30
 """A file has no more: above what so many pixels take uncompressed, at 16 bits a channel."""

@@ -226,8 +226,9 @@ def left_out(folder: Path, kind: Kind) -> tuple[str, ...]:
             files = (Path(place, name) for name in sorted(names) if not hidden(Path(name)))
             below += [path for path in files if path.suffix.lower() in ENDINGS[kind]]
     if below:
-        count = f"{'at least ' * (walked == MOST_FOLDERS)}{len(below)} {kind}s"
-        sentences.append(f"{count} in folders below {folder}, such as {below[0].parent}, were not read")
+        count = f"{'at least ' * (walked == MOST_FOLDERS)}{len(below)} {kind}"
+        were = "s in folders below, such as {}, were" if len(below) > 1 else " in a folder below, {}, was"
+        sentences.append(f"{count}{were.format(below[0].parent)} not read")
     return tuple(sentences)
 
 
@@ -235,7 +236,11 @@ def _other_formats(paths: Iterable[Path], place: Path, kind: Kind) -> list[str]:
     others = OTHER_ENDINGS if kind == "image" else (*OTHER_ENDINGS, ".jpg", ".jpeg")
     counts = Counter(ending for path in paths if (ending := path.suffix.lower()) in others)
     formats = "PNG and JPEG are" if kind == "image" else "PNG is"
-    return [f"{n} {ending} files in {place} were left out: only {formats} read" for ending, n in sorted(counts.items())]
+    were = {ending: "files in {} were" if n > 1 else "file in {} was" for ending, n in counts.items()}
+    return [
+        f"{n} {ending} {were[ending].format(place)} left out: only {formats} read"
+        for ending, n in sorted(counts.items())
+    ]
 
 
 def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
