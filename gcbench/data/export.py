@@ -109,14 +109,14 @@ def _stems(ids: dict[str, list[str]]) -> dict[str, list[str]]:
     """File names without ending: the ids, with their split before them where splits share one.
 
     What no file name may hold becomes a dash. Where that makes two names one, also on file systems that know no case,
-    or where a name is too long or reserved, a hash of the id stands behind it."""
+    or where a name is too long, a hash of the id stands behind it."""
     every = [name for names in ids.values() for name in names]
     shared = len(set(every)) < len(every)
     safe = {split: [_clean(f"{split}_{name}" if shared else name) for name in names] for split, names in ids.items()}
     count = Counter(name.casefold() for names in safe.values() for name in names)
 
     def unique(stem: str, *name: str) -> str:
-        if count[stem.casefold()] == 1 and len(stem.encode()) <= LONGEST and not RESERVED.fullmatch(stem):
+        if count[stem.casefold()] == 1 and len(stem.encode()) <= LONGEST:
             return stem
         return f"{stem.encode()[: LONGEST - 13].decode(errors='ignore')}-{text_hash(*name)}"
 
@@ -124,8 +124,9 @@ def _stems(ids: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 def _clean(name: str) -> str:
-    """A name of letters, digits, and - _ . inside, composed (NFC)."""
-    return re.sub(r"[^\w.\-]|^\.", "-", unicodedata.normalize("NFC", name)) or "-"
+    """A name of letters, digits, and - _ . inside, composed (NFC); no device's."""
+    clean = re.sub(r"[^\w.\-]|^\.", "-", unicodedata.normalize("NFC", name)) or "-"
+    return f"-{clean}" if RESERVED.fullmatch(clean) else clean
 
 
 def _old_lines(path: Path) -> dict[str, Line]:
