@@ -32,21 +32,21 @@ HOLD_PATHS = ("dataset", "model", "evaluator", "set_")
 """Options whose texts may hold a path: alone, behind `=` or behind `@`."""
 
 
-def with_home(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The command with `~` as the home folder also where a shell left it as it is, as in `--out=~/runs`."""
+def at_home(run: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of a command; `~` in its paths is the home folder, as in those that a shell has read."""
 
-    def expand(value: Any, texts: bool) -> Any:
+    def expanded(value: Any, text: bool) -> Any:
         if isinstance(value, list):
-            return [expand(part, texts) for part in value]
-        if isinstance(value, str) and texts:
+            return [expanded(one, text) for one in value]
+        if isinstance(value, str) and text:
             return re.sub(r"(^|[=@])(~[^/=@]*)", lambda match: match[1] + os.path.expanduser(match[2]), value)
         return Path(os.path.expanduser(value)) if isinstance(value, Path) else value
 
-    @wraps(command)
-    def run(**options: Any) -> Any:
-        return command(**{name: expand(value, name in HOLD_PATHS) for name, value in options.items()})
+    @wraps(run)
+    def call(**options: Any) -> Any:
+        return run(**{name: expanded(value, name in HOLD_PATHS) for name, value in options.items()})
 
-    return run
+    return call
 
 
 app = typer.Typer(
@@ -530,18 +530,18 @@ gcbench weights check inception-2015-12-05""",
 """Below each command's help."""
 
 
-def complete(group: typer.Typer, prefix: str = "") -> None:
-    """Give every command the home folder and its examples; a paragraph each, so that they stay lines of their own."""
+def show_examples(group: typer.Typer, prefix: str = "") -> None:
+    """Give every command `~` in paths, and its examples; a paragraph each, so that they stay lines of their own."""
     for command in group.registered_commands:
         name = prefix + (command.name or command.callback.__name__)  # type: ignore[union-attr]
         command.epilog = "\n\n".join(["Examples:", *EXAMPLES.get(name, "").splitlines()])
-        command.callback = with_home(command.callback)  # type: ignore[arg-type]
+        command.callback = at_home(command.callback)  # type: ignore[arg-type]
     for one in group.registered_groups:
         if one.typer_instance is not None:
-            complete(one.typer_instance, f"{one.name} ")
+            show_examples(one.typer_instance, f"{one.name} ")
 
 
-complete(app)
+show_examples(app)
 
 
 def fail(message: object, code: int = 2) -> NoReturn:

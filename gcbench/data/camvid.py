@@ -21,7 +21,7 @@ too narrow.
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 import numpy as np
 
@@ -38,8 +38,8 @@ CROP = 0.75  # of the frame's height and width
 BLOCKS = 10  # groups a sequence
 NAMED_FROM = 0.01  # of the area
 
-LINE = re.compile(r"\s*(\S.*?\.(?:png|jpe?g))\s+(\S.*?\.png)\s*", re.IGNORECASE)
-"""A line of a list: an image and its layout, whose paths may hold spaces, and either kind of slash."""
+_PATH = re.compile(r"\S[^\t]*?\.(?:png|jpe?g)(?=\s|$)", re.IGNORECASE)
+"""A path of a list, which may hold blanks."""
 
 _TABLE = {  # name: colour, words
     "sky": ("808080", "sky skies"),
@@ -147,8 +147,9 @@ def _listed(root: Path) -> list[tuple[str, Path, Path]]:
         for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), 1):
             if not line.strip():
                 continue
-            if (both := LINE.fullmatch(line)) is None:
-                raise UserError(f"{listing}, line {number} is not 'IMAGE.png LAYOUT.png'; correct the line")
-            image, layout = (root.joinpath(*PureWindowsPath(word).parts[-2:]) for word in both.groups())
+            words = line.split() if len(line.split()) == 2 else _PATH.findall(line)
+            if len(words) != 2 or (_PATH.sub("", line).strip() and len(line.split()) != 2):
+                raise UserError(f"{listing}, line {number} is not 'IMAGE LAYOUT'; correct the line")
+            image, layout = (root.joinpath(*Path(word.replace("\\", "/")).parts[-2:]) for word in words)
             rows.append((image.stem, image, layout))
     return rows

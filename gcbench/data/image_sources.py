@@ -6,7 +6,6 @@ decoded image (`image`). Knows nothing of datasets, prompts or pairs.
 
 import hashlib
 import os
-import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,7 +20,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.files import hidden
 from gcbench.data import image_files
 from gcbench.data.npz_arrays import Array, array_names, class_ids, open_archive
-from gcbench.data.pair_files import IMAGE_ENDINGS
+from gcbench.data.pair_files import IMAGE_ENDINGS, image_id
 from gcbench.data.unreadable_files import BROKEN_ARCHIVE, Kind, Unreadable, some
 
 ENDINGS = {"image": IMAGE_ENDINGS, "layout": (".png",)}
@@ -122,7 +121,7 @@ class ZipSource(_Files):
                 " give the folder"
             )
         self.files = _by_stem(path / info.filename for info in chosen)
-        self._members = {entry_id(Path(info.filename)): info for info in chosen}
+        self._members = {image_id(Path(info.filename).stem): info for info in chosen}
         self.ids = tuple(sorted(self.files))
         self.left_out = tuple(_other_formats((Path(info.filename) for info in visible), path, kind))
 
@@ -209,11 +208,6 @@ def visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not hidden(Path(path.name))) if folder.is_dir() else []
 
 
-def entry_id(path: Path) -> str:
-    """A file's name without its ending, composed (NFC): file systems and texts spell one name in several ways."""
-    return unicodedata.normalize("NFC", path.stem)
-
-
 def left_out(folder: Path, kind: Kind) -> tuple[str, ...]:
     """Images in a folder, or in those below it, that are no entries: a sentence for each reason."""
     sentences = _other_formats(visible(folder), folder, kind)
@@ -246,7 +240,7 @@ def _other_formats(paths: Iterable[Path], place: Path, kind: Kind) -> list[str]:
 def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in paths:
-        name = entry_id(path)
+        name = image_id(path.stem)
         if name in files:
             other = files[name]
             raise UserError(

@@ -9,7 +9,7 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.evaluators.hrnet import HRNet
 from gcbench.evaluators.segmenter_interface import Loaded
-from gcbench.weights.find_weights import find_weights
+from gcbench.weights.find_weights import find_weights, is_path
 
 
 class SegmenterConfig(BaseModel):
@@ -24,16 +24,13 @@ class SegmenterConfig(BaseModel):
 
 
 def find_trained(where: str) -> Path | None:
-    """The checkpoint for a dataset in `$GCBENCH_WEIGHTS` or among the bundled, or the one at a path.
-
-    A folder is a path only if it is written as one: a bare name is a dataset's, whatever lies in the current directory.
-    """
+    """The checkpoint at a path, or the one for a dataset in `$GCBENCH_WEIGHTS` or among the bundled."""
     checkpoint_path = find_weights("segmenter", where)
     if checkpoint_path is not None:
         return checkpoint_path
-    path = Path(where)
-    with_card = path.is_file() and path.with_suffix(".json").is_file()
-    return path if with_card or ("/" in where and path.is_dir()) else None
+    path = Path(where).expanduser()
+    folder = is_path(where) and path.is_dir()
+    return path if folder or (path.is_file() and path.with_suffix(".json").is_file()) else None
 
 
 def how_to_train(dataset: Dataset) -> str:
