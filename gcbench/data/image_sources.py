@@ -205,7 +205,10 @@ def by_stem(folder: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> dict[str, P
 
 def visible(folder: Path) -> list[Path]:
     """What a folder holds, sorted, without what systems leave there; nothing if it is none."""
-    return sorted(path for path in folder.iterdir() if not hidden(Path(path.name))) if folder.is_dir() else []
+    try:
+        return sorted(path for path in folder.iterdir() if not hidden(Path(path.name))) if folder.is_dir() else []
+    except OSError as error:
+        raise UserError(f"cannot list {folder} ({error.strerror or error}); give a folder that can be read") from error
 
 
 def left_out(folder: Path, kind: Kind) -> tuple[str, ...]:

@@ -124,6 +124,8 @@ def test_strange_ids_are_named(tmp_path):
 def test_sizes_that_differ_name_both(tmp_path):
     with pytest.raises(UserError, match=r"a\.png is 4x6 .*/b\.png is 4x5; bring"):
         image_files.check_sizes(np.zeros((4, 6, 3)), np.zeros((4, 5)), tmp_path / "a.png", tmp_path / "b.png")
+    with pytest.raises(UserError, match=r"b\.png is 6x4 \(does the EXIF orientation of one turn it\?\); bring"):
+        image_files.check_sizes(np.zeros((4, 6, 3)), np.zeros((6, 4)), tmp_path / "a.png", tmp_path / "b.png")
 
 
 def test_box_filter_is_the_mean_of_blocks(rng):

@@ -172,6 +172,15 @@ def test_a_folder_called_like_an_image_is_none(tmp_path: Path) -> None:
     assert open_source(tmp_path, "image").ids == ("a",)
 
 
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(UserError, match=rf"cannot list {tmp_path} \(Permission denied\); give a folder"):
+        open_source(tmp_path, "image")
+
+
 # --------------------------------------------------------------------------------------------------- what is read
 
 

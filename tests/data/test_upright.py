@@ -144,6 +144,26 @@ def test_turned_images_score_as_upright_ones(cli: Cli, pairs: tuple[Path, Path],
     assert scores[0] == scores[1]
 
 
+def test_finished_images_as_a_model_are_upright(pairs: tuple[Path, Path]) -> None:
+    from gcbench.baselines.folder.model import Folder
+    from gcbench.core.contracts import ModelOptions
+    from gcbench.data.open_dataset import open_dataset
+
+    root, turned = pairs
+    data = open_dataset(str(root))
+    drawn = {}
+    for place in (root / "val", turned):
+        model = Folder.open(data, ModelOptions(checkpoint=place))
+        drawn[place] = model.generate(None, n=8, size=data.size, guidance=1.0, seeds=range(8))
+        said = "7 images and 7 layouts were turned by their EXIF orientation" in str(model.describe()["note"])
+        assert said == (place == turned)
+    one, other = drawn.values()
+    assert np.array_equal(one.images, other.images)
+    assert one.layouts is not None
+    assert other.layouts is not None
+    assert np.array_equal(one.layouts, other.layouts)
+
+
 def test_datasets_and_copies_are_upright(cli: Cli, pairs: tuple[Path, Path], tmp_path: Path) -> None:
     """`data check` says how many, and an exported copy is upright without a tag."""
     root, turned = pairs
