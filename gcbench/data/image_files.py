@@ -36,7 +36,8 @@ MOST_BYTES = 1 << 30
 Box = tuple[float, float, float, float]
 """(left, top, right, bottom) in pixels."""
 
-_BROKEN = (OSError, SyntaxError, ValueError, struct.error, zlib.error)
+_BROKEN = (OSError, SyntaxError, ValueError, LookupError, TypeError, OverflowError, struct.error, zlib.error)
+"""What Pillow raises for damaged files."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MANY = f"it has more than {MOST_PIXELS // 10**6} million pixels"
 
@@ -140,6 +141,8 @@ def _open(content: bytes, place: Path, kind: Kind) -> Image.Image:
         raise Unreadable(kind, place, _MANY, "make it smaller") from error
     except _BROKEN as error:
         raise Unreadable(kind, place, str(error)) from error
+    if kind == "layout" and image.format != "PNG":
+        raise Unreadable(kind, place, "it is JPEG, which blurs ids", "save it as PNG")
     if image.width * image.height > MOST_PIXELS:
         raise Unreadable(kind, place, _MANY, "make it smaller")
     return image
@@ -172,7 +175,7 @@ def _orientation(image: Image.Image) -> int:
         with warnings.catch_warnings(action="ignore"):
             exif.load(image.info.get("exif", b""))
             orientation = exif.get(ExifTags.Base.Orientation)
-    except (*_BROKEN, KeyError, TypeError, IndexError, OverflowError):
+    except _BROKEN:
         return 1
     return orientation if isinstance(orientation, int) and orientation in _TURNS else 1
 

@@ -306,6 +306,22 @@ def test_other_formats_under_a_png_name_are_named(
     assert not (tmp_path / "started").exists()
 
 
+def test_a_layout_in_jpeg_is_refused_under_any_name() -> None:
+    """JPEG blurs ids; an image may be JPEG under the name of a PNG."""
+    content = saved("JPEG")
+    assert image_files.header(content, Path("x.png"), "image").jpeg
+    for read in (image_files.header, image_files.decode):
+        with pytest.raises(Unreadable, match=r"layout x\.png \(it is JPEG, which blurs ids\); save it as PNG"):
+            read(content, Path("x.png"), "layout")
+
+
+@pytest.mark.parametrize("content", [png()[:33] + png()[-12:], png()[:33], png()[:8], b"\xff\xd8\xff", b"\0"])
+def test_images_without_pixels_are_refused(content: bytes) -> None:
+    for read in (image_files.header, image_files.decode):
+        with pytest.raises(Unreadable, match=r"x\.png \(.+\); replace the file"):
+            read(content, Path("x.png"), "image")
+
+
 def bomb_png() -> bytes:
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     return png()[:8] + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
