@@ -92,8 +92,9 @@ class JointProcess:
     ) -> Losses:
         """Training losses at times t [B], with noise eps [B,3,H,W] and u [B,H,W] in [0,1).
 
-        t: whole times of 1..T (int64), or any u = t/T in [0,1), where the layout stands at ⌊T·u⌋. x0: [B,3,H,W] in [-1,1]. Image: mean (head - eps)², or v for eps. Label: T · KL(q(y_{t-1}|y_t,y_0) ‖ p), the
-        mean over pixels. Both times √(1 - alpha_bar_t) of the image where loss_weight is `sigma`.
+        t: whole times of 1..T (int64), or any u = t/T in [0,1), where the layout stands at ⌊T·u⌋. x0: [B,3,H,W]
+        in [-1,1]. Image: mean (head - eps)², or v for eps. Label: T · KL(q(y_{t-1}|y_t,y_0) ‖ p), the mean over
+        pixels. Both times √(1 - alpha_bar_t) of the image where loss_weight is `sigma`.
         """
         cfg = self.cfg
         if t.is_floating_point():

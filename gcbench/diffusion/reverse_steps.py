@@ -5,6 +5,7 @@ preset `authors` sets them all. Knows no network and no image.
 """
 
 import math
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
@@ -19,8 +20,8 @@ class StepConfig(Config):
     """How S sampling steps lie on the schedules; u = t/T runs from 1 to 0.
 
     sample_times: `whole` times of 1..T, or `even`: u = i/S, which differs where S does not divide T.
-    label_index: `exact` takes the layout's level at the step's own time; `floor` at u = ⌊S·u⌋/S in float32, which rounds
-    down: at S = 100 eleven steps take a level that is one too clean.
+    label_index: `exact` takes the layout's level at the step's own time; `floor` at u = ⌊S·u⌋/S in float32, which
+    rounds down: at S = 100 eleven steps take a level that is one too clean.
     first_label_level: the first step goes from `noise` (u = 1), or from the `last` level before it, u = (S-1)/S.
     image_end: the last step goes to the `clean` image, or to the image `schedule`'s own level at 0 (0.99984 or 0.9999).
     start_time: u of the image at the first step. Below 1 its log-SNR is taken in float32, whose rounding matters there:
@@ -57,7 +58,7 @@ def reverse_steps(image: Schedule, label: Schedule, count: int, how: StepConfig)
         times = [(count - i) / count for i in range(count + 1)]
     in_float32 = torch.linspace(1, 0, count + 1).clamp(max=how.start_time) * count
     steps = []
-    for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for i, (t, s) in enumerate(pairwise(times)):
         index = math.floor(float(in_float32[i])) if how.label_index == "floor" else None
         if i == 0:
             index = count - 1 if how.first_label_level == "last" else None

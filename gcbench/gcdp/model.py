@@ -5,6 +5,7 @@ Source: "Learning to Generate Semantic Layouts for Higher Text-Image Corresponde
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -14,12 +15,12 @@ from torch import Tensor, nn
 from gcbench.core.checkpoint import Card, Checkpoint, fill
 from gcbench.core.contracts import Dataset, ModelOptions, Size
 from gcbench.core.errors import UserError
-from gcbench.diffusion.joint import JointProcess
+from gcbench.diffusion.joint import AUTHORS, JointProcess, ProcessConfig
 from gcbench.gcdp.config import PRESETS, GCDPConfig
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import sample_many
 from gcbench.training.recipe import TrainConfig
-from gcbench.training.trained_model import TrainedModel, seconds
+from gcbench.training.trained_model import Imported, TrainedModel, seconds
 
 
 class GCDP(TrainedModel):
@@ -30,8 +31,9 @@ class GCDP(TrainedModel):
     presets: ClassVar[Mapping[str, tuple[Any, TrainConfig]]] = PRESETS
     recipe_class: ClassVar[str] = "gcbench.gcdp.training:GCDPRecipe"
     sampling: ClassVar[Mapping[str, str]] = {
-        key: f"process.{key}" for key in ("image_sampler", "last_label", "posterior", "threshold")
+        key: f"process.{key}" for key in ("image_sampler", "last_label", "posterior", "threshold", *AUTHORS)
     }
+    sampler_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"authors": AUTHORS}
     stepped = True
     layouts: bool = True
     network: TextToPair
@@ -44,7 +46,20 @@ class GCDP(TrainedModel):
         self.conditional = self.guided = cfg.text is not None
 
     @classmethod
+    def places(cls, cfg: GCDPConfig) -> Mapping[str, str]:
+        return {"text_encoder": "text.name"} if cfg.text is not None and cfg.text.kind == "t5" else {}
+
+    @classmethod
+    def import_weights(cls, path: Path, dataset: Dataset, **options: Any) -> Imported:
+        from gcbench.gcdp.authors_checkpoint import read_authors_checkpoint
+
+        return read_authors_checkpoint(path, dataset, **options)
+
+    @classmethod
     def build(cls, cfg: GCDPConfig, weights: Checkpoint, dataset: Dataset) -> nn.Module:
+        if cfg.unet.lowres:
+            raise UserError("this checkpoint is a super-resolution stage, which draws from another stage's samples;"
+                            " give both as --cascade BASE,SR")  # fmt: skip
         network = TextToPair(cfg)
         fill(network, weights, frozen=network.state_dict().keys() - network.trained().keys())
         return network
@@ -64,6 +79,12 @@ class GCDP(TrainedModel):
             precision=self.precision,
             progress=self.progress,
         )
+
+    def sampler(self) -> Mapping[str, float | str]:
+        """The authors' conventions are said where they are taken; `last_label` always."""
+        usual = ProcessConfig().model_dump()
+        ours = {key for key in AUTHORS if getattr(self.cfg.process, key) == usual[key]} - {"last_label"}
+        return {key: fact for key, fact in super().sampler().items() if key not in ours}
 
     def check_size(self, size: Size) -> None:
         stride = self.cfg.unet.stride

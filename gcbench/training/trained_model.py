@@ -4,8 +4,9 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
+from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from pydantic import BaseModel
@@ -20,6 +21,15 @@ from gcbench.training.recipe import Recipe, TrainConfig, choose
 from gcbench.weights.find_weights import open_weights
 
 
+class Imported(NamedTuple):
+    """A checkpoint of others' code as ours. facts: of its making. said: what it does not say, a sentence each."""
+
+    state: dict[str, Tensor]
+    config: Any
+    facts: dict[str, Any]
+    said: list[str]
+
+
 class TrainedModel(Model):
     """A model that `gcbench train` trains. A subclass gives `build` and `draw`, and says on the class:
 
@@ -27,7 +37,8 @@ class TrainedModel(Model):
     config: the pydantic class of its checkpoints' configs, with `size` and `sample_batch`. stepped: it draws in several
     steps, of which its config says `sample_steps` and `process.steps`. presets: name -> (config, how to train it).
     recipe_class: MODULE:CLASS of its recipe, imported when a training begins. sampling: what a run may choose anew by
-    `--set sampler.KEY=VALUE`, and its protocol then says: KEY -> the config's field.
+    `--set sampler.KEY=VALUE`, and its protocol then says: KEY -> the config's field. sampler_presets: several of
+    these at once, `--set sampler.preset=NAME`.
     """
 
     name: ClassVar[str]
@@ -36,6 +47,7 @@ class TrainedModel(Model):
     presets: ClassVar[Mapping[str, tuple[Any, TrainConfig]]]
     recipe_class: ClassVar[str]
     sampling: ClassVar[Mapping[str, str]] = {}
+    sampler_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     stepped: ClassVar[bool] = False
     network: Any
     cfg: Any
@@ -60,8 +72,24 @@ class TrainedModel(Model):
         fields = {**cls.sampling, **cls.places(cfg)}
         if options.settings and not fields:
             raise UserError(f"--set {next(iter(options.settings))}: {cls.name} has nothing to choose when it samples")
-        cfg = apply_to_fields(cfg, "sampler", fields, options.settings)
+        cfg = apply_to_fields(cfg, "sampler", fields, cls.sampler_settings(options.settings))
         return cls(cls.build(cfg, weights, dataset), cfg, weights.card, options)
+
+    @classmethod
+    def sampler_settings(cls, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The settings with a `sampler.preset` spelled out; what is set beside it wins."""
+        settings = dict(settings)
+        preset = settings.pop("sampler.preset", None) if cls.sampler_presets else None
+        if preset is None:
+            return settings
+        if preset not in cls.sampler_presets:
+            raise UserError(f"unknown sampler.preset={preset!r}; known: {', '.join(cls.sampler_presets)}")
+        return {**{f"sampler.{key}": value for key, value in cls.sampler_presets[preset].items()}, **settings}
+
+    @classmethod
+    def import_weights(cls, path: Path, dataset: Dataset, **options: Any) -> "Imported":
+        """A file that others' code wrote, as ours. UserError: it is none that this model knows."""
+        raise UserError(f"--as {cls.name}: no file of others is known for it; train it with `gcbench train`")
 
     @classmethod
     @abstractmethod

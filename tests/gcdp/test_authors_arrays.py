@@ -6,7 +6,6 @@ CDFs, which `plain_draws` puts in the place of ours.
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +103,7 @@ def process(config: dict[str, Any], **settings: Any) -> JointProcess:
 
 
 @pytest.fixture
-def plain_draws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def plain_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every draw of a label: as many classes as there are cumulative sums, the last left out, that are ≤ u."""
 
     def from_probabilities(probabilities: Tensor, u: Tensor) -> Tensor:
@@ -120,7 +119,6 @@ def plain_draws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(categorical, "diffuse", diffuse)
     monkeypatch.setattr(categorical, "draw_posterior", draw_posterior)
-    yield
 
 
 class Recorded:
