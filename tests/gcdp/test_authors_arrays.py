@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from gcbench.diffusion import categorical
+from gcbench.diffusion.completion import Known, complete
 from gcbench.diffusion.guidance import guide
 from gcbench.diffusion.joint import AUTHORS, JointProcess, ProcessConfig
 from gcbench.diffusion.schedules import Schedule, continuous_log_snr
@@ -246,3 +247,50 @@ def test_sampling_with_the_preset_authors(path: Path) -> None:
         torch.testing.assert_close(states[step - 1].image, expected, atol=1e-4, rtol=0)
     final = (states[-1].image.clamp(-1, 1) + 1) / 2
     torch.testing.assert_close(final, arrays["final_image_01"], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("path", files("repaint-*.npz"))
+@pytest.mark.usefixtures("plain_draws")
+def test_completion_with_the_preset_authors(path: Path) -> None:
+    """A layout, an image or half of both is known; each state before it is noised again, and the end."""
+    arrays = Arrays(path)
+    config = arrays.config
+    unet = network(config["network"], Arrays(path.with_name(config["network_file"])).weights())
+    keep = torch.ones(config["batch"], dtype=torch.bool)
+    text, null = read(unet, arrays, keep), read(unet, arrays, ~keep)
+
+    def predict(x: Tensor, y: Tensor | None, log_snr: Tensor) -> tuple[Tensor, Tensor]:
+        pairs = zip(unet(x, y, log_snr, text), unet(x, y, log_snr, null), strict=True)
+        noise, logits = (guide(a, b, config["guidance"]) for a, b in pairs)
+        return noise, logits
+
+    image_where, layout_where = arrays["known_mask"].unbind(1)
+    with_image, with_layout = bool(image_where.any()), bool(layout_where.any())
+    known = Known(
+        arrays["known_image_01"] * 2 - 1 if with_image else None,
+        arrays["known_layout"] if with_layout else None,
+        image_where,
+        layout_where,
+    )
+    steps, repeats = config["steps"], config["repeats"]
+    normals, uniforms = [arrays["start_image"]], [arrays["start_u"]]
+    for i in range(steps):
+        last = i == steps - 1
+        for r in range(repeats):
+            normals += [arrays["known_noise"][i, r]] * with_image + [arrays["step_noise"][i, r]] * (not last)
+            uniforms += [arrays["known_u"][i, r]] * with_layout + [arrays["step_u"][i, r]]
+            if not last and r < repeats - 1:
+                normals.append(arrays["again_noise"][i, r])
+                uniforms.append(arrays["again_u"][i, r])
+    size = (config["height"], config["width"])
+    with torch.no_grad():
+        theirs = process(config, **AUTHORS)
+        noise = Recorded(normals, uniforms)
+        run = complete(theirs, predict, noise, known, size, steps, repeats=repeats, renoise="authors")  # type: ignore[arg-type]
+        found = list(run)
+    places = [(i, r) for i in range(steps) for r in range(repeats)][:-1]
+    for (i, r), state in zip(places, found, strict=False):
+        torch.testing.assert_close(state.image, arrays["state_image"][i, r], atol=1e-4, rtol=0)
+        assert torch.equal(state.layout, arrays["state_layout"][i, r])  # type: ignore[arg-type]
+    torch.testing.assert_close((found[-1].image + 1) / 2, arrays["final_image_01"], atol=1e-4, rtol=0)
+    assert torch.equal(found[-1].layout, arrays["final_layout"])  # type: ignore[arg-type]
