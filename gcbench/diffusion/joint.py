@@ -70,6 +70,17 @@ class Losses(NamedTuple):
     label: Tensor | None
 
 
+class Noised(NamedTuple):
+    """A pair at times t [B]. alpha_bar, log_snr: of the image; index, before: the layout's times t and t - 1, ≥ 0."""
+
+    image: Tensor
+    layout: Tensor | None
+    log_snr: Tensor
+    alpha_bar: Tensor
+    index: Tensor
+    before: Tensor
+
+
 class State(NamedTuple):
     """Where a sampling run stands: image in about [-1,1] and layout at time u = t/T, and the predicted clean image."""
 
@@ -97,33 +108,36 @@ class JointProcess:
         pixels. Both times √(1 - alpha_bar_t) of the image where loss_weight is `sigma`.
         """
         cfg = self.cfg
+        z = self.noised(x0, y0, t, eps, u)
+        head, logits = predict(z.image, z.layout, z.log_snr)
+        level = z.alpha_bar.view(-1, 1, 1, 1)
+        target = gaussian.velocity(x0, eps, level) if cfg.image_head == "v" else eps
+        weight = (1 - z.alpha_bar).sqrt() if cfg.loss_weight == "sigma" else torch.ones_like(z.alpha_bar)
+        image = ((head.float() - target) ** 2).flatten(1).mean(1)
+        if y0 is None or z.layout is None or cfg.classes is None:
+            return Losses(cfg.image_weight * (weight * image).mean(), image.mean().detach(), None)
+        assert logits is not None
+        label_t, label_s = (self._levels(self.label, when, x0).view(-1, 1, 1) for when in (z.index, z.before))
+        kl = categorical.posterior_kl(z.layout, y0, logits.float().log_softmax(dim=1), label_t, label_s)
+        label = cfg.steps * kl.flatten(1).mean(1)
+        scale = categorical.authors_scale(cfg.classes) if cfg.label_scale == "authors" else 1.0
+        total = cfg.image_weight * weight * image + cfg.label_weight * scale * weight * label
+        return Losses(total.mean(), image.mean().detach(), label.mean().detach())
+
+    def noised(self, x0: Tensor, y0: Tensor | None, t: Tensor, eps: Tensor, u: Tensor | None) -> Noised:
+        """x_t and y_t of a pair at times t [B], as in `losses`."""
+        cfg = self.cfg
         if t.is_floating_point():
             log_snr, index = continuous_log_snr(self.image.name, t), (t * cfg.steps).long()
             alpha_bar = log_snr.sigmoid()
         else:
             log_snr, index = self.image.log_snr(t), t
             alpha_bar = self._levels(self.image, t, x0).to(x0.dtype)
-        level = alpha_bar.view(-1, 1, 1, 1)
-        x_t = gaussian.diffuse(x0, eps, level)
-        target = gaussian.velocity(x0, eps, level) if cfg.image_head == "v" else eps
-        weight = (1 - alpha_bar).sqrt() if cfg.loss_weight == "sigma" else torch.ones_like(alpha_bar)
-        if y0 is None or cfg.classes is None:
-            head, _ = predict(x_t, None, log_snr)
-            image = ((head.float() - target) ** 2).flatten(1).mean(1)
-            return Losses(cfg.image_weight * (weight * image).mean(), image.mean().detach(), None)
-
-        assert u is not None
-        level_t = self._levels(self.label, index, x0).view(-1, 1, 1)
-        level_s = self._levels(self.label, (index - 1).clamp_min(0), x0).view(-1, 1, 1)
-        y_t = categorical.diffuse(y0, level_t, cfg.classes, u)
-        head, logits = predict(x_t, y_t, log_snr)
-        assert logits is not None
-        image = ((head.float() - target) ** 2).flatten(1).mean(1)
-        log_p0 = logits.float().log_softmax(dim=1)
-        label = cfg.steps * categorical.posterior_kl(y_t, y0, log_p0, level_t, level_s).flatten(1).mean(1)
-        scale = categorical.authors_scale(cfg.classes) if cfg.label_scale == "authors" else 1.0
-        total = cfg.image_weight * weight * image + cfg.label_weight * scale * weight * label
-        return Losses(total.mean(), image.mean().detach(), label.mean().detach())
+        image, layout = gaussian.diffuse(x0, eps, alpha_bar.view(-1, 1, 1, 1)), None
+        if y0 is not None and cfg.classes is not None:
+            assert u is not None
+            layout = categorical.diffuse(y0, self._levels(self.label, index, x0).view(-1, 1, 1), cfg.classes, u)
+        return Noised(image, layout, log_snr, alpha_bar, index, (index - 1).clamp_min(0))
 
     def vlb(self, predict: Predict, x0: Tensor, y0: Tensor, t: int, eps: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         """The VLB's term at time t in 1..T, summed over the sample, in nats: (image [B], label [B]).
