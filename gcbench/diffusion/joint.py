@@ -71,14 +71,14 @@ class Losses(NamedTuple):
 
 
 class Noised(NamedTuple):
-    """A pair at times t [B]. alpha_bar, log_snr: of the image; index, before: the layout's times t and t - 1, ≥ 0."""
+    """A pair at times t [B]. alpha_bar, log_snr: of the image; label_time, label_before: the layout's t and t - 1, ≥ 0."""
 
     image: Tensor
     layout: Tensor | None
     log_snr: Tensor
     alpha_bar: Tensor
-    index: Tensor
-    before: Tensor
+    label_time: Tensor
+    label_before: Tensor
 
 
 class State(NamedTuple):
@@ -117,7 +117,9 @@ class JointProcess:
         if y0 is None or z.layout is None or cfg.classes is None:
             return Losses(cfg.image_weight * (weight * image).mean(), image.mean().detach(), None)
         assert logits is not None
-        label_t, label_s = (self._levels(self.label, when, x0).view(-1, 1, 1) for when in (z.index, z.before))
+        label_t, label_s = (
+            self._levels(self.label, when, x0).view(-1, 1, 1) for when in (z.label_time, z.label_before)
+        )
         kl = categorical.posterior_kl(z.layout, y0, logits.float().log_softmax(dim=1), label_t, label_s)
         label = cfg.steps * kl.flatten(1).mean(1)
         scale = categorical.authors_scale(cfg.classes) if cfg.label_scale == "authors" else 1.0

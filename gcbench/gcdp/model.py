@@ -18,7 +18,7 @@ from gcbench.core.errors import UserError
 from gcbench.diffusion.joint import AUTHORS, JointProcess, ProcessConfig
 from gcbench.gcdp.config import PRESETS, GCDPConfig
 from gcbench.gcdp.network import TextToPair
-from gcbench.gcdp.sampling import sample_many
+from gcbench.gcdp.sampling import Sampling, sample_many
 from gcbench.training.recipe import TrainConfig
 from gcbench.training.trained_model import Imported, TrainedModel, seconds
 
@@ -72,11 +72,8 @@ class GCDP(TrainedModel):
             self.process,
             prompts,
             seeds,
+            Sampling(size, guidance, self.steps, self.precision),
             batch_size=self.cfg.sample_batch,
-            size=size,
-            guidance=guidance,
-            steps=self.steps,
-            precision=self.precision,
             progress=self.progress,
         )
 

@@ -12,7 +12,7 @@ from gcbench.diffusion.joint import JointProcess
 from gcbench.diffusion.schedules import training_times
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.network import TextToPair
-from gcbench.gcdp.sampling import sample_many
+from gcbench.gcdp.sampling import Sampling, sample_many
 from gcbench.networks.text import vocabulary_of
 from gcbench.training.recipe import Batch, Recipe, TrainConfig, captions_of, check_multiples, preview_captions
 
@@ -66,11 +66,8 @@ class GCDPRecipe(Recipe):
                 self.process,
                 prompts,
                 range(len(self.shown)),
-                size=self.size,
-                guidance=2.0,
-                steps=self.cfg.sample_steps,
+                Sampling(self.size, 2.0, self.cfg.sample_steps, self.train_config.precision),
                 batch_size=self.cfg.sample_batch,
-                precision=self.train_config.precision,
             )
         save_png(path, grid(images, layouts, self.dataset.palette, columns=4))
 

@@ -124,14 +124,15 @@ class CrossEmbed(nn.Module):
         super().__init__()
         widths = [dim // 2 ** (i + 1) for i in range(len(kernels) - 1)]
         widths.append(dim - sum(widths))
+        self.kernels = sorted(kernels)
         self.convs = nn.ModuleList(
             nn.Conv2d(dim_in, width, kernel, padding=kernel // 2)
-            for width, kernel in zip(widths, sorted(kernels), strict=True)
+            for width, kernel in zip(widths, self.kernels, strict=True)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         last = x.contiguous(memory_format=torch.channels_last)
-        maps = [conv(x.contiguous() if conv.kernel_size[0] > 7 else last) for conv in self.convs]
+        maps = [conv(x.contiguous() if k > 7 else last) for conv, k in zip(self.convs, self.kernels, strict=True)]
         return torch.cat(maps, dim=1).contiguous(memory_format=torch.channels_last)
 
 

@@ -19,7 +19,7 @@ from gcbench.core.contracts import Dataset, ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.gcdp.model import GCDP
 from gcbench.gcdp.network import TextToPair
-from gcbench.gcdp.sampling import sample_batch
+from gcbench.gcdp.sampling import Sampling, sample_batch
 from gcbench.training.fixed_batches import in_fixed_batches
 from gcbench.training.trained_model import TrainedModel
 
@@ -78,16 +78,10 @@ class DatasetDDPM(GCDP):
 
     def draw_once(self, seeds: Sequence[int], batch_size: int) -> tuple[Tensor, ...]:
         """Images uint8 [N,3,H,W], their layouts int64 [N,H,W] and uncertainties [N], whether they pass or not."""
-
-        settings: dict[str, Any] = {
-            "size": self.size,
-            "steps": self.steps,
-            "precision": self.precision,
-            "guidance": 1.0,
-        }
+        how = Sampling(self.size, 1.0, self.steps, self.precision)
 
         def pairs(batch: list[int], prompts: list[str] | None) -> tuple[Tensor, ...]:
-            (images,) = sample_batch(self.network, self.process, None, batch, **settings)
+            (images,) = sample_batch(self.network, self.process, None, batch, how)
             return images, *self.label(images)
 
         return in_fixed_batches(pairs, seeds, None, batch_size)

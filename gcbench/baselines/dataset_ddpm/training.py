@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from gcbench.baselines.dataset_ddpm.annotator import CALIBRATION, Annotator, der
 from gcbench.baselines.dataset_ddpm.config import DatasetDDPMConfig
 from gcbench.core.contracts import Dataset
 from gcbench.data.contact_sheet import grid, save_png
-from gcbench.gcdp.sampling import sample_many
+from gcbench.gcdp.sampling import Sampling, sample_many
 from gcbench.gcdp.training import ImageRecipe
 from gcbench.training.recipe import Batch, OptimizerGroup, Phase, TrainConfig
 
@@ -104,15 +104,10 @@ class DatasetDDPMRecipe(ImageRecipe):
 
     def draw(self, seeds: Sequence[int]) -> Tensor:
         """Images uint8 [N,3,H,W] as the model will draw them."""
-        cfg, precision = self.cfg, self.train_config.precision
-        settings: dict[str, Any] = {
-            "size": self.size,
-            "steps": cfg.sample_steps,
-            "precision": precision,
-            "guidance": 1.0,
-        }
+        cfg = self.cfg
+        how = Sampling(self.size, 1.0, cfg.sample_steps, self.train_config.precision)
         with torch.compiler.set_stance("force_eager"):
-            images, _ = sample_many(self.network, self.process, None, seeds, batch_size=cfg.sample_batch, **settings)
+            images, _ = sample_many(self.network, self.process, None, seeds, how, batch_size=cfg.sample_batch)
         return images
 
     def weights(self) -> dict[str, Tensor]:
