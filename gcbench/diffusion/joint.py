@@ -71,7 +71,7 @@ class Losses(NamedTuple):
 
 
 class Noised(NamedTuple):
-    """A pair at times t [B]. alpha_bar, log_snr: of the image; label_time, label_before: the layout's t and t - 1, ≥ 0."""
+    """A pair at times t [B]. alpha_bar, log_snr: of the image; label_time, label_before: the layout's t and t-1 ≥ 0."""
 
     image: Tensor
     layout: Tensor | None

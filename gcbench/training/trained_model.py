@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from gcbench.core.checkpoint import Card, Checkpoint
-from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
+from gcbench.core.contracts import Dataset, Given, Model, ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.core.samples import Samples
 from gcbench.core.settings import apply_to_fields
@@ -69,6 +69,8 @@ class TrainedModel(Model):
             fault = f"{cls.name} draws in one pass and has no sampling steps"
             raise UserError(f"--steps {options.steps}: {fault}; leave it out")
         cfg, weights = open_weights(cls.trained_as or cls.name, dataset, options.checkpoint, cls.config)
+        if options.cascade is not None:
+            raise UserError(f"--cascade {options.cascade}: {cls.name} has one stage; give its weights as --checkpoint")
         fields = {**cls.sampling, **cls.places(cfg)}
         if options.settings and not fields:
             raise UserError(f"--set {next(iter(options.settings))}: {cls.name} has nothing to choose when it samples")
@@ -108,15 +110,25 @@ class TrainedModel(Model):
         return {}
 
     def generate(
-        self, prompts: Sequence[str] | None, *, n: int, size: Size, guidance: float, seeds: Sequence[int]
+        self,
+        prompts: Sequence[str] | None,
+        *,
+        n: int,
+        size: Size,
+        guidance: float,
+        seeds: Sequence[int],
+        given: Given | None = None,
     ) -> Samples:
         """Samples are named by their seeds."""
         self.check_size(size)
-        images, layouts = self.draw(prompts if self.conditional else None, list(seeds), size=size, guidance=guidance)
+        more: dict[str, Any] = {} if given is None else {"given": given}
+        texts = prompts if self.conditional else None
+        images, layouts = self.draw(texts, list(seeds), size=size, guidance=guidance, **more)
+        source = "given" if given is not None and given.layouts is not None else "generated"
         return Samples(
             images,
             layouts,
-            "generated" if layouts is not None else None,
+            source if layouts is not None else None,
             tuple(prompts) if prompts is not None else None,
             tuple(f"{seed:06d}" for seed in seeds),
         )

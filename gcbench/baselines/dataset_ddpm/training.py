@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gcbench.baselines.dataset_ddpm.annotator import CALIBRATION, Annotator, derived
+from gcbench.baselines.dataset_ddpm.annotator import CALIBRATION, Annotator
 from gcbench.baselines.dataset_ddpm.config import DatasetDDPMConfig
 from gcbench.core.contracts import Dataset
 from gcbench.data.contact_sheet import grid, save_png
+from gcbench.diffusion.noise import derived_seed
 from gcbench.gcdp.sampling import Sampling, sample_many
 from gcbench.gcdp.training import ImageRecipe
 from gcbench.training.recipe import Batch, OptimizerGroup, Phase, TrainConfig
@@ -84,7 +85,7 @@ class DatasetDDPMRecipe(ImageRecipe):
             for part in self.annotator.features(unet, torch.stack(images), pixels):
                 features[filled : filled + len(part)] = part
                 filled += len(part)
-        seeds = [derived(self.train_config.seed, CALIBRATION, i) for i in range(self.cfg.calibration)]
+        seeds = [derived_seed(self.train_config.seed, CALIBRATION, i) for i in range(self.cfg.calibration)]
         return Learnt(features, classes, self.draw(seeds))
 
     def labelled(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
