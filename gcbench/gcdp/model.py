@@ -7,6 +7,7 @@ Source: "Learning to Generate Semantic Layouts for Higher Text-Image Corresponde
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, ClassVar
 
 import torch
@@ -53,9 +54,7 @@ class GCDP(TrainedModel):
     def open(cls, dataset: Dataset, options: ModelOptions) -> Any:
         if options.cascade is None:
             return super().open(dataset, options)
-        from gcbench.gcdp.cascade import Cascade
-
-        return Cascade.open(dataset, options)
+        return resolve_name("gcbench.gcdp.cascade:Cascade").open(dataset, options)
 
     @classmethod
     def places(cls, cfg: GCDPConfig) -> Mapping[str, str]:
@@ -99,6 +98,7 @@ class GCDP(TrainedModel):
     def sampler(self) -> Mapping[str, float | str]:
         """The authors' conventions, and how what is given is kept, are said where they are not the defaults."""
         usual, quiet = GCDPConfig(), {*AUTHORS, "repeats", "renoise"} - {"last_label"}
+        quiet &= self.sampling.keys()
         fields = {key: attrgetter(self.sampling[key]) for key in quiet}
         left_out = {key for key, field in fields.items() if field(self.cfg) == field(usual)}
         return {key: fact for key, fact in super().sampler().items() if key not in left_out}
