@@ -485,6 +485,31 @@ def weights_check(
         raise UserError("not all of these weights can be used; see above, and `gcbench weights fetch NAME`")
 
 
+@weights_app.command("import")
+def weights_import(
+    file: Annotated[Path, typer.Argument(help="A checkpoint that others' code wrote (.pt).")],
+    as_: Annotated[str, typer.Option("--as", help="The model that it is of: gcdp.")],
+    dataset: Data = "streets",
+    out: Out = None,
+    weights: Annotated[str, typer.Option(help="ema: averaged weights; model: those of the last step.")] = "ema",
+    image_schedule: Annotated[str | None, typer.Option(help="cosine or linear, where the file does not say.")] = None,
+    size: Size = None,
+) -> None:
+    """Store a checkpoint of the model's authors as ours; what it holds is never run."""
+    from gcbench.core.run_spec import parse_size
+
+    shape = parse_size(size)
+    for option, value, known in (
+        ("--weights", weights, ("ema", "model")),
+        ("--image-schedule", image_schedule, ("cosine", "linear")),
+    ):
+        if value is not None and value not in known:
+            raise UserError(f"{option} {value} is none of {', '.join(known)}")
+    from gcbench.commands.weights import import_file
+
+    import_file(file, as_, dataset, out, weights=weights, image_schedule=image_schedule, size=shape)
+
+
 EXAMPLES = {
     "sweep": """gcbench sweep --guidance 1,2,4 -n 16 --out runs/first
 gcbench sweep --model my_model.py:MyModel --dataset data/mine""",
@@ -524,6 +549,8 @@ gcbench data export streets --as cityscapes --out data/cityscapes""",
 GCBENCH_WEIGHTS=/weights gcbench weights list""",
     "weights fetch": """gcbench weights fetch inception-2015-12-05
 gcbench weights fetch inception-2015-12-05 --from downloads/weights.pth""",
+    "weights import": """gcbench weights import checkpoint.300000.pt --as gcdp --dataset cityscapes
+gcbench weights import sr.pt --as gcdp --dataset celeba --image-schedule cosine --out weights/sr""",
     "weights check": """gcbench weights check
 gcbench weights check inception-2015-12-05""",
 }

@@ -77,7 +77,10 @@ def load(path: Path, *, kind: str, name: str | None = None, classes: tuple[str, 
     if not path.is_file():
         raise UserError(f"checkpoint {path} does not exist; give the .safetensors file that `gcbench train` wrote")
     if path.suffix != ".safetensors":
-        raise UserError(f"checkpoint {path} is not a .safetensors file; give the file that `gcbench train` wrote")
+        raise UserError(
+            f"checkpoint {path} is not a .safetensors file; give the file that `gcbench train` wrote, or bring"
+            f" another's in by `gcbench weights import {path.name} --as {name or 'MODEL'} --dataset NAME`"
+        )
     card = read_card(path)
     if card.kind != kind or (name is not None and card.name != name):
         wanted = name or kind
