@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from gcbench.text.negation import negated
+from gcbench.text.other_meanings import idiom, means_another
 from gcbench.text.words import Words, plurals, read_words
 
 _BETWEEN = frozenset({",", "and", "or", "nor", "long", "short"})
@@ -44,12 +45,19 @@ def _find(text: str, table: "_Table") -> tuple[Mention, ...]:
     place = 0
     while place < len(words.tokens):
         length, phrases = table.longest(words, place)
-        if not phrases:
-            length, phrases = 1, [*table.sharing_last(words.tokens, place), *table.sharing_first(words.tokens, place)]
+        less = not phrases and words.tokens[place].endswith("less")
+        if (other := idiom(words.tokens, place)) > length:
+            length, phrases = other, []
+        elif phrases and means_another(words, place, place + length):
+            phrases = []
+        elif less:  # "treeless"
+            phrases = [p for p in table.starting.get(words.tokens[place][:-4], ()) if len(p.tokens) == 1]
+        elif not phrases:
+            phrases = [*table.sharing_last(words.tokens, place), *table.sharing_first(words.tokens, place)]
+        stop = place + (length or 1)
         for phrase in phrases:
-            last = place + length - 1
-            mentions.append(Mention(phrase.name, place, place + length, phrase.alias, denied[last] != phrase.inverse))
-        place += length
+            mentions.append(Mention(phrase.name, place, stop, phrase.alias, denied[stop - 1] != phrase.inverse ^ less))
+        place = stop
     return tuple(mentions)
 
 
