@@ -542,6 +542,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name in another encoding is printed too
+    for argument in sys.argv[1:]:
+        if any("\ud800" <= letter <= "\udfff" for letter in argument):
+            fail(f"the argument {argument} is not UTF-8; rename the file, or write the text in UTF-8")
     try:
         app()
     except UserError as error:
