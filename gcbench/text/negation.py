@@ -69,12 +69,13 @@ _DESERTED = frozenset({"empty", "deserted", "bare", "abandoned"})
 _IDIOMS = frozenset(
     _phrases(
         "no doubt/without doubt/without a doubt/no shortage of/no lack of/no absence of/no fewer than/no less than/"
-        "no more than/no matter/not all/not every/not many/nothing but/none but/nobody but/no one but/nothing except/"
+        "no more than/no matter/nothing but/none but/nobody but/no one but/nothing except/"
         "nothing other than/nothing more than/nothing less than"
     )
 )
 """Negate nothing."""
-_ONLY = frozenset({"only", "just", "merely", "simply", "solely"})
+_HARMLESS = frozenset({"only", "just", "merely", "simply", "solely", "many", "all", "every", "everyone", "everybody"})
+"""Words after which "not" denies nothing: "not only", "not many", "not every"."""
 _CONTRASTS = frozenset(
     {"but", "however", "although", "though", "yet", "while", "whereas", "because", "since", "so", "when", "unless"}
 )
@@ -139,6 +140,7 @@ _PLACES = frozenset(
             "along",
             "across",
         ),
+        *("crossing", "cross", "crosses", "passing", "entering", "leaving", "blocking", "lining"),
         *("around", "by", "between", "through", "against", "outside", "inside", "to", "from"),
     }
 )
@@ -165,6 +167,7 @@ _THERE = frozenset(
         "appear",
     }
 )
+_DEGREES = frozenset({"so", "very", "too", "all", "that", "quite"})
 _ADVERBS = frozenset({"at", "all", "ever", "quite", "yet", "still", "even", "also", "be", "been", "being", "to", "too"})
 _AREAS = frozenset({"zone", "street", "road", "city", "area", "scene", "day", "town", "centre", "center"})
 
@@ -208,11 +211,11 @@ def _denied_after(tokens: Sequence[str], glued: Sequence[bool]) -> list[bool]:
         elif (length := _longest(tokens, place, _EXCEPTIONS | _BESIDES)) and (scope or _deserted(tokens, place)):
             scope = None
             flags += [False] * length
-        elif _joined_negation(tokens, glued, place):
-            flags += [scope is not None, True]
+        elif length := _joined_negation(tokens, glued, place):
+            flags += [scope is not None, *[True] * length]
         elif cue := _cue(tokens, place):
             reach, length = cue
-            if scope and scope.fresh and reach == "list":
+            if reach == "list" and ((scope and scope.fresh) or _excepted_ahead(tokens, place)):
                 scope = None
             else:
                 scope = _Scope(reach, _is_subject(tokens, place), _list_end(tokens, place) if reach == "list" else None)
@@ -237,11 +240,27 @@ def _longest(tokens: Sequence[str], place: int, phrases: Collection[tuple[str, .
     )
 
 
-def _joined_negation(tokens: Sequence[str], glued: Sequence[bool], place: int) -> bool:
-    """Whether `non-`, `un-` or `no-` is joined to the word that follows, or `non` stands before it."""
-    if place + 1 == len(tokens):
+def _joined_negation(tokens: Sequence[str], glued: Sequence[bool], place: int) -> int:
+    """How many tokens are denied after the one at `place`, if it denies no more than the word that it is joined to:
+    `non-`, `un-`, `no-`, or "a not very tall man"; 0 otherwise."""
+    token, stop = tokens[place], place + 1
+    if stop == len(tokens):
+        return 0
+    if token == "non" or (token in ("un", "no", "anti") and glued[stop] and tokens[stop] != "one"):
+        return 1
+    if token != "not" or not place or tokens[place - 1] not in ("a", "an", "the"):
+        return 0
+    while stop + 1 < len(tokens) and (tokens[stop] in _DEGREES or tokens[stop].endswith("ly")):
+        stop += 1
+    return stop - place
+
+
+def _excepted_ahead(tokens: Sequence[str], place: int) -> bool:
+    """Whether an exception at the head of a sentence is one from a negation: "except for a bus, there are no cars"."""
+    if not _longest(tokens, place, _EXCEPTIONS) or (end := _list_end(tokens, place)) is None:
         return False
-    return tokens[place] == "non" or (tokens[place] in ("un", "no", "anti") and glued[place + 1])
+    stop = next((i for i in range(place, len(tokens)) if tokens[i] in STOPS), len(tokens))
+    return any(_cue(tokens, at) or tokens[at] in _DESERTED for at in range(end, stop))
 
 
 def _cue(tokens: Sequence[str], place: int) -> tuple[Reach, int] | None:
@@ -250,6 +269,8 @@ def _cue(tokens: Sequence[str], place: int) -> tuple[Reach, int] | None:
     last, after = tokens[place - 1] if place else "", tokens[place + 1] if place + 1 < len(tokens) else ""
     if token == "missing" and _takes_object(after):
         return "list", 1
+    if token in ("stopped", "quit") and after.endswith("ing"):
+        return "clause", 1
     if token == "nowhere" and last in _COPULAS:
         return None
     if token == "no" and (last in ("a", "an", "the") or after == ","):
@@ -258,7 +279,7 @@ def _cue(tokens: Sequence[str], place: int) -> tuple[Reach, int] | None:
     reach = _CUES[tuple(tokens[place : place + length])] if length else "clause" if token.endswith("n't") else None
     length = length or 1
     only = tokens[place + length : place + length + 1]
-    return None if reach is None or (reach == "clause" and only and only[0] in _ONLY) else (reach, length)
+    return None if reach is None or (reach == "clause" and only and only[0] in _HARMLESS) else (reach, length)
 
 
 def _takes_object(after: str) -> bool:
@@ -314,6 +335,8 @@ def _ends(tokens: Sequence[str], place: int, scope: _Scope) -> bool:
         return last not in _SUBJECTS | {"or", "who", "which", "that"} and not (inner and reach == "phrase")
     if token in _PARTICIPLES and not inner:
         return last != "or"
+    if token == "smiles" and not inner and last not in (",", "and", "or"):
+        return True
     return token in (",", "and") and scope.end is None and _ends_at_conjunction(tokens, place, scope)
 
 
