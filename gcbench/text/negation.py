@@ -49,9 +49,9 @@ _CUES: Mapping[tuple[str, ...], Reach] = {
     **dict.fromkeys(
         _phrases(
             "without/sans/minus/lack/lacks/lacked/lacking/lack of/absence of/free of/free from/devoid of/void of/"
-            "bare of/empty of/clear of/bereft of/instead of/rather than/in place of/as opposed to/"
-            "anything but/everything but/all but/exclude/excludes/excluding/omit/omits/omitting/avoid/avoids/avoiding/"
-            "absent any"
+            "bare of/empty of/clear of/bereft of/instead of/rather than/in place of/as opposed to/anything but/"
+            "everything but/everyone but/all but/exclude/excludes/excluding/omit/omits/omitting/avoid/avoids/"
+            "avoiding/absent any"
         ),
         "list",
     ),
@@ -69,8 +69,8 @@ _DESERTED = frozenset({"empty", "deserted", "bare", "abandoned"})
 _IDIOMS = frozenset(
     _phrases(
         "no doubt/without doubt/without a doubt/no shortage of/no lack of/no absence of/no fewer than/no less than/"
-        "no more than/no matter/nothing but/none but/nobody but/no one but/nothing except/"
-        "nothing other than/nothing more than/nothing less than"
+        "no more than/no matter/can't stop/can't help/cannot stop/cannot help/nothing but/none but/nobody but/"
+        "no one but/nothing except/nothing other than/nothing more than/nothing less than"
     )
 )
 """Negate nothing."""
@@ -150,7 +150,7 @@ _PARTS = frozenset(
 """Nouns after which "of the" is a place, or what a part is taken from."""
 _PARTICIPLES = frozenset({"wearing", "having", "showing", "sporting", "smiling", "featuring", "containing"})
 _STATES = frozenset({"full", "filled", "lined", "covered", "crowded", "surrounded", "only", "just", "instead"})
-_ABSENT = frozenset({"missing", "absent", "gone", "nowhere"})
+_ABSENT = frozenset({"missing", "lacking", "absent", "gone", "nowhere"})
 _THERE = frozenset(
     {
         "visible",
@@ -215,7 +215,8 @@ def _denied_after(tokens: Sequence[str], glued: Sequence[bool]) -> list[bool]:
             flags += [scope is not None, *[True] * length]
         elif cue := _cue(tokens, place):
             reach, length = cue
-            if reach == "list" and ((scope and scope.fresh) or _excepted_ahead(tokens, place)):
+            twice = reach == "list" or tokens[place] == "not"
+            if (twice and scope and scope.fresh) or (reach == "list" and _excepted_ahead(tokens, place)):
                 scope = None
             else:
                 scope = _Scope(reach, _is_subject(tokens, place), _list_end(tokens, place) if reach == "list" else None)
@@ -267,8 +268,8 @@ def _cue(tokens: Sequence[str], place: int) -> tuple[Reach, int] | None:
     """The negation that begins at `place`, and its number of tokens."""
     token = tokens[place]
     last, after = tokens[place - 1] if place else "", tokens[place + 1] if place + 1 < len(tokens) else ""
-    if token == "missing" and _takes_object(after):
-        return "list", 1
+    if token in ("missing", "lacking"):
+        return ("list", 1) if _takes_object(after) else None
     if token in ("stopped", "quit") and after.endswith("ing"):
         return "clause", 1
     if token == "nowhere" and last in _COPULAS:
@@ -335,7 +336,7 @@ def _ends(tokens: Sequence[str], place: int, scope: _Scope) -> bool:
         return last not in _SUBJECTS | {"or", "who", "which", "that"} and not (inner and reach == "phrase")
     if token in _PARTICIPLES and not inner:
         return last != "or"
-    if token == "smiles" and not inner and last not in (",", "and", "or"):
+    if token == "smiles" and not scope.subject and last not in _SUBJECTS | {",", "and", "or"}:
         return True
     return token in (",", "and") and scope.end is None and _ends_at_conjunction(tokens, place, scope)
 
@@ -362,7 +363,7 @@ def _clause_begins(tokens: Sequence[str], place: int) -> bool:
         token = tokens[at]
         if token in STOPS or token in (",", "and", "or"):
             return False
-        if token in _FINITE or (at > place and token in _VERBS):
+        if token in _FINITE or (at > place and (token in _VERBS or token.endswith("n't"))):
             return True
     return False
 
@@ -383,7 +384,7 @@ def _subject(tokens: Sequence[str], place: int) -> tuple[int, int] | None:
     """Start and stop of the subject that the predicate at `place` says is not there: "a hat is missing"."""
     if tokens[place] in _ABSENT:
         stop = place
-        if tokens[place] == "missing" and _takes_object("".join(tokens[place + 1 : place + 2])):
+        if tokens[place] in ("missing", "lacking") and _takes_object("".join(tokens[place + 1 : place + 2])):
             return None
     elif (cue := _cue(tokens, place)) and cue[0] == "clause":
         stop = after = place
