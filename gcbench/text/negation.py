@@ -63,6 +63,8 @@ _CUES: Mapping[tuple[str, ...], Reach] = {
         "clause",
     ),
 }
+CUE_WORDS = frozenset(word for cue in _CUES for word in cue) | {"missing", "absent", "gone", "nowhere"}
+"""The words of which cues are made."""
 _BESIDES = frozenset(_phrases("besides/apart from/aside from"))
 """Take something out of a negation, as exceptions do, but deny nothing where there is none."""
 _DESERTED = frozenset({"empty", "deserted", "bare", "abandoned"})

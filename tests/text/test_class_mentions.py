@@ -86,6 +86,14 @@ def test_a_users_word_is_read_in_its_plural_and_joined(many):
     assert named_classes(f"three {many}", {"pet": ("kitty", "catfish")}) == {"pet"}
 
 
+def test_a_name_may_have_a_word_of_denial_in_it():
+    aliases = {"hole": ("missing tile",), "rest": ("nothing",), "sign": ("no entry sign",), "cat": ("cat",)}
+    assert named_classes("An image with Missing tiles and a cat.", aliases) == {"hole", "cat"}
+    assert named_classes("An image with Nothing and a cat.", aliases) == {"rest", "cat"}
+    assert named_classes("a no entry sign, no missing tiles", aliases) == {"sign"}
+    assert named_classes("No cat.", aliases) == set()
+
+
 def test_where_a_mention_stands():
     text = "No cars, but traffic‑signs and lights."
     tokens = read_words(text).tokens
