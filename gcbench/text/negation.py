@@ -71,8 +71,8 @@ _DESERTED = frozenset({"empty", "deserted", "bare", "abandoned"})
 _IDIOMS = frozenset(
     _phrases(
         "no doubt/without doubt/without a doubt/no shortage of/no lack of/no absence of/no fewer than/no less than/"
-        "no more than/no matter/can't stop/can't help/cannot stop/cannot help/nothing but/none but/nobody but/"
-        "no one but/nothing except/nothing other than/nothing more than/nothing less than"
+        "no more than/no matter/no sooner/can't stop/can't help/cannot stop/cannot help/nothing but/none but/"
+        "nobody but/no one but/nothing except/nothing other than/nothing more than/nothing less than"
     )
 )
 """Negate nothing."""
@@ -142,7 +142,7 @@ _PLACES = frozenset(
             "along",
             "across",
         ),
-        *("crossing", "cross", "crosses", "passing", "entering", "leaving", "blocking", "lining"),
+        *("crossing", "cross", "crosses", "passing", "entering", "leaving", "blocking", "lining", "line", "lines"),
         *("around", "by", "between", "through", "against", "outside", "inside", "to", "from"),
     }
 )
@@ -194,13 +194,15 @@ def negated(words: Words) -> tuple[bool, ...]:
 @dataclass
 class _Scope:
     """A negation that is open. subject: its phrase is a sentence's subject, or follows "there is". end: where a list at
-    the head of a sentence ends. fresh: nothing but adverbs has come since the cue. place: a place has been named."""
+    the head of a sentence ends. fresh: nothing but adverbs has come since the cue. place, choice: a place, an
+    "or" has come."""
 
     reach: Reach
     subject: bool
     end: int | None
     fresh: bool = True
     place: bool = False
+    choice: bool = False
 
 
 def _denied_after(tokens: Sequence[str], glued: Sequence[bool]) -> list[bool]:
@@ -231,6 +233,7 @@ def _denied_after(tokens: Sequence[str], glued: Sequence[bool]) -> list[bool]:
                 token = tokens[place]
                 scope.fresh = scope.fresh and (token.endswith("ly") or token in _ADVERBS or token in _COPULAS)
                 scope.place = scope.place or token in _PLACES
+                scope.choice = scope.choice or token == "or"
                 if scope.reach == "phrase" and scope.subject and token in _FINITE:
                     scope.reach, scope.fresh = "clause", True
     return flags
@@ -276,8 +279,8 @@ def _cue(tokens: Sequence[str], place: int) -> tuple[Reach, int] | None:
         return "clause", 1
     if token == "nowhere" and last in _COPULAS:
         return None
-    if token == "no" and (last in ("a", "an", "the") or after == ","):
-        return None
+    if token == "no" and (last in ("a", "an", "the") or after == "," or "than" in tokens[place + 2 : place + 3]):
+        return None  # "a no parking sign", "No, ...", "no larger than"
     length = _longest(tokens, place, _CUES)
     reach = _CUES[tuple(tokens[place : place + length])] if length else "clause" if token.endswith("n't") else None
     length = length or 1
@@ -353,6 +356,8 @@ def _ends_at_conjunction(tokens: Sequence[str], place: int, scope: _Scope) -> bo
         return True
     if tokens[place] == "and":
         return scope.reach == "phrase" and scope.place
+    if following == "and" and scope.choice and scope.reach == "list":
+        return True  # "without walls or fences, and trees"
     closing = ("or",) if scope.reach == "phrase" or following in _PARTICIPLES else ("or", "and")
     return not _closed(tokens, place, closing)
 
