@@ -11,7 +11,7 @@ from gcbench.core.samples import Samples
 from gcbench.data.contact_sheet import save_png
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.generation import Generator
-from gcbench.evaluation.setup import choose_device, evaluation_split, open_model, size_of
+from gcbench.evaluation.setup import choose_device, evaluation_split, open_model, reading_lines, reading_of, size_of
 from gcbench.reports.sample_grid import SheetRow, sheet
 from gcbench.runs.progress import Bar, say
 from gcbench.runs.run_directory import GRID, RunDirectory
@@ -58,6 +58,9 @@ def sample(
         reference = Reference(opened, evaluation_split(opened, spec.split), size_of(spec, opened, drawing))
         texts = tuple(prompts[i % len(prompts)] for i in range(n)) if prompts else ()
         chosen = Prompts(list(range(n)), texts, texts) if prompts else reference.prompts(n)
+        texts_read = chosen.texts[: len(prompts) or None]  # each prompt once
+        for line in reading_lines(model, reading_of(model, drawing, texts_read)):
+            say(line)
         drawn: list[Samples] = []
         rows: list[SheetRow] = []
         with Bar("sampling", n * len(scales)) as bar:

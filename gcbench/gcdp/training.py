@@ -13,7 +13,7 @@ from gcbench.diffusion.schedules import training_times
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import sample_many
-from gcbench.networks.text import vocabulary_of
+from gcbench.text.known_words import learned
 from gcbench.training.recipe import Batch, Recipe, TrainConfig, captions_of, check_multiples, preview_captions
 
 
@@ -28,7 +28,7 @@ class GCDPRecipe(Recipe):
         process = cfg.process.model_copy(update={"classes": len(dataset.classes) if self.layouts else None})
         text = cfg.text
         if text is not None and text.kind == "words" and not text.vocabulary:
-            text = text.model_copy(update={"vocabulary": vocabulary_of(captions_of(dataset, dataset.splits[0]))})
+            text = text.model_copy(update=learned(captions_of(dataset, dataset.splits[0]), dataset.aliases))
         self.cfg = cfg.model_copy(update={"process": process, "text": text})
         check_multiples(self.size, cfg.unet.stride)
         torch.manual_seed(train_config.seed)

@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from pkgutil import resolve_name
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import torch
@@ -12,10 +13,12 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from gcbench.core.checkpoint import Card, Checkpoint
-from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
+from gcbench.core.contracts import Dataset, Model, ModelOptions, Reading, Size
 from gcbench.core.errors import UserError
 from gcbench.core.samples import Samples
 from gcbench.core.settings import apply_to_fields
+from gcbench.networks.text import Reader
+from gcbench.text.known_words import Aliases
 from gcbench.training.recipe import Recipe, TrainConfig, choose
 from gcbench.weights.find_weights import open_weights
 
@@ -41,6 +44,7 @@ class TrainedModel(Model):
     cfg: Any
     size: Size
     steps: int | None = None
+    aliases: Aliases = MappingProxyType({})
 
     def __init__(self, network: nn.Module, cfg: Any, card: Card, options: ModelOptions):
         self.network = network.eval().to(options.device)
@@ -61,7 +65,9 @@ class TrainedModel(Model):
         if options.settings and not fields:
             raise UserError(f"--set {next(iter(options.settings))}: {cls.name} has nothing to choose when it samples")
         cfg = apply_to_fields(cfg, "sampler", fields, options.settings)
-        return cls(cls.build(cfg, weights, dataset), cfg, weights.card, options)
+        model = cls(cls.build(cfg, weights, dataset), cfg, weights.card, options)
+        model.aliases = dataset.aliases
+        return model
 
     @classmethod
     @abstractmethod
@@ -84,7 +90,10 @@ class TrainedModel(Model):
     ) -> Samples:
         """Samples are named by their seeds."""
         self.check_size(size)
-        images, layouts = self.draw(prompts if self.conditional else None, list(seeds), size=size, guidance=guidance)
+        told = list(prompts) if self.conditional and prompts is not None else None
+        if told and (reader := self.reader):
+            told = [reader.told(text, self.aliases) for text in told]
+        images, layouts = self.draw(told, list(seeds), size=size, guidance=guidance)
         return Samples(
             images,
             layouts,
@@ -92,6 +101,14 @@ class TrainedModel(Model):
             tuple(prompts) if prompts is not None else None,
             tuple(f"{seed:06d}" for seed in seeds),
         )
+
+    @property
+    def reader(self) -> Reader | None:
+        """The part of the network that reads texts."""
+        return next((part for part in self.network.modules() if isinstance(part, Reader)), None)
+
+    def reading(self, texts: Sequence[str]) -> Reading | None:
+        return None if self.reader is None else self.reader.reading(texts, self.aliases)
 
     def check_size(self, size: Size) -> None:
         """Refuse any size but the one that it was trained at; a model that can draw others has a check of its own."""

@@ -9,8 +9,9 @@ import torch
 from gcbench.core.errors import UserError
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.network import TextToPair
-from gcbench.networks.text import T5Encoder, TextConfig, WordEncoder, build_text_encoder, vocabulary_of, words_of
+from gcbench.networks.text import T5Encoder, TextConfig, WordEncoder, build_text_encoder
 from gcbench.networks.unet import UNetConfig
+from gcbench.text.known_words import vocabulary_of, words_of
 
 
 def encoder(**settings: object) -> WordEncoder:
