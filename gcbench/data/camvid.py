@@ -39,16 +39,19 @@ NAMED_FROM = 0.01  # of the area
 
 _TABLE = {  # name: colour, words
     "sky": ("808080", "sky skies"),
-    "building": ("800000", "building+ house+"),
-    "pole": ("c0c080", "pole+ column+ lamppost+ lamp_post+"),
-    "road": ("804080", "road+ roadway+"),
-    "pavement": ("3c28de", "pavement+ sidewalk+ footpath+"),
-    "tree": ("808000", "tree+ vegetation+ plant+ bush bushes"),
-    "sign symbol": ("c08080", "sign_symbol+ sign+ traffic_sign+ road_sign+ street_sign+"),
-    "fence": ("404080", "fence+"),
-    "car": ("400080", "car+ automobile+ van+"),
-    "pedestrian": ("404000", "pedestrian+ person+ people"),
-    "bicyclist": ("0080c0", "bicyclist+ cyclist+"),
+    "building": ("800000", "building+ house+ tower+ church churches"),
+    "pole": ("c0c080", "pole+ column+ lamppost+ lamp_post+ street_light+ streetlight+ street_lamp+ streetlamp+"),
+    "road": ("804080", "road+ roadway+ carriageway+ asphalt tarmac"),
+    "pavement": ("3c28de", "pavement+ sidewalk+ side_walk+ footpath+ footway+ walkway+"),
+    "tree": ("808000", "tree+ vegetation+ plant+ bush bushes hedge+ shrub+ foliage greenery"),
+    "sign symbol": ("c08080", "sign_symbol+ sign+ traffic_sign+ road_sign+ roadsign+ street_sign+ stop_sign+ signage"),
+    "fence": ("404080", "fence+ fencing railing+"),
+    "car": ("400080", "car+ automobile+ van+ minivan+ taxi+ cab+ sedan+"),
+    "pedestrian": (
+        "404000",
+        "pedestrian+ person+ people man men woman women child children kid+ boy+ girl+ guy+ lady ladies",
+    ),
+    "bicyclist": ("0080c0", "bicyclist+ cyclist+ biker+ rider+"),
 }
 
 
