@@ -49,8 +49,9 @@ _CUES: Mapping[tuple[str, ...], Reach] = {
     **dict.fromkeys(
         _phrases(
             "without/sans/minus/lack/lacks/lacked/lacking/lack of/absence of/free of/free from/devoid of/void of/"
-            "bare of/empty of/clear of/bereft of/instead of/rather than/in place of/as opposed to/anything but/everything but/"
-            "all but/exclude/excludes/excluding/omit/omits/omitting/avoid/avoids/avoiding/absent any"
+            "bare of/empty of/clear of/bereft of/instead of/rather than/in place of/as opposed to/"
+            "anything but/everything but/all but/exclude/excludes/excluding/omit/omits/omitting/avoid/avoids/avoiding/"
+            "absent any"
         ),
         "list",
     ),

@@ -24,13 +24,13 @@ def listed(names: str) -> set[str]:
     return {name.strip() for name in names.split(",") if name.strip()}
 
 
-@pytest.mark.parametrize(("sentence", "yes", "no"), sentences("street_sentences.txt"))
+@pytest.mark.parametrize(("sentence", "yes", "no"), list(sentences("street_sentences.txt")))
 def test_what_a_sentence_says_of_a_street(sentence: str, yes: str, no: str) -> None:
     denied = {mention.name for mention in class_mentions(sentence, ALIASES) if mention.negated}
     wanted = named_classes(sentence, ALIASES)
     assert (wanted, denied - wanted) == (listed(yes), listed(no))
 
 
-@pytest.mark.parametrize(("sentence", "yes", "no"), sentences("face_sentences.txt"))
+@pytest.mark.parametrize(("sentence", "yes", "no"), list(sentences("face_sentences.txt")))
 def test_what_a_sentence_says_of_a_face(sentence: str, yes: str, no: str) -> None:
     assert set(affirmed(sentence, ATTRIBUTE_WORDS)) == listed(yes)
