@@ -32,7 +32,7 @@ def with_article(name: str) -> str:
 
 
 def wordings(names: Sequence[str], aliases: Mapping[str, Sequence[str]], turn: int) -> dict[str, str]:
-    """One scene's classes as captions name them (plural), in the singular, and by other words, each time by the next."""
+    """One scene's classes as captions name them (plural), in the singular, and by other words, in turn."""
 
     def other(name: str) -> str:
         words = [word for word in aliases[name] if word not in (name, plural(name))] or [plural(name)]
@@ -62,7 +62,7 @@ def scenes(dataset: Dataset, n: int) -> list[list[str]]:
 def report(
     model: str, dataset: str, n: int, steps: int | None, guidance: float, denied: str, out: Path | None
 ) -> dict[str, dict[str, float]]:
-    """Print, and write to `out`: Semantic Recall of the same classes in each wording, and how often `denied` is found."""
+    """Print, and write to `out`, Semantic Recall in each wording, and how often `denied` is found."""
     opened = open_dataset(dataset)
     spec = RunSpec.of(model=model, dataset=dataset, n=n, steps=steps)
     drawing = open_model(spec, opened, choose_device(spec.device))

@@ -19,7 +19,6 @@ from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.scoring import Scoring, open_evaluators
 from gcbench.runs.provenance import provenance
 
-
 FEW = 12
 """Words, or samples, that a sentence names."""
 
@@ -153,7 +152,7 @@ def open_model(spec: RunSpec, dataset: Dataset, device: str) -> Model:
 
 
 def reading_of(name: str, model: Model, texts: Sequence[str]) -> Reading | None:
-    """What `model` leaves out of the texts; None where it does not say, or reads none. UserError: it gives no Reading."""
+    """What `model` leaves out of the texts; None if it does not say, or reads none. UserError: it gives no Reading."""
     if not model.conditional:
         return None
     with calling(f"model {name}"):

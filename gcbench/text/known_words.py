@@ -20,9 +20,13 @@ from gcbench.text.words import plurals, read_words
 Aliases = Mapping[str, Sequence[str]]
 """Class -> the words by which a text names it, as a dataset has them."""
 
-FUNCTION_WORDS = frozenset("a an the and or of with is are there it its this that s".split())
+FUNCTION_WORDS = frozenset(
+    ["a", "an", "the", "and", "or", "of", "with", "is", "are", "there", "it", "its", "this", "that", "s"]
+)
 """Whether a model knows them is not worth saying."""
 
+READ = 10_000
+"""Letters of a text that are looked at; no table reads so many words."""
 MOST, LONGEST = 100, 40
 """Unknown words that a Reading lists, and letters that it shows of each."""
 
@@ -68,6 +72,7 @@ def told(text: str, known: KnownWords, aliases: Aliases) -> str:
 
 
 def _told(text: str, known: KnownWords, aliases: Aliases) -> list[str]:
+    text = text[:READ]
     vocabulary = frozenset(known.vocabulary)
 
     def spoken(name: str) -> bool:
@@ -107,8 +112,8 @@ def reading(texts: Sequence[str], known: KnownWords, aliases: Aliases, length: i
         left = [word for word in words if word in vocabulary]
         unknown.update(set(words) - vocabulary - FUNCTION_WORDS)
         if not known.denials:
-            denied.update({mention.name for mention in class_mentions(text, aliases) if mention.negated})
-        cut += [name] * (len(left) > length)
+            denied.update({mention.name for mention in class_mentions(text[:READ], aliases) if mention.negated})
+        cut += [name] * (len(left) > length or len(text) > READ)
         empty += [name] * (not left)
     return Reading(n=len(texts), unknown=most_frequent(unknown), denied=most_frequent(denied), cut=cut, empty=empty)
 

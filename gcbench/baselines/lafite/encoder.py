@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gcbench.baselines.lafite.config import EncoderConfig
+from gcbench.core.contracts import Reading
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
-from gcbench.core.contracts import Reading
 from gcbench.core.samples import sample_ids
 from gcbench.networks.text import Reader, TextConfig, WordEncoder
 from gcbench.text.known_words import Aliases, KnownWords
