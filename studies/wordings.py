@@ -48,7 +48,7 @@ def wordings(names: Sequence[str], aliases: Mapping[str, Sequence[str]], turn: i
 def denials(names: Sequence[str], denied: str) -> dict[str, str]:
     """A scene without `denied`: not named, and named in a negation."""
     rest = listed([plural(name) for name in names if name != denied])
-    return {f"{plural(denied)} not named": rest, f"no {plural(denied)}": f"{rest[:-1]} and no {plural(denied)}."}
+    return {f"{plural(denied)} not named": rest, f"no {plural(denied)}": f"{rest[:-1]}, no {plural(denied)}."}
 
 
 def scenes(dataset: Dataset, n: int) -> list[list[str]]:

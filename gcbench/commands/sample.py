@@ -43,6 +43,8 @@ def sample(
     for i, text in enumerate(prompts, 1):
         if not text.strip():
             raise UserError(f"prompt {i} is empty; give a text or leave it out")
+        if text.encode("utf-8", "replace") != text.encode("utf-8", "surrogatepass"):
+            raise UserError(f"prompt {i} is not valid UTF-8; give it in that encoding")
     device = choose_device(spec.device)
     out = Path(out)
     scales = spec.guidance or (1.0,)

@@ -181,7 +181,7 @@ def reading_lines(name: str, reading: Reading | None) -> list[str]:
         more = f", and {len(reading.unknown) - FEW} more" if len(reading.unknown) > FEW else ""
         lines.append(f"{name} does not know these words and leaves them out: {counted(shown)}{more}.")
     if reading.denied:
-        lines.append(f"{name} knows no negation; what a text denies is left out: {counted(reading.denied)}.")
+        lines.append(f"What a text denies is left out of what {name} reads: {counted(reading.denied)}.")
     if reading.cut:
         lines.append(f"{name} reads only the beginning of the text, which is too long, of {listed(reading.cut)}.")
     if reading.empty:

@@ -90,7 +90,7 @@ def _told(text: str, known: KnownWords, aliases: Aliases) -> list[str]:
         out += tokens[end:start]
         end = stop
         denied = not known.denials and any(mention.negated for mention in mentions)
-        names = [usual[mention.name] for mention in mentions if mention.name in usual]
+        names = list(dict.fromkeys(usual[mention.name] for mention in mentions if mention.name in usual))
         if not denied and (spoken(" ".join(tokens[start:stop])) or not names):
             out += tokens[start:stop]
             continue
