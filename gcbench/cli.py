@@ -1,5 +1,6 @@
 """The command line: commands and their help, no logic. torch is imported by the commands that use it."""
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -538,6 +539,12 @@ def stopped(command: str | None, arguments: Sequence[str]) -> str:
 
 def main() -> None:
     """Entry point of `gcbench`: a user's mistake gets one sentence and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name in another encoding is printed too
+    for argument in sys.argv[1:]:
+        if any("\ud800" <= letter <= "\udfff" for letter in argument):
+            fail(f"the argument {argument} is not UTF-8; rename the file, or write the text in UTF-8")
     try:
         app()
     except UserError as error:

@@ -14,7 +14,7 @@ from gcbench.commands.train import CONFIG, recipe_of, train
 from gcbench.core.checkpoint import read_card
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.core.files import write_text
+from gcbench.core.files import read_text, write_text
 from gcbench.core.record import Provenance
 from gcbench.core.settings import read_settings
 from gcbench.data.open_dataset import open_dataset
@@ -245,8 +245,8 @@ def _resume(out: Path, planned: Ledger, fresh: Sequence[Task], everything: bool)
 
 def read_ledger(path: Path) -> Ledger:
     try:
-        return Ledger.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError):
+        return Ledger.model_validate_json(read_text(path))
+    except (OSError, UserError, ValidationError):
         raise UserError(f"{path} is damaged; put it back as it was, or choose another --out") from None
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from gcbench.core.contracts import Reading
 from gcbench.core.errors import UserError
-from gcbench.core.files import write_text
+from gcbench.core.files import read_text, write_text
 from gcbench.core.protocol import Protocol
 from gcbench.core.registry import registry
 from gcbench.core.score import Score
@@ -176,10 +176,10 @@ class Record(BaseModel):
         path = Path(path)
         path = path / "record.json" if path.is_dir() else path
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            return cls.model_validate_json(read_text(path))
         except FileNotFoundError:
             raise UserError(f"{path} does not exist; give a run directory or a record.json") from None
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise UserError(f"{path} cannot be read ({error}); put it back as it was") from None
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "JSON"

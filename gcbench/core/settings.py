@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError
 
 from gcbench.core.errors import UserError
+from gcbench.core.files import read_text
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -33,10 +34,10 @@ def read_settings(config: Path | None, pairs: Sequence[str] = ()) -> dict[str, A
     settings: dict[str, Any] = {}
     if config is not None:
         try:
-            _flatten("", tomllib.loads(Path(config).read_text()), settings)
+            _flatten("", tomllib.loads(read_text(config)), settings)
         except OSError as error:
             raise UserError(f"--config {config} cannot be read: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except tomllib.TOMLDecodeError as error:
             raise UserError(f"--config {config} is not valid TOML: {error}") from None
     for pair in pairs:
         key, equals, value = pair.partition("=")

@@ -18,7 +18,7 @@ import numpy as np
 from gcbench.core.errors import UserError
 from gcbench.data import cityscapes_classes, image_files
 from gcbench.data.layouts import urban_ids
-from gcbench.data.pair_files import Pair, PairFiles, generator, match
+from gcbench.data.pair_files import Pair, PairFiles, generator, image_id, match
 from gcbench.data.prompts import Line, read_prompts
 from gcbench.text.captions import build_caption, present
 
@@ -74,12 +74,13 @@ class Cityscapes(PairFiles):
     def captions(self, split: str, index: int) -> Sequence[str]:
         files = self.files(split, index)
         if self.captions_file:
-            if files.image.stem not in self._lines:
+            name = image_id(files.image.stem)
+            if name not in self._lines:
                 raise UserError(
                     f"{self.captions_file} has no line for {files.image.name}; add it, or remove the file"
                     " so that captions are built from the layouts"
                 )
-            return self._lines[files.image.stem].text
+            return self._lines[name].text
         if files.id not in self._built:
             names = present(self.read_layout(files.layout), self.classes, self.void)
             self._built[files.id] = (build_caption(names, generator(files.image.name)),)
@@ -91,4 +92,4 @@ class Cityscapes(PairFiles):
 
 def _by_key(folder: Path, ending: str) -> dict[tuple[str, str], Path]:
     """(city, stem) -> file."""
-    return {(path.parent.name, path.name.removesuffix(ending)): path for path in folder.glob(f"*/*{ending}")}
+    return {(path.parent.name, image_id(path.name.removesuffix(ending))): path for path in folder.glob(f"*/*{ending}")}

@@ -19,6 +19,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gcbench.core.errors import UserError
+from gcbench.core.files import read_text
 from gcbench.data import image_files
 from gcbench.data.image_sources import by_stem
 from gcbench.data.pair_files import Pair, PairFiles, generator, match
@@ -149,10 +150,10 @@ def group_of(stem: str, pattern: str, path: Path) -> str:
 
 def _read_config(where: Path) -> Config:
     try:
-        content = tomllib.loads(where.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_text(where))
     except FileNotFoundError as error:
         raise UserError(f'{where} is not there; write one with name = "…" and classes = ["…", …]') from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"cannot read {where} ({error}); correct it") from error
     try:
         return Config.model_validate(content)

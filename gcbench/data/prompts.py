@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gcbench.core.errors import UserError
-from gcbench.core.files import write_text
-from gcbench.data.pair_files import IMAGE_ENDINGS
+from gcbench.core.files import read_text, write_text
+from gcbench.data.pair_files import IMAGE_ENDINGS, image_id
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,16 @@ def read_prompts(path: Path) -> dict[str, Line]:
     """The lines of a file by their image's id (`file_name` without its ending); lines of one image are joined.
     UserError: names the file and the first line that is not as it should be."""
     try:
-        content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        content = read_text(path)
+    except OSError as error:
         raise UserError(f"cannot read the prompts {path} ({error}); give JSON lines in UTF-8") from error
     lines: dict[str, Line] = {}
     for number, row in enumerate(content.split("\n"), 1):
         if not row.strip():
             continue
         line = _parse(row, f"{path}, line {number}")
-        name = Path(line.file_name)
-        stem = name.stem if name.suffix.lower() in IMAGE_ENDINGS else name.name
+        name = Path(line.file_name.replace("\\", "/"))
+        stem = image_id(name.stem if name.suffix.lower() in IMAGE_ENDINGS else name.name)
         if stem in lines:
             line = Line(line.file_name, lines[stem].text + line.text, lines[stem].group or line.group)
         lines[stem] = line
@@ -47,8 +47,10 @@ def _parse(row: str, where: str) -> Line:
     form = '{"file_name": "STEM.png", "text": ["…"]}'
     try:
         value = json.loads(row)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where}: no JSON ({error.msg}); write {form}") from error
+        json.dumps(value, ensure_ascii=False).encode()  # an escaped half of a surrogate pair is no text
+    except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", None) or "what it holds is no text, or too deep"
+        raise UserError(f"{where}: no JSON ({reason}); write {form}") from error
     if not isinstance(value, Mapping):
         raise UserError(f"{where}: no JSON object; write {form}")
     name, text, group = value.get("file_name"), value.get("text"), value.get("group")

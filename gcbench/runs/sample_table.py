@@ -63,7 +63,7 @@ class SampleTable:
         if not path.exists():
             return table
         try:
-            with open(path, newline="", encoding="utf-8") as stream:
+            with open(path, newline="", encoding="utf-8-sig") as stream:
                 reader = csv.reader(stream)
                 if tuple(next(reader)) != HEAD:
                     raise ValueError("other columns")

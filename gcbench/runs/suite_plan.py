@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gcbench.core.errors import UserError
+from gcbench.core.files import read_text
 from gcbench.core.registry import registry
 from gcbench.core.run_spec import LONG_GUIDANCE
 
@@ -119,11 +120,11 @@ def find(name: str) -> Suite:
 
 def read(path: Path) -> Suite:
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = tomllib.loads(read_text(path))
         return Suite.model_validate({**content, "name": path.stem})
     except OSError as error:
         raise UserError(f"suite {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise UserError(f"suite {path} is not valid TOML: {error}") from None
     except ValidationError as error:
         fault = error.errors()[0]

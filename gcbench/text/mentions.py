@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from gcbench.text.negation import negated
+from gcbench.text.negation import CUE_WORDS, negated
 from gcbench.text.other_meanings import idiom, means_another
 from gcbench.text.words import Words, plurals, read_words
 
@@ -42,8 +42,20 @@ def find_mentions(text: str, aliases: Mapping[str, Sequence[str]]) -> tuple[Ment
 
 def _find(text: str, table: "_Table") -> tuple[Mention, ...]:
     words = read_words(text)
-    denied = negated(words)
-    mentions: list[Mention] = []
+    places = list(_places(words, table))
+    own = {at for start, stop, _, _ in places for at in range(start, stop)}
+    plain = tuple("" if at in own and token in CUE_WORDS else token for at, token in enumerate(words.tokens))
+    denied = negated(Words(plain, words.glued))  # a name that has a word of denial in it denies nothing
+    return tuple(
+        Mention(phrase.name, start, stop, phrase.alias, (denied[stop - 1] or after_no) != phrase.inverse ^ less)
+        for start, stop, phrases, less in places
+        for phrase in phrases
+        for after_no in [phrase.inverse and start > 0 and words.tokens[start - 1] == "no"]
+    )
+
+
+def _places(words: Words, table: "_Table") -> Iterator[tuple[int, int, list["_Phrase"], bool]]:
+    """Where phrases stand: start, stop, which ones, and whether "-less" follows."""
     place = 0
     while place < len(words.tokens):
         length, phrases = table.longest(words, place)
@@ -56,11 +68,9 @@ def _find(text: str, table: "_Table") -> tuple[Mention, ...]:
             phrases = [p for p in table.starting.get(words.tokens[place][:-4], ()) if len(p.tokens) == 1]
         elif not phrases:
             phrases = [*table.sharing_last(words.tokens, place), *table.sharing_first(words.tokens, place)]
-        stop = place + (length or 1)
-        for phrase in phrases:
-            mentions.append(Mention(phrase.name, place, stop, phrase.alias, denied[stop - 1] != phrase.inverse ^ less))
-        place = stop
-    return tuple(mentions)
+        if phrases:
+            yield place, place + (length or 1), phrases, less
+        place += length or 1
 
 
 class _Phrase(NamedTuple):

@@ -49,9 +49,9 @@ _CUES: Mapping[tuple[str, ...], Reach] = {
     **dict.fromkeys(
         _phrases(
             "without/sans/minus/lack/lacks/lacked/lacking/lack of/absence of/free of/free from/devoid of/void of/"
-            "bare of/empty of/clear of/bereft of/instead of/rather than/in place of/as opposed to/"
-            "anything but/everything but/all but/exclude/excludes/excluding/omit/omits/omitting/avoid/avoids/avoiding/"
-            "absent any"
+            "bare of/empty of/clear of/bereft of/instead of/rather than/in place of/as opposed to/anything but/"
+            "everything but/everyone but/all but/exclude/excludes/excluding/omit/omits/omitting/avoid/avoids/"
+            "avoiding/absent any"
         ),
         "list",
     ),
@@ -63,18 +63,21 @@ _CUES: Mapping[tuple[str, ...], Reach] = {
         "clause",
     ),
 }
+CUE_WORDS = frozenset(word for cue in _CUES for word in cue) | {"missing", "absent", "gone", "nowhere"}
+"""The words of which cues are made."""
 _BESIDES = frozenset(_phrases("besides/apart from/aside from"))
 """Take something out of a negation, as exceptions do, but deny nothing where there is none."""
 _DESERTED = frozenset({"empty", "deserted", "bare", "abandoned"})
 _IDIOMS = frozenset(
     _phrases(
         "no doubt/without doubt/without a doubt/no shortage of/no lack of/no absence of/no fewer than/no less than/"
-        "no more than/no matter/not all/not every/not many/nothing but/none but/nobody but/no one but/nothing except/"
-        "nothing other than/nothing more than/nothing less than"
+        "no more than/no matter/can't stop/can't help/cannot stop/cannot help/nothing but/none but/nobody but/"
+        "no one but/nothing except/nothing other than/nothing more than/nothing less than"
     )
 )
 """Negate nothing."""
-_ONLY = frozenset({"only", "just", "merely", "simply", "solely"})
+_HARMLESS = frozenset({"only", "just", "merely", "simply", "solely", "many", "all", "every", "everyone", "everybody"})
+"""Words after which "not" denies nothing: "not only", "not many", "not every"."""
 _CONTRASTS = frozenset(
     {"but", "however", "although", "though", "yet", "while", "whereas", "because", "since", "so", "when", "unless"}
 )
@@ -139,6 +142,7 @@ _PLACES = frozenset(
             "along",
             "across",
         ),
+        *("crossing", "cross", "crosses", "passing", "entering", "leaving", "blocking", "lining"),
         *("around", "by", "between", "through", "against", "outside", "inside", "to", "from"),
     }
 )
@@ -148,7 +152,7 @@ _PARTS = frozenset(
 """Nouns after which "of the" is a place, or what a part is taken from."""
 _PARTICIPLES = frozenset({"wearing", "having", "showing", "sporting", "smiling", "featuring", "containing"})
 _STATES = frozenset({"full", "filled", "lined", "covered", "crowded", "surrounded", "only", "just", "instead"})
-_ABSENT = frozenset({"missing", "absent", "gone", "nowhere"})
+_ABSENT = frozenset({"missing", "lacking", "absent", "gone", "nowhere"})
 _THERE = frozenset(
     {
         "visible",
@@ -165,6 +169,7 @@ _THERE = frozenset(
         "appear",
     }
 )
+_DEGREES = frozenset({"so", "very", "too", "all", "that", "quite"})
 _ADVERBS = frozenset({"at", "all", "ever", "quite", "yet", "still", "even", "also", "be", "been", "being", "to", "too"})
 _AREAS = frozenset({"zone", "street", "road", "city", "area", "scene", "day", "town", "centre", "center"})
 
@@ -208,11 +213,12 @@ def _denied_after(tokens: Sequence[str], glued: Sequence[bool]) -> list[bool]:
         elif (length := _longest(tokens, place, _EXCEPTIONS | _BESIDES)) and (scope or _deserted(tokens, place)):
             scope = None
             flags += [False] * length
-        elif _joined_negation(tokens, glued, place):
-            flags += [scope is not None, True]
+        elif length := _joined_negation(tokens, glued, place):
+            flags += [scope is not None, *[True] * length]
         elif cue := _cue(tokens, place):
             reach, length = cue
-            if scope and scope.fresh and reach == "list":
+            twice = reach == "list" or tokens[place] == "not"
+            if (twice and scope and scope.fresh) or (reach == "list" and _excepted_ahead(tokens, place)):
                 scope = None
             else:
                 scope = _Scope(reach, _is_subject(tokens, place), _list_end(tokens, place) if reach == "list" else None)
@@ -237,19 +243,37 @@ def _longest(tokens: Sequence[str], place: int, phrases: Collection[tuple[str, .
     )
 
 
-def _joined_negation(tokens: Sequence[str], glued: Sequence[bool], place: int) -> bool:
-    """Whether `non-`, `un-` or `no-` is joined to the word that follows, or `non` stands before it."""
-    if place + 1 == len(tokens):
+def _joined_negation(tokens: Sequence[str], glued: Sequence[bool], place: int) -> int:
+    """How many tokens are denied after the one at `place`, if it denies no more than the word that it is joined to:
+    `non-`, `un-`, `no-`, or "a not very tall man"; 0 otherwise."""
+    token, stop = tokens[place], place + 1
+    if stop == len(tokens):
+        return 0
+    if token == "non" or (token in ("un", "no", "anti") and glued[stop] and tokens[stop] != "one"):
+        return 1
+    if token != "not" or not place or tokens[place - 1] not in ("a", "an", "the"):
+        return 0
+    while stop + 1 < len(tokens) and (tokens[stop] in _DEGREES or tokens[stop].endswith("ly")):
+        stop += 1
+    return stop - place
+
+
+def _excepted_ahead(tokens: Sequence[str], place: int) -> bool:
+    """Whether an exception at the head of a sentence is one from a negation: "except for a bus, there are no cars"."""
+    if not _longest(tokens, place, _EXCEPTIONS) or (end := _list_end(tokens, place)) is None:
         return False
-    return tokens[place] == "non" or (tokens[place] in ("un", "no", "anti") and glued[place + 1])
+    stop = next((i for i in range(place, len(tokens)) if tokens[i] in STOPS), len(tokens))
+    return any(_cue(tokens, at) or tokens[at] in _DESERTED for at in range(end, stop))
 
 
 def _cue(tokens: Sequence[str], place: int) -> tuple[Reach, int] | None:
     """The negation that begins at `place`, and its number of tokens."""
     token = tokens[place]
     last, after = tokens[place - 1] if place else "", tokens[place + 1] if place + 1 < len(tokens) else ""
-    if token == "missing" and _takes_object(after):
-        return "list", 1
+    if token in ("missing", "lacking"):
+        return ("list", 1) if _takes_object(after) else None
+    if token in ("stopped", "quit") and after.endswith("ing"):
+        return "clause", 1
     if token == "nowhere" and last in _COPULAS:
         return None
     if token == "no" and (last in ("a", "an", "the") or after == ","):
@@ -258,7 +282,7 @@ def _cue(tokens: Sequence[str], place: int) -> tuple[Reach, int] | None:
     reach = _CUES[tuple(tokens[place : place + length])] if length else "clause" if token.endswith("n't") else None
     length = length or 1
     only = tokens[place + length : place + length + 1]
-    return None if reach is None or (reach == "clause" and only and only[0] in _ONLY) else (reach, length)
+    return None if reach is None or (reach == "clause" and only and only[0] in _HARMLESS) else (reach, length)
 
 
 def _takes_object(after: str) -> bool:
@@ -314,6 +338,8 @@ def _ends(tokens: Sequence[str], place: int, scope: _Scope) -> bool:
         return last not in _SUBJECTS | {"or", "who", "which", "that"} and not (inner and reach == "phrase")
     if token in _PARTICIPLES and not inner:
         return last != "or"
+    if token == "smiles" and not scope.subject and last not in _SUBJECTS | {",", "and", "or"}:
+        return True
     return token in (",", "and") and scope.end is None and _ends_at_conjunction(tokens, place, scope)
 
 
@@ -339,7 +365,7 @@ def _clause_begins(tokens: Sequence[str], place: int) -> bool:
         token = tokens[at]
         if token in STOPS or token in (",", "and", "or"):
             return False
-        if token in _FINITE or (at > place and token in _VERBS):
+        if token in _FINITE or (at > place and (token in _VERBS or token.endswith("n't"))):
             return True
     return False
 
@@ -360,7 +386,7 @@ def _subject(tokens: Sequence[str], place: int) -> tuple[int, int] | None:
     """Start and stop of the subject that the predicate at `place` says is not there: "a hat is missing"."""
     if tokens[place] in _ABSENT:
         stop = place
-        if tokens[place] == "missing" and _takes_object("".join(tokens[place + 1 : place + 2])):
+        if tokens[place] in ("missing", "lacking") and _takes_object("".join(tokens[place + 1 : place + 2])):
             return None
     elif (cue := _cue(tokens, place)) and cue[0] == "clause":
         stop = after = place

@@ -26,6 +26,7 @@ _ALIKE = str.maketrans(
         **dict.fromkeys("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufe0e\ufe0f\ufeff"),
     }
 )
+_SUSPENDED = re.compile(r"(\w+)- (and|or) (?=\w+-(\w+))")
 _FOLDED = str.maketrans({"ı": "i"})
 
 
@@ -46,6 +47,7 @@ def read_words(text: str) -> Words:
     """
     text = _DASH.sub(" — ", _BREAK.sub(" — ", text)).translate(_ALIKE)
     text = unicodedata.normalize("NFKC", text).translate(_ALIKE).casefold().replace("i\u0307", "i").translate(_FOLDED)
+    text = _SUSPENDED.sub(r"\1-\3 \2 ", text)  # car- and people-free
     text = unicodedata.normalize("NFC", text).replace("w/o ", "without ").replace("/", " or ").replace("&", " and ")
     tokens: list[str] = []
     glued: list[bool] = []
