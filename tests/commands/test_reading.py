@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from conftest import Cli
 
+import gcbench
+from gcbench.core.errors import UserError
+
 MODEL = """
 from gcbench.core.contracts import Reading
 
@@ -66,8 +69,7 @@ def test_sample_says_what_the_reference_model_reads(cli: Cli, toyland: Path, gcd
 
 
 @pytest.mark.parametrize("text", ["", " \t\n", "\u3000", "\udce9 car"])
-def test_a_prompt_that_cannot_be_written_is_refused(cli: Cli, text: str, tmp_path: Path) -> None:
-    result = cli("sample", "--prompt", "a car", "--prompt", text, "--out", tmp_path / "out")
-    assert result.code == 2
-    assert "prompt 2 is " in result.complaint
+def test_a_prompt_that_cannot_be_written_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="prompt 2 is "):
+        gcbench.sample(tmp_path / "out", prompts=["a car", text])
     assert not (tmp_path / "out").exists()
