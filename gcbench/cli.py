@@ -146,7 +146,7 @@ def gcbench(
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=print_version)
     ] = False,
 ) -> None:
-    """Measure text-to-image generators that must obey what a text says about a scene: which classes, and where."""
+    """Measure text-to-image generators that must obey what a text says about a scene: which classes it names."""
 
 
 @app.command()

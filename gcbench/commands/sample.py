@@ -12,7 +12,7 @@ from gcbench.data.contact_sheet import save_png
 from gcbench.data.image_sources import visible
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.generation import Generator
-from gcbench.evaluation.setup import choose_device, evaluation_split, open_model, size_of
+from gcbench.evaluation.setup import choose_device, evaluation_split, open_model, reading_lines, reading_of, size_of
 from gcbench.reports.sample_grid import SheetRow, sheet
 from gcbench.runs.progress import Bar, say
 from gcbench.runs.run_directory import GRID, RunDirectory
@@ -44,6 +44,8 @@ def sample(
     for i, text in enumerate(prompts, 1):
         if not text.strip():
             raise UserError(f"prompt {i} is empty; give a text or leave it out")
+        if text.encode("utf-8", "replace") != text.encode("utf-8", "surrogatepass"):
+            raise UserError(f"prompt {i} is not valid UTF-8; give it in that encoding")
     device = choose_device(spec.device)
     out = Path(out)
     scales = spec.guidance or (1.0,)
@@ -59,6 +61,9 @@ def sample(
         reference = Reference(opened, evaluation_split(opened, spec.split), size_of(spec, opened, drawing))
         texts = tuple(prompts[i % len(prompts)] for i in range(n)) if prompts else ()
         chosen = Prompts(list(range(n)), texts, texts) if prompts else reference.prompts(n)
+        texts_read = chosen.texts[: len(prompts) or None]  # each prompt once
+        for line in reading_lines(model, reading_of(model, drawing, texts_read)):
+            say(line)
         drawn: list[Samples] = []
         rows: list[SheetRow] = []
         with Bar("sampling", n * len(scales)) as bar:

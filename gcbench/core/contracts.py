@@ -13,6 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from gcbench.core.files import text_hash
 from gcbench.core.samples import Features, Samples, Texts
 from gcbench.core.score import Estimate, Score
@@ -114,6 +116,29 @@ class ModelOptions:
     cascade: Path | None = None
 
 
+class Reading(BaseModel):
+    """What a model leaves out of the texts that it is given. A sample is named by its id, 000000 the first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    n: int = Field(description="Texts.")
+    unknown: dict[str, int] = Field(
+        default_factory=dict,
+        description="Word that the model does not know -> in how many texts; the most frequent, 100 at most.",
+    )
+    denied: dict[str, int] = Field(
+        default_factory=dict,
+        description='Class that a text denies ("no cars") and whose mention is left out -> in how many texts.',
+    )
+    cut: list[str] = Field(
+        default_factory=list, description="Samples whose text is longer than the model reads: it reads the beginning."
+    )
+    empty: list[str] = Field(
+        default_factory=list,
+        description="Samples of whose text the model reads nothing: the image is that of an empty text.",
+    )
+
+
 class Model(ABC):
     """What generates.
 
@@ -148,6 +173,10 @@ class Model(ABC):
         """n samples. Sample i depends on prompts[i] and seeds[i] only: never on batch size or order.
 
         A model that says what may be `given` takes `given` too, a `Given` of n rows."""
+
+    def reading(self, texts: Sequence[str]) -> Reading | None:
+        """What it leaves out of the texts, text i being sample i's; None where that is not known."""
+        return None
 
     def describe(self) -> Mapping[str, str | int | None]:
         """`weights` (hash), `trained_on`, `parameters`, `note`: what a record says of this model."""

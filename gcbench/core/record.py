@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gcbench.core.contracts import Reading
 from gcbench.core.errors import UserError
 from gcbench.core.files import read_text, write_text
 from gcbench.core.protocol import Protocol
@@ -102,6 +103,9 @@ class Record(BaseModel):
         None, description="How its weights came to be; null for a model without a training, and in old records."
     )
     protocol: Protocol = Field(description="All that makes its numbers comparable.")
+    reading: Reading | None = Field(
+        None, description="What the model left out of the prompts; null where it does not say, or reads none."
+    )
     spec: dict[str, Any] = Field(default_factory=dict, description="Options of the run that were not the defaults.")
     ceiling: dict[str, Score] = Field(
         default_factory=dict, description="Metric -> score of real images with their own captions."

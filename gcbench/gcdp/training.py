@@ -15,8 +15,8 @@ from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import Beside, Sampling, sample_many
 from gcbench.gcdp.super_resolution import LAST_TIME, resized, told
-from gcbench.networks.text import vocabulary_of
 from gcbench.networks.unet import LowRes
+from gcbench.text.known_words import learned
 from gcbench.training.recipe import Batch, Recipe, TrainConfig, captions_of, check_multiples, preview_captions
 
 
@@ -31,7 +31,7 @@ class GCDPRecipe(Recipe):
         process = cfg.process.model_copy(update={"classes": len(dataset.classes) if self.layouts else None})
         text = cfg.text
         if text is not None and text.kind == "words" and not text.vocabulary:
-            text = text.model_copy(update={"vocabulary": vocabulary_of(captions_of(dataset, dataset.splits[0]))})
+            text = text.model_copy(update=learned(captions_of(dataset, dataset.splits[0]), dataset.aliases))
         self.cfg = cfg.model_copy(update={"process": process, "text": text})
         check_multiples(self.size, cfg.unet.stride)
         torch.manual_seed(train_config.seed)

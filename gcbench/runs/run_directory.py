@@ -92,7 +92,7 @@ class RunDirectory:
                 f"{self.path} holds another run ({'; '.join(differences)}); choose another --out, or add --fresh to"
                 " start anew there"
             )
-        return held.model_copy()
+        return held.model_copy(update={"reading": planned.reading})
 
     def read_samples(self, record: Record, ids: Sequence[str]) -> SampleTable:
         """The values per sample of the record's points.

@@ -11,6 +11,8 @@ from gcbench.text.words import Words, plurals, read_words
 _BETWEEN = frozenset({",", "and", "or", "nor", "long", "short"})
 """What may stand between words that share their last one, beside such words."""
 _COPULAS = frozenset({"is", "are", "was", "were", "'s", "looks", "look", "appears", "seems"})
+_GLUED, _REACH = 6, 24
+"""The most tokens that hyphens join to one word, and between words that share one: a long text stays quick to read."""
 _CONJUNCTIONS = frozenset({"and", "or", "nor"})
 
 
@@ -92,7 +94,7 @@ class _Table(NamedTuple):
         tokens = words.tokens
         found = [(len(p.tokens), p) for p in self.starting.get(tokens[place], ()) if _stands(tokens, place, p.tokens)]
         joined, stop = tokens[place], place + 1
-        while stop < len(tokens) and words.glued[stop]:
+        while stop < min(len(tokens), place + _GLUED) and words.glued[stop]:
             joined, stop = joined + tokens[stop], stop + 1
             found += [(stop - place, p) for p in self.starting.get(joined, ()) if len(p.tokens) == 1]
         length = max((length for length, _ in found), default=0)
@@ -103,9 +105,9 @@ class _Table(NamedTuple):
         for phrase in self.firsts.get(tokens[place], ()):
             head = phrase.tokens[1]
             between = _BETWEEN | {other.tokens[0] for other in self.lasts[head]}
-            after = next((token for token in tokens[place + 1 :] if token not in between), "")
+            after = next((token for token in tokens[place + 1 : place + _REACH] if token not in between), "")
             before = place - 1
-            while before >= 0 and tokens[before] in between | {"not", "neither", "but"}:
+            while before >= max(0, place - _REACH) and tokens[before] in between | {"not", "neither", "but"}:
                 before -= 1
             if after == head or (before >= 1 and tokens[before] in _COPULAS and tokens[before - 1] == head):
                 yield phrase

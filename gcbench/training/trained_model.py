@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from pkgutil import resolve_name
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
@@ -13,10 +14,12 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from gcbench.core.checkpoint import Card, Checkpoint
-from gcbench.core.contracts import Dataset, Given, Model, ModelOptions, Size
+from gcbench.core.contracts import Dataset, Given, Model, ModelOptions, Reading, Size
 from gcbench.core.errors import UserError
 from gcbench.core.samples import Samples
 from gcbench.core.settings import apply_to_fields
+from gcbench.networks.text import Reader
+from gcbench.text.known_words import Aliases
 from gcbench.training.recipe import Recipe, TrainConfig, choose
 from gcbench.weights.find_weights import open_weights
 
@@ -53,6 +56,7 @@ class TrainedModel(Model):
     cfg: Any
     size: Size
     steps: int | None = None
+    aliases: Aliases = MappingProxyType({})
 
     def __init__(self, network: nn.Module, cfg: Any, card: Card, options: ModelOptions):
         self.network = network.eval().to(options.device)
@@ -75,7 +79,9 @@ class TrainedModel(Model):
         if options.settings and not fields:
             raise UserError(f"--set {next(iter(options.settings))}: {cls.name} has nothing to choose when it samples")
         cfg = apply_to_fields(cfg, "sampler", fields, cls.sampler_settings(options.settings))
-        return cls(cls.build(cfg, weights, dataset), cfg, weights.card, options)
+        model = cls(cls.build(cfg, weights, dataset), cfg, weights.card, options)
+        model.aliases = dataset.aliases
+        return model
 
     @classmethod
     def sampler_settings(cls, settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -121,9 +127,11 @@ class TrainedModel(Model):
     ) -> Samples:
         """Samples are named by their seeds."""
         self.check_size(size)
+        told = list(prompts) if self.conditional and prompts is not None else None
+        if told and (reader := self.reader):
+            told = [reader.told(text, self.aliases) for text in told]
         more: dict[str, Any] = {} if given is None else {"given": given}
-        texts = prompts if self.conditional else None
-        images, layouts = self.draw(texts, list(seeds), size=size, guidance=guidance, **more)
+        images, layouts = self.draw(told, list(seeds), size=size, guidance=guidance, **more)
         source = "given" if given is not None and given.layouts is not None else "generated"
         return Samples(
             images,
@@ -132,6 +140,14 @@ class TrainedModel(Model):
             tuple(prompts) if prompts is not None else None,
             tuple(f"{seed:06d}" for seed in seeds),
         )
+
+    @property
+    def reader(self) -> Reader | None:
+        """The part of the network that reads texts."""
+        return next((part for part in self.network.modules() if isinstance(part, Reader)), None)
+
+    def reading(self, texts: Sequence[str]) -> Reading | None:
+        return None if self.reader is None else self.reader.reading(texts, self.aliases)
 
     def check_size(self, size: Size) -> None:
         """Refuse any size but the one that it was trained at; a model that can draw others has a check of its own."""
