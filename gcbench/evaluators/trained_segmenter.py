@@ -29,7 +29,7 @@ def find_trained(where: str) -> Path | None:
     if checkpoint_path is not None:
         return checkpoint_path
     path = Path(where)
-    return path if path.is_dir() or (path.is_file() and path.with_suffix(".json").is_file()) else None
+    return path if path.is_dir() or checkpoint.has_card(path) else None
 
 
 def how_to_train(dataset: Dataset) -> str:
