@@ -77,7 +77,12 @@ def save(path: Path, state: dict[str, Tensor], card: Card, dtype: torch.dtype = 
         )
     card = card.model_copy(update={"sha256": weights_hash(tensors)})
     save_tensors(path, tensors, {CARD: card.model_dump_json()})
-    write_text(path.with_suffix(".json"), card.model_dump_json(indent=1) + "\n")
+    copy_card(path)
+
+
+def copy_card(path: Path) -> None:
+    """Write the card of the weights at `path` beside them."""
+    write_text(path.with_suffix(".json"), read_card(path).model_dump_json(indent=1) + "\n")
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
