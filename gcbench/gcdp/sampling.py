@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gcbench.core.samples import to_bytes
 from gcbench.diffusion.guidance import guide
 from gcbench.diffusion.joint import JointProcess
 from gcbench.diffusion.noise import SeededNoise
@@ -62,8 +63,8 @@ def sample_batch(
 
         states = process.sample(predict, SeededNoise(seeds, device), size, steps, device)
         ((state, _),) = deque(((state, tick()) for state in states), maxlen=1)
-    images = (state.image.clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8)
-    return (images.cpu(),) if state.layout is None else (images.cpu(), state.layout.cpu())
+    images = to_bytes(state.image).cpu()
+    return (images,) if state.layout is None else (images, state.layout.cpu())
 
 
 def sample_many(

@@ -84,7 +84,15 @@ class TrainedModel(Model):
     ) -> Samples:
         """Samples are named by their seeds."""
         self.check_size(size)
-        images, layouts = self.draw(prompts if self.conditional else None, list(seeds), size=size, guidance=guidance)
+        try:
+            images, layouts = self.draw(
+                prompts if self.conditional else None, list(seeds), size=size, guidance=guidance
+            )
+        except FloatingPointError as error:
+            raise UserError(
+                f"{self.name}: {error} at guidance {guidance:g}; lower --guidance, take --precision fp32, or train it"
+                " again with a lower train.lr"
+            ) from None
         return Samples(
             images,
             layouts,

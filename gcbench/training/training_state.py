@@ -109,6 +109,8 @@ def logged(out: Path, state: dict[str, Any]) -> list[Row]:
     try:
         with open(file, newline="", encoding="utf-8") as stream:
             found = [{key: text for key, text in row.items() if text != ""} for row in csv.DictReader(stream)]
+        if not found:
+            raise ValueError
         if rows is None:
             return [row for row in found if int(row["step"]) <= state["step"]]
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
