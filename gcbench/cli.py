@@ -13,20 +13,21 @@ import typer
 from typer.core import TyperGroup
 
 from gcbench.core import __version__
-from gcbench.core.errors import NothingMeasured, UserError
+from gcbench.core.errors import NothingMeasured, Stopped, UserError
 
 RESUMES = ("sweep", "evaluate", "suite", "train")
 """Commands that go on where they were stopped."""
 
 
 class Commands(TyperGroup):
-    """The commands; Ctrl-C ends one with a line that says how it goes on."""
+    """The commands; Ctrl-C, or a signal that a training waits for, ends one with a line that says how it goes on."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            fail(stopped(ctx.invoked_subcommand, sys.argv), 130)
+        except KeyboardInterrupt as error:
+            code = 128 + error.signal if isinstance(error, Stopped) else 130
+            fail(stopped(ctx.invoked_subcommand, sys.argv, str(error) or "stopped"), code)
 
 
 HOLD_PATHS = ("dataset", "model", "evaluator", "set_")
@@ -578,14 +579,14 @@ def fail(message: object, code: int = 2) -> NoReturn:
     raise SystemExit(code)
 
 
-def stopped(command: str | None, arguments: Sequence[str]) -> str:
-    """What Ctrl-C says: how what was begun goes on."""
+def stopped(command: str | None, arguments: Sequence[str], event: str = "stopped") -> str:
+    """What Ctrl-C says: how what was begun goes on. event: what happened."""
     if command not in RESUMES:
-        return "stopped"
+        return event
     if command == "train" and "--resume" not in arguments:
-        return "stopped; the same command with --resume goes on with the training"
+        return f"{event}; the same command with --resume goes on"
     without = " without --fresh" if "--fresh" in arguments else ""
-    return f"stopped; the same command{without} resumes the run"
+    return f"{event}; the same command{without} resumes the run"
 
 
 def main() -> None:

@@ -19,9 +19,11 @@ import pytest
 import torch
 from hypothesis import settings
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, Evaluator
+from gcbench.core.files import file_hash
 from gcbench.core.samples import Features, Samples
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluators.segmenter_training import SegmenterRecipe
@@ -139,6 +141,15 @@ class Result(NamedTuple):
 
 
 Cli = Callable[..., Result]
+
+
+def card_beside(path: Path) -> Path:
+    """The checkpoint as earlier versions wrote it: its card is in the JSON file alone, which tests can edit."""
+    card = checkpoint.read_card(path)
+    save_file(load_file(path), path)
+    beside = path.with_suffix(".json")
+    beside.write_text(card.model_copy(update={"sha256": file_hash(path)}).model_dump_json(indent=1))
+    return beside
 
 
 @pytest.fixture(autouse=True)

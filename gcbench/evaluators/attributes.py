@@ -63,7 +63,7 @@ class Attributes(Evaluator):
                 f" attributes --dataset {dataset.argument}` and give its file as --evaluator attributes=@FILE, or an"
                 f" ML-Decoder file as attributes={ML_DECODER}@FILE"
             )
-        if path.is_dir() or (path.suffix == ".safetensors" and path.with_suffix(".json").is_file()):
+        if path.is_dir() or checkpoint.has_card(path):
             return _trained(path, arch, size, dataset, device)
         classifier = read_classifier(path, arch, size)
         return cls(classifier.network, classifier.labels, dataset, f"#{classifier.hash}", device)

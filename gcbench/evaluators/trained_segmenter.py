@@ -30,7 +30,7 @@ def find_trained(where: str) -> Path | None:
         return checkpoint_path
     path = Path(where).expanduser()
     folder = is_path(where) and path.is_dir()
-    return path if folder or (path.is_file() and path.with_suffix(".json").is_file()) else None
+    return path if folder or checkpoint.has_card(path) else None
 
 
 def how_to_train(dataset: Dataset) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from gcbench.core.samples import to_bytes
 from gcbench.diffusion.completion import Known, complete
 from gcbench.diffusion.guidance import guide
 from gcbench.diffusion.joint import JointProcess
@@ -96,8 +97,8 @@ def sample_batch(
         else:
             states = process.sample(predict, noise, how.size, how.steps, device)
         ((state, _),) = deque(((state, tick()) for state in states), maxlen=1)
-    images = (state.image.clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8)
-    return (images.cpu(),) if state.layout is None else (images.cpu(), state.layout.cpu())
+    images = to_bytes(state.image).cpu()
+    return (images,) if state.layout is None else (images, state.layout.cpu())
 
 
 def enlarged(beside: Beside, how: Sampling, noise: SeededNoise, classes: int | None, device: torch.device) -> LowRes:

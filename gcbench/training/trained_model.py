@@ -131,7 +131,13 @@ class TrainedModel(Model):
         if told and (reader := self.reader):
             told = [reader.told(text, self.aliases) for text in told]
         more: dict[str, Any] = {} if given is None else {"given": given}
-        images, layouts = self.draw(told, list(seeds), size=size, guidance=guidance, **more)
+        try:
+            images, layouts = self.draw(told, list(seeds), size=size, guidance=guidance, **more)
+        except FloatingPointError as error:
+            raise UserError(
+                f"{self.name}: {error} at guidance {guidance:g}; lower --guidance, take --precision fp32, or train it"
+                " again with a lower train.lr"
+            ) from None
         source = "given" if given is not None and given.layouts is not None else "generated"
         return Samples(
             images,

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from gcbench.core.checkpoint import Checkpoint, load
+from gcbench.core.checkpoint import Checkpoint, load, weights_in
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 
@@ -23,7 +23,7 @@ def find_weights(name: str, dataset: str, given: Path | None = None) -> Path | N
         return None
     for root in (os.environ.get("GCBENCH_WEIGHTS"), BUNDLED):
         if root:
-            files = sorted((Path(root).expanduser() / name / dataset).glob("[!.]*.safetensors"))
+            files = weights_in(Path(root).expanduser() / name / dataset)
             if files:
                 return files[0]
     return None

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Cli, Result, comparable, content
+from conftest import Cli, Result, card_beside, comparable, content
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -135,6 +135,7 @@ def broken(gcdp: Path, tmp_path: Path) -> Path:
     folder.mkdir()
     for ending in (".safetensors", ".json"):
         shutil.copy(gcdp.with_suffix(ending), folder)
+    card_beside(folder / gcdp.name)
     return folder / gcdp.name
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import card_beside
 from torch import Tensor
 
 from gcbench.core import checkpoint
@@ -348,7 +349,7 @@ def test_truncated_file(saved: Path) -> None:
 
 
 def test_missing_and_broken_card(saved: Path) -> None:
-    beside = saved.with_suffix(".json")
+    beside = card_beside(saved)
     beside.write_text("{}")
     assert "not the card" in refusal(saved)
     beside.unlink()
@@ -369,7 +370,7 @@ def test_a_network_of_another_shape(tmp_path: Path, net: TextToPair, cfg: GCDPCo
 
 
 def test_a_config_that_this_version_does_not_know(saved: Path) -> None:
-    beside = saved.with_suffix(".json")
+    beside = card_beside(saved)
     content = json.loads(beside.read_text())
     content["config"]["unet"]["wings"] = 2
     beside.write_text(json.dumps(content))
