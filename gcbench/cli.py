@@ -2,7 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -11,19 +13,51 @@ from typer.core import TyperGroup
 
 from gcbench.core import __version__
 from gcbench.core.errors import NothingMeasured, UserError
+from gcbench.core.names import plain
 
 RESUMES = ("sweep", "evaluate", "suite", "train")
 """Commands that go on where they were stopped."""
 
 
 class Commands(TyperGroup):
-    """The commands; Ctrl-C ends one with a line that says how it goes on."""
+    """The commands; Ctrl-C ends one with a line that says how it goes on. What they refuse is shown as plain text."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with readable():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             fail(stopped(ctx.invoked_subcommand, sys.argv), 130)
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with readable():
+            return super().make_context(*arguments, **options)
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Show what was typed in an error of the command line without characters that steer a terminal."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):  # an error of the command line
+            error.message = plain(message)  # type: ignore[attr-defined]
+        raise
+
+
+def at_home(run: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of a command; `~` in its paths is the home folder, as in those that a shell has read."""
+
+    def expanded(value: Any) -> Any:
+        if isinstance(value, list):
+            return [expanded(one) for one in value]
+        return Path(os.path.expanduser(value)) if isinstance(value, Path) else value
+
+    @wraps(run)
+    def call(**options: Any) -> Any:
+        return run(**{name: expanded(value) for name, value in options.items()})
+
+    return call
 
 
 app = typer.Typer(
@@ -103,7 +137,7 @@ def check(options: dict[str, Any]) -> None:
 
 def show(record: Any, json: bool) -> None:
     if json:
-        typer.echo(record.model_dump_json(indent=1))
+        typer.echo(record.json_text())
     else:
         from gcbench.reports.record_table import print_record
 
@@ -508,9 +542,10 @@ gcbench weights check inception-2015-12-05""",
 
 
 def show_examples(group: typer.Typer, prefix: str = "") -> None:
-    """Give every command its examples; a paragraph each, so that they stay lines of their own."""
+    """Give every command `~` in paths, and its examples; a paragraph each, so that they stay lines of their own."""
     for command in group.registered_commands:
         name = prefix + (command.name or command.callback.__name__)  # type: ignore[union-attr]
+        command.callback = at_home(command.callback)  # type: ignore[arg-type]
         command.epilog = "\n\n".join(["Examples:", *EXAMPLES.get(name, "").splitlines()])
     for one in group.registered_groups:
         if one.typer_instance is not None:
@@ -522,7 +557,7 @@ show_examples(app)
 
 def fail(message: object, code: int = 2) -> NoReturn:
     sys.stdout.flush()
-    typer.echo(f"gcbench: {message}", err=True)
+    typer.echo(f"gcbench: {plain(message)}", err=True)
     raise SystemExit(code)
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from gcbench.core.errors import UserError
-from gcbench.core.files import file_hash, write_text
+from gcbench.core.files import file_hash, parse_json, read_text, write_text
 from gcbench.core.metric_state import save_tensors
 
 
@@ -116,10 +116,10 @@ def read_card(path: Path) -> Card:
     """The card beside the weights at `path`."""
     beside = Path(path).with_suffix(".json")
     try:
-        return Card.model_validate_json(beside.read_text())
+        return Card.model_validate(parse_json(read_text(beside)))
     except FileNotFoundError:
         raise UserError(f"{beside} is missing; a checkpoint is a .safetensors file with its .json beside it") from None
-    except (OSError, UnicodeDecodeError, ValidationError):
+    except (OSError, ValueError, RecursionError):
         raise UserError(
             f"{beside} is not the card of a checkpoint; copy it again from where the weights came"
         ) from None

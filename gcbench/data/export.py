@@ -11,7 +11,7 @@ from PIL import Image
 
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
-from gcbench.core.files import write_atomic, write_text
+from gcbench.core.files import parse_json, read_text, write_atomic, write_text
 from gcbench.data import cityscapes, cityscapes_classes
 from gcbench.data.folder import CONFIG, PROMPTS, Config
 from gcbench.data.prompts import Line, read_prompts, write_prompts
@@ -86,8 +86,8 @@ def _claim(out: Path, what: dict[str, object]) -> None:
     manifest = out / MANIFEST
     if manifest.is_file():
         try:
-            held = json.loads(manifest.read_text(encoding="utf-8"))
-        except ValueError:
+            held = parse_json(read_text(manifest))
+        except (OSError, ValueError):
             held = None
         if held != what:
             raise UserError(f"{out} holds another export (see {manifest}); choose another --out or remove it")

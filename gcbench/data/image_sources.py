@@ -15,8 +15,9 @@ from PIL import Image
 
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
+from gcbench.core.files import read_bytes
 from gcbench.data import image_files
-from gcbench.data.npz_arrays import Array, array_names, class_ids, open_archive
+from gcbench.data.npz_arrays import MOST_BYTES, Array, array_names, class_ids, open_archive
 from gcbench.data.pair_files import IMAGE_ENDINGS
 from gcbench.data.unreadable_files import BROKEN_ARCHIVE, Kind, Unreadable, some
 
@@ -85,7 +86,7 @@ class FolderSource(_Files):
 
     def content(self, name: str) -> bytes:
         try:
-            return self.files[name].read_bytes()
+            return read_bytes(self.files[name], MOST_BYTES)
         except OSError as error:
             raise Unreadable(self.kind, self.place(name), error.strerror or str(error)) from error
 
@@ -113,7 +114,7 @@ class ZipSource(_Files):
 
     def content(self, name: str) -> bytes:
         try:
-            return self._zip.read(self._members[name])
+            return self._zip.read(self._members[name])  # never more than its directory says
         except BROKEN_ARCHIVE as error:
             raise Unreadable(self.kind, self.place(name), str(error)) from error
 
@@ -195,6 +196,8 @@ def _is_entry(path: Path, endings: Sequence[str]) -> bool:
 def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in paths:
+        if any("\ud800" <= letter <= "\udfff" for letter in path.stem):
+            raise UserError(f"the name of {path} is no text in UTF-8; rename it")
         if path.stem in files:
             other = files[path.stem]
             raise UserError(

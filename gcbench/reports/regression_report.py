@@ -9,10 +9,10 @@ from rich.text import Text
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_atomic
+from gcbench.core.names import plain
 from gcbench.core.run_spec import guidance_text
 from gcbench.reports.regression_checks import Check, Gated, Report
-from gcbench.reports.table import show_texts
-from gcbench.runs.progress import plain
+from gcbench.reports.table import markdown_text, show_texts
 
 HEADS = ("metric", "recorded", "now", "difference", "tolerance", "")
 
@@ -72,18 +72,14 @@ def markdown(report: Report) -> str:
     """A summary: a line for each baseline, a table of what failed."""
     lines = [f"## gcbench regress: {'passed' if report.passed else 'FAILED'}", ""]
     for run in report.runs:
-        lines += [f"**{escaped(verdict(run))}**", ""]
+        lines += [f"**{markdown_text(verdict(run))}**", ""]
         if run.failures:
             table = [["what", *HEADS[:-1]], ["---"] * 2 + ["---:"] * 4]
             table += [[stage(check), *cells(check)[:-1]] for check in run.failures]
-            lines += [*(f"| {' | '.join(map(escaped, row))} |" for row in table), ""]
+            lines += [*(f"| {' | '.join(map(markdown_text, row))} |" for row in table), ""]
         if notes := remarks(run):
-            lines += [*(f"- {escaped(line)}" for line in notes), ""]
+            lines += [*(f"- {markdown_text(line)}" for line in notes), ""]
     return "\n".join(lines) + "\n"
-
-
-def escaped(text: str) -> str:
-    return plain(text).replace("|", "\\|").replace("<", "&lt;")
 
 
 def append_summary(path: Path, report: Report) -> None:
@@ -102,16 +98,19 @@ def write_junit(path: Path, report: Report) -> None:
     for run in report.runs:
         skipped = sum(check.status == "skip" for check in run.checks)
         counts = {"tests": len(run.checks), "failures": len(run.failures), "skipped": skipped, "errors": 0}
-        facts = {"name": run.run, "time": f"{run.seconds:.3f}", **{key: str(n) for key, n in counts.items()}}
+        facts = {"name": plain(run.run), "time": f"{run.seconds:.3f}", **{key: str(n) for key, n in counts.items()}}
         suite = ElementTree.SubElement(root, "testsuite", facts)
         for check in run.checks:
-            case = ElementTree.SubElement(suite, "testcase", classname=f"{run.run}: {stage(check)}", name=name(check))
+            case = ElementTree.SubElement(
+                suite, "testcase", {"classname": plain(f"{run.run}: {stage(check)}"), "name": plain(name(check))}
+            )
             if check.status == "fail":
                 text = ", ".join(map(" ".join, list(zip(HEADS, cells(check), strict=True))[1:-1]))
                 message = text if check.reason is None else f"{check.reason} ({text})"
-                ElementTree.SubElement(case, "failure", message=message, type="regression").text = "\n".join(run.notes)
+                failure = ElementTree.SubElement(case, "failure", message=plain(message), type="regression")
+                failure.text = "\n".join(map(plain, run.notes))
             elif check.status == "skip":
-                ElementTree.SubElement(case, "skipped", message=check.reason or "")
+                ElementTree.SubElement(case, "skipped", message=plain(check.reason or ""))
     tree = ElementTree.ElementTree(root)
     ElementTree.indent(tree)
     write_atomic(path, lambda file: tree.write(file, encoding="utf-8", xml_declaration=True))

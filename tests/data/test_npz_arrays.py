@@ -58,10 +58,8 @@ def test_a_header_that_promises_more(tmp_path: Path) -> None:
         header = {"descr": "|u1", "fortran_order": False, "shape": (4, 2, 2, 3)}
         np.lib.format.write_array_header_1_0(stream, header)
         stream.write(bytes(13))
-    array = Array(tmp_path / "a.npz", "arr_0")
-    array.row(0)
-    with pytest.raises(UserError, match=r"arr_0 in .* \(it ends too early\)"):
-        array.row(1)
+    with pytest.raises(UserError, match=r"arr_0 in .* \(its header says uint8 \(4, 2, 2, 3\), which is not what"):
+        Array(tmp_path / "a.npz", "arr_0")
 
 
 class Malicious:
