@@ -1,5 +1,6 @@
 """The command line: commands and their help, no logic. torch is imported by the commands that use it."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,10 @@ from gcbench.core.names import plain
 
 RESUMES = ("sweep", "evaluate", "suite", "train")
 """Commands that go on where they were stopped."""
+
+
+MOST_LETTERS = 4000
+"""Of a message that repeats what was typed."""
 
 
 class Commands(TyperGroup):
@@ -557,7 +562,9 @@ show_examples(app)
 
 def fail(message: object, code: int = 2) -> NoReturn:
     sys.stdout.flush()
-    typer.echo(f"gcbench: {plain(message)}", err=True)
+    text = plain(message)
+    text = text if len(text) < MOST_LETTERS else f"{text[: MOST_LETTERS // 2]} … {text[-MOST_LETTERS // 2 :]}"
+    typer.echo(f"gcbench: {text}", err=True)
     raise SystemExit(code)
 
 
@@ -582,3 +589,7 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise SystemExit(1) from None
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise
+        fail(f"{error.filename}: {error.strerror}; give another path")

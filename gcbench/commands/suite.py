@@ -13,7 +13,7 @@ from gcbench.commands.sweep import sweep
 from gcbench.commands.train import CONFIG, recipe_of, train
 from gcbench.core.checkpoint import read_card
 from gcbench.core.contracts import Dataset
-from gcbench.core.errors import UserError
+from gcbench.core.errors import NothingMeasured, UserError
 from gcbench.core.files import parse_json, read_text, write_text
 from gcbench.core.record import Provenance
 from gcbench.core.run_spec import MOST_IMAGES, MOST_TRAINED, check_count
@@ -149,7 +149,7 @@ def run_suite(
                 raise UserError(f"the training of {owner.name} was not made")
             else:
                 stage = _sweep(suite, row, dataset, out, weights, evaluators, device)
-        except UserError as error:
+        except (UserError, NothingMeasured) as error:
             say(f"{row.name}: {error}")
             stage = Stage(kind=task.kind, row=row.name, model=row.model, status="failed", reason=str(error))
             if task.kind == "train":

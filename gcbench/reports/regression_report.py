@@ -1,5 +1,6 @@
 """What `gcbench regress` found, for people and for CI: a table, JUnit XML, a Markdown summary."""
 
+import re
 from itertools import groupby
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,7 +13,7 @@ from gcbench.core.files import write_atomic
 from gcbench.core.names import plain
 from gcbench.core.run_spec import guidance_text
 from gcbench.reports.regression_checks import Check, Gated, Report
-from gcbench.reports.table import markdown_text, show_texts
+from gcbench.reports.table import show_texts
 
 HEADS = ("metric", "recorded", "now", "difference", "tolerance", "")
 
@@ -72,14 +73,19 @@ def markdown(report: Report) -> str:
     """A summary: a line for each baseline, a table of what failed."""
     lines = [f"## gcbench regress: {'passed' if report.passed else 'FAILED'}", ""]
     for run in report.runs:
-        lines += [f"**{markdown_text(verdict(run))}**", ""]
+        lines += [f"**{escaped(verdict(run))}**", ""]
         if run.failures:
             table = [["what", *HEADS[:-1]], ["---"] * 2 + ["---:"] * 4]
             table += [[stage(check), *cells(check)[:-1]] for check in run.failures]
-            lines += [*(f"| {' | '.join(map(markdown_text, row))} |" for row in table), ""]
+            lines += [*(f"| {' | '.join(map(escaped, row))} |" for row in table), ""]
         if notes := remarks(run):
-            lines += [*(f"- {markdown_text(line)}" for line in notes), ""]
+            lines += [*(f"- {escaped(line)}" for line in notes), ""]
     return "\n".join(lines) + "\n"
+
+
+def escaped(text: str) -> str:
+    """No table, tag or link in Markdown; what stands between backticks stays code."""
+    return re.sub(r"([|\[\]])", r"\\\1", plain(text)).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def append_summary(path: Path, report: Report) -> None:
