@@ -8,6 +8,7 @@ import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from numpy.lib import format as npy
@@ -30,7 +31,7 @@ MOST_MEMBERS = 10**7
 MOST_RATIO = 1100
 """Bytes that one of an archive may become; deflate, the only compression that is read, makes at most 1032 of one."""
 
-BROKEN_HEADER = (KeyError, ValueError, TypeError, SyntaxError, RecursionError, MemoryError)
+BROKEN_HEADER = (KeyError, ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError)
 """What reading the header of an array raises, which is a literal of Python."""
 
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -103,7 +104,8 @@ class Array:
         return data
 
     def _damaged(self, reason: object) -> UserError:
-        return UserError(f"cannot read {self.name} in {self.path} ({reason}); make or copy the file again")
+        said = str(reason).partition("\n")[0][:200]  # without numpy's advice to trust the file
+        return UserError(f"cannot read {self.name} in {self.path} ({said}); make or copy the file again")
 
 
 def open_archive(path: Path) -> zipfile.ZipFile:
