@@ -1,6 +1,7 @@
 """The command line: commands and their help, no logic. torch is imported by the commands that use it."""
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -580,6 +581,9 @@ def stopped(command: str | None, arguments: Sequence[str]) -> str:
 
 def main() -> None:
     """Entry point of `gcbench`: a user's mistake gets one sentence and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name in another encoding is printed too
     try:
         app()
     except UserError as error:

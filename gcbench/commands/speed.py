@@ -104,7 +104,7 @@ def default_sweep() -> list[Timed]:
         command = [sys.executable, "-m", "gcbench", "sweep", "--out", str(record.parent)]
         environment = {**os.environ, "GCBENCH_CACHE": "off"}
         began, first = time.perf_counter(), None
-        with open(Path(folder) / "log", "w") as log:
+        with open(Path(folder) / "log", "w", encoding="utf-8") as log:
             process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
             while process.poll() is None:
                 if first is None and record.exists():
@@ -112,7 +112,7 @@ def default_sweep() -> list[Timed]:
                 time.sleep(0.2)
         took = time.perf_counter() - began
         if process.returncode or first is None:
-            raise UserError(f"gcbench sweep failed: {(Path(folder) / 'log').read_text()[-300:]}")
+            raise UserError(f"gcbench sweep failed: {(Path(folder) / 'log').read_text('utf-8', 'replace')[-300:]}")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     return [
         Timed("default sweep, whole", took, "s"),

@@ -245,7 +245,7 @@ def _resume(out: Path, planned: Ledger, fresh: Sequence[Task], everything: bool)
 def read_ledger(path: Path) -> Ledger:
     try:
         return Ledger.model_validate(parse_json(read_text(path)))
-    except (OSError, ValueError):
+    except (OSError, UserError, ValueError):
         raise UserError(f"{path} is damaged; put it back as it was, or choose another --out") from None
 
 

@@ -119,7 +119,7 @@ def read_card(path: Path) -> Card:
         return Card.model_validate(parse_json(read_text(beside)))
     except FileNotFoundError:
         raise UserError(f"{beside} is missing; a checkpoint is a .safetensors file with its .json beside it") from None
-    except (OSError, ValueError, RecursionError):
+    except (OSError, UserError, ValueError, RecursionError):
         raise UserError(
             f"{beside} is not the card of a checkpoint; copy it again from where the weights came"
         ) from None

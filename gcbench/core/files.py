@@ -1,5 +1,6 @@
 """Files of others, opened with care; files of ours, written atomically; hashes of both."""
 
+import codecs
 import errno
 import hashlib
 import json
@@ -50,13 +51,8 @@ def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
         return stream.read(most)
 
 
-def read_text(path: Path, most: int = MOST_TEXT) -> str:
-    """The text of a file in UTF-8, lines ending in a line feed. OSError: as `open_regular`; UnicodeDecodeError."""
-    return read_bytes(path, most).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
-
-
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file. OSError: as `open_regular`; ValueError: it is no TOML, and why."""
+    """The tables of a TOML file. OSError, UserError: as `read_text`; ValueError: it is no TOML, and why."""
     try:
         return tomllib.loads(read_text(path, MOST_TEXT >> 4))
     except RecursionError:
@@ -120,8 +116,34 @@ def write_atomic(path: Path, writer: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` atomically as UTF-8."""
-    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """Write `text` atomically as UTF-8; what UTF-8 cannot hold (of a file name in another encoding) as an escape."""
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8", errors="backslashreplace"))
+
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig", "UTF-8"),
+    (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),
+    (codecs.BOM_UTF32_BE, "utf-32", "UTF-32"),
+    (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
+    (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
+)
+
+
+def read_text(path: Path, most: int = MOST_TEXT) -> str:
+    """A text file whatever the locale: UTF-8, or what its byte order mark says, the mark left out; lines end in \\n.
+
+    Raises:
+        OSError: it cannot be read: as `open_regular`.
+        UserError: it is no text; names the file and the line.
+    """
+    content = read_bytes(path, most)
+    codec, name = next(((codec, name) for mark, codec, name in _MARKS if content.startswith(mark)), ("utf-8", "UTF-8"))
+    try:
+        text = content.decode(codec)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].decode(codec, "ignore").count("\n") + 1
+        raise UserError(f"{path}, line {line} is not {name}; save the file as UTF-8 text") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def file_hash(path: Path, length: int = 12) -> str:
@@ -134,7 +156,7 @@ def text_hash(*texts: str, length: int = 12) -> str:
     """A hash of texts in their order: the first `length` hex digits of SHA-256 over their lengths and bytes."""
     digest = hashlib.sha256()
     for text in texts:
-        data = text.encode()
+        data = text.encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return digest.hexdigest()[:length]

@@ -184,7 +184,7 @@ class Record(BaseModel):
             return cls.model_validate(parse_json(read_text(path)))
         except FileNotFoundError:
             raise UserError(f"{path} does not exist; give a run directory or a record.json") from None
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise UserError(f"{path} cannot be read ({error}); put it back as it was") from None
         except (ValueError, RecursionError) as error:
             where = str(error)

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from gcbench.core.errors import UserError
-from gcbench.core.files import text_hash
+from gcbench.core.files import read_text, text_hash
 from gcbench.data import image_files
 from gcbench.data.celeba_attributes import ATTRIBUTE_WORDS, ATTRIBUTES
 from gcbench.data.celeba_masks import find_parts, hash_parts, merge_parts
@@ -90,8 +90,8 @@ class CelebA(PairFiles):
     def captions(self, split: str, index: int) -> Sequence[str]:
         path = self._text(self.files(split, index).id)
         try:
-            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        except (OSError, UnicodeDecodeError) as error:
+            lines = read_text(path).split("\n") if path.exists() else []
+        except OSError as error:
             raise UserError(f"cannot read the captions {path} ({error}); give lines in UTF-8") from error
         texts = tuple(line.strip() for line in lines if line.strip())
         if not texts:

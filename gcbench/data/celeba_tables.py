@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gcbench.core.errors import UserError
+from gcbench.core.files import read_text
 from gcbench.data.celeba_attributes import ATTRIBUTES
 
 TRAINED = 24000
@@ -99,7 +100,7 @@ def _listed(path: Path) -> list[str]:
 
 
 def _id(name: str, where: str) -> str:
-    stem = Path(name).stem
+    stem = Path(name.replace("\\", "/")).stem
     if not stem.isdecimal():
         raise UserError(f"{where}: {name!r} is no id of CelebA-HQ; write a number, or a file name that is one")
     return str(int(stem))
@@ -107,6 +108,6 @@ def _id(name: str, where: str) -> str:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path).split("\n")
+    except OSError as error:
         raise UserError(f"cannot read {path} ({error}); replace the file") from error

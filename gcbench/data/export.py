@@ -87,7 +87,7 @@ def _claim(out: Path, what: dict[str, object]) -> None:
     if manifest.is_file():
         try:
             held = parse_json(read_text(manifest))
-        except (OSError, ValueError):
+        except (OSError, UserError, ValueError):
             held = None
         if held != what:
             raise UserError(f"{out} holds another export (see {manifest}); choose another --out or remove it")

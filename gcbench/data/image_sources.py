@@ -18,7 +18,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.files import read_bytes
 from gcbench.data import image_files
 from gcbench.data.npz_arrays import MOST_BYTES, Array, array_names, class_ids, open_archive
-from gcbench.data.pair_files import IMAGE_ENDINGS
+from gcbench.data.pair_files import IMAGE_ENDINGS, image_id
 from gcbench.data.unreadable_files import BROKEN_ARCHIVE, Kind, Unreadable, some
 
 ENDINGS = {"image": IMAGE_ENDINGS, "layout": (".png",)}
@@ -109,7 +109,7 @@ class ZipSource(_Files):
                 " give the folder"
             )
         self.files = _by_stem(path / info.filename for info in chosen)
-        self._members = {Path(info.filename).stem: info for info in chosen}
+        self._members = {image_id(Path(info.filename).stem): info for info in chosen}
         self.ids = tuple(sorted(self.files))
 
     def content(self, name: str) -> bytes:
@@ -185,7 +185,7 @@ def _npz(path: Path, kind: Kind) -> NpzSource:
 
 
 def by_stem(folder: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> dict[str, Path]:
-    """stem -> file, of a folder's files with one of these endings. UserError: two files share a stem."""
+    """Id -> file, of a folder's files with one of these endings. UserError: two share an id, or a name is not UTF-8."""
     return _by_stem(sorted(path for path in folder.iterdir() if _is_entry(path, endings)) if folder.is_dir() else ())
 
 
@@ -197,14 +197,13 @@ def _is_entry(path: Path, endings: Sequence[str]) -> bool:
 def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in paths:
-        if any("\ud800" <= letter <= "\udfff" for letter in path.stem):
-            raise UserError(f"the name of {path} is no text in UTF-8; rename it")
-        if path.stem in files:
-            other = files[path.stem]
+        stem = image_id(path.stem)
+        if stem in files:
+            other = files[stem]
             raise UserError(
                 f"{path} and {other.name if other.parent == path.parent else other} share a name; rename or remove one"
             )
-        files[path.stem] = path
+        files[stem] = path
     return files
 
 

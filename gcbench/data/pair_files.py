@@ -1,6 +1,7 @@
 """Datasets that are pairs of files: what they have in common, whatever their tree."""
 
 import os
+import unicodedata
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,6 +109,17 @@ class PairFiles(Dataset):
 
 def _mark(path: Path) -> str:
     return str(path.stat().st_size) if path.suffix.lower() in IMAGE_ENDINGS else file_hash(path)
+
+
+def image_id(stem: str) -> str:
+    """The id of a file by its name without the ending: in NFC, since some systems list names in NFD.
+    UserError: the name is not UTF-8."""
+    try:
+        stem.encode()
+    except UnicodeEncodeError:
+        shown = stem.encode("utf-8", "backslashreplace").decode()
+        raise UserError(f"the file name {shown} is not UTF-8; rename the file") from None
+    return unicodedata.normalize("NFC", stem)
 
 
 def match(

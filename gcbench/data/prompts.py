@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import parse_json, read_text, write_text
-from gcbench.data.pair_files import IMAGE_ENDINGS
+from gcbench.data.pair_files import IMAGE_ENDINGS, image_id
 
 MOST = 1 << 30
 """Bytes of a file of prompts."""
@@ -34,15 +34,15 @@ def read_prompts(path: Path) -> dict[str, Line]:
     UserError: names the file and the first line that is not as it should be."""
     try:
         content = read_text(path, MOST)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise UserError(f"cannot read the prompts {path} ({error}); give JSON lines in UTF-8") from error
     lines: dict[str, Line] = {}
     for number, row in enumerate(content.split("\n"), 1):
         if not row.strip():
             continue
         line = _parse(row, f"{path}, line {number}")
-        name = Path(line.file_name)
-        stem = name.stem if name.suffix.lower() in IMAGE_ENDINGS else name.name
+        name = Path(line.file_name.replace("\\", "/"))
+        stem = image_id(name.stem if name.suffix.lower() in IMAGE_ENDINGS else name.name)
         if stem in lines:
             line = Line(line.file_name, lines[stem].text + line.text, lines[stem].group or line.group)
         lines[stem] = line
@@ -53,6 +53,9 @@ def _parse(row: str, where: str) -> Line:
     form = '{"file_name": "STEM.png", "text": ["…"]}'
     try:
         value = parse_json(row)
+        json.dumps(value, ensure_ascii=False).encode()  # an escaped half of a surrogate pair is no text
+    except UnicodeEncodeError as error:
+        raise UserError(f"{where}: no JSON (what it holds is no text); write {form}") from error
     except ValueError as error:
         raise UserError(f"{where}: no JSON ({error}); write {form}") from error
     if not isinstance(value, Mapping):
@@ -66,9 +69,8 @@ def _parse(row: str, where: str) -> Line:
     if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and t.strip() for t in texts):
         raise UserError(f"{where}: text of {name} is no list of texts; write {form}")
     for text in (name, *texts, group if isinstance(group, str) else ""):
-        if len(text) > MOST_LETTERS or any("\ud800" <= letter <= "\udfff" for letter in text):
-            fault = f"more than {MOST_LETTERS} characters" if len(text) > MOST_LETTERS else "half a character"
-            raise UserError(f"{where}: {text[:20]!r}… has {fault}; correct the line")
+        if len(text) > MOST_LETTERS:
+            raise UserError(f"{where}: {text[:20]!r}… has more than {MOST_LETTERS} characters; shorten it")
     return Line(name, tuple(texts), group if isinstance(group, str) else None)
 
 

@@ -126,7 +126,7 @@ def _is_record(path: Path) -> bool:
     """False for JSON of another kind, such as a checkpoint's card; broken JSON is left to `Record.read` to refuse."""
     try:
         content = parse_json(read_text(path))
-    except (OSError, ValueError):
+    except (OSError, UserError, ValueError):
         return True
     return isinstance(content, dict) and "schema_version" in content
 

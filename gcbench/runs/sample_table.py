@@ -68,7 +68,7 @@ class SampleTable:
         if not path.exists():
             return table
         try:
-            with io.TextIOWrapper(open_regular(path, MOST), encoding="utf-8", newline="") as stream:
+            with io.TextIOWrapper(open_regular(path, MOST), encoding="utf-8-sig", newline="") as stream:
                 reader = csv.reader(stream)
                 if tuple(next(reader)) != HEAD:
                     raise ValueError("other columns")

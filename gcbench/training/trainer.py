@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from gcbench.core import checkpoint
 from gcbench.core.errors import UserError
-from gcbench.core.files import write_atomic, write_text
+from gcbench.core.files import read_text, write_atomic, write_text
 from gcbench.training.ema import EMA
 from gcbench.training.pairs import Pairs
 from gcbench.training.phases import Optimizers, due, stages
@@ -35,7 +35,7 @@ def planned(recipe: Recipe) -> dict[str, Any]:
 
 def read_plan(config_file: Path, recipe: Recipe) -> dict[str, Any]:
     """What the config.json of a run of `recipe` says, in this version's names of fields."""
-    held = json.loads(config_file.read_text())
+    held = json.loads(read_text(config_file))
     try:
         held["train"] = TrainConfig.model_validate(held["train"]).model_dump(mode="json")
         if held["card"]["config"]:
@@ -216,13 +216,13 @@ def _save_state(state: dict[str, Any], path: Path) -> None:
 def _rows_before(log_file: Path, step: int) -> list[dict[str, Any]]:
     if not log_file.exists() or step == 0:
         return []
-    with open(log_file, newline="") as stream:
+    with open(log_file, newline="", encoding="utf-8") as stream:
         return [row for row in csv.DictReader(stream) if int(row["step"]) <= step]
 
 
 def _write_log(log_file: Path, rows: list[dict[str, Any]]) -> None:
     def write(path: Path) -> None:
-        with open(path, "w", newline="") as stream:
+        with open(path, "w", newline="", encoding="utf-8") as stream:
             fields = dict.fromkeys(key for row in rows for key in row)  # a later stage may log more
             writer = csv.DictWriter(stream, fieldnames=list(fields))
             writer.writeheader()

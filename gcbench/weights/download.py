@@ -90,7 +90,7 @@ def download(url: str, part: Path, progress: Progress, timeout: float = 30.0, si
 def _state(part: Path) -> tuple[int, str]:
     """Bytes that an earlier call left and the version that they are of; 0 and "" where nothing can be resumed."""
     try:
-        return part.stat().st_size, version_of(part).read_text()
+        return part.stat().st_size, version_of(part).read_text("utf-8", "replace")
     except OSError:
         return 0, ""
 
@@ -103,7 +103,7 @@ def _receive(
     with writing(part):
         if not done:
             part.unlink(missing_ok=True)  # before its version is another
-            version_of(part).write_text(_version(response.headers))
+            version_of(part).write_text(_version(response.headers), "utf-8", "replace")
         with open(part, "ab") as stream:
             progress(done, total)
             while chunk := _read(response):
