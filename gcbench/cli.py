@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -49,21 +48,6 @@ def readable() -> Iterator[None]:
         if isinstance(message := getattr(error, "message", None), str):  # an error of the command line
             error.message = plain(message)  # type: ignore[attr-defined]
         raise
-
-
-def at_home(run: Callable[..., Any]) -> Callable[..., Any]:
-    """The function of a command; `~` in its paths is the home folder, as in those that a shell has read."""
-
-    def expanded(value: Any) -> Any:
-        if isinstance(value, list):
-            return [expanded(one) for one in value]
-        return Path(os.path.expanduser(value)) if isinstance(value, Path) else value
-
-    @wraps(run)
-    def call(**options: Any) -> Any:
-        return run(**{name: expanded(value) for name, value in options.items()})
-
-    return call
 
 
 app = typer.Typer(
@@ -548,10 +532,9 @@ gcbench weights check inception-2015-12-05""",
 
 
 def show_examples(group: typer.Typer, prefix: str = "") -> None:
-    """Give every command `~` in paths, and its examples; a paragraph each, so that they stay lines of their own."""
+    """Give every command its examples; a paragraph each, so that they stay lines of their own."""
     for command in group.registered_commands:
         name = prefix + (command.name or command.callback.__name__)  # type: ignore[union-attr]
-        command.callback = at_home(command.callback)  # type: ignore[arg-type]
         command.epilog = "\n\n".join(["Examples:", *EXAMPLES.get(name, "").splitlines()])
     for one in group.registered_groups:
         if one.typer_instance is not None:
