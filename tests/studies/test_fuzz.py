@@ -1,0 +1,76 @@
+"""A short run of the fuzz study, and that it would see what it looks for."""
+
+import inspect
+import os
+import random
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import typer
+
+from gcbench import cli
+from gcbench.core.errors import UserError
+from studies import fuzz
+
+
+def told(outcomes: list[fuzz.Outcome]) -> list[str]:
+    return [f"{one.kind}, {one.end}: {one.told}" for one in outcomes if one.bad]
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the study changes of this process is put back."""
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
+
+
+def test_mutated_files_and_command_lines() -> None:
+    outcomes = fuzz.fuzz(20, 40 * len(fuzz.FILES), seed=1, seconds=20)
+    assert told(outcomes) == []
+    assert len(Counter(one.kind for one in outcomes)) > len(fuzz.FILES)
+
+
+def test_what_is_valid_is_accepted() -> None:
+    with fuzz.workplace():
+        for kind, (source, place, reader) in fuzz.FILES.items():
+            Path(place).write_bytes(source if isinstance(source, bytes) else Path(source).read_bytes())
+            if kind == "--model":
+                with pytest.raises(UserError, match="existing file"):
+                    reader(Path(place))
+            else:
+                reader(Path(place))
+
+
+def test_every_option_is_tried() -> None:
+    rng = random.Random(0)
+    lines = Counter(part.partition("=")[0] for _ in range(3000) for part in fuzz.command_line(rng))
+    for words, function in fuzz.commands().items():
+        assert lines[words[-1]]
+        for name, option in inspect.signature(function, eval_str=True).parameters.items():
+            info = option.annotation.__metadata__[0]
+            if isinstance(info, typer.models.OptionInfo):
+                flags = [flag for flag in info.param_decls or () if flag.startswith("-")]
+                assert lines[flags[0] if flags else f"--{name.replace('_', '-')}"], (words, name)
+
+
+@pytest.mark.parametrize("fault", ["crash", "hang", "outside", "exit", "control"])
+def test_each_fault_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str) -> None:
+    def broken() -> None:
+        if fault == "crash":
+            raise KeyError("x")
+        if fault == "hang":
+            time.sleep(60)
+        if fault == "outside":
+            os.mkdir(tmp_path / "victim")
+        if fault == "exit":
+            raise SystemExit(3)
+        print("\x1b[31m")
+
+    monkeypatch.setattr(cli, "main", broken)
+    monkeypatch.setattr(fuzz, "SECONDS", 0.2)
+    with fuzz.workplace():
+        end = fuzz.try_command(["list"]).end
+    assert end == ("outside" if fault == "outside" else "hang" if fault == "hang" else "crash")
