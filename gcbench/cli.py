@@ -573,6 +573,8 @@ def main() -> None:
         fail(error)
     except NothingMeasured as error:
         fail(error, 1)
+    except MemoryError:
+        fail("this needs more memory than there is; take a smaller --size, --batch-size or --set model.size")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise SystemExit(1) from None
