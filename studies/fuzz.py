@@ -10,7 +10,6 @@ in a temporary folder, without network.
 import argparse
 import contextlib
 import errno
-import inspect
 import io
 import json
 import os
@@ -194,9 +193,10 @@ def write_files(root: Path) -> None:
         'name = "toy"\nclasses = ["road", "car", "tree"]\npalette = [[0, 0, 0], [80, 80, 80], [160, 160, 160]]\n'
         'splits = ["train", "val"]\nsize = [16, 32]\nvoid = "road"\n\n[aliases]\ncar = ["car", "cars"]\n'
     )
+    (root / "toy/val/dataset.toml").write_text('name = "one"\nclasses = ["road", "car", "tree"]\n')
     np.savez(root / "a.npz", rng.integers(0, 256, (3, 16, 32, 3), np.uint8))
     with zipfile.ZipFile(root / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for i in range(3):
+        for i in range(4):
             archive.write(root / f"toy/val/images/{i}.png", f"images/{i}.png")
     Image.open(root / "toy/val/images/0.png").save(root / "a.jpg")
     score = Score(value=0.5, standard_error=0.1, interval=(0.3, 0.7), n=4, detail={"c": {"car": 0.5, "tree": None}})
@@ -229,11 +229,11 @@ WORKING: Mapping[str, Sequence[str]] = {
     "limit": ["1", "2"],
     "guidance": ["1", "1,2"],
     "metrics": ["semantic-recall", "miou,fd"],
-    "out": ["o1", "o2"],
-    "images": ["a.zip", "a.npz", "toy/val/images"],
+    "out": [f"o{i}" for i in range(1000)],
+    "images": ["a.zip", "toy/val/images"],
     "layouts": ["toy/val/layouts"],
     "prompts": ["p.jsonl"],
-    "runs": ["run", "o1"],
+    "runs": ["run"],
     "name": ["suite.toml"],
     "config": ["set.toml"],
     "format": FORMATS,
@@ -251,44 +251,50 @@ WORKING: Mapping[str, Sequence[str]] = {
 }
 """Parameter -> values that work, or that are refused late."""
 
+INSTEAD: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "train": {"model": ["gcdp"], "evaluator": []},
+    "evaluate": {"name": ["mine"], "prompts": ["p.jsonl"]},
+    "run": {"images": ["4"]},
+    "sample": {"set_": [], "prompt": []},
+    "sweep": {"set_": []},
+    "compare": {"guidance": ["1"]},
+    "split": {"dataset": ["./toy/val"]},
+}
+"""Last word of a command -> what works there; nothing: left out of lines that should work."""
 
-def commands(app: typer.Typer = cli.app, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], Callable[..., Any]]:
-    """The words of each command, and its function."""
-    found = {}
-    for command in app.registered_commands:
-        name = command.name or command.callback.__name__  # type: ignore[union-attr]
-        if name not in LEFT_OUT:
-            found[(*prefix, name)] = command.callback
-    for group in app.registered_groups:
-        found |= commands(group.typer_instance, (*prefix, str(group.name)))  # type: ignore[arg-type]
-    return found  # type: ignore[return-value]
+
+def commands(group: Any = None, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], Sequence[Any]]:
+    """The words of each command, and its parameters."""
+    found: dict[tuple[str, ...], Sequence[Any]] = {}
+    for name, command in (group or typer.main.get_command(cli.app)).commands.items():
+        if hasattr(command, "commands"):
+            found |= commands(command, (*prefix, name))
+        elif name not in LEFT_OUT:
+            found[(*prefix, name)] = command.params
+    return found
+
+
+COMMANDS = commands()
 
 
 def command_line(rng: random.Random) -> list[str]:
     """A command with some of its options."""
-    words, function = rng.choice(sorted(commands().items()))
+    words = rng.choice(sorted(COMMANDS))
     line, daring = list(words), rng.choice((0.0, 0.1, 0.3, 0.8))
-    for name, option in inspect.signature(function, eval_str=True).parameters.items():
-        kind, info = typing.get_args(option.annotation)[:2]
-        must = name in ALWAYS or option.default is inspect.Parameter.empty
-        if not must and (rng.random() < 0.7 or (not daring and name not in WORKING)):
+    working = {**WORKING, **INSTEAD.get(words[-1], {})}
+    for option in COMMANDS[words]:
+        name, argument = option.name, option.param_type_name == "argument"
+        if name == "help" or (daring < 0.5 and working.get(name) == []):
             continue
-        flag = next(
-            (f for f in getattr(info, "param_decls", None) or () if f.startswith("-")), f"--{name.replace('_', '-')}"
-        )
-        if kind is bool:
-            line.append(flag)
+        if not (name in ALWAYS or option.required) and (rng.random() < 0.7 or (not daring and name not in working)):
             continue
-        value = rng.choice(HOSTILE) if name not in WORKING or rng.random() < daring else rng.choice(WORKING[name])
-        if words[0] == "evaluate" and name == "name" and value == "suite.toml":
-            value = "mine"
-        line += (
-            [value]
-            if isinstance(info, typer.models.ArgumentInfo)
-            else [f"{flag}={value}"]
-            if flag[:2] == "--"
-            else [flag, value]
-        )
+        if getattr(option, "is_flag", False):
+            line.append(option.opts[0])
+            continue
+        value = rng.choice(working[name] if working.get(name) and rng.random() >= daring else HOSTILE)
+        flag = option.opts[0]
+        line += [value] if argument else [f"{flag}={value}"] if flag.startswith("--") else [flag, value]
+        line += [value] * (argument and option.nargs == -1)
     return line
 
 

@@ -1,15 +1,15 @@
 """A short run of the fuzz study, and that it would see what it looks for."""
 
-import inspect
 import os
 import random
+import re
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-import typer
+from typer.testing import CliRunner
 
 from gcbench import cli
 from gcbench.core.errors import UserError
@@ -45,15 +45,28 @@ def test_what_is_valid_is_accepted() -> None:
 
 
 def test_every_option_is_tried() -> None:
+    """Those that the help of each command lists."""
     rng = random.Random(0)
-    lines = Counter(part.partition("=")[0] for _ in range(3000) for part in fuzz.command_line(rng))
-    for words, function in fuzz.commands().items():
-        assert lines[words[-1]]
-        for name, option in inspect.signature(function, eval_str=True).parameters.items():
-            info = option.annotation.__metadata__[0]
-            if isinstance(info, typer.models.OptionInfo):
-                flags = [flag for flag in info.param_decls or () if flag.startswith("-")]
-                assert lines[flags[0] if flags else f"--{name.replace('_', '-')}"], (words, name)
+    lines = [fuzz.command_line(rng) for _ in range(6000)]
+    for words in ("sweep", "evaluate", "data split", "suite run", "weights fetch"):
+        shown = CliRunner().invoke(cli.app, [*words.split(), "--help"], env={"COLUMNS": "300"}).output
+        flags = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", shown.partition("Examples:")[0])) - {"--help", "-h"}
+        tried = {
+            part.partition("=")[0] for line in lines if line[: len(words.split())] == words.split() for part in line
+        }
+        assert len(flags) > 0
+        assert {flag for flag in flags if f" {flag} " in shown} - tried == set()
+
+
+def test_some_command_lines_work() -> None:
+    """Else only refusals would be tried."""
+    rng = random.Random(2)
+    with fuzz.workplace():
+        lines = [
+            line for line in (fuzz.command_line(rng) for _ in range(200)) if line[0] in ("compare", "suite", "data")
+        ]
+        ends = Counter(fuzz.try_command(line).end for line in lines[:25])
+    assert ends["accepted"] > 5
 
 
 @pytest.mark.parametrize("fault", ["crash", "hang", "outside", "exit", "control"])
