@@ -289,7 +289,7 @@ def command_line(rng: random.Random) -> list[str]:
         if not (name in ALWAYS or option.required) and (rng.random() < 0.7 or (not daring and name not in working)):
             continue
         if getattr(option, "is_flag", False):
-            line.append(option.opts[0])
+            line.append(rng.choice([*option.opts, *option.secondary_opts]))
             continue
         value = rng.choice(working[name] if working.get(name) and rng.random() >= daring else HOSTILE)
         flag = option.opts[0]
