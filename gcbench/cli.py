@@ -1,10 +1,12 @@
 """The command line: commands and their help, no logic. torch is imported by the commands that use it."""
 
+import errno
 import io
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -14,20 +16,31 @@ from typer.core import TyperGroup
 
 from gcbench.core import __version__
 from gcbench.core.errors import NothingMeasured, Stopped, UserError
+from gcbench.core.names import plain
 
 RESUMES = ("sweep", "evaluate", "suite", "train")
 """Commands that go on where they were stopped."""
 
 
+MOST_LETTERS = 4000
+"""Of a message that repeats what was typed."""
+
+
 class Commands(TyperGroup):
-    """The commands; Ctrl-C, or a signal that a training waits for, ends one with a line that says how it goes on."""
+    """The commands; Ctrl-C, or a signal that a training waits for, ends one with a line that says how it goes on.
+    What they refuse is shown as plain text."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with readable():
+                return super().invoke(ctx)
         except KeyboardInterrupt as error:
             code = 128 + error.signal if isinstance(error, Stopped) else 130
             fail(stopped(ctx.invoked_subcommand, sys.argv, str(error) or "stopped"), code)
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with readable():
+            return super().make_context(*arguments, **options)
 
 
 HOLD_PATHS = ("dataset", "model", "evaluator", "set_")
@@ -49,6 +62,17 @@ def at_home(run: Callable[..., Any]) -> Callable[..., Any]:
         return run(**{name: expanded(value, name in HOLD_PATHS) for name, value in options.items()})
 
     return call
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Show what was typed in an error of the command line without characters that steer a terminal."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):  # an error of the command line
+            error.message = plain(message)  # type: ignore[attr-defined]
+        raise
 
 
 app = typer.Typer(
@@ -128,7 +152,7 @@ def check(options: dict[str, Any]) -> None:
 
 def show(record: Any, json: bool) -> None:
     if json:
-        typer.echo(record.model_dump_json(indent=1))
+        typer.echo(record.json_text())
     else:
         from gcbench.reports.record_table import print_record
 
@@ -575,7 +599,9 @@ show_examples(app)
 
 def fail(message: object, code: int = 2) -> NoReturn:
     sys.stdout.flush()
-    typer.echo(f"gcbench: {message}", err=True)
+    text = plain(message)
+    text = text if len(text) < MOST_LETTERS else f"{text[: MOST_LETTERS // 2]} … {text[-MOST_LETTERS // 2 :]}"
+    typer.echo(f"gcbench: {text}", err=True)
     raise SystemExit(code)
 
 
@@ -603,6 +629,12 @@ def main() -> None:
         fail(error)
     except NothingMeasured as error:
         fail(error, 1)
+    except MemoryError:
+        fail("this needs more memory than there is; take a smaller --size, --batch-size or --set model.size")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise SystemExit(1) from None
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise
+        fail(f"{error.filename}: {error.strerror}; give another path")

@@ -10,6 +10,7 @@ from typing import Any
 
 from gcbench.core.contracts import Metric
 from gcbench.core.errors import NothingMeasured, UserError
+from gcbench.core.names import check_label, check_word
 from gcbench.core.record import ModelInfo, Point, Record
 from gcbench.core.reference import Reference
 from gcbench.core.run_spec import RunSpec
@@ -64,7 +65,9 @@ def evaluate(
     if len(found) < 2:
         raise UserError(f"{images} holds one image; give at least 2, so that a spread can be measured")
     metrics = spec.metrics or default_metrics()
-    name = name or folder_name(images)
+    name = check_label(name or folder_name(images), "--name")
+    if out is None:
+        check_word(name, "without --out, --name")
     with RunDirectory(out or Path("runs") / f"evaluate-{name}", fresh) as folder:
         scoring = Scoring(opened, metrics, open_evaluators(opened, metrics, spec.evaluators, device))
         stopwatch = Stopwatch()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gcbench.core.errors import UserError, calling
 from gcbench.core.registry import registry
+from gcbench.core.run_spec import MOST_STEPS, check_count
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.subset import Subset
 from gcbench.runs.progress import Bar, say
@@ -91,6 +92,8 @@ def train(
     settings: dotted keys, as `--set` and `--config` give them. steps: in place of the recipe's own. init: a checkpoint
     whose weights the training starts from.
     """
+    if steps is not None:
+        check_count("--steps", steps, 1, MOST_STEPS)
     settings = (settings or {}) | ({} if steps is None else {"train.steps": steps})
     recipe = recipe_of(model, evaluator, dataset, settings, limit)
     from accelerate import PartialState

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from gcbench.core.errors import UserError
-from gcbench.core.files import file_hash, read_text, write_text
+from gcbench.core.files import file_hash, parse_json, read_text, write_text
 from gcbench.core.metric_state import save_tensors
 
 
@@ -173,10 +173,10 @@ def read_card(path: Path) -> Card:
         if text is None:
             place = str(path.with_suffix(".json"))
             text = read_text(path.with_suffix(".json"))
-        return Card.model_validate_json(text)
+        return Card.model_validate(parse_json(text))
     except FileNotFoundError:
         raise UserError(f"{place} is missing; a checkpoint is a .safetensors file with its .json beside it") from None
-    except (OSError, UserError, ValidationError):
+    except (OSError, UserError, ValueError, RecursionError):
         raise UserError(f"{place} is not the card of a checkpoint; copy it again from where the weights came") from None
 
 

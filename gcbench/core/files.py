@@ -1,13 +1,19 @@
-"""Files written atomically, texts read in any of UTF-8 and UTF-16, and hashes of them."""
+"""Files of others, opened with care; files of ours, written atomically; hashes of both."""
 
 import codecs
+import errno
 import hashlib
+import json
+import math
 import os
 import secrets
+import stat
 import sys
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Sequence
 from itertools import count, takewhile
 from pathlib import Path, PurePath
+from typing import Any, BinaryIO, NoReturn
 
 from gcbench.core.errors import UserError
 
@@ -21,6 +27,84 @@ LEFT_BEHIND = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "Thumbs.db", "desktop.ini")
 def hidden(path: PurePath) -> bool:
     """Whether a path, relative to the folder or archive that was asked for, is or lies in what systems leave there."""
     return any(part in LEFT_BEHIND or part.startswith(".") for part in path.parts if part != "..")
+
+
+MOST_TEXT = 1 << 28
+"""Bytes of a text file that is read whole."""
+
+MOST_DIGITS = 4000
+"""Of a number in JSON or TOML; Python itself reads a few more."""
+
+
+def open_regular(path: Path, most: int | None = None) -> BinaryIO:
+    """A file for reading, which never blocks.
+    OSError: as `open`; or `path` is a pipe, a device or a folder, or has more than `most` bytes."""
+    path = Path(path)
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except ValueError as error:  # a path with a null character
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
+    stream = None
+    try:
+        facts = os.fstat(handle)
+        if not stat.S_ISREG(facts.st_mode):
+            kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "a pipe or a device"
+            raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
+        if most is not None and facts.st_size > most:
+            raise OSError(errno.EFBIG, f"it has {facts.st_size} bytes, more than the {most} that are read", str(path))
+        stream = os.fdopen(handle, "rb")
+    finally:
+        if stream is None:
+            os.close(handle)
+    return stream
+
+
+def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
+    """The content of a file. OSError: as `open_regular`."""
+    with open_regular(path, most) as stream:
+        return stream.read(most)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file. OSError, UserError: as `read_text`; ValueError: it is no TOML, and why."""
+    try:
+        return tomllib.loads(read_text(path, MOST_TEXT >> 4))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(str(error).partition(":")[0] if "digits" in str(error) else str(error)) from None
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text, as strict as the standard: no NaN, no infinity, no key twice.
+    ValueError: in a few words, why it is none."""
+
+    def number(digits: str) -> float:
+        value = float(digits)
+        return value if math.isfinite(value) else constant(digits)
+
+    def constant(word: str) -> NoReturn:
+        raise ValueError(f"{word[:20]} is no finite number")
+
+    def whole(digits: str) -> int:
+        if len(digits) > MOST_DIGITS:
+            raise ValueError(f"a number has {len(digits)} digits")
+        return int(digits)
+
+    def table(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in content:
+                raise ValueError(f"the key {key!r} stands there twice")
+            content[key] = value
+        return content
+
+    try:
+        return json.loads(text, parse_float=number, parse_int=whole, parse_constant=constant, object_pairs_hook=table)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg.lower()} at line {error.lineno}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def write_atomic(path: Path, writer: Callable[[Path], object]) -> None:
@@ -110,14 +194,14 @@ _MARKS = (
 )
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, most: int = MOST_TEXT) -> str:
     """A text file whatever the locale: UTF-8, or what its byte order mark says, the mark left out; lines end in \\n.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read: as `open_regular`.
         UserError: it is no text; names the file and the line.
     """
-    content = Path(path).read_bytes()
+    content = read_bytes(path, most)
     codec, name = next(((codec, name) for mark, codec, name in _MARKS if content.startswith(mark)), ("utf-8", "UTF-8"))
     try:
         text = content.decode(codec)

@@ -1,6 +1,7 @@
 """What a run writes down: protocol, scores and provenance, as one JSON file of a fixed schema."""
 
 import json
+import re
 from html import escape
 from math import inf
 from pathlib import Path
@@ -10,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from gcbench.core.contracts import Reading
 from gcbench.core.errors import UserError
-from gcbench.core.files import read_text, write_text
+from gcbench.core.files import parse_json, read_text, write_text
+from gcbench.core.names import plain
 from gcbench.core.protocol import Protocol
 from gcbench.core.registry import registry
 from gcbench.core.score import Score
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SCHEMA_VERSION: Final = 2
+
+STEERING = "[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff]"
+"""Characters that JSON leaves as they are and that a terminal or an editor obeys."""
 
 
 class ModelInfo(BaseModel):
@@ -129,7 +134,11 @@ class Record(BaseModel):
 
     def write(self, path: Path) -> None:
         """Write atomically: a reader sees the old file or the new one."""
-        write_text(path, self.model_dump_json(indent=1) + "\n")
+        write_text(path, self.json_text() + "\n")
+
+    def json_text(self) -> str:
+        """The record as JSON, characters that steer a terminal as their codes."""
+        return re.sub(STEERING, lambda found: f"\\u{ord(found[0]):04x}", self.model_dump_json(indent=1))
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a number in its metric's unit, as in `scores.csv`: whose it is, metric, column, value, interval."""
@@ -160,14 +169,14 @@ class Record(BaseModel):
         table: dict[str, dict[str, str]] = {}
         for row in self.rows():
             if not row["column"]:
-                text = row["reason"] if row["value"] is None else f"{row['value']:.3f}"
+                text = plain(row["reason"]) if row["value"] is None else f"{row['value']:.3f}"
                 half = "" if row["low"] is None else f" ± {(row['high'] - row['low']) / 2:.3f}"
                 where = row["name"] if row["guidance"] is None else f"{row['name']}, guidance {row['guidance']:g}"
                 unit = f" ({row['unit']})" if row["unit"] else ""
-                table.setdefault(where, {})[row["metric"] + unit] = text + half
+                table.setdefault(plain(where), {})[row["metric"] + unit] = text + half
         protocol, height, width = self.protocol, *self.protocol.size
         caption = f"{protocol.dataset}/{protocol.split}: {protocol.n} images of {height}×{width}"
-        return f"<p>{escape(caption)}</p>" + pandas.DataFrame.from_dict(table, orient="index").to_html(na_rep="")
+        return f"<p>{escape(plain(caption))}</p>" + pandas.DataFrame.from_dict(table, orient="index").to_html(na_rep="")
 
     @classmethod
     def read(cls, path: Path) -> "Record":
@@ -176,16 +185,18 @@ class Record(BaseModel):
         path = Path(path)
         path = path / "record.json" if path.is_dir() else path
         try:
-            return cls.model_validate_json(read_text(path))
+            return cls.model_validate(parse_json(read_text(path)))
         except FileNotFoundError:
             raise UserError(f"{path} does not exist; give a run directory or a record.json") from None
         except OSError as error:
             raise UserError(f"{path} cannot be read ({error}); put it back as it was") from None
-        except ValidationError as error:
-            where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "JSON"
+        except (ValueError, RecursionError) as error:
+            where = str(error)
+            if isinstance(error, ValidationError):
+                where = f"first fault at {'.'.join(map(str, error.errors()[0]['loc'])) or 'JSON'}"
             raise UserError(
-                f"{path} is not a record of schema {SCHEMA_VERSION} (first fault at {where}); put it back as it was, or"
-                " measure the run again"
+                f"{path} is not a record of schema {SCHEMA_VERSION} ({where}); put it back as it was,"
+                " or measure the run again"
             ) from None
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
-from gcbench.core.files import read_text, text_hash, write_atomic, write_text
+from gcbench.core.files import parse_json, read_text, text_hash, write_atomic, write_text
 from gcbench.data import cityscapes, cityscapes_classes
 from gcbench.data.folder import CONFIG, PROMPTS, Config
 from gcbench.data.image_sources import visible
@@ -94,8 +94,8 @@ def _claim(out: Path, what: dict[str, object]) -> None:
     manifest = out / MANIFEST
     if manifest.is_file():
         try:
-            held = json.loads(read_text(manifest))
-        except (ValueError, UserError):
+            held = parse_json(read_text(manifest))
+        except (OSError, UserError, ValueError):
             held = None
         if held != what:
             raise UserError(f"{out} holds another export (see {manifest}); choose another --out or remove it")

@@ -127,7 +127,8 @@ class ZipSource(_Files):
 
     def content(self, name: str) -> bytes:
         try:
-            return self._zip.read(self._members[name])
+            with self._zip.open(info := self._members[name]) as stream:
+                return stream.read(info.file_size)  # without a number, more than the directory says is unpacked
         except BROKEN_ARCHIVE as error:
             raise Unreadable(self.kind, self.place(name), str(error)) from error
 

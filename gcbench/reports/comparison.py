@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from rich.console import Console
 
 from gcbench.core.errors import UserError
+from gcbench.core.names import plain
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo
 from gcbench.core.run_spec import guidance_text
@@ -19,7 +20,6 @@ from gcbench.reports.record_table import declared, number_column, units
 from gcbench.reports.run_pair import BEST, NotComparable, Row, Run, RunPair, best
 from gcbench.reports.table import Cell, Column, Table, show
 from gcbench.reports.table import Row as TableRow
-from gcbench.runs.progress import plain
 
 FEW_GROUPS = 20
 """Below so many groups the percentile interval of a bootstrap is too narrow."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gcbench.core.errors import UserError
-from gcbench.core.files import hidden, read_text
+from gcbench.core.files import hidden, parse_json, read_text
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record
 from gcbench.core.run_spec import guidance_text
@@ -125,8 +125,8 @@ def _records(root: Path) -> dict[str, Record]:
 def _is_record(path: Path) -> bool:
     """False for JSON of another kind, such as a checkpoint's card; broken JSON is left to `Record.read` to refuse."""
     try:
-        content = json.loads(read_text(path))
-    except (ValueError, UserError):
+        content = parse_json(read_text(path))
+    except (OSError, UserError, ValueError):
         return True
     return isinstance(content, dict) and "schema_version" in content
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from gcbench.core import __version__
+from gcbench.core.names import plain
 from gcbench.core.record import Provenance
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "timm", "accelerate", "safetensors", "pillow")
@@ -55,7 +56,7 @@ def command() -> str:
     """The command line as typed; of absolute paths only the last part, the rest is a machine's own."""
     if Path(sys.argv[0]).name not in ("gcbench", "__main__.py"):
         return ""
-    return " ".join(["gcbench", *(re.sub(r"(^|[=@])/\S*/", r"\1", argument) for argument in sys.argv[1:])])
+    return plain(" ".join(["gcbench", *(re.sub(r"(^|[=@])/\S*/", r"\1", argument) for argument in sys.argv[1:])]))
 
 
 def git_state(folder: Path) -> tuple[str | None, bool | None]:

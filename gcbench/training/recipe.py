@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
+from gcbench.core.run_spec import parse_size
 from gcbench.core.settings import AnyConfig, Config, Count, Share, Weight, apply
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -40,7 +41,7 @@ SampleBatch = Annotated[int, Field(ge=1, validation_alias=AliasChoices("sample_b
 """Images that go through a network together when it draws, always: a shorter batch is filled up and the filling thrown
 away, so that sums run in one order whatever the caller's batch size. Older cards call it `block`."""
 
-ImageSize = tuple[Count, Count]
+ImageSize = Annotated[tuple[Count, Count], AfterValidator(parse_size)]
 """(H, W)."""
 
 
@@ -53,7 +54,7 @@ class TrainConfig(Config):
     """
 
     steps: Count = 1000
-    batch_size: Count = 16
+    batch_size: int = Field(default=16, ge=1, le=2**16)
     micro_batch: int = Field(default=0, ge=0)
     lr: float = Field(default=1.2e-4, gt=0)
     betas: tuple[Beta, Beta] = (0.9, 0.99)

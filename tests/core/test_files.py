@@ -1,18 +1,32 @@
-"""Atomic writes and hashes."""
+"""Files of others are read with care, files of ours are written atomically; hashes."""
 
 import errno
 import hashlib
+import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gcbench.core import files
 from gcbench.core.errors import UserError
-from gcbench.core.files import file_hash, text_hash, write_atomic, write_text
+from gcbench.core.files import (
+    MOST_TEXT,
+    file_hash,
+    parse_json,
+    read_bytes,
+    read_text,
+    read_toml,
+    text_hash,
+    write_atomic,
+    write_text,
+)
 
 
 def test_writes_into_new_directories(tmp_path: Path) -> None:
@@ -153,3 +167,61 @@ def test_hashes(tmp_path: Path) -> None:
     assert len(file_hash(tmp_path / "a", 20)) == 20
     assert text_hash("ab", "c") != text_hash("a", "bc") != text_hash("abc")
     assert text_hash("ab", "c") == text_hash("ab", "c")
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("NaN", "NaN is no finite number"),
+        ('{"a": -Infinity}', "-Infinity is no finite"),
+        ("[1e999]", "1e999 is no finite"),
+        ("9" * 5000, "5000 digits"),
+        ('{"a": {"b": 1, "b": 2}}', "'b' stands there twice"),
+        (nested(200_000), "nested too deeply"),
+        ("[1,", "line 1"),
+    ],
+)
+def test_json_that_is_none(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(why)) as raised:
+        parse_json(text)
+    assert len(str(raised.value)) < 100
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_json_is_what_was_written(value: object) -> None:
+    assert parse_json(json.dumps(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("a = " + "9" * 5000, "digits"), ("a = " + nested(200_000), "nested"), ("a = 1\na = 2", "overwrite")],
+)
+def test_toml_that_is_none(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(ValueError, match=why):
+        read_toml(tmp_path / "a.toml")
+
+
+def test_what_is_no_file_is_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, kind in ((tmp_path / "pipe", "a pipe"), (Path("/dev/zero"), "a device"), (tmp_path, "a folder")):
+        with pytest.raises(OSError, match=kind):
+            read_bytes(path)
+    with pytest.raises(OSError, match="null"):
+        read_bytes(Path("a\0b"))
+
+
+def test_a_file_is_bounded_before_it_is_read(tmp_path: Path) -> None:
+    with open(tmp_path / "a", "wb") as stream:
+        stream.truncate(3 << 30)  # a hole, no bytes on the disk
+    with pytest.raises(OSError, match=f"it has {3 << 30} bytes, more than the {MOST_TEXT}"):
+        read_text(tmp_path / "a")
