@@ -8,14 +8,13 @@ import numpy as np
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
+from gcbench.core.score import FEW_GROUPS
 from gcbench.data.folder import PROMPTS, Folder
 from gcbench.data.pair_files import PairFiles
 from gcbench.text.class_mentions import named_classes
 
 LEAST_PAIRS = 4
-"""The fewest pairs that can be a reference: an interval needs two blocks of two."""
-FEW_GROUPS = 20
-"""Below this many groups, intervals are wide and themselves uncertain."""
+"""The fewest pairs that can be a reference: the ceiling takes half of them, and an interval needs two."""
 
 
 @dataclass(frozen=True)
