@@ -1,8 +1,10 @@
 """The command line: commands and their help, no logic. torch is imported by the commands that use it."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -24,6 +26,27 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             fail(stopped(ctx.invoked_subcommand, sys.argv), 130)
+
+
+HOLD_PATHS = ("dataset", "model", "evaluator", "set_")
+"""Options whose texts may hold a path: alone, behind `=` or behind `@`."""
+
+
+def at_home(run: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of a command; `~` in its paths is the home folder, as in those that a shell has read."""
+
+    def expanded(value: Any, text: bool) -> Any:
+        if isinstance(value, list):
+            return [expanded(one, text) for one in value]
+        if isinstance(value, str) and text:
+            return re.sub(r"(^|[=@])(~[^/=@]*)", lambda match: match[1] + os.path.expanduser(match[2]), value)
+        return Path(os.path.expanduser(value)) if isinstance(value, Path) else value
+
+    @wraps(run)
+    def call(**options: Any) -> Any:
+        return run(**{name: expanded(value, name in HOLD_PATHS) for name, value in options.items()})
+
+    return call
 
 
 app = typer.Typer(
@@ -462,6 +485,31 @@ def weights_check(
         raise UserError("not all of these weights can be used; see above, and `gcbench weights fetch NAME`")
 
 
+@weights_app.command("import")
+def weights_import(
+    file: Annotated[Path, typer.Argument(help="A checkpoint that others' code wrote (.pt).")],
+    as_: Annotated[str, typer.Option("--as", help="The model that it is of: gcdp.")],
+    dataset: Data = "streets",
+    out: Out = None,
+    weights: Annotated[str, typer.Option(help="ema: averaged weights; model: those of the last step.")] = "ema",
+    image_schedule: Annotated[str | None, typer.Option(help="cosine or linear, where the file does not say.")] = None,
+    size: Size = None,
+) -> None:
+    """Store a checkpoint of the model's authors as ours; what it holds is never run."""
+    from gcbench.core.run_spec import parse_size
+
+    shape = parse_size(size)
+    for option, value, known in (
+        ("--weights", weights, ("ema", "model")),
+        ("--image-schedule", image_schedule, ("cosine", "linear")),
+    ):
+        if value is not None and value not in known:
+            raise UserError(f"{option} {value} is none of {', '.join(known)}")
+    from gcbench.commands.weights import import_file
+
+    import_file(file, as_, dataset, out, weights=weights, image_schedule=image_schedule, size=shape)
+
+
 EXAMPLES = {
     "sweep": """gcbench sweep --guidance 1,2,4 -n 16 --out runs/first
 gcbench sweep --model my_model.py:MyModel --dataset data/mine""",
@@ -501,6 +549,8 @@ gcbench data export streets --as cityscapes --out data/cityscapes""",
 GCBENCH_WEIGHTS=/weights gcbench weights list""",
     "weights fetch": """gcbench weights fetch inception-2015-12-05
 gcbench weights fetch inception-2015-12-05 --from downloads/weights.pth""",
+    "weights import": """gcbench weights import checkpoint.300000.pt --as gcdp --dataset cityscapes
+gcbench weights import sr.pt --as gcdp --dataset celeba --image-schedule cosine --out weights/sr""",
     "weights check": """gcbench weights check
 gcbench weights check inception-2015-12-05""",
 }
@@ -508,10 +558,11 @@ gcbench weights check inception-2015-12-05""",
 
 
 def show_examples(group: typer.Typer, prefix: str = "") -> None:
-    """Give every command its examples; a paragraph each, so that they stay lines of their own."""
+    """Give every command `~` in paths, and its examples; a paragraph each, so that they stay lines of their own."""
     for command in group.registered_commands:
         name = prefix + (command.name or command.callback.__name__)  # type: ignore[union-attr]
         command.epilog = "\n\n".join(["Examples:", *EXAMPLES.get(name, "").splitlines()])
+        command.callback = at_home(command.callback)  # type: ignore[arg-type]
     for one in group.registered_groups:
         if one.typer_instance is not None:
             show_examples(one.typer_instance, f"{one.name} ")

@@ -358,3 +358,23 @@ def assert_same_layouts(one: torch.Tensor, other: torch.Tensor) -> None:
     """Equal but for a pixel in a thousand, where two classes were a rounding apart."""
     assert one.shape == other.shape
     assert (one == other).float().mean() > 0.999
+
+
+def tiny_t5(folder: Path, width: int = 16) -> Path:
+    """A T5 of two layers and a word tokenizer, in `folder`, as transformers saves them."""
+    reason = "transformers is not installed"
+    transformers = pytest.importorskip("transformers", reason=reason)
+    tokenizers = pytest.importorskip("tokenizers", reason=reason)
+    vocabulary = {"<pad>": 0, "</s>": 1, "<unk>": 2, "a": 3, "car": 4, "bus": 5, "and": 6, "road": 7}
+    core = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
+    core.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    core.post_processor = tokenizers.processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.T5Config(
+        vocab_size=8, d_model=width, d_kv=4, d_ff=32, num_layers=2, num_heads=4, dropout_rate=0.5
+    )
+    transformers.T5EncoderModel(config).save_pretrained(folder)
+    return folder

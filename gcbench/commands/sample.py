@@ -9,6 +9,7 @@ from gcbench.core.reference import Prompts, Reference
 from gcbench.core.run_spec import RunSpec, guidance_text
 from gcbench.core.samples import Samples
 from gcbench.data.contact_sheet import save_png
+from gcbench.data.image_sources import visible
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.generation import Generator
 from gcbench.evaluation.setup import choose_device, evaluation_split, open_model, size_of
@@ -48,7 +49,7 @@ def sample(
     scales = spec.guidance or (1.0,)
     folders = [out if len(scales) == 1 else out / f"guidance-{guidance_text(scale)}" for scale in scales]
     for folder in folders:
-        if (folder / "images").is_dir() and any((folder / "images").iterdir()):
+        if visible(folder / "images"):
             raise UserError(f"{folder} already holds images; choose another --out")
     with RunDirectory(out):
         opened = open_dataset(spec.dataset)

@@ -70,14 +70,17 @@ def load(path: Path, *, kind: str, name: str | None = None, classes: tuple[str, 
     UserError: missing, truncated or altered files; a checkpoint of another kind, model or set of classes."""
     path = Path(path)
     if path.is_dir():
-        files = sorted(path.glob("*.safetensors"))
+        files = sorted(path.glob("[!.]*.safetensors"))
         if len(files) != 1:
             raise UserError(f"{path} holds {len(files)} .safetensors files; name the file itself")
         path = files[0]
     if not path.is_file():
         raise UserError(f"checkpoint {path} does not exist; give the .safetensors file that `gcbench train` wrote")
     if path.suffix != ".safetensors":
-        raise UserError(f"checkpoint {path} is not a .safetensors file; give the file that `gcbench train` wrote")
+        raise UserError(
+            f"checkpoint {path} is not a .safetensors file; give the file that `gcbench train` wrote, or bring"
+            f" another's in by `gcbench weights import {path.name} --as {name or 'MODEL'} --dataset NAME`"
+        )
     card = read_card(path)
     if card.kind != kind or (name is not None and card.name != name):
         wanted = name or kind

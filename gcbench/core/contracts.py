@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from gcbench.core.files import text_hash
 from gcbench.core.samples import Features, Samples, Texts
@@ -89,13 +89,21 @@ class Dataset(ABC):
         return self.ids(split)
 
 
+class Given(NamedTuple):
+    """What is known of the samples to be drawn and stays: images uint8 [B,3,H,W], layouts int64 [B,H,W]."""
+
+    images: torch.Tensor | None = None
+    layouts: torch.Tensor | None = None
+
+
 @dataclass(frozen=True)
 class ModelOptions:
     """How a model is opened. A model ignores what it has no use for.
 
     checkpoint: a file, or None to look in `$GCBENCH_WEIGHTS` and among the bundled weights. device: a torch
     device. precision: of the network. steps: sampling steps, None for the model's default. settings: further
-    choices of the sampler, by key (`sampler.KEY`); a model refuses what it does not know.
+    choices of the sampler, by key (`sampler.KEY`); a model refuses what it does not know. cascade: the checkpoint of a
+    second stage, for a model that is `staged`.
     """
 
     checkpoint: Path | None = None
@@ -103,6 +111,7 @@ class ModelOptions:
     precision: Literal["fp32", "bf16"] = "fp32"
     steps: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    cascade: Path | None = None
 
 
 class Model(ABC):
@@ -112,6 +121,7 @@ class Model(ABC):
     size: the (H, W) it was trained at, which a run takes unless told another; None for the dataset's own.
     derives: it draws no layouts; those that it is measured by are read from its images by the segmenter that measures,
     and marked so. progress: while it works, `generate` may tell this which share of its images is done, 0 to 1.
+    given: what may be known of its samples: `layouts`, `images`. staged: it takes a second stage (`--cascade`).
     recipe: None, or a class method `recipe(dataset, settings)` that gives what `gcbench train` trains, a
     `gcbench.training.recipe.Recipe`.
     """
@@ -121,6 +131,8 @@ class Model(ABC):
     layouts: bool
     derives: bool = False
     size: Size | None = None
+    given: frozenset[str] = frozenset()
+    staged: ClassVar[bool] = False
     progress: Callable[[float], object] = staticmethod(lambda share: None)
     recipe: ClassVar[Any] = None
 
@@ -133,7 +145,9 @@ class Model(ABC):
     def generate(
         self, prompts: Sequence[str] | None, *, n: int, size: Size, guidance: float, seeds: Sequence[int]
     ) -> Samples:
-        """n samples. Sample i depends on prompts[i] and seeds[i] only: never on batch size or order."""
+        """n samples. Sample i depends on prompts[i] and seeds[i] only: never on batch size or order.
+
+        A model that says what may be `given` takes `given` too, a `Given` of n rows."""
 
     def describe(self) -> Mapping[str, str | int | None]:
         """`weights` (hash), `trained_on`, `parameters`, `note`: what a record says of this model."""

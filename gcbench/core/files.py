@@ -4,9 +4,17 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from gcbench.core.errors import UserError
+
+LEFT_BEHIND = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "Thumbs.db", "desktop.ini")
+"""What systems leave in folders and archives, beside what begins with a dot (`._NAME`, `.DS_Store`, `.Trash-1000`)."""
+
+
+def hidden(path: PurePath) -> bool:
+    """Whether a path, relative to the folder or archive that was asked for, is or lies in what systems leave there."""
+    return any(part in LEFT_BEHIND or part.startswith(".") for part in path.parts if part != "..")
 
 
 def write_atomic(path: Path, writer: Callable[[Path], object]) -> None:
@@ -16,7 +24,7 @@ def write_atomic(path: Path, writer: Callable[[Path], object]) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:30]}.", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
         writer(temporary)

@@ -18,6 +18,7 @@ other towns, and as frames on both sides of a block's edge still resemble each o
 too narrow.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,9 @@ CROPS = {"train": 4, "val": 2}
 CROP = 0.75  # of the frame's height and width
 BLOCKS = 10  # groups a sequence
 NAMED_FROM = 0.01  # of the area
+
+_PATH = re.compile(r"\S[^\t]*?\.(?:png|jpe?g)(?=\s|$)", re.IGNORECASE)
+"""A path of a list, which may hold blanks."""
 
 _TABLE = {  # name: colour, words
     "sky": ("808080", "sky skies"),
@@ -141,11 +145,11 @@ def _listed(root: Path) -> list[tuple[str, Path, Path]]:
         if not listing.is_file():
             continue
         for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), 1):
-            words = line.split()
-            if not words:
+            if not line.strip():
                 continue
-            if len(words) != 2:
+            words = line.split() if len(line.split()) == 2 else _PATH.findall(line)
+            if len(words) != 2 or (_PATH.sub("", line).strip() and len(line.split()) != 2):
                 raise UserError(f"{listing}, line {number} is not 'IMAGE LAYOUT'; correct the line")
-            image, layout = (root.joinpath(*Path(word).parts[-2:]) for word in words)
+            image, layout = (root.joinpath(*Path(word.replace("\\", "/")).parts[-2:]) for word in words)
             rows.append((image.stem, image, layout))
     return rows

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gcbench.core.errors import UserError
 from gcbench.data import image_files
-from gcbench.data.image_sources import by_stem
+from gcbench.data.image_sources import by_stem, visible
 from gcbench.data.pair_files import Pair, PairFiles, generator, match
 from gcbench.data.prompts import Line, read_prompts
 from gcbench.text.captions import PLAIN, build_caption, plural, present
@@ -73,7 +73,7 @@ class Folder(PairFiles):
         self.void = _void(config, where)
         self.palette = _palette(config, where)
         self.aliases = _aliases(config, self.void, where)
-        folders = _split_folders(self.root, config.splits, where)
+        self.folders = folders = _split_folders(self.root, config.splits, where)
         self.splits = tuple(folders)
         self.prompts = {
             split: read_prompts(folder / PROMPTS) if (folder / PROMPTS).is_file() else None
@@ -206,7 +206,7 @@ def _aliases(config: Config, void: int | None, where: Path) -> dict[str, tuple[s
 
 def _split_folders(root: Path, splits: list[str] | None, where: Path) -> dict[str, Path]:
     if splits is None:
-        splits = sorted((path.parent.name for path in root.glob("*/images") if path.is_dir()), key=_place)
+        splits = sorted((path.name for path in visible(root) if (path / "images").is_dir()), key=_place)
         return {split: root / split for split in splits} if splits else {"val": root}
     if len(splits) == 1 and (root / "images").is_dir():
         return {splits[0]: root}

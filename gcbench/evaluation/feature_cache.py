@@ -33,7 +33,7 @@ PARTS = ("vectors", "labels", "probabilities")
 def cache_directory() -> Path | None:
     """Where features are kept, or None for nowhere."""
     if chosen := os.environ.get("GCBENCH_CACHE"):
-        return None if chosen == "off" else Path(chosen)
+        return None if chosen == "off" else Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gcbench" / "features"
 
 

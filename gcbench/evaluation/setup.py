@@ -133,8 +133,8 @@ def open_model(spec: RunSpec, dataset: Dataset, device: str) -> Model:
     kind = registry("models")[name]
     with calling(f"model {name}"):
         model = kind.open(dataset, options)
-    if not isinstance(model, kind):
-        raise UserError(f"model {name}: open gave {type(model).__name__}, not {kind.__name__}; return the opened model")
+    if not isinstance(model, Model):
+        raise UserError(f"model {name}: open gave {type(model).__name__}, not a Model; return the opened model")
     for attribute in ("conditional", "guided", "layouts", "derives"):
         if not isinstance(getattr(model, attribute, None), bool):
             raise UserError(f"model {name} does not say whether it is {attribute}; set {attribute} to True or False")

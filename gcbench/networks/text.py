@@ -90,7 +90,10 @@ class T5Encoder(TextEncoder):
             self.tokenizer = AutoTokenizer.from_pretrained(cfg.name, local_files_only=offline)
             encoder = T5EncoderModel.from_pretrained(cfg.name, dtype=torch.float32, local_files_only=offline)
         except OSError:
-            raise UserError(f"T5 weights {cfg.name!r} are not here; set text.name to a folder with them") from None
+            raise UserError(
+                f"T5 weights {cfg.name!r} are not here; give a folder with them as --set model.text.name=FOLDER in"
+                " training, --set sampler.text_encoder=FOLDER in sampling"
+            ) from None
         self.encoder = encoder.eval().requires_grad_(False)
         self.dim, self.max_length = encoder.config.d_model, cfg.max_length
 

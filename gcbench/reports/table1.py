@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gcbench.core.errors import UserError
+from gcbench.core.files import hidden
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record
 from gcbench.core.run_spec import guidance_text
@@ -111,7 +112,7 @@ def _records(root: Path) -> dict[str, Record]:
     """Every record below `root` by its place there, in order. Of a run directory only its record.json."""
     if not root.is_dir():
         raise UserError(f"{root} is not a directory; give one that holds records or run directories")
-    files = sorted(root.rglob("*.json"))
+    files = sorted(path for path in root.rglob("*.json") if not hidden(path.relative_to(root)))
     runs = {path.parent for path in files if path.name == RECORD}
     found = {}
     for path in files:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from gcbench.core.errors import UserError
+from gcbench.core.files import hidden
 from gcbench.core.record import Point, Record
 from gcbench.runs.run_directory import RECORD, REGRESSION, kept_samples
 
@@ -46,7 +47,7 @@ def below(folder: Path) -> list[Path]:
     """The run directories in `folder`, itself included."""
     if not Path(folder).is_dir():
         raise UserError(f"{folder} is no folder; give the one that holds the run directories")
-    found = sorted(path.parent for path in Path(folder).rglob(RECORD))
+    found = sorted(path.parent for path in Path(folder).rglob(RECORD) if not hidden(path.relative_to(folder)))
     if not found:
         raise UserError(
             f"{folder} holds no run directory; `gcbench sweep --keep-samples --out {folder}/NAME` makes one"

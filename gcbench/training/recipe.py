@@ -77,7 +77,7 @@ def choose(
     """The model's config and how to train it: the preset that `settings` names (default `tiny`), the rest laid over.
 
     presets: name -> (model, training). settings: `preset`, `model.*`, `train.*`. size: of the dataset's images,
-    which a config with a field `size` takes on in the preset `tiny`.
+    which a config with a field `size` takes on in a preset `tiny…`.
     UserError: an unknown preset or setting, or a value of the wrong type or out of its bounds.
     """
     settings = dict(settings)
@@ -85,7 +85,7 @@ def choose(
     if preset not in presets:
         raise UserError(f"unknown preset {preset!r}; known: {', '.join(presets)}")
     model, training = presets[preset]
-    if preset == "tiny" and "size" in type(model).model_fields:
+    if preset.startswith("tiny") and "size" in type(model).model_fields:
         model = model.model_copy(update={"size": size})
     model, training = apply({"model": model, "train": training}, settings)
     return model, training

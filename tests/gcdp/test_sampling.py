@@ -18,7 +18,7 @@ from gcbench.diffusion.noise import SeededNoise
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.model import GCDP
 from gcbench.gcdp.network import TextToPair
-from gcbench.gcdp.sampling import sample_many
+from gcbench.gcdp.sampling import Sampling, sample_many
 
 WORDS = ("bus", "car", "road", "sky", "tree")
 PROMPTS = ["a car", "the road, the sky and a tree by a bus", "", "bus", "sky tree road"]
@@ -111,11 +111,8 @@ def draw(
         JointProcess(cfg.process),
         prompts,
         seeds,
-        size=SIZE,
-        guidance=guidance,
-        steps=4,
+        Sampling(SIZE, guidance, 4, precision),
         batch_size=batch_size,
-        precision=precision,
     )
     assert layouts is not None
     return images, layouts

@@ -42,11 +42,15 @@ def test_settings_of_a_run_are_the_protocols(toyland: Path, gcdp: Path) -> None:
             "'process.image_sampler'; it is called sampler.image_sampler here",
         ),
         ("model.process.posterior", "soft", "it is called sampler.posterior here"),
-        ("sampler.treshold", 0.9, "unknown setting 'sampler.treshold'; did you mean sampler.threshold?"),
+        (
+            "sampler.treshold",
+            0.9,
+            "unknown setting 'sampler.treshold'; did you mean sampler.threshold or sampler.threshold_quantile?",
+        ),
         (
             "model.unet.dim",
             8,
-            "sampler.posterior, sampler.threshold; the rest was settled in training",
+            "sampler.renoise; the rest was settled in training",
         ),
         (
             "sampler.image_sampler",

@@ -102,6 +102,7 @@ class Folder(Model):
             f"{self.survey.jpeg} in JPEG" if self.survey.jpeg else "",
             f"layouts {self.source}" if self.source else "",
             "labelIds mapped to train ids" if self.label_ids else "",
+            *self.survey.notes(),
             f"files {self.survey.hash}",
         ]
         return {"note": "; ".join(filter(None, facts))}
@@ -159,7 +160,7 @@ class CentralBand(Source):
 
     def __init__(self, inner: Source, ratio: float):
         self.inner, self.ratio = inner, ratio
-        self.path, self.kind, self.ids = inner.path, inner.kind, inner.ids
+        self.path, self.kind, self.ids, self.left_out = inner.path, inner.kind, inner.ids, inner.left_out
 
     def place(self, name: str) -> Path:
         return self.inner.place(name)
