@@ -9,6 +9,7 @@ import numpy as np
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
+from gcbench.core.score import FEW_GROUPS
 from gcbench.data.folder import PROMPTS, Folder
 from gcbench.data.image_files import header, read_file
 from gcbench.data.image_sources import left_out
@@ -17,10 +18,8 @@ from gcbench.data.unreadable_files import Kind
 from gcbench.text.class_mentions import named_classes
 
 LEAST_PAIRS = 4
-"""The fewest pairs that can be a reference: an interval needs two blocks of two."""
+"""The fewest pairs that can be a reference: the ceiling takes half of them, and an interval needs two."""
 KINDS: tuple[Kind, ...] = ("image", "layout")
-FEW_GROUPS = 20
-"""Below this many groups, intervals are wide and themselves uncertain."""
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,11 @@ from gcbench.core.names import plain
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo
 from gcbench.core.run_spec import guidance_text
+from gcbench.core.score import FEW_GROUPS
 from gcbench.reports.record_table import declared, number_column, units
 from gcbench.reports.run_pair import BEST, NotComparable, Row, Run, RunPair, best
 from gcbench.reports.table import Cell, Column, Table, show
 from gcbench.reports.table import Row as TableRow
-
-FEW_GROUPS = 20
-"""Below so many groups the percentile interval of a bootstrap is too narrow."""
 
 
 class Side(BaseModel):
@@ -67,7 +65,7 @@ def compare(*runs: Path, guidance: str | float | None = None) -> Comparison:
     guidance is set beside every scale of the other.
 
     Per-image metrics: the images of one name are paired, their differences bootstrapped by prompt or group. Set
-    metrics: the stored leave-one-block-out values are paired block by block (`paired_jackknife`).
+    metrics: the stored influences of blocks of whole groups are paired block by block (`paired_jackknife`).
     """
     if len(runs) < 2:
         raise UserError("compare takes at least two runs; give a second run directory")
@@ -85,8 +83,10 @@ def compare(*runs: Path, guidance: str | float | None = None) -> Comparison:
         paths = " and ".join(str(run.path) for run in (first, *others))
         why = "; ".join(map(str, found.left_out))
         raise UserError(f"nothing of {paths} can be compared ({why}); measure them under one protocol")
-    if any(row.pairing == "images" and row.units and row.units < FEW_GROUPS for row in found.rows):
-        found.notes.append(f"Fewer than {FEW_GROUPS} groups: intervals of per-image metrics are too narrow.")
+    if few := [row.units for row in found.rows if row.units and row.units < FEW_GROUPS]:
+        found.notes.append(
+            f"Fewer than {FEW_GROUPS} groups ({min(few)}): the intervals are wide, and uncertain themselves."
+        )
     if guidance == BEST:
         found.notes.append("The best scales were chosen on these same samples, so both values flatter their run.")
     found.notes = list(dict.fromkeys(found.notes))
@@ -175,7 +175,7 @@ def footnotes(found: Comparison) -> list[str]:
     lines += [f"Not compared: {left}." for left in found.left_out]
     for kind, text in (
         ("images", "Means over images: images of one name are paired, differences bootstrapped over {} groups."),
-        ("blocks", "Numbers of a set: paired jackknife over the same {} blocks of samples, Student's t."),
+        ("blocks", "Numbers of a set: paired jackknife over the same {} blocks of whole groups, Student's t."),
     ):
         if counts := sorted({row.units or 0 for row in found.rows if row.pairing == kind}):
             lines.append(text.format(" or ".join(map(str, counts))))

@@ -19,7 +19,7 @@ from gcbench.core.files import hidden, parse_json, read_text
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record
 from gcbench.core.run_spec import guidance_text
-from gcbench.reports.record_table import declared, number_column, number_columns, units
+from gcbench.reports.record_table import declared, few_groups, number_column, number_columns, units
 from gcbench.reports.table import Cell, Column, Row, Table
 from gcbench.runs.run_directory import RECORD, REGRESSION
 from gcbench.runs.suite_plan import bundled
@@ -164,6 +164,7 @@ def _measured(records: Mapping[str, Record], published: Sequence[str], order: Se
     shown = [] if not notes else [_describe(protocol), *units(columns), *_notes(named, rows, columns)]
     if any(_told(row).startswith(CAPTIONED) for row in rows):
         shown.append("with captions: not to be set beside the paper's Table 1, which is unconditional")
+    shown += few_groups(rows)
     height, width = protocol.size
     title = f"measured on {protocol.dataset}/{protocol.split}: n = {protocol.n}, {height}×{width}"
     return Table(title, [*ABOUT, *columns], rows, shown, facts)

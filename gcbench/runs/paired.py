@@ -55,8 +55,9 @@ def paired(
     """The most that can be said of the difference a - b.
 
     values_a, values_b: sample id -> value, where the number is the mean of such values: samples of one id are
-    partners, and what a side could not score is left out of both. Else the stored leave-one-block-out values are
-    paired block by block (`paired_jackknife`). groups: sample id -> what it depends on; by default itself.
+    partners, and what a side could not score is left out of both. Else the stored influences of blocks of whole groups
+    are paired block by block (`paired_jackknife`), if both runs were cut by the same groups.
+    groups: sample id -> what it depends on; by default itself.
     """
     if a.value is None or b.value is None:
         return PairedDifference(reason="a value is missing")
@@ -89,13 +90,31 @@ def _by_images(
 
 
 def _by_blocks(a: Score, b: Score, plain: float) -> PairedDifference:
-    """Blocks are partners where both runs cut the same samples into them."""
-    left_a, left_b = a.detail.get("left_out"), b.detail.get("left_out")
-    if not isinstance(left_a, list) or not isinstance(left_b, list) or not left_a or not left_b:
+    """Blocks are partners where both runs were cut by the same groups."""
+    blocks = [_blocks(score) for score in (a, b)]
+    if not all(values for _, values in blocks):
         return PairedDifference(plain, reason="no values of it, an image or a block, are stored that could be paired")
-    if len(left_a) != len(left_b) or a.n != b.n or a.unscored or b.unscored:
-        return PairedDifference(plain, reason="not the same images were scored, so that the blocks are no partners")
-    values = [[np.nan if value is None else value for value in left] for left in (left_a, left_b)]
-    found = paired_jackknife(plain, *values)
+    (cut_a, values_a), (cut_b, values_b) = blocks
+    if (cut_a is None) != (cut_b is None):
+        return PairedDifference(
+            plain, reason="one run is of an older gcbench, which cut other blocks; measure it again"
+        )
+    alike = len(values_a) == len(values_b) and a.n == b.n
+    if cut_a != cut_b or not alike or (cut_a is None and (a.unscored or b.unscored)):
+        return PairedDifference(plain, reason="not the same images and groups were scored: the blocks are no partners")
+    found = paired_jackknife(plain, values_a, values_b)
     reason = "a value without one block is missing" if found.interval is None else None
-    return PairedDifference(*found, n=a.n, pairing="blocks", units=len(left_a), reason=reason)
+    return PairedDifference(*found, n=a.n, pairing="blocks", units=len(values_a), reason=reason)
+
+
+def _blocks(score: Score) -> tuple[object, list[float]]:
+    """How the samples were cut into blocks, and the influence of each block. None: contiguous tenths, as records up to
+    1.0 have them, which stored the values without each block."""
+    influence, left_out = score.detail.get("influence"), score.detail.get("left_out")
+    if isinstance(influence, list):
+        values = [np.nan if value is None else value for value in influence]
+        return score.detail.get("blocks"), values
+    if isinstance(left_out, list):
+        share = (len(left_out) - 1) / max(len(left_out), 1)  # of the samples that are left
+        return None, [np.nan if value is None else -share * value for value in left_out]
+    return None, []

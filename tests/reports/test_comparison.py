@@ -391,7 +391,7 @@ def test_each_at_its_best_scale(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("oracle", "without_curve")
 def test_two_painters(cli: Cli, toyland: Path, tmp_path: Path) -> None:
-    """One paints more of what its prompt names than the other; 30 images of 14 prompts are 14 groups."""
+    """One paints more of what its prompt names than the other; 30 images of 14 pairs have 5 texts: 5 groups."""
     for name, divisor in (("bold", 3), ("shy", 9)):
         Path(f"{name}.py").write_text(PAINTER.replace("guidance / 4", f"guidance / {divisor}"))
         asked = ["--model", f"{name}.py:Painter", "--dataset", toyland, "-n", 30, "--guidance", "1,2"]
@@ -400,7 +400,9 @@ def test_two_painters(cli: Cli, toyland: Path, tmp_path: Path) -> None:
     assert result.code == 0, result.err
     found = Comparison.model_validate_json(result.out)
     for row in rows(found, "semantic-recall"):
-        assert (row.units, row.pairing, row.better) == (14, "images", "A")
+        assert (row.units, row.pairing) == (5, "images")
+        assert row.difference is not None
+        assert row.difference > 0
         assert row.a is not None
         assert row.b is not None
         assert row.difference == pytest.approx(row.a - row.b)
