@@ -74,7 +74,8 @@ def compare(*runs: Path, guidance: str | float | None = None) -> Comparison:
     letters = [chr(ord("A") + place) if place < 26 else f"R{place + 1}" for place in range(len(runs))]
     first, *others = map(Run.read, runs, letters)
     if not first.record.points:
-        raise UserError(f"{first.path} holds no finished point; let the run end first")
+        empty = " and ".join(str(run.path) for run in (first, *others) if not run.record.points)
+        raise UserError(f"no finished point in {empty}; let the run end first")
     found = Comparison(
         runs=[Side(letter=run.letter, path=plain(run.path), model=run.record.model) for run in (first, *others)],
         protocol=first.record.protocol.of_any_model(),
@@ -109,7 +110,9 @@ def _add(found: Comparison, a: Run, b: Run, guidance: str | float | None) -> Non
             if guidance == BEST:
                 best_a, best_b = best(a.record, name), best(b.record, name)
                 if best_a is None or best_b is None:
-                    raise NotComparable("no best scale: it has no value or no direction")
+                    lacking = " and ".join(run.letter for run in (a, b) if run.never(name))
+                    why = f"{lacking} without a value" if lacking else "its direction is not known here"
+                    raise NotComparable(f"no best scale: {why}")
                 found.rows.append(pair.row(name, "", best_a, best_b))
         except NotComparable as reason:
             found.left_out.append(LeftOut(run=b.letter, metric=name, reason=str(reason)))
@@ -187,6 +190,5 @@ def footnotes(found: Comparison) -> list[str]:
     for row in found.rows:
         if row.reason:
             name = row.metric if row.column is None else f"{row.metric} {row.column}"
-            by = row.reason if row.a is None or row.b is None else f"{row.run}: {row.reason}"
-            reasons.setdefault(by, {})[name] = None
+            reasons.setdefault(row.reason, {})[name] = None
     return lines + [f"{', '.join(names)}: {reason}." for reason, names in reasons.items()]

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gcbench.core.errors import UserError
-from gcbench.core.registry import registry
+from gcbench.core.registry import in_file, registry
 from gcbench.core.run_spec import LONG_GUIDANCE
 
 BUDGET = "train.steps"
@@ -93,6 +93,16 @@ class Suite(BaseModel):
                 known = ", ".join(row.name for row in self.row)
                 raise UserError(f"--only {part}: the suite {self.name} has no such row; choose among {known}")
         return [row for row in self.row if {row.name, row.model} & set(asked)]
+
+    def check_code(self, only: str | None, allowed: bool) -> list[Row]:
+        """The rows that are `chosen`. UserError: one names a Python file as its model, and that is not allowed."""
+        rows = self.chosen(only)
+        code = dict.fromkeys(row.model for row in rows if in_file(row.model))
+        if code and not allowed:
+            raise UserError(
+                f"the suite {self.name} would run code of {', '.join(code)}; add --allow-code if you trust it"
+            )
+        return rows
 
     def trained_by(self, row: Row) -> Row | None:
         """The row whose training gives this one's weights; None for a model without a training."""
