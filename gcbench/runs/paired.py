@@ -129,6 +129,6 @@ def _by_blocks(a: Score, b: Score, plain: float, names: tuple[str, str]) -> Pair
         return PairedDifference(plain, reason=reason)
     values = [[np.nan if value is None else value for value in left] for left in (left_a, left_b)]
     found = paired_jackknife(plain, *values)
-    lacking = " and ".join(name for name, left in zip(names, values, strict=True) if np.isnan(left).any())
-    reason = f"a value without one block is missing in {lacking or ' and '.join(names)}" if not found.interval else None
-    return PairedDifference(*found, n=a.n, pairing="blocks", units=len(left_a), reason=reason)
+    lacking = [name for name, left in zip(names, values, strict=True) if np.isnan(left).any()]
+    why = f"a value without one block is missing in {' and '.join(lacking or names)}"
+    return PairedDifference(*found, n=a.n, pairing="blocks", units=len(left_a), reason=None if found.interval else why)

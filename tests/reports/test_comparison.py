@@ -267,6 +267,26 @@ def test_a_missing_evaluator_or_threshold_is_named_with_the_run_that_lacks_it(
     assert left.reason == f"{field}: {lacks} has no {key}, {has} has {held}; {lacks}: skipped, no weights are here"
 
 
+def test_what_a_record_names_is_not_run(cli: Cli, pair: tuple[Path, Path]) -> None:
+    """By no command that reads records: a metric, a model and an evaluator that are files stay names."""
+    Path("evil.py").write_text('open("was-run", "w").close()\n')
+    for path in pair:
+        record = Record.read(path / "record.json")
+        record.model.name = "evil.py:E"
+        for point in record.points:
+            point.scores = {"evil.py:E": Score(value=1.0), **point.scores}
+        record.ceiling = {"evil.py:E": Score(value=1.0)}
+        record.spec = {"model": "evil.py:E", "evaluators": ["segmenter=evil.py:E"]}
+        record.protocol = record.protocol.model_copy(update={"evaluators": {"segmenter": "evil.py:E@x#0 fp64"}})
+        record.write(path / "record.json")
+        record.to_pandas()
+    for asked in (["compare", *pair], ["compare", *pair, "--guidance", "best"], ["compare", *pair, "--format", "csv"]):
+        assert cli(*asked).code == 0
+    cli("table1", "--dataset", "toyland", "--measured", pair[0].parent, "--all", "--notes")
+    cli("figure", 6, "--runs", pair[0].parent)
+    assert not Path("was-run").exists()
+
+
 def test_every_run_without_the_asked_scale_is_named(tmp_path: Path) -> None:
     runs = [write(tmp_path / name, [0.0, 1.0], scales=(1.0, 2.0)) for name in ("a", "b")]
     with pytest.raises(UserError) as refused:
