@@ -111,14 +111,20 @@ def _add(found: Comparison, a: Run, b: Run, guidance: str | float | None) -> Non
                 best_a, best_b = best(a.record, name), best(b.record, name)
                 if best_a is None or best_b is None:
                     lacking = " and ".join(run.letter for run in (a, b) if run.never(name))
-                    why = f"{lacking} without a value" if lacking else "its direction is not known here"
-                    raise NotComparable(f"no best scale: {why}")
+                    raise NotComparable(
+                        f"no best scale: {f'{lacking} without a value' if lacking else 'its direction is not known here'}"
+                    )
                 found.rows.append(pair.row(name, "", best_a, best_b))
         except NotComparable as reason:
             found.left_out.append(LeftOut(run=b.letter, metric=name, reason=str(reason)))
     for one, other in points:
         for name in comparable:
-            if name in one.scores and name in other.scores:
+            having = [run.letter for run, point in ((a, one), (b, other)) if name in point.scores]
+            if len(having) == 1:
+                scale = guidance_text((one if having == [a.letter] else other).guidance)
+                why = f"only {having[0]} has it at guidance {scale}"
+                found.left_out.append(LeftOut(run=b.letter, metric=name, reason=why))
+            elif having:
                 further = dict.fromkeys([*one.scores[name].also, *other.scores[name].also])
                 found.rows += [pair.row(name, part, one, other) for part in ("", *further)]
     found.notes += pair.remarks()

@@ -141,6 +141,9 @@ class RunPair:
             "reference_n": "reference" in needs,
         }
         reasons = [line for field, line in self.differences.items() if concerns.get(field)]
+        mine, theirs = self.a.record.model.layouts, self.b.record.model.layouts
+        if mine and theirs and mine != theirs and (known is None or "layouts" in needs):
+            reasons.append(f"layouts: {mine} against {theirs}")
         keys: dict[str, Iterable[str]] = {
             "evaluators": {*a.evaluators, *b.evaluators} if known is None else known.roles,
             "thresholds": {key for key in (*a.thresholds, *b.thresholds) if key.rpartition(".")[0] == metric},

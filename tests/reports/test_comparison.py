@@ -194,6 +194,26 @@ def test_a_metric_of_one_run_only(pair: tuple[Path, Path]) -> None:
     assert [(one.run, one.metric, one.reason) for one in found.left_out] == [("B", "fsd", "only B has it")]
 
 
+def test_a_metric_of_one_run_only_at_one_scale(tmp_path: Path) -> None:
+    runs = [write(tmp_path / name, [0.0, 1.0], scales=(1.0, 2.0)) for name in ("a", "b")]
+    record = Record.read(runs[0] / "record.json")
+    del record.points[1].scores["fsd"]
+    record.write(runs[0] / "record.json")
+    found = gcbench.compare(*runs)
+    assert [row.guidance_a for row in rows(found, "fsd")] == [1]
+    assert [str(left) for left in found.left_out] == ["B, fsd: only B has it at guidance 2"]
+
+
+def test_layouts_that_two_segmenters_derived_are_not_compared(tmp_path: Path) -> None:
+    runs = [write(tmp_path / name, [0.0, 1.0]) for name in ("a", "b")]
+    for run in runs:
+        record = Record.read(run / "record.json")
+        record.model.layouts = f"derived:{run.name}"
+        record.write(run / "record.json")
+    (left,) = gcbench.compare(*runs).left_out
+    assert (left.metric, left.reason) == ("fsd", "layouts: derived:a against derived:b")
+
+
 @pytest.mark.parametrize(
     ("left_out", "fragment"),
     [
