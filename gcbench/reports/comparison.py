@@ -111,9 +111,8 @@ def _add(found: Comparison, a: Run, b: Run, guidance: str | float | None) -> Non
                 best_a, best_b = best(a.record, name), best(b.record, name)
                 if best_a is None or best_b is None:
                     lacking = " and ".join(run.letter for run in (a, b) if run.never(name))
-                    raise NotComparable(
-                        f"no best scale: {f'{lacking} without a value' if lacking else 'its direction is not known here'}"
-                    )
+                    why = f"{lacking} without a value" if lacking else "its direction is not known here"
+                    raise NotComparable(f"no best scale: {why}")
                 found.rows.append(pair.row(name, "", best_a, best_b))
         except NotComparable as reason:
             found.left_out.append(LeftOut(run=b.letter, metric=name, reason=str(reason)))
