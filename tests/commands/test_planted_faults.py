@@ -158,13 +158,6 @@ def test_the_bundled_baseline_names_it(cli: Cli, real_bounds: dict[str, Any], mo
     result = cli("regress", "--junit", "junit.xml")
     assert result.code == 1, result.err
     failures = failed(Path("junit.xml"))
-    print(
-        fault,
-        "|",
-        *sorted(failures),
-        "|",
-        [line for line in result.out.splitlines() if " layouts c" in line or "images R" in line],
-    )
     assert named in failures
     if fault in OF_THE_MODEL:
         assert {stage for stage, _ in failures} == {"new against stored", "new samples"}
