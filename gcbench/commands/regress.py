@@ -82,7 +82,7 @@ def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool)
     """Check one baseline."""
     began = time.perf_counter()
     protocol = record.protocol
-    spec = spec_of(path, record, given)
+    spec = spec_of(path, record, given, generate)
     opened = open_dataset(spec.dataset)
     if opened.name != protocol.dataset:
         raise UserError(f"{path} was measured on {protocol.dataset}, not on {opened.name}; give its --dataset")
@@ -111,12 +111,12 @@ def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool)
     return Gated(run=name, checks=checks, notes=notes, command=record.provenance.command, seconds=spent)
 
 
-def spec_of(path: Path, record: Record, given: Given) -> RunSpec:
+def spec_of(path: Path, record: Record, given: Given, generate: bool) -> RunSpec:
     """What the record was asked to do. Further settings of its sampler are to be given again."""
     protocol = record.protocol
     steps, precision = protocol.sampler.get("steps"), protocol.sampler.get("precision", "fp32")
     return RunSpec.of(
-        model=given.model or record.model.name,
+        **({"model": given.model or record.model.name} if generate else {}),
         dataset=given.dataset or protocol.dataset,
         split=protocol.split,
         size=protocol.size,

@@ -16,7 +16,7 @@ def baselines(
     suite: str | None, runs: Path | None, rescore: Path | None, model: str | None = None, dataset: str | None = None
 ) -> dict[str, tuple[Path, Record]]:
     """Name -> directory and record: the bundled ones (`suite` names one), or those in the folder `runs` or `rescore`.
-    model, dataset: what is opened in place of what the records name.
+    model, dataset: what is opened in place of what the records name; rescoring opens no model.
     UserError: none, two of the three are given, or one has no finished point, kept no samples or names what is not
     registered."""
     if sum(chosen is not None for chosen in (suite, runs, rescore)) > 1:
@@ -25,7 +25,7 @@ def baselines(
     paths = bundled(suite) if folder is None else {str(path): path for path in below(folder)}
     found = {name: (path, Record.read(path / RECORD)) for name, path in paths.items()}
     for path, record in found.values():
-        check_names(path, record, model=model is None, dataset=dataset is None)
+        check_names(path, record, model=model is None and rescore is None, dataset=dataset is None)
         if not record.points:
             raise UserError(f"{path} holds no finished point; let the run end, or take it out")
         for point in record.points:

@@ -483,7 +483,7 @@ def test_a_file_that_only_a_record_names_is_not_run(cli: Cli, own: Path, place: 
             content["points"][-1 if place == "second metric" else 0]["scores"][file] = Score(value=1).model_dump()
 
     edit(own, change)
-    for how in ("--runs", "--rescore"):
+    for how in ("--runs", "--rescore")[: 1 if place == "model" else 2]:  # rescoring opens no model
         result = cli("regress", how, own)
         assert (result.code, result.out) == (2, "")
         assert f"{own} names the {place.split()[-1]} {file!r}, which is not registered" in result.complaint
