@@ -318,12 +318,12 @@ def regress(
 ) -> None:
     """Measure recorded runs again; exit code 1 if a number no longer holds.
 
-    Stored samples must score the same to 1e-6, samples made anew within one standard error.
+    Stored samples must score the same to 1e-6; samples made anew must be the stored ones up to rounding.
     """
     options = given(locals())
     from gcbench.runs.baselines import baselines
 
-    baselines(suite, runs, rescore)  # what cannot be is refused before torch is loaded
+    baselines(suite, runs, rescore, model, dataset)  # what cannot be is refused before torch is loaded
     from gcbench.commands.regress import regress as run
     from gcbench.reports.regression_report import print_report
 
@@ -380,6 +380,7 @@ def suite_run(
     only: Annotated[str | None, typer.Option(help="These rows, by name or model, with commas.")] = None,
     evaluator: Evaluators = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Throw away what --out holds of these rows.")] = False,
+    allow_code: Annotated[bool, typer.Option("--allow-code", help="Run Python files that the suite names.")] = False,
     device: Device = "auto",
 ) -> None:
     """Train and measure every row of a suite under one budget. Stopped, the same command goes on."""
@@ -387,7 +388,7 @@ def suite_run(
     from gcbench.data.open_dataset import open_dataset
     from gcbench.runs.suite_plan import find
 
-    find(name).chosen(only)  # what cannot be is refused before torch is loaded
+    find(name).check_code(only, allow_code)  # what cannot be is refused before torch is loaded
     open_dataset(dataset)
     from gcbench.commands.suite import run_suite
 

@@ -100,11 +100,13 @@ def run_suite(
     only: str | None = None,
     evaluators: Sequence[str] = (),
     fresh: bool = False,
+    allow_code: bool = False,
     device: str = "auto",
 ) -> Path:
     """Make every row of the suite `name` on `dataset`, and what it shows; returns its directory.
 
-    images, n: in place of the suite's own. only: rows by name or model, with commas. A stage that cannot be made does
+    images, n: in place of the suite's own. only: rows by name or model, with commas. allow_code: run the Python files
+    that the suite's rows name as models. A stage that cannot be made does
     not lose the others.
 
     Raises:
@@ -117,7 +119,7 @@ def run_suite(
     check_count("-n", suite.n, 2, MOST_IMAGES, "to measure a spread")
     device = choose_device(device)
     opened = open_dataset(dataset)
-    rows = suite.chosen(only)
+    rows = suite.check_code(only, allow_code)
     todo = tasks(suite, rows)
     out = out or Path("runs") / f"suite-{suite.name}-{opened.name}"
     planned = Ledger(

@@ -85,6 +85,9 @@ class Provenance(BaseModel):
     git_commit: str | None = Field(None, description="Commit of the checkout; null for an installed package.")
     git_dirty: bool | None = Field(None, description="Whether the checkout had changes that were not committed.")
     device: str = Field("", description="Name of the device.")
+    machine_kind: str = Field(
+        "", description="Where samples are repeated: system and architecture of a CPU, name of a GPU; empty: not known."
+    )
     command: str = Field("", description="Command line as typed; of absolute paths only the last part.")
     created: str = Field("", description="When the process began, in UTC.")
     seconds: dict[str, float] = Field(default_factory=dict, description="Stage -> seconds.")

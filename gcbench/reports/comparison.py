@@ -72,7 +72,8 @@ def compare(*runs: Path, guidance: str | float | None = None) -> Comparison:
     letters = [chr(ord("A") + place) if place < 26 else f"R{place + 1}" for place in range(len(runs))]
     first, *others = map(Run.read, runs, letters)
     if not first.record.points:
-        raise UserError(f"{first.path} holds no finished point; let the run end first")
+        empty = " and ".join(str(run.path) for run in (first, *others) if not run.record.points)
+        raise UserError(f"no finished point in {empty}; let the run end first")
     found = Comparison(
         runs=[Side(letter=run.letter, path=plain(run.path), model=run.record.model) for run in (first, *others)],
         protocol=first.record.protocol.of_any_model(),
@@ -109,13 +110,20 @@ def _add(found: Comparison, a: Run, b: Run, guidance: str | float | None) -> Non
             if guidance == BEST:
                 best_a, best_b = best(a.record, name), best(b.record, name)
                 if best_a is None or best_b is None:
-                    raise NotComparable("no best scale: it has no value or no direction")
+                    lacking = " and ".join(run.letter for run in (a, b) if run.never(name))
+                    why = f"{lacking} without a value" if lacking else "its direction is not known here"
+                    raise NotComparable(f"no best scale: {why}")
                 found.rows.append(pair.row(name, "", best_a, best_b))
         except NotComparable as reason:
             found.left_out.append(LeftOut(run=b.letter, metric=name, reason=str(reason)))
     for one, other in points:
         for name in comparable:
-            if name in one.scores and name in other.scores:
+            having = [run.letter for run, point in ((a, one), (b, other)) if name in point.scores]
+            if len(having) == 1:
+                scale = guidance_text((one if having == [a.letter] else other).guidance)
+                why = f"only {having[0]} has it at guidance {scale}"
+                found.left_out.append(LeftOut(run=b.letter, metric=name, reason=why))
+            elif having:
                 further = dict.fromkeys([*one.scores[name].also, *other.scores[name].also])
                 found.rows += [pair.row(name, part, one, other) for part in ("", *further)]
     found.notes += pair.remarks()
@@ -187,6 +195,5 @@ def footnotes(found: Comparison) -> list[str]:
     for row in found.rows:
         if row.reason:
             name = row.metric if row.column is None else f"{row.metric} {row.column}"
-            by = row.reason if row.a is None or row.b is None else f"{row.run}: {row.reason}"
-            reasons.setdefault(by, {})[name] = None
+            reasons.setdefault(row.reason, {})[name] = None
     return lines + [f"{', '.join(names)}: {reason}." for reason, names in reasons.items()]

@@ -32,16 +32,26 @@ def provenance(device: str = "cpu") -> Provenance:
         git_commit=commit,
         git_dirty=dirty,
         device=machine(device),
+        machine_kind=machine_kind(device),
         command=command(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
 def machine(device: str) -> str:
-    """The device's name and, on a CPU, its threads."""
+    """The device's name and, on a CPU, its instruction set and threads."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    return f"{device} {processor()}, {torch.get_num_threads()} threads"
+    return f"{device} {processor()} {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+
+
+def machine_kind(device: str) -> str:
+    """Where the same code repeats its samples up to rounding that changes few pixels: any CPU of one system and
+    architecture, or any GPU of one name. Instruction set, threads and the version of torch are no part of it: what
+    they change was measured (docs/regression.md), and a version of torch that changes more is to be noticed."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{device} {platform.system()} {platform.machine()}"
 
 
 def processor() -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from gcbench.core.errors import UserError
 from gcbench.core.files import read_toml
 from gcbench.core.names import check_word
-from gcbench.core.registry import registry
+from gcbench.core.registry import in_file, registry
 from gcbench.core.run_spec import LONG_GUIDANCE, MOST_IMAGES, MOST_TRAINED, guidance_scales
 
 BUDGET = "train.steps"
@@ -97,6 +97,16 @@ class Suite(BaseModel):
                 known = ", ".join(row.name for row in self.row)
                 raise UserError(f"--only {part}: the suite {self.name} has no such row; choose among {known}")
         return [row for row in self.row if {row.name, row.model} & set(asked)]
+
+    def check_code(self, only: str | None, allowed: bool) -> list[Row]:
+        """The rows that are `chosen`. UserError: one names a Python file as its model, and that is not allowed."""
+        rows = self.chosen(only)
+        code = dict.fromkeys(row.model for row in rows if in_file(row.model))
+        if code and not allowed:
+            raise UserError(
+                f"the suite {self.name} would run code of {', '.join(code)}; add --allow-code if you trust it"
+            )
+        return rows
 
     def trained_by(self, row: Row) -> Row | None:
         """The row whose training gives this one's weights; None for a model without a training."""

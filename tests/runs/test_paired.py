@@ -99,7 +99,7 @@ def test_blocks_are_paired_only_where_both_runs_were_cut_by_the_same_groups() ->
 def test_what_cannot_be_paired_keeps_its_difference_and_says_why() -> None:
     a, b = Score(value=3.0, n=8), Score(value=1.0, n=8)
     assert paired(a, b)[0] == 2
-    assert "are stored" in (paired(a, b).reason or "")
+    assert "a and b store no values" in (paired(a, b).reason or "")
     assert paired(a, Score.skipped("why")).reason == "a value is missing"
     with_blocks = a.model_copy(update={"detail": {"left_out": [1.0, 2.0]}})
     assert "not the same images" in (paired(with_blocks, with_blocks.model_copy(update={"n": 9})).reason or "")
