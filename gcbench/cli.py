@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from gcbench.core import __version__
 from gcbench.core.errors import NothingMeasured, UserError
 
-RESUMES = ("sweep", "evaluate", "suite", "train")
+RESUMES = ("sweep", "evaluate", "sample", "suite", "train")
 """Commands that go on where they were stopped."""
 
 
@@ -203,10 +203,11 @@ def sample(
     set_: Choices = None,
     size: Size = None,
     checkpoint: Checkpoint = None,
+    fresh: Fresh = False,
     precision: Precision = "fp32",
     device: Device = "auto",
 ) -> None:
-    """Draw images and layouts from texts."""
+    """Draw images and layouts from texts. Stopped, the same command draws what is missing."""
     options = given(locals())
     check(options)
     from gcbench.commands.sample import sample as run
@@ -532,7 +533,7 @@ def stopped(command: str | None, arguments: Sequence[str]) -> str:
         return "stopped"
     if command == "train" and "--resume" not in arguments:
         return "stopped; the same command with --resume goes on with the training"
-    without = " without --fresh" if "--fresh" in arguments else ""
+    without = " without --fresh" if "--fresh" in arguments and command != "evaluate" else ""
     return f"stopped; the same command{without} resumes the run"
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from gcbench.core.errors import UserError
 from gcbench.core.record import Point, Record
-from gcbench.runs.run_directory import RECORD, REGRESSION, kept_samples
+from gcbench.runs.manifest import RECORD
+from gcbench.runs.run_directory import REGRESSION, kept_samples
 
 
 def baselines(suite: str | None, runs: Path | None, rescore: Path | None) -> dict[str, tuple[Path, Record]]:
