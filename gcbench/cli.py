@@ -1,8 +1,14 @@
 """The command line: commands and their help, no logic. torch is imported by the commands that use it."""
 
+import codecs
+import io
+import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -16,14 +22,18 @@ RESUMES = ("sweep", "evaluate", "sample", "suite", "train")
 """Commands that go on where they were stopped."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a cluster's scheduler sends it: what Ctrl-C does, too."""
+
+
 class Commands(TyperGroup):
-    """The commands; Ctrl-C ends one with a line that says how it goes on."""
+    """The commands; Ctrl-C or SIGTERM ends one with a line that says how it goes on."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            fail(stopped(ctx.invoked_subcommand, sys.argv), 130)
+        except KeyboardInterrupt as signal_:
+            fail(stopped(ctx.invoked_subcommand, sys.argv), 143 if isinstance(signal_, Terminated) else 130)
 
 
 app = typer.Typer(
@@ -212,7 +222,7 @@ def sample(
     check(options)
     from gcbench.commands.sample import sample as run
 
-    run(**options)
+    run(**options, returned=False)
 
 
 @app.command()
@@ -522,8 +532,10 @@ show_examples(app)
 
 
 def fail(message: object, code: int = 2) -> NoReturn:
-    sys.stdout.flush()
-    typer.echo(f"gcbench: {message}", err=True)
+    with suppress(OSError):
+        sys.stdout.flush()
+    with suppress(OSError):
+        typer.echo(f"gcbench: {message}", err=True)
     raise SystemExit(code)
 
 
@@ -537,14 +549,56 @@ def stopped(command: str | None, arguments: Sequence[str]) -> str:
     return f"stopped; the same command{without} resumes the run"
 
 
+def escaped(error: UnicodeError) -> tuple[str, int]:
+    """Characters that a stream's encoding lacks, as JSON writes them: what `--json` prints stays JSON."""
+    assert isinstance(error, UnicodeEncodeError)
+    data = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{data[i] << 8 | data[i + 1]:04x}" for i in range(0, len(data), 2)), error.end
+
+
+def prepare_process() -> None:
+    """Streams that are there and take every character, figures in our own style, SIGTERM as Ctrl-C."""
+    codecs.register_error("gcbench", escaped)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:  # closed; a file that is opened next must not take its place
+            while os.open(os.devnull, os.O_RDWR) < number:
+                pass
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+        elif number and isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="gcbench")
+    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}  # nobody's own, which may not even load
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells where its cache lies without a home
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        process = os.getpid()
+
+        def terminate(number: int, frame: object) -> None:
+            if os.getpid() != process:  # a child of a fork
+                os._exit(143)
+            raise Terminated
+
+        signal.signal(signal.SIGTERM, terminate)
+
+
 def main() -> None:
     """Entry point of `gcbench`: a user's mistake gets one sentence and exit code 2."""
+    prepare_process()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except UserError as error:
         fail(error)
     except NothingMeasured as error:
         fail(error, 1)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise SystemExit(1) from None
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        try:
+            sys.stdout.flush()
+        except OSError as full:  # it is the output that fails; what a run measured is in its directory
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            if isinstance(full, BrokenPipeError):
+                raise SystemExit(1) from None
+            fail(f"standard output cannot be written ({full.strerror}); write it elsewhere")
+        raise

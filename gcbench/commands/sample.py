@@ -36,13 +36,15 @@ def sample(
     n: int = 8,
     guidance: str | float | Sequence[float] = 3.0,
     fresh: bool = False,
+    returned: bool = True,
     **options: Any,
 ) -> list[Samples]:
     """Draw n samples a guidance scale: of `prompts` in turn, or of the evaluation split's captions; write them.
 
     options: further fields of `RunSpec`, named as the options of `gcbench sample`. One scale is written into `out`
     itself, several into `out`/guidance-SCALE; `out`/grid.png shows all. Called again with the same arguments, it draws
-    what is missing, and the images are those of a call that was never stopped.
+    what is missing, and the images are those of a call that was never stopped. returned: off, the list that is returned
+    stays empty, and memory does not grow with n.
 
     Raises:
         UserError: an empty prompt, what opening the model and the dataset refuses, or other samples in `out`.
@@ -84,10 +86,10 @@ def sample(
             generator = Generator(model, drawing, reference, chosen, spec.seed, spec.batch_size, bar.advance)
             for scale in scales:
                 place = SampleFolder(out if len(scales) == 1 else out / point_folder(scale))
-                batches = list(draw_missing(generator, scale, place, folder))
-                drawn += batches
                 label = "" if len(scales) == 1 else f"guidance {guidance_text(scale)}"
-                rows += [SheetRow(label, samples) for samples in batches[: SHOWN // spec.batch_size]]
+                for i, samples in enumerate(draw_missing(generator, scale, place, folder)):
+                    drawn += [samples] * returned
+                    rows += [SheetRow(label, samples)] * (i < SHOWN // spec.batch_size)
                 folder.check()
                 save_png(out / GRID, sheet(rows, opened.palette))
     say(f"Wrote {n * len(scales)} samples and their contact sheet {out / GRID}")
