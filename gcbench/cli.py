@@ -1,6 +1,7 @@
 """The command line: commands and their help, no logic. torch is imported by the commands that use it."""
 
 import codecs
+import errno
 import io
 import logging
 import os
@@ -579,6 +580,10 @@ def prepare_process() -> None:
         signal.signal(signal.SIGTERM, terminate)
 
 
+OUTPUT_FAILS = (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EPIPE, errno.EFBIG)
+"""Of an error without a file's name: standard output is full or gone."""
+
+
 def main() -> None:
     """Entry point of `gcbench`: a user's mistake gets one sentence and exit code 2."""
     prepare_process()
@@ -592,13 +597,9 @@ def main() -> None:
     except NothingMeasured as error:
         fail(error, 1)
     except OSError as error:
-        if error.filename is not None:
+        if error.filename is not None or error.errno not in OUTPUT_FAILS:
             raise
-        try:
-            sys.stdout.flush()
-        except OSError as full:  # it is the output that fails; what a run measured is in its directory
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            if isinstance(full, BrokenPipeError):
-                raise SystemExit(1) from None
-            fail(f"standard output cannot be written ({full.strerror}); write it elsewhere")
-        raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a run measured is in its directory
+        if error.errno == errno.EPIPE:
+            raise SystemExit(1) from None
+        fail(f"standard output cannot be written ({error.strerror}); write it elsewhere")
