@@ -114,7 +114,11 @@ def check(options: dict[str, Any]) -> None:
 
 def show(record: Any, json: bool) -> None:
     if json:
-        typer.echo(record.model_dump_json(indent=1))
+        text = record.model_dump_json(indent=1)
+        unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+        typer.echo(
+            text if unicode else text.encode("ascii", "gcbench").decode()
+        )  # JSON is UTF-8, of which ASCII is part
     else:
         from gcbench.reports.record_table import print_record
 

@@ -54,7 +54,8 @@ def cheap(tmp_path: Path) -> str:
 def start(arguments: tuple[Any, ...], **variables: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "gcbench", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8", "errors": "replace"}
+    return subprocess.Popen(command, env=environment, **pipes)  # type: ignore[call-overload,no-any-return]
 
 
 def finish(arguments: tuple[Any, ...], **variables: str) -> None:
@@ -130,6 +131,7 @@ def test_a_strange_environment_changes_nothing(
     process = start((*asked, "--device", "cpu", "--out", tmp_path / "run", "--json"), **environment)
     out, said = process.communicate()
     assert process.returncode == 0, said
+    assert "\ufffd" not in out
     assert json.loads(out) == json.loads((tmp_path / "run/record.json").read_text(encoding="utf-8"))
     assert not [word for word in ("Traceback", "Warning", "atplotlib") if word in said]
 
