@@ -5,11 +5,13 @@ import errno
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -17,24 +19,64 @@ import typer
 from typer.core import TyperGroup
 
 from gcbench.core import __version__
-from gcbench.core.errors import NothingMeasured, UserError
+from gcbench.core.errors import NothingMeasured, Stopped, UserError
+from gcbench.core.names import plain
 
 RESUMES = ("sweep", "evaluate", "sample", "suite", "train")
 """Commands that go on where they were stopped."""
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, as a cluster's scheduler sends it: what Ctrl-C does, too."""
+MOST_LETTERS = 4000
+"""Of a message that repeats what was typed."""
 
 
 class Commands(TyperGroup):
-    """The commands; Ctrl-C or SIGTERM ends one with a line that says how it goes on."""
+    """The commands; Ctrl-C, or a signal that a training waits for, ends one with a line that says how it goes on.
+    What they refuse is shown as plain text."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as signal_:
-            fail(stopped(ctx.invoked_subcommand, sys.argv), 143 if isinstance(signal_, Terminated) else 130)
+            with readable():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            code = 128 + error.signal if isinstance(error, Stopped) else 130
+            fail(stopped(ctx.invoked_subcommand, sys.argv, str(error) or "stopped"), code)
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with readable():
+            return super().make_context(*arguments, **options)
+
+
+HOLD_PATHS = ("dataset", "model", "evaluator", "set_")
+"""Options whose texts may hold a path: alone, behind `=` or behind `@`."""
+
+
+def at_home(run: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of a command; `~` in its paths is the home folder, as in those that a shell has read."""
+
+    def expanded(value: Any, text: bool) -> Any:
+        if isinstance(value, list):
+            return [expanded(one, text) for one in value]
+        if isinstance(value, str) and text:
+            return re.sub(r"(^|[=@])(~[^/=@]*)", lambda match: match[1] + os.path.expanduser(match[2]), value)
+        return Path(os.path.expanduser(value)) if isinstance(value, Path) else value
+
+    @wraps(run)
+    def call(**options: Any) -> Any:
+        return run(**{name: expanded(value, name in HOLD_PATHS) for name, value in options.items()})
+
+    return call
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Show what was typed in an error of the command line without characters that steer a terminal."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):  # an error of the command line
+            error.message = plain(message)  # type: ignore[attr-defined]
+        raise
 
 
 app = typer.Typer(
@@ -114,11 +156,8 @@ def check(options: dict[str, Any]) -> None:
 
 def show(record: Any, json: bool) -> None:
     if json:
-        text = record.model_dump_json(indent=1)
-        unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-        typer.echo(
-            text if unicode else text.encode("ascii", "gcbench").decode()
-        )  # JSON is UTF-8, of which ASCII is part
+        text, utf8 = record.json_text(), (sys.stdout.encoding or "").lower().startswith("utf")
+        typer.echo(text if utf8 else text.encode("ascii", "gcbench").decode())  # JSON is UTF-8, and so is ASCII
     else:
         from gcbench.reports.record_table import print_record
 
@@ -137,7 +176,7 @@ def gcbench(
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=print_version)
     ] = False,
 ) -> None:
-    """Measure text-to-image generators that must obey what a text says about a scene: which classes, and where."""
+    """Measure text-to-image generators that must obey what a text says about a scene: which classes it names."""
 
 
 @app.command()
@@ -285,12 +324,12 @@ def regress(
 ) -> None:
     """Measure recorded runs again; exit code 1 if a number no longer holds.
 
-    Stored samples must score the same to 1e-6, samples made anew within one standard error.
+    Stored samples must score the same to 1e-6; samples made anew must be the stored ones up to rounding.
     """
     options = given(locals())
     from gcbench.runs.baselines import baselines
 
-    baselines(suite, runs, rescore)  # what cannot be is refused before torch is loaded
+    baselines(suite, runs, rescore, model, dataset)  # what cannot be is refused before torch is loaded
     from gcbench.commands.regress import regress as run
     from gcbench.reports.regression_report import print_report
 
@@ -347,6 +386,7 @@ def suite_run(
     only: Annotated[str | None, typer.Option(help="These rows, by name or model, with commas.")] = None,
     evaluator: Evaluators = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Throw away what --out holds of these rows.")] = False,
+    allow_code: Annotated[bool, typer.Option("--allow-code", help="Run Python files that the suite names.")] = False,
     device: Device = "auto",
 ) -> None:
     """Train and measure every row of a suite under one budget. Stopped, the same command goes on."""
@@ -354,7 +394,7 @@ def suite_run(
     from gcbench.data.open_dataset import open_dataset
     from gcbench.runs.suite_plan import find
 
-    find(name).chosen(only)  # what cannot be is refused before torch is loaded
+    find(name).check_code(only, allow_code)  # what cannot be is refused before torch is loaded
     open_dataset(dataset)
     from gcbench.commands.suite import run_suite
 
@@ -478,6 +518,31 @@ def weights_check(
         raise UserError("not all of these weights can be used; see above, and `gcbench weights fetch NAME`")
 
 
+@weights_app.command("import")
+def weights_import(
+    file: Annotated[Path, typer.Argument(help="A checkpoint that others' code wrote (.pt).")],
+    as_: Annotated[str, typer.Option("--as", help="The model that it is of: gcdp.")],
+    dataset: Data = "streets",
+    out: Out = None,
+    weights: Annotated[str, typer.Option(help="ema: averaged weights; model: those of the last step.")] = "ema",
+    image_schedule: Annotated[str | None, typer.Option(help="cosine or linear, where the file does not say.")] = None,
+    size: Size = None,
+) -> None:
+    """Store a checkpoint of the model's authors as ours; what it holds is never run."""
+    from gcbench.core.run_spec import parse_size
+
+    shape = parse_size(size)
+    for option, value, known in (
+        ("--weights", weights, ("ema", "model")),
+        ("--image-schedule", image_schedule, ("cosine", "linear")),
+    ):
+        if value is not None and value not in known:
+            raise UserError(f"{option} {value} is none of {', '.join(known)}")
+    from gcbench.commands.weights import import_file
+
+    import_file(file, as_, dataset, out, weights=weights, image_schedule=image_schedule, size=shape)
+
+
 EXAMPLES = {
     "sweep": """gcbench sweep --guidance 1,2,4 -n 16 --out runs/first
 gcbench sweep --model my_model.py:MyModel --dataset data/mine""",
@@ -517,6 +582,8 @@ gcbench data export streets --as cityscapes --out data/cityscapes""",
 GCBENCH_WEIGHTS=/weights gcbench weights list""",
     "weights fetch": """gcbench weights fetch inception-2015-12-05
 gcbench weights fetch inception-2015-12-05 --from downloads/weights.pth""",
+    "weights import": """gcbench weights import checkpoint.300000.pt --as gcdp --dataset cityscapes
+gcbench weights import sr.pt --as gcdp --dataset celeba --image-schedule cosine --out weights/sr""",
     "weights check": """gcbench weights check
 gcbench weights check inception-2015-12-05""",
 }
@@ -524,10 +591,11 @@ gcbench weights check inception-2015-12-05""",
 
 
 def show_examples(group: typer.Typer, prefix: str = "") -> None:
-    """Give every command its examples; a paragraph each, so that they stay lines of their own."""
+    """Give every command `~` in paths, and its examples; a paragraph each, so that they stay lines of their own."""
     for command in group.registered_commands:
         name = prefix + (command.name or command.callback.__name__)  # type: ignore[union-attr]
         command.epilog = "\n\n".join(["Examples:", *EXAMPLES.get(name, "").splitlines()])
+        command.callback = at_home(command.callback)  # type: ignore[arg-type]
     for one in group.registered_groups:
         if one.typer_instance is not None:
             show_examples(one.typer_instance, f"{one.name} ")
@@ -539,19 +607,21 @@ show_examples(app)
 def fail(message: object, code: int = 2) -> NoReturn:
     with suppress(OSError):
         sys.stdout.flush()
+    text = plain(message)
+    text = text if len(text) < MOST_LETTERS else f"{text[: MOST_LETTERS // 2]} … {text[-MOST_LETTERS // 2 :]}"
     with suppress(OSError):
-        typer.echo(f"gcbench: {message}", err=True)
+        typer.echo(f"gcbench: {text}", err=True)
     raise SystemExit(code)
 
 
-def stopped(command: str | None, arguments: Sequence[str]) -> str:
-    """What Ctrl-C says: how what was begun goes on."""
+def stopped(command: str | None, arguments: Sequence[str], event: str = "stopped") -> str:
+    """What Ctrl-C says: how what was begun goes on. event: what happened."""
     if command not in RESUMES:
-        return "stopped"
+        return event
     if command == "train" and "--resume" not in arguments:
-        return "stopped; the same command with --resume goes on with the training"
+        return f"{event}; the same command with --resume goes on"
     without = " without --fresh" if "--fresh" in arguments and command != "evaluate" else ""
-    return f"stopped; the same command{without} resumes the run"
+    return f"{event}; the same command{without} resumes the run"
 
 
 def escaped(error: UnicodeError) -> tuple[str, int]:
@@ -579,7 +649,7 @@ def prepare_process() -> None:
         def terminate(number: int, frame: object) -> None:
             if os.getpid() != process:  # a child of a fork
                 os._exit(143)
-            raise Terminated
+            raise Stopped(number)
 
         signal.signal(signal.SIGTERM, terminate)
 
@@ -591,6 +661,9 @@ OUTPUT_FAILS = (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EPIPE, errno.EFBIG)
 def main() -> None:
     """Entry point of `gcbench`: a user's mistake gets one sentence and exit code 2."""
     prepare_process()
+    for argument in sys.argv[1:]:
+        if any("\ud800" <= letter <= "\udfff" for letter in argument):
+            fail(f"the argument {argument} is not UTF-8; rename the file, or write the text in UTF-8")
     try:
         try:
             app()
@@ -600,7 +673,11 @@ def main() -> None:
         fail(error)
     except NothingMeasured as error:
         fail(error, 1)
+    except MemoryError:
+        fail("this needs more memory than there is; take a smaller --size, --batch-size or --set model.size")
     except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            fail(f"{error.filename}: {error.strerror}; give another path")
         if error.filename is not None or error.errno not in OUTPUT_FAILS:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a run measured is in its directory

@@ -1,204 +1,199 @@
-"""How often the 95 % intervals hold what they promise: the expectation of the metric at this n, the reference fixed.
+"""How often the 95 % intervals hold what they promise, and how often `compare` sees a difference where there is none.
 
-    python -m studies.interval_coverage [--draws 300] [--n 500] [--metrics fid,miou]
+    python -m studies.interval_coverage [--draws 200] [--n 50,200,1000] [--metrics fd,miou]
 
 From a population that is known whole, n samples are drawn again and again; each draw is scored by the metric itself, as
 in a run. The mean of the values over all draws is the expectation at n; the share of intervals that hold it should be
-95 %. Beside it, the naive bootstrap: the n samples drawn again with replacement, percentiles 2.5 and 97.5.
+95 %. Each draw is also compared with the next one, as two runs of equal models: 5 % of the p-values should be below
+0.05. Samples are independent, or come in groups of five that are dependent. By their names a group's samples stand
+together in a third of the draws, alternate with the others' in a third, and are shuffled in a third.
 
-Populations: for FSD, mIoU and Semantic Recall the training scenes of `streets` as the bundled segmenter labels them;
-for FID, features of 2048 numbers made by a random network of rectifiers (non-negative, of decaying spectrum); for CLIP
-score, vectors at random angles, four images a prompt, prompts of different difficulty.
+Populations: for FSD, mIoU and Semantic Recall the training scenes of `streets` as the bundled segmenter labels them; a
+group is five of ten scenes that have about as much road. For FD, KID and PRDC features of 64 numbers made by a
+random network of rectifiers from hidden ones, which a group shares in part; the reference has other hidden means, or
+(`same`) the same, or the hidden ones have heavy tails (`t3`: Student's t with 3 degrees of freedom; `lognormal`).
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from gcbench.core.contracts import Metric, Task
+from gcbench.core.contracts import Task
 from gcbench.core.registry import registry
-from gcbench.core.samples import Features, Samples, Texts
+from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.scoring import open_evaluators
+from gcbench.metrics.mean_metric import MeanMetric
+from gcbench.metrics.row_metric import RowMetric
+from gcbench.runs.paired import paired
 from gcbench.runs.progress import Bar
 
-SCENES = 1500
-DIM = 2048
-REFERENCE = 5000
-IMAGES_A_PROMPT = 4
-
-
-class Drawn(NamedTuple):
-    """Samples of a draw and what the evaluators say of them."""
-
-    samples: Samples
-    features: Mapping[str, Features]
-
-
-Population = Callable[[np.random.Generator, int], Drawn]
-"""(generator, n) -> n fresh samples."""
+SCENES, ALIKE = 500, 10
+DIM, HIDDEN = 64, 32
+REFERENCE = 1000
+GROUP = 5
+OF_SCENES = ("semantic-recall", "miou", "fsd")
 
 
 class Coverage(NamedTuple):
-    """interval, naive: shares of intervals that hold the expectation; None where there is no such interval.
+    """held: share of intervals that hold the expectation. rejected: share of p-values below 0.05 between equal models.
 
-    expectation, spread: mean and standard deviation of the values over the draws; error: mean standard error claimed.
+    error: root mean square of the standard errors claimed, over the standard deviation of the values.
     """
 
-    metric: str
+    what: str
+    n: int
+    group: int
     draws: int
-    expectation: float
-    spread: float
+    held: float
     error: float
-    interval: float
-    naive_draws: int
-    naive: float
+    rejected: float
+
+
+class Cell(NamedTuple):
+    """What is measured: a metric, some of its columns, and how features are drawn."""
+
+    metric: str
+    columns: tuple[str, ...] = ("",)
+    tails: str = ""
+    shift: float = 0.5
+
+    def name(self, column: str) -> str:
+        return ", ".join(filter(None, [self.metric, column, "" if self.shift else "same", self.tails]))
+
+
+CELLS = (
+    *(Cell(name) for name in ("fd", "kid")),
+    Cell("prdc", ("", "recall", "coverage")),
+    *(Cell(name) for name in OF_SCENES),
+)
+CORNERS = (Cell("fd", shift=0.0), Cell("kid", shift=0.0), Cell("fd", tails="t3"), Cell("fd", tails="lognormal"))
+"""Where jackknives are known to be cautious, or to fail."""
 
 
 @cache
-def scenes() -> tuple[torch.Tensor, torch.Tensor, tuple[str, ...]]:
-    """(layouts, the segmenter's labels) uint8 [SCENES,H,W] and a caption each."""
+def scenes() -> tuple[dict[str, RowMetric], dict[str, np.ndarray], np.ndarray]:
+    """The metrics that read scenes, what each keeps of a scene [SCENES,...], and the scenes in order of their road."""
     dataset = open_dataset("streets")
-    evaluator = open_evaluators(dataset, ["miou"], (), "cpu").evaluators["segmenter"]
-    layouts, labels = [], []
-    with Bar("evaluating scenes", SCENES) as bar:
-        for i in range(SCENES):
-            image, layout = dataset.pair("train", i, dataset.size)
-            labels.append(evaluator(torch.from_numpy(image).permute(2, 0, 1)[None]).labels)
-            layouts.append(torch.from_numpy(layout))
-            bar.advance()
-    captions = tuple(dataset.captions("train", i)[0] for i in range(SCENES))
-    return torch.stack(layouts), torch.cat([one.to(torch.uint8) for one in labels if one is not None]), captions
+    evaluator = open_evaluators(dataset, ["miou"], (), "cpu").by_role["segmenter"]
+    task = Task(dataset.classes, dataset.void, dataset.aliases)
+    metrics: dict[str, RowMetric] = {name: registry("metrics")[name](task) for name in OF_SCENES}
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in OF_SCENES}
+    road = np.empty(SCENES)
+    for split, count in (("val", 500), ("train", SCENES)):
+        with Bar(f"evaluating scenes of {split}", count) as bar:
+            for i in range(count):
+                image, layout = dataset.pair(split, i, dataset.size)
+                pixels = torch.from_numpy(image).permute(2, 0, 1)[None].contiguous()
+                caption = (dataset.captions(split, i)[0],)
+                samples = Samples(pixels, torch.from_numpy(layout)[None].long(), "generated", caption, (str(i),))
+                bar.advance()
+                if split == "val":
+                    metrics["fsd"].update_reference(samples, {})
+                    continue
+                features = {"segmenter": evaluator(pixels)}
+                for name, metric in metrics.items():
+                    rows[name].append(metric.rows(samples, features)[0])
+                road[i] = (layout == 0).mean()
+    return metrics, {name: np.stack(values) for name, values in rows.items()}, np.argsort(road)
 
 
-def street_scenes(rng: np.random.Generator, n: int) -> Drawn:
-    layouts, labels, captions = scenes()
-    rows = rng.integers(SCENES, size=n)
-    samples = Samples(
-        torch.zeros(n, 3, *layouts.shape[1:], dtype=torch.uint8),
-        layouts[rows].long(),
-        "generated",
-        tuple(captions[row] for row in rows),
-        names(n),
-    )
-    return Drawn(samples, {"segmenter": Features(labels=labels[rows].long())})
+def scene_rows(rng: np.random.Generator, n: int, group: int, name: str) -> np.ndarray:
+    _, rows, by_road = scenes()
+    if group == 1:
+        return rows[name][rng.integers(SCENES, size=n)]
+    street = rng.integers(SCENES // ALIKE, size=n // group)
+    chosen = street[:, None] * ALIKE + rng.integers(ALIKE, size=(n // group, group))
+    return rows[name][by_road[chosen.ravel()]]
 
 
 @cache
 def rectifiers() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
-    scale = np.arange(1, 257) ** -0.5
-    return scale[:, None] * rng.standard_normal((256, DIM)), 0.3 * rng.standard_normal(DIM)
+    scale = np.arange(1, HIDDEN + 1) ** -0.5
+    return scale[:, None] * rng.standard_normal((HIDDEN, DIM)), 0.3 * rng.standard_normal(DIM)
 
 
-def network_features(rng: np.random.Generator, n: int, shift: float = 0.1) -> Drawn:
+def feature_rows(rng: np.random.Generator, n: int, group: int, cell: Cell) -> np.ndarray:
+    """float32 [n,DIM]; those of a group share two thirds of the variance of what they are made from."""
+    tails: dict[str, Callable[..., np.ndarray]] = {
+        "": rng.standard_normal,
+        "t3": lambda size: rng.standard_t(3, size) / 3**0.5,
+        "lognormal": lambda size: (np.exp(rng.standard_normal(size)) - np.e**0.5) / 2.161,
+    }
+    draw = tails[cell.tails]
+    hidden = np.repeat(draw((n // group, HIDDEN)), group, axis=0)
+    if group > 1:
+        hidden = (2 / 3) ** 0.5 * hidden + (1 / 3) ** 0.5 * draw((n, HIDDEN))
     weight, bias = rectifiers()
-    hidden = rng.standard_normal((n, 256)) + shift
-    vectors = np.maximum(hidden @ weight + bias + 0.1 * rng.standard_normal((n, DIM)), 0)
-    return Drawn(blank(n), {"inception": Features(vectors=torch.from_numpy(vectors).float())})
+    made = (hidden + cell.shift) @ weight + bias
+    return (np.maximum(made, 0) if not cell.tails else made).astype(np.float32)
 
 
-def prompted_vectors(rng: np.random.Generator, n: int) -> Drawn:
-    """Images whose cosine with their prompt is about 0.25, by prompt and by image, with a tail of failures."""
-    prompts = np.arange(n) // IMAGES_A_PROMPT
-    hard = rng.normal(0, 0.04, prompts[-1] + 1)[prompts]
-    cosine = np.clip(0.25 + hard + rng.normal(0, 0.03, n) - 0.15 * (rng.random(n) < 0.05), -1, 1)
-    images = torch.from_numpy(np.stack([cosine, np.sqrt(1 - cosine**2)], axis=1)).float()
-    texts = Texts(torch.tensor([1.0, 0.0]).expand(n, 2), torch.zeros(n, dtype=torch.bool))
-    groups = tuple(f"prompt {i}" for i in prompts)
-    samples = Samples(torch.zeros(n, 3, 1, 1, dtype=torch.uint8), None, None, groups, names(n), groups)
-    return Drawn(samples, {"clip": Features(vectors=images, texts=texts)})
-
-
-def names(n: int) -> tuple[str, ...]:
-    return tuple(f"{i:06d}" for i in range(n))
-
-
-def blank(n: int) -> Samples:
-    return Samples(torch.zeros(n, 3, 1, 1, dtype=torch.uint8), None, None, None, names(n))
-
-
-POPULATIONS: dict[str, Population] = {
-    "fid": network_features,
-    "fsd": street_scenes,
-    "miou": street_scenes,
-    "semantic-recall": street_scenes,
-    "clip-score": prompted_vectors,
-}
-BOOTSTRAP = {
-    "fid": (20, 40),
-    "fsd": (40, 60),
-    "miou": (20, 40),
-    "semantic-recall": (30, 40),
-    "clip-score": (60, 60),
-}
-"""Of the naive bootstrap: draws, and resamples of each (a Fréchet distance of 2048 numbers takes its time)."""
-
-
-def opened(name: str) -> Metric:
-    """The metric with its reference: real scenes' layouts, or features of an unshifted network."""
-    dataset = open_dataset("streets")
-    metric = registry("metrics")[name](Task(dataset.classes, dataset.void, dataset.aliases))
-    if "reference" in metric.needs:
-        rng = np.random.default_rng(2)
-        drawn = network_features(rng, REFERENCE, 0.0) if name == "fid" else street_scenes(rng, 500)
-        metric.update_reference(drawn.samples, drawn.features)
+@cache
+def opened(cell: Cell) -> RowMetric:
+    """The cell's metric with its reference."""
+    if cell.metric in OF_SCENES:
+        return scenes()[0][cell.metric]
+    metric: RowMetric = registry("metrics")[cell.metric](Task((), None, {}))
+    rows = feature_rows(np.random.default_rng(2), REFERENCE, 1, cell._replace(shift=0.0))
+    blank = torch.zeros(REFERENCE, 3, 1, 1, dtype=torch.uint8)
+    samples = Samples(blank, None, None, None, tuple(map(str, range(REFERENCE))))
+    metric.update_reference(samples, dict.fromkeys(metric.roles, Features(vectors=torch.from_numpy(rows))))
     return metric
 
 
-def scored(metric: Metric, drawn: Drawn) -> Score:
-    new = metric.fresh()
-    new.update(drawn.samples, drawn.features)
-    score = new.compute()
-    assert score.value is not None
-    assert score.interval is not None, score.reason
-    return score
+def named(n: int, group: int, order: int) -> tuple[list[str], list[str]]:
+    """Ids and groups of n samples that come group by group: in this order by name too, in turn, or shuffled."""
+    turn = np.arange(n).reshape(group, n // group).T.ravel()
+    ids = [f"{place:06d}" for place in (np.arange(n), turn, np.random.default_rng(3).permutation(n))[order]]
+    return ids, ids if group == 1 else [f"g{i // group:05d}" for i in range(n)]
 
 
-def again(drawn: Drawn, rng: np.random.Generator) -> Drawn:
-    """The naive resample: n of the n samples with replacement, each as if it were new and independent."""
-    n = len(drawn.samples)
-    rows = rng.integers(n, size=n).tolist()
-    taken = drawn.samples.take(rows)
-    fresh = Samples(taken.images, taken.layouts, taken.layout_source, taken.prompts, names(n))
-    return Drawn(fresh, {role: one.take(rows) for role, one in drawn.features.items()})
+class Run(NamedTuple):
+    """A draw as a run stores it: the score, values per sample by column, and the group of each sample."""
+
+    score: Score
+    per_sample: Mapping[str, Mapping[str, float | None]]
+    groups: dict[str, str]
+
+    def column(self, column: str) -> tuple[Score, Mapping[str, float | None]]:
+        return self.score.also[column] if column else self.score, self.per_sample.get(column, {})
 
 
-def coverage(name: str, n: int, draws: int, bootstrap: tuple[int, int], seed: int = 0) -> Coverage:
-    metric, population = opened(name), POPULATIONS[name]
-    naive_draws, resamples = min(bootstrap[0], draws), bootstrap[1]
+def drawn(cell: Cell, n: int, group: int, seed: int, order: int) -> Run:
+    rng, of_scenes = np.random.default_rng([seed, n, group]), cell.metric in OF_SCENES
+    rows = scene_rows(rng, n, group, cell.metric) if of_scenes else feature_rows(rng, n, group, cell)
+    ids, groups = named(n, group, order)
+    metric: Any = opened(cell).fresh()
+    metric._samples.add(ids, rows, groups)  # as `update` does with what it makes of images
+    if isinstance(metric, MeanMetric):
+        metric._shapes = opened(cell)._shapes  # type: ignore[attr-defined]
+    return Run(metric.compute(), metric.per_sample(), dict(zip(ids, groups, strict=True)))
 
-    def fresh() -> Iterator[tuple[int, Drawn]]:
-        for i in range(draws):
-            yield i, population(np.random.default_rng([seed, i]), n)
 
-    scores, naive = [], []
-    with Bar(name, draws) as bar:
-        for i, drawn in fresh():
-            scores.append(scored(metric, drawn))
-            if i < naive_draws:
-                rng = np.random.default_rng([seed, i, 1])
-                resampled = [scored(metric, again(drawn, rng)).value for _ in range(resamples)]
-                naive.append(np.quantile(np.array(resampled, float), (0.025, 0.975)))
-            bar.advance()
-    values = np.array([score.value for score in scores], float)
-    intervals = np.array([score.interval for score in scores])
-    expectation = float(values.mean())
-    return Coverage(
-        name,
-        draws,
-        expectation,
-        float(values.std(ddof=1)),
-        float(np.mean([score.standard_error for score in scores])),
-        held(intervals, expectation),
-        naive_draws,
-        held(np.array(naive), expectation),
-    )
+def coverage(cell: Cell, n: int, group: int, draws: int) -> list[Coverage]:
+    """One for each column of the cell."""
+    runs = [drawn(cell, n, group, seed, 3 * seed // draws) for seed in range(draws)]
+    found = []
+    for column in cell.columns:
+        scores, p_values = [run.column(column)[0] for run in runs], []
+        for run, other in pairwise(runs):
+            if run.groups == other.groups:
+                (a, values_a), (b, values_b) = run.column(column), other.column(column)
+                p_values.append(paired(a, b, values_a, values_b, run.groups).p_value)
+        values, errors = (np.array([getattr(s, name) for s in scores], float) for name in ("value", "standard_error"))
+        error = float(np.sqrt(np.square(errors).mean()) / values.std(ddof=1))
+        share = held(np.array([score.interval for score in scores]), float(values.mean()))
+        rejected = float((np.array(p_values, float) < 0.05).mean())
+        found.append(Coverage(cell.name(column), n, group, draws, share, error, rejected))
+    return found
 
 
 def held(intervals: np.ndarray, expectation: float) -> float:
@@ -208,20 +203,23 @@ def held(intervals: np.ndarray, expectation: float) -> float:
 
 def main(arguments: list[str] | None = None) -> list[Coverage]:
     parser = argparse.ArgumentParser(prog="python -m studies.interval_coverage", description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=300)
-    parser.add_argument("--n", type=int, default=500)
-    parser.add_argument("--metrics", default=",".join(POPULATIONS))
+    parser.add_argument("--draws", type=int, default=200, help="draws of a cell, at n = 1000 half as many")
+    parser.add_argument("--n", default="50,200,1000")
+    parser.add_argument("--metrics", default="", help="by default all")
     given = parser.parse_args(arguments)
-    rows = [coverage(name, given.n, given.draws, BOOTSTRAP[name]) for name in given.metrics.split(",")]
-    heads = ["metric", "draws", "expectation", "sd over draws", "standard error claimed"]
-    print(f"n = {given.n}\n")
-    print("| " + " | ".join([*heads, "95 % interval holds it", "naive bootstrap holds it"]) + " |")
-    print("|" + " --- |" * (len(heads) + 2))
-    for row in rows:
-        print(
-            f"| `{row.metric}` | {row.draws} | {row.expectation:.4g} | {row.spread:.3g} | {row.error:.3g} |"
-            f" {row.interval:.1%} | {row.naive:.1%} of {row.naive_draws} |"
-        )
+    sizes = [int(n) for n in given.n.split(",")]
+    asked = [(cell, n) for cell in CORNERS for n in sizes if n < 1000] + [(cell, n) for cell in CELLS for n in sizes]
+    names = given.metrics.split(",") if given.metrics else [cell.metric for cell in CELLS]
+    rows = []
+    print("| metric | n | groups | draws | interval holds it | claimed error / spread | equal models: p < 0.05 |")
+    print("|" + " --- |" * 7)
+    for cell, n in asked:
+        for group in (1, GROUP) if cell.metric in names else ():
+            for row in coverage(cell, n, group, given.draws // (1 + (n >= 1000))):
+                groups = "–" if group == 1 else f"{n // group} of {group}"
+                shares = f"{row.held:.1%} | {row.error:.2f} | {row.rejected:.1%}"
+                print(f"| `{row.what}` | {n} | {groups} | {row.draws} | {shares} |", flush=True)
+                rows.append(row)
     return rows
 
 

@@ -19,9 +19,11 @@ import pytest
 import torch
 from hypothesis import settings
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, Evaluator
+from gcbench.core.files import file_hash
 from gcbench.core.samples import Features, Samples
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluators.segmenter_training import SegmenterRecipe
@@ -139,6 +141,15 @@ class Result(NamedTuple):
 
 
 Cli = Callable[..., Result]
+
+
+def card_beside(path: Path) -> Path:
+    """The checkpoint as earlier versions wrote it: its card is in the JSON file alone, which tests can edit."""
+    card = checkpoint.read_card(path)
+    save_file(load_file(path), path)
+    beside = path.with_suffix(".json")
+    beside.write_text(card.model_copy(update={"sha256": file_hash(path)}).model_dump_json(indent=1))
+    return beside
 
 
 @pytest.fixture(autouse=True)
@@ -358,3 +369,23 @@ def assert_same_layouts(one: torch.Tensor, other: torch.Tensor) -> None:
     """Equal but for a pixel in a thousand, where two classes were a rounding apart."""
     assert one.shape == other.shape
     assert (one == other).float().mean() > 0.999
+
+
+def tiny_t5(folder: Path, width: int = 16) -> Path:
+    """A T5 of two layers and a word tokenizer, in `folder`, as transformers saves them."""
+    reason = "transformers is not installed"
+    transformers = pytest.importorskip("transformers", reason=reason)
+    tokenizers = pytest.importorskip("tokenizers", reason=reason)
+    vocabulary = {"<pad>": 0, "</s>": 1, "<unk>": 2, "a": 3, "car": 4, "bus": 5, "and": 6, "road": 7}
+    core = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
+    core.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    core.post_processor = tokenizers.processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.T5Config(
+        vocab_size=8, d_model=width, d_kv=4, d_ff=32, num_layers=2, num_heads=4, dropout_rate=0.5
+    )
+    transformers.T5EncoderModel(config).save_pretrained(folder)
+    return folder

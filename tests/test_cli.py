@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -340,3 +341,10 @@ def test_streets_as_cityscapes_and_back(
     assert floor is not None
     assert ceiling > floor
     assert set(record.ceiling["miou"].detail["per_class"]) <= set(URBAN)
+
+
+def test_an_argument_in_another_encoding_is_refused_in_one_sentence(tmp_path) -> None:
+    for arguments in ([b"data", b"check", b"./caf\xe9"], [b"sample", b"--out", b"x", b"--prompt", b"caf\xe9 cars"]):
+        done = subprocess.run([sys.executable, "-m", "gcbench", *arguments], cwd=tmp_path, capture_output=True)
+        assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (2, b"", [])
+        assert re.fullmatch(rb"gcbench: the argument [^\n]*caf\\udce9[^\n]* is not UTF-8; [^\n]*\n", done.stderr)

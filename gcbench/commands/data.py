@@ -41,6 +41,8 @@ def check(name: str, sample: int) -> bool:
         for problem in [*(f"without its counterpart: {path}" for path in summary.missing[:5]), *summary.problems[:5]]:
             whole = False
             say(f"  {problem}")
+        for note in summary.notes:
+            say(f"  {note}")
     lines = [*capabilities(dataset, summaries), _default_metrics(dataset)]
     show_texts(("good for", "", "why, and what to add"), lines)
     return whole

@@ -13,6 +13,7 @@ from typing import Any
 
 from gcbench.core.contracts import Metric
 from gcbench.core.errors import NothingMeasured, UserError
+from gcbench.core.names import check_label, check_word
 from gcbench.core.record import ModelInfo, Point, Record
 from gcbench.core.reference import Reference
 from gcbench.core.run_spec import RunSpec
@@ -70,7 +71,9 @@ def evaluate(
     if len(found) < 2:
         raise UserError(f"{images} holds one image; give at least 2, so that a spread can be measured")
     metrics = spec.metrics or default_metrics()
-    name = name or folder_name(images)
+    name = check_label(name or folder_name(images), "--name")
+    if out is None:
+        check_word(name, "without --out, --name")
     out = Path(out or Path("runs") / f"evaluate-{name}")
     inputs = {"--images": images, "--layouts": layouts, "--prompts": prompts, "--dataset": Path(dataset)}
     if any(path is not None and out.resolve() == Path(path).resolve() for path in inputs.values()):

@@ -1,8 +1,9 @@
 """`gcbench list`: what can be named, where it comes from, and what it needs."""
 
 from gcbench.core.errors import UserError
+from gcbench.core.names import plain
 from gcbench.core.registry import KINDS, registry
-from gcbench.reports.table import plain, show_texts
+from gcbench.reports.table import show_texts
 
 HEADS = {
     "models": ("what it does",),

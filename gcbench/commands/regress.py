@@ -1,10 +1,13 @@
 """`gcbench regress`: do the recorded numbers still hold?
 
 A baseline is a run directory that `gcbench sweep --keep-samples` wrote. Its protocol must be the same, the scores of
-real images (ceiling and floor) and of its stored samples must be the same to 1e-6, and samples made anew by the same
-model from the same seeds must score within one standard error. Nothing is taken from the cache of features.
+real images (ceiling and floor) and of its stored samples must be the same to 1e-6. Samples made anew by the same model
+from the same seeds must be the stored ones, up to rounding, on the recorded kind of machine, and their scores must be
+within a part of a standard error anywhere. Nothing is taken from the cache of features. Nothing that a record names is
+run, unless it is installed and registered.
 """
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,19 +18,19 @@ from gcbench.core.errors import PluginError, UserError
 from gcbench.core.record import Point, Record
 from gcbench.core.reference import Prompts, Reference
 from gcbench.core.run_spec import RunSpec
-from gcbench.core.samples import sample_ids
+from gcbench.core.samples import Samples, sample_ids
 from gcbench.core.score import Score
 from gcbench.data.finished_images import read_pairs
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.finished_samples import read_samples
-from gcbench.evaluation.generation import Generator, measure_point
+from gcbench.evaluation.generation import Generator, joined, measure_point
 from gcbench.evaluation.scoring import Scoring, measure_real, open_evaluators
 from gcbench.evaluation.setup import choose_device, evaluation_split, prepare, protocol_of
-from gcbench.reports.regression_checks import Check, Gated, Report, near_scores, same_scores
+from gcbench.reports.regression_checks import ELSEWHERE, HERE, Check, Gated, Report, same_samples, same_scores
 from gcbench.reports.regression_report import append_summary, write_junit
 from gcbench.runs.baselines import baselines, stored
 from gcbench.runs.progress import Bar, say
-from gcbench.runs.provenance import provenance
+from gcbench.runs.provenance import machine_kind, provenance
 
 
 class Given(NamedTuple):
@@ -64,7 +67,7 @@ def regress(
     Raises:
         UserError: no baseline, one without its samples, or anything that `sweep` refuses.
     """
-    found = baselines(suite, runs, rescore)
+    found = baselines(suite, runs, rescore, model, dataset)
     device = choose_device(device)
     given = Given(model, dataset, checkpoint, evaluators, settings or {}, device)
     report = Report(runs=[gate(name, *run, given, generate=rescore is None) for name, run in found.items()])
@@ -79,7 +82,7 @@ def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool)
     """Check one baseline."""
     began = time.perf_counter()
     protocol = record.protocol
-    spec = spec_of(record, given)
+    spec = spec_of(path, record, given, generate)
     opened = open_dataset(spec.dataset)
     if opened.name != protocol.dataset:
         raise UserError(f"{path} was measured on {protocol.dataset}, not on {opened.name}; give its --dataset")
@@ -102,18 +105,18 @@ def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool)
         planned_protocol = protocol_of(reference, scoring, n=protocol.n, prompts=texts).model_copy(update=told)
     say(f"{name}: {protocol.n} images of {record.model.name} on {reference}, {', '.join(spec.metrics or ())}")
     checks = protocol_checks(record, planned_protocol.differences(protocol))
-    checks += measure(path, record, scoring, reference, prompts, generator)
+    checks += measure(path, record, scoring, reference, prompts, generator, another_kind(record, given.device))
     notes += surroundings(record, given.device)
     spent = round(time.perf_counter() - began, 3)
     return Gated(run=name, checks=checks, notes=notes, command=record.provenance.command, seconds=spent)
 
 
-def spec_of(record: Record, given: Given) -> RunSpec:
+def spec_of(path: Path, record: Record, given: Given, generate: bool) -> RunSpec:
     """What the record was asked to do. Further settings of its sampler are to be given again."""
     protocol = record.protocol
     steps, precision = protocol.sampler.get("steps"), protocol.sampler.get("precision", "fp32")
     return RunSpec.of(
-        model=given.model or record.model.name,
+        **({"model": given.model or record.model.name} if generate else {}),
         dataset=given.dataset or protocol.dataset,
         split=protocol.split,
         size=protocol.size,
@@ -122,19 +125,37 @@ def spec_of(record: Record, given: Given) -> RunSpec:
         steps=None if steps is None else int(steps),
         settings=given.settings,
         metrics=tuple(record.points[0].scores),
-        evaluators=tuple(evaluators_of(record, given)),
+        evaluators=tuple(evaluators_of(path, record, given)),
         checkpoint=given.checkpoint,
         precision="bf16" if precision == "bf16" else "fp32",
     )
 
 
-def evaluators_of(record: Record, given: Given) -> Sequence[str]:
+def evaluators_of(path: Path, record: Record, given: Given) -> Sequence[str]:
     """What was given; and for other roles whose recorded evaluator computed in double precision, that one by its name
-    (`hrnet_w18_small@streets#<hash> ×2 fp64`), since no evaluator does so unasked."""
+    (`hrnet_w18_small@streets#<hash> ×2 fp64`), since no evaluator does so unasked.
+    UserError: that name is more than a word @ a word, and so may stand for a file."""
     asked = {spec.partition("=")[0] for spec in given.evaluators}
-    double = {role: name for role, name in record.protocol.evaluators.items() if name.endswith(" fp64")}
-    named = {role: name.partition("#")[0].partition("@") for role, name in double.items() if role not in asked}
-    return [*given.evaluators, *(f"{role}={arch}:fp64@{where}" for role, (arch, _, where) in named.items())]
+    specs = list(given.evaluators)
+    for role, name in record.protocol.evaluators.items():
+        if role in asked or not name.endswith(" fp64"):
+            continue
+        arch, _, where = name.partition("#")[0].partition("@")
+        if not all(re.fullmatch(r"[\w-]+", word) for word in (role, arch, where)):
+            raise UserError(
+                f"{path} names the evaluator {role}={name!r}, which is opened only if you name it;"
+                f" add --evaluator ROLE=ID[@FILE] for it if you trust it"
+            )
+        specs.append(f"{role}={arch}:fp64@{where}")
+    return specs
+
+
+def another_kind(record: Record, device: str) -> str | None:
+    """Why new samples need not be the stored ones here; None where they must be."""
+    then, now = record.provenance.machine_kind, machine_kind(device)
+    if then == now:
+        return None
+    return f"recorded on {then or 'an unnamed kind of machine'}, this is {now}: shown and not gated"
 
 
 def protocol_checks(record: Record, differences: Sequence[str]) -> list[Check]:
@@ -146,9 +167,16 @@ def protocol_checks(record: Record, differences: Sequence[str]) -> list[Check]:
 
 
 def measure(
-    path: Path, record: Record, scoring: Scoring, reference: Reference, prompts: Prompts, generator: Generator | None
+    path: Path,
+    record: Record,
+    scoring: Scoring,
+    reference: Reference,
+    prompts: Prompts,
+    generator: Generator | None,
+    ungated: str | None,
 ) -> list[Check]:
-    """Real images, stored samples and, where there is a generator, new ones: each against the record."""
+    """Real images, stored samples and, where there is a generator, new ones: each against the record. ungated: why new
+    samples need not be the stored ones."""
     with Bar("evaluating real images", len(reference)) as bar:
         try:
             bounds = measure_real(scoring, reference, prompts.rows, bar.advance, cached=False)
@@ -157,21 +185,36 @@ def measure(
     checks = same_scores("ceiling", None, record.ceiling, bounds.ceiling)
     checks += same_scores("floor", None, record.floor, bounds.floor)
     total = record.protocol.n * len(record.points)
+    kept: list[Samples] = []
     with Bar("evaluating stored samples", total) as bar:
         for point in record.points:
-            scores = score_stored(path, record, point, scoring, reference, prompts, bar)
+            scores, samples = score_stored(path, record, point, scoring, reference, prompts, bar)
+            kept.append(samples)
             checks += same_scores("stored samples", point.guidance, point.scores, scores)
     if generator is None:
         return checks
     with Bar("generating and evaluating", total) as bar:
-        for point in record.points:
+        for point, old in zip(record.points, kept, strict=True):
             try:
                 telling = replace(generator, progress=bar.advance)
-                scores = measure_point(telling, scoring, point.guidance).point.scores
+                new: list[Samples] = []
+                scores = measure_point(telling, scoring, point.guidance, each=new.append).point.scores
+                changes = changed(old, joined(new, generator.name))
+                checks += same_samples(point.guidance, *changes, ungated)
             except UserError as error:  # samples that no longer are as the contract says
                 scores = nothing(point.scores, error)
-            checks += near_scores(point.guidance, point.scores, scores)
+            errors = HERE if ungated is None else ELSEWHERE
+            checks += same_scores("new samples", point.guidance, point.scores, scores, errors)
     return checks
+
+
+def changed(old: Samples, new: Samples) -> tuple[float | None, float]:
+    """The share of the layouts' pixels that differ in %, None where neither has layouts and all where one has; and the
+    root of the mean squared difference of the images in grey levels."""
+    greys = float((old.images.double() - new.images.double()).square().mean().sqrt())
+    if old.layouts is None or new.layouts is None:
+        return (None if old.layouts is new.layouts else 100.0), greys
+    return float(100 * (old.layouts != new.layouts).double().mean()), greys
 
 
 def nothing(scores: Mapping[str, Score], error: Exception) -> dict[str, Score]:
@@ -181,23 +224,25 @@ def nothing(scores: Mapping[str, Score], error: Exception) -> dict[str, Score]:
 
 def score_stored(
     path: Path, record: Record, point: Point, scoring: Scoring, reference: Reference, prompts: Prompts, bar: Bar
-) -> dict[str, Score]:
-    """The scores of a point's stored samples. UserError: a sample is missing or damaged."""
-    kept, names = stored(path, point), list(sample_ids(record.protocol.n))
-    layouts, texts = kept / "layouts", kept / "prompts.jsonl"
-    found = read_pairs(kept / "images", layouts if layouts.is_dir() else None, texts if texts.exists() else None)
+) -> tuple[dict[str, Score], Samples]:
+    """The scores of a point's stored samples, and these. UserError: a sample is missing or damaged."""
+    folder, names = stored(path, point), list(sample_ids(record.protocol.n))
+    layouts, texts = folder / "layouts", folder / "prompts.jsonl"
+    found = read_pairs(folder / "images", layouts if layouts.is_dir() else None, texts if texts.exists() else None)
     if list(found.ids) != names:
-        raise UserError(f"{kept} holds {len(found)} samples where its record has {len(names)}; put them back")
+        raise UserError(f"{folder} holds {len(found)} samples where its record has {len(names)}; put them back")
     groups = prompts.groups if record.protocol.prompts is not None else names
     group_of = dict(zip(names, groups, strict=True))
+    parts = list(read_samples(found, reference, "generated"))
+    kept = joined(parts, record.model.name)
     metrics = scoring.start()
-    for samples in read_samples(found, reference, "generated"):
+    for samples in parts:
         try:
             scoring.update(metrics, replace(samples, groups=tuple(group_of[name] for name in samples.ids)))
         except PluginError as error:
-            return nothing(point.scores, error)
+            return nothing(point.scores, error), kept
         bar.advance(len(samples))
-    return scoring.finish(metrics)
+    return scoring.finish(metrics), kept
 
 
 def surroundings(record: Record, device: str) -> list[str]:

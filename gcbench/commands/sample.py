@@ -15,7 +15,16 @@ from gcbench.core.samples import Samples, sample_ids
 from gcbench.data.contact_sheet import save_png
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.generation import Generator
-from gcbench.evaluation.setup import choose_device, evaluation_split, model_info, open_model, sampler_of, size_of
+from gcbench.evaluation.setup import (
+    choose_device,
+    evaluation_split,
+    model_info,
+    open_model,
+    reading_lines,
+    reading_of,
+    sampler_of,
+    size_of,
+)
 from gcbench.reports.sample_grid import SheetRow, sheet
 from gcbench.runs.manifest import GRID, point_folder
 from gcbench.runs.progress import Bar, say
@@ -53,6 +62,8 @@ def sample(
     for i, text in enumerate(prompts, 1):
         if not text.strip():
             raise UserError(f"prompt {i} is empty; give a text or leave it out")
+        if text.encode("utf-8", "replace") != text.encode("utf-8", "surrogatepass"):
+            raise UserError(f"prompt {i} is not valid UTF-8; give it in that encoding")
     device = choose_device(spec.device)
     out = Path(out)
     scales = spec.guidance or (1.0,)
@@ -66,6 +77,9 @@ def sample(
         reference = Reference(opened, evaluation_split(opened, spec.split), size_of(spec, opened, drawing))
         texts = tuple(prompts[i % len(prompts)] for i in range(n)) if prompts else ()
         chosen = Prompts(list(range(n)), texts, texts) if prompts else reference.prompts(n)
+        texts_read = chosen.texts[: len(prompts) or None]  # each prompt once
+        for line in reading_lines(model, reading_of(model, drawing, texts_read)):
+            say(line)
         sampler = {**sampler_of(model, drawing), "guidance": ",".join(map(guidance_text, scales))}
         protocol = Protocol(
             dataset=opened.name,

@@ -68,16 +68,15 @@ def sampling_maths(b: int = 16, classes: int = 20, size: tuple[int, int] = (64, 
     log_x = torch.nn.functional.one_hot(y, classes).permute(0, 3, 1, 2).float().clamp_min(1e-30).log()
     process = JointProcess(ProcessConfig(classes=classes))
     noise = SeededNoise(range(b))
-    t, s = 600, 560
-    level_t, level_s = process.label.alpha_bar[t], process.label.alpha_bar[s]
+    step = process.steps(25)[10]
 
     def ours() -> None:
-        process.step(x, y, guide(heads[0], heads[1], 3.0), guide(logits[0], logits[1], 3.0), t, s, noise)
+        process.step(x, y, guide(heads[0], heads[1], 3.0), guide(logits[0], logits[1], 3.0), step, noise)
 
     def usual() -> None:
-        process.step(x, None, guide(heads[0], heads[1], 3.0), None, t, s, noise)
+        process.step(x, None, guide(heads[0], heads[1], 3.0), None, step, noise)
         guided = guide(logits[0], logits[1], 3.0)
-        one_hot_gumbel_step(log_x, guided, float(level_t / level_s), float(level_s), classes)
+        one_hot_gumbel_step(log_x, guided, float(step.label_t / step.label_s), float(step.label_s), classes)
 
     took = seconds(ours)
     name, against = "guided sampling step outside the network, 64×128, K = 20", "with one-hot log-space Gumbel labels"
@@ -104,7 +103,7 @@ def default_sweep() -> list[Timed]:
         command = [sys.executable, "-m", "gcbench", "sweep", "--out", str(record.parent)]
         environment = {**os.environ, "GCBENCH_CACHE": "off"}
         began, first = time.perf_counter(), None
-        with open(Path(folder) / "log", "w") as log:
+        with open(Path(folder) / "log", "w", encoding="utf-8") as log:
             process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
             while process.poll() is None:
                 if first is None and record.exists():
@@ -112,7 +111,7 @@ def default_sweep() -> list[Timed]:
                 time.sleep(0.2)
         took = time.perf_counter() - began
         if process.returncode or first is None:
-            raise UserError(f"gcbench sweep failed: {(Path(folder) / 'log').read_text()[-300:]}")
+            raise UserError(f"gcbench sweep failed: {(Path(folder) / 'log').read_text('utf-8', 'replace')[-300:]}")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     return [
         Timed("default sweep, whole", took, "s"),

@@ -7,15 +7,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from gcbench.commands.sweep import sweep
 from gcbench.commands.train import CONFIG, recipe_of, train
 from gcbench.core.checkpoint import read_card
 from gcbench.core.contracts import Dataset
-from gcbench.core.errors import UserError
-from gcbench.core.files import write_text
+from gcbench.core.errors import NothingMeasured, UserError
+from gcbench.core.files import parse_json, read_text, write_text
 from gcbench.core.record import Provenance
+from gcbench.core.run_spec import MOST_IMAGES, MOST_TRAINED, check_count
 from gcbench.core.settings import read_settings
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.setup import choose_device
@@ -100,11 +101,13 @@ def run_suite(
     only: str | None = None,
     evaluators: Sequence[str] = (),
     fresh: bool = False,
+    allow_code: bool = False,
     device: str = "auto",
 ) -> Path:
     """Make every row of the suite `name` on `dataset`, and what it shows; returns its directory.
 
-    images, n: in place of the suite's own. only: rows by name or model, with commas. A stage that cannot be made does
+    images, n: in place of the suite's own. only: rows by name or model, with commas. allow_code: run the Python files
+    that the suite's rows name as models. A stage that cannot be made does
     not lose the others.
 
     Raises:
@@ -113,13 +116,11 @@ def run_suite(
     suite = find(name)
     given = {key: value for key, value in (("images", images), ("n", n)) if value is not None}
     suite = suite.model_copy(update=given)
-    if suite.images < 1:
-        raise UserError(f"--images {suite.images}: a training sees at least 1")
-    if suite.n < 2:
-        raise UserError(f"-n {suite.n}: at least 2 images are needed to measure a spread")
+    check_count("--images", suite.images, 1, MOST_TRAINED, "that a training sees")
+    check_count("-n", suite.n, 2, MOST_IMAGES, "to measure a spread")
     device = choose_device(device)
     opened = open_dataset(dataset)
-    rows = suite.chosen(only)
+    rows = suite.check_code(only, allow_code)
     todo = tasks(suite, rows)
     out = out or Path("runs") / f"suite-{suite.name}-{opened.name}"
     planned = Ledger(
@@ -152,7 +153,7 @@ def run_suite(
                     raise UserError(f"the training of {owner.name} was not made")
                 else:
                     stage = _sweep(suite, row, dataset, out, weights, evaluators, device)
-            except UserError as error:
+            except (UserError, NothingMeasured) as error:
                 say(f"{row.name}: {error}")
                 stage = Stage(kind=task.kind, row=row.name, model=row.model, status="failed", reason=str(error))
                 if task.kind == "train":
@@ -247,8 +248,8 @@ def _resume(out: Path, planned: Ledger, fresh: Sequence[Task], everything: bool)
 
 def read_ledger(path: Path) -> Ledger:
     try:
-        return Ledger.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError):
+        return Ledger.model_validate(parse_json(read_text(path)))
+    except (OSError, UserError, ValueError):
         raise UserError(f"{path} is damaged; put it back as it was, or choose another --out") from None
 
 

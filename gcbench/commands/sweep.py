@@ -16,7 +16,7 @@ from gcbench.data.contact_sheet import save_png
 from gcbench.evaluation.generation import Generator, in_batches, measure_point, seconds_per_image
 from gcbench.evaluation.saturation import saturated, watched_metric
 from gcbench.evaluation.scoring import BATCH, measure_real
-from gcbench.evaluation.setup import Prepared, choose_device, prepare
+from gcbench.evaluation.setup import Prepared, choose_device, prepare, reading_lines
 from gcbench.evaluation.shards import Shards, shards
 from gcbench.reports import curve, pareto
 from gcbench.reports.record_table import number_column, write_scores
@@ -121,6 +121,8 @@ class Sweep:
             f"{' at guidance ' + scales if scales else ''}, then"
             f" {', '.join([*self.scoring.metrics, *self.scoring.missing])}. Run: {self.folder.path}"
         )
+        for line in reading_lines(self.spec.model, self.record.reading):
+            say(line)
         say(self._estimate())
         if len(self.todo) < len(self.scales):
             done = len(self.scales) - len(self.todo)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gcbench.core.errors import UserError, calling
 from gcbench.core.registry import registry
+from gcbench.core.run_spec import MOST_STEPS, check_count
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.subset import Subset
 from gcbench.runs.progress import Bar, say
@@ -19,8 +20,8 @@ from gcbench.runs.progress import Bar, say
 if TYPE_CHECKING:
     from gcbench.training.recipe import Recipe
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-"""Of a training's directory: what is trained and how, and what came of it."""
+CONFIG, STATE, WEIGHTS = "config.json", "state.pt", "model.safetensors"
+"""Of a training's directory: what is trained and how, what resumes, and what came of it."""
 
 BUILDING = (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueError)
 """What building a network raises for sizes that do not go together."""
@@ -63,8 +64,7 @@ def recipe_of(
 
 def finished(recipe: Recipe, out: Path, pairs: int) -> bool:
     """Whether `out` holds the training of `recipe` on so many pairs, come to its end."""
-    files = (out / CONFIG, out / WEIGHTS, (out / WEIGHTS).with_suffix(".json"))
-    if not all(file.is_file() for file in files):
+    if not all((out / name).is_file() for name in (CONFIG, WEIGHTS)):
         return False
     from gcbench.core.checkpoint import read_card
     from gcbench.training.trainer import planned, read_plan
@@ -92,11 +92,13 @@ def train(
     settings: dotted keys, as `--set` and `--config` give them. steps: in place of the recipe's own. init: a checkpoint
     whose weights the training starts from.
     """
+    if steps is not None:
+        check_count("--steps", steps, 1, MOST_STEPS)
     settings = (settings or {}) | ({} if steps is None else {"train.steps": steps})
     recipe = recipe_of(model, evaluator, dataset, settings, limit)
     from accelerate import PartialState
 
-    from gcbench.core.checkpoint import load, start_from
+    from gcbench.core.checkpoint import copy_card, load, start_from
     from gcbench.evaluation.setup import choose_device
     from gcbench.runs.provenance import provenance
     from gcbench.training.pairs import Pairs
@@ -120,10 +122,11 @@ def train(
     device = choose_device(device)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")
-    if (out / CONFIG).exists() and not resume:
+    if not resume and any((out / name).exists() for name in (CONFIG, STATE, WEIGHTS)):
         raise UserError(f"{out} already holds a training run; add --resume to go on with it or choose another --out")
     n = len(opened.ids(split))
     if resume and init is None and finished(recipe, out, n):
+        copy_card(out / WEIGHTS)
         say(f"{out} holds the finished training of {what}.")
         return out / WEIGHTS
     PartialState(cpu=device == "cpu").wait_for_everyone()  # no process writes there before all have looked

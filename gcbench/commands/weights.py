@@ -5,6 +5,12 @@ from contextlib import ExitStack, contextmanager
 from math import ceil
 from pathlib import Path
 
+from gcbench.core.checkpoint import Card, save
+from gcbench.core.contracts import Size
+from gcbench.core.errors import UserError
+from gcbench.core.files import file_hash
+from gcbench.core.registry import registry
+from gcbench.data.open_dataset import open_dataset
 from gcbench.runs.progress import Bar, say
 from gcbench.weights import fetch as fetching
 from gcbench.weights.manifest import MANIFEST, find_entry, place, read_manifest
@@ -45,6 +51,38 @@ def check(names: Sequence[str] = (), manifest: Path = MANIFEST) -> bool:
         whole = whole and fault is None
         say(f"{name}: {'BROKEN: ' + fault if fault else 'it loads; verified by ' + entry.proof()}")
     return whole
+
+
+def import_file(
+    file: Path,
+    model: str,
+    dataset: str,
+    out: Path | None = None,
+    *,
+    weights: str = "ema",
+    image_schedule: str | None = None,
+    size: Size | None = None,
+) -> Path:
+    """Store what others' code trained as a checkpoint of ours, in float32, with its card; gives the folder."""
+    kind, data = registry("models")[model], open_dataset(dataset)
+    if not hasattr(kind, "import_weights"):
+        raise UserError(f"--as {model}: no file of others is known for it")
+    taken = kind.import_weights(file, data, weights=weights, image_schedule=image_schedule, size=size)
+    for sentence in taken.said:
+        say(sentence)
+    facts = {**taken.facts, "imported_from": file.name, "sha256": file_hash(file)}
+    card = Card(
+        kind="model",
+        name=model,
+        classes=data.classes,
+        dataset=data.name,
+        config=taken.config.model_dump(mode="json"),
+        provenance={"import": facts},
+    )
+    folder = out or Path("runs") / f"import-{model}-{data.name}"
+    save(folder / "model.safetensors", taken.state, card)
+    say(f"{folder}: use it as --model {model} --dataset {data.argument} --checkpoint {folder / 'model.safetensors'}")
+    return folder
 
 
 @contextmanager

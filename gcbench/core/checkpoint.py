@@ -1,17 +1,22 @@
-"""Checkpoints: a safetensors file of weights and a JSON file of the same name that says what they are."""
+"""Checkpoints: a safetensors file of weights that also holds its card, and a JSON copy of that card for people.
 
-from collections.abc import Iterable
+Weights and card are one file, so that a process killed at any moment leaves the old or the new pair. Of checkpoints of
+earlier versions, whose file holds no card, the JSON file is read.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from gcbench.core.errors import UserError
-from gcbench.core.files import file_hash, write_text
+from gcbench.core.files import file_hash, parse_json, read_text, write_text
 from gcbench.core.metric_state import save_tensors
 
 
@@ -20,7 +25,8 @@ class Card(BaseModel):
 
     kind: `model` or `evaluator`. name: its entry point. classes: the classes it was trained for, in order, or
     empty. dataset: what it was trained on. config: all that rebuilds the network and its process, schedules
-    included. provenance: command, machine, seconds, steps, package versions. sha256: of the weights' file, 12 digits.
+    included. provenance: command, machine, seconds, steps, package versions. sha256: of the weights, 12 digits: of
+    names, types, shapes and values, as `weights_hash` has it; of the whole file where it does not hold the card.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -53,16 +59,53 @@ class Checkpoint(NamedTuple):
         return self._replace(state=state)
 
 
+CARD = "gcbench"
+"""The entry of a safetensors file's metadata that holds the card."""
+
+
 def save(path: Path, state: dict[str, Tensor], card: Card, dtype: torch.dtype = torch.float32) -> None:
-    """Write `path` (.safetensors) and its card beside it, each atomically. Floating tensors are stored as `dtype`."""
+    """Write `path` (.safetensors), card included, then the card's copy. Floating tensors are stored as `dtype`.
+    UserError: a weight is not finite, or is not as `dtype`; the files are as they were."""
     path = Path(path)
     tensors = {
         key: value.detach().to("cpu", dtype if value.is_floating_point() else None).contiguous()
         for key, value in state.items()
     }
-    save_tensors(path, tensors)
-    card = card.model_copy(update={"sha256": file_hash(path)})
-    write_text(path.with_suffix(".json"), card.model_dump_json(indent=1) + "\n")
+    if bad := not_finite(tensors):
+        raise UserError(
+            f"the weights {bad} are not finite as {str(dtype).removeprefix('torch.')}; {path} is not written"
+        )
+    card = card.model_copy(update={"sha256": weights_hash(tensors)})
+    save_tensors(path, tensors, {CARD: card.model_dump_json()})
+    copy_card(path)
+
+
+def copy_card(path: Path) -> None:
+    """Write the card of the weights at `path` beside them."""
+    write_text(path.with_suffix(".json"), read_card(path).model_dump_json(indent=1) + "\n")
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor that holds NaN or infinity."""
+    return next((key for key, value in tensors.items() if value.is_floating_point() and not _finite(value)), None)
+
+
+def _finite(tensor: Tensor) -> bool:
+    return bool(tensor.isfinite().all())
+
+
+def weights_hash(tensors: Mapping[str, Tensor]) -> str:
+    """12 hex digits of SHA-256 over names, types, shapes and little-endian values, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:12]
+
+
+def weights_in(folder: Path) -> list[Path]:
+    """The .safetensors files of a folder, without hidden ones."""
+    return sorted(path for path in folder.glob("*.safetensors") if not path.name.startswith("."))
 
 
 def load(path: Path, *, kind: str, name: str | None = None, classes: tuple[str, ...] | None = None) -> Checkpoint:
@@ -70,14 +113,17 @@ def load(path: Path, *, kind: str, name: str | None = None, classes: tuple[str, 
     UserError: missing, truncated or altered files; a checkpoint of another kind, model or set of classes."""
     path = Path(path)
     if path.is_dir():
-        files = sorted(path.glob("*.safetensors"))
+        files = weights_in(path)
         if len(files) != 1:
             raise UserError(f"{path} holds {len(files)} .safetensors files; name the file itself")
         path = files[0]
     if not path.is_file():
         raise UserError(f"checkpoint {path} does not exist; give the .safetensors file that `gcbench train` wrote")
     if path.suffix != ".safetensors":
-        raise UserError(f"checkpoint {path} is not a .safetensors file; give the file that `gcbench train` wrote")
+        raise UserError(
+            f"checkpoint {path} is not a .safetensors file; give the file that `gcbench train` wrote, or bring"
+            f" another's in by `gcbench weights import {path.name} --as {name or 'MODEL'} --dataset NAME`"
+        )
     card = read_card(path)
     if card.kind != kind or (name is not None and card.name != name):
         wanted = name or kind
@@ -91,12 +137,12 @@ def load(path: Path, *, kind: str, name: str | None = None, classes: tuple[str, 
             f"checkpoint {path} was trained for {len(card.classes)} other classes than the dataset's {len(classes)}"
             f" ({first}); train one for this dataset"
         )
-    try:
-        state = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"checkpoint {path} cannot be read ({error}); it may be truncated, copy it again") from None
-    if card.sha256 and file_hash(path) != card.sha256:
+    state = load_file(path)
+    held = weights_hash(state) if _embedded(path) else file_hash(path)
+    if card.sha256 and held != card.sha256:
         raise UserError(f"checkpoint {path} is not the file that its card describes (SHA-256 differs); copy both again")
+    if bad := not_finite(state):
+        raise UserError(f"checkpoint {path} holds weights that are not finite ({bad}); train it again, with a lower lr")
     return Checkpoint({key: v.float() if v.is_floating_point() else v for key, v in state.items()}, card, path)
 
 
@@ -112,17 +158,35 @@ def start_from(tensors: dict[str, Tensor], checkpoint: Checkpoint) -> list[str]:
     return [name for name in tensors if name not in checkpoint.state]
 
 
+def has_card(path: Path) -> bool:
+    """Whether the file at `path` is a checkpoint of ours: of safetensors, with a card in it or beside it."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        return False
+    return path.with_suffix(".json").is_file() or _embedded(path) is not None
+
+
 def read_card(path: Path) -> Card:
-    """The card beside the weights at `path`."""
-    beside = Path(path).with_suffix(".json")
+    """The card in the weights at `path`; if it holds none, the one beside it."""
+    path = Path(path)
+    text, place = _embedded(path), f"what {path} holds"
     try:
-        return Card.model_validate_json(beside.read_text())
+        if text is None:
+            place = str(path.with_suffix(".json"))
+            text = read_text(path.with_suffix(".json"))
+        return Card.model_validate(parse_json(text))
     except FileNotFoundError:
-        raise UserError(f"{beside} is missing; a checkpoint is a .safetensors file with its .json beside it") from None
-    except (OSError, UnicodeDecodeError, ValidationError):
-        raise UserError(
-            f"{beside} is not the card of a checkpoint; copy it again from where the weights came"
-        ) from None
+        raise UserError(f"{place} is missing; a checkpoint is a .safetensors file with its .json beside it") from None
+    except (OSError, UserError, ValueError, RecursionError):
+        raise UserError(f"{place} is not the card of a checkpoint; copy it again from where the weights came") from None
+
+
+def _embedded(path: Path) -> str | None:
+    """The text of the card in the file, if it has one. UserError: the file cannot be read."""
+    try:
+        with safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get(CARD)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"checkpoint {path} cannot be read ({error}); it may be truncated, copy it again") from None
 
 
 def fill(module: torch.nn.Module, checkpoint: Checkpoint, frozen: Iterable[str] = ()) -> None:

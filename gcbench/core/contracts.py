@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from gcbench.core.files import text_hash
 from gcbench.core.samples import Features, Samples, Texts
@@ -89,13 +91,21 @@ class Dataset(ABC):
         return self.ids(split)
 
 
+class Given(NamedTuple):
+    """What is known of the samples to be drawn and stays: images uint8 [B,3,H,W], layouts int64 [B,H,W]."""
+
+    images: torch.Tensor | None = None
+    layouts: torch.Tensor | None = None
+
+
 @dataclass(frozen=True)
 class ModelOptions:
     """How a model is opened. A model ignores what it has no use for.
 
     checkpoint: a file, or None to look in `$GCBENCH_WEIGHTS` and among the bundled weights. device: a torch
     device. precision: of the network. steps: sampling steps, None for the model's default. settings: further
-    choices of the sampler, by key (`sampler.KEY`); a model refuses what it does not know.
+    choices of the sampler, by key (`sampler.KEY`); a model refuses what it does not know. cascade: the checkpoint of a
+    second stage, for a model that is `staged`.
     """
 
     checkpoint: Path | None = None
@@ -103,6 +113,30 @@ class ModelOptions:
     precision: Literal["fp32", "bf16"] = "fp32"
     steps: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    cascade: Path | None = None
+
+
+class Reading(BaseModel):
+    """What a model leaves out of the texts that it is given. A sample is named by its id, 000000 the first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    n: int = Field(description="Texts.")
+    unknown: dict[str, int] = Field(
+        default_factory=dict,
+        description="Word that the model does not know -> in how many texts; the most frequent, 100 at most.",
+    )
+    denied: dict[str, int] = Field(
+        default_factory=dict,
+        description='Class that a text denies ("no cars") and whose mention is left out -> in how many texts.',
+    )
+    cut: list[str] = Field(
+        default_factory=list, description="Samples whose text is longer than the model reads: it reads the beginning."
+    )
+    empty: list[str] = Field(
+        default_factory=list,
+        description="Samples of whose text the model reads nothing: the image is that of an empty text.",
+    )
 
 
 class Model(ABC):
@@ -112,6 +146,7 @@ class Model(ABC):
     size: the (H, W) it was trained at, which a run takes unless told another; None for the dataset's own.
     derives: it draws no layouts; those that it is measured by are read from its images by the segmenter that measures,
     and marked so. progress: while it works, `generate` may tell this which share of its images is done, 0 to 1.
+    given: what may be known of its samples: `layouts`, `images`. staged: it takes a second stage (`--cascade`).
     recipe: None, or a class method `recipe(dataset, settings)` that gives what `gcbench train` trains, a
     `gcbench.training.recipe.Recipe`.
     """
@@ -121,6 +156,8 @@ class Model(ABC):
     layouts: bool
     derives: bool = False
     size: Size | None = None
+    given: frozenset[str] = frozenset()
+    staged: ClassVar[bool] = False
     progress: Callable[[float], object] = staticmethod(lambda share: None)
     recipe: ClassVar[Any] = None
 
@@ -133,7 +170,13 @@ class Model(ABC):
     def generate(
         self, prompts: Sequence[str] | None, *, n: int, size: Size, guidance: float, seeds: Sequence[int]
     ) -> Samples:
-        """n samples. Sample i depends on prompts[i] and seeds[i] only: never on batch size or order."""
+        """n samples. Sample i depends on prompts[i] and seeds[i] only: never on batch size or order.
+
+        A model that says what may be `given` takes `given` too, a `Given` of n rows."""
+
+    def reading(self, texts: Sequence[str]) -> Reading | None:
+        """What it leaves out of the texts, text i being sample i's; None where that is not known."""
+        return None
 
     def describe(self) -> Mapping[str, str | int | None]:
         """`weights` (hash), `trained_on`, `parameters`, `note`: what a record says of this model."""

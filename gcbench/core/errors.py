@@ -24,6 +24,14 @@ class NothingMeasured(Exception):
     """A run is whole and none of its numbers is there: exit code 1."""
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal ended a training: exit code 128 + `signal`. step: that which was saved last, None if it did not wait."""
+
+    def __init__(self, signal: int, step: int | None = None):
+        super().__init__("stopped" if step is None else f"stopped at step {step}")
+        self.signal = signal
+
+
 @contextmanager
 def calling(plugin: str) -> Iterator[None]:
     """Around a call into what a plug-in wrote: an exception of its own, or `sys.exit`, becomes a PluginError.

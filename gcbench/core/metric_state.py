@@ -37,12 +37,12 @@ def save_states(path: Path, states: Mapping[str, State]) -> None:
     save_tensors(path, tensors)
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file atomically."""
 
     def write(temporary: Path) -> None:
         try:
-            save_file(tensors, temporary)
+            save_file(tensors, temporary, metadata)
         except SafetensorError as error:  # a full disk, among others
             raise OSError(str(error)) from error
 

@@ -1,6 +1,7 @@
 """What a run writes down: protocol, scores and provenance, as one JSON file of a fixed schema."""
 
 import json
+import re
 from html import escape
 from math import inf
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gcbench.core.contracts import Reading
 from gcbench.core.errors import UserError
-from gcbench.core.files import write_text
+from gcbench.core.files import parse_json, read_text, write_text
+from gcbench.core.names import plain
 from gcbench.core.protocol import Protocol
 from gcbench.core.registry import registry
 from gcbench.core.score import Score
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SCHEMA_VERSION: Final = 2
+
+STEERING = "[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff]"
+"""Characters that JSON leaves as they are and that a terminal or an editor obeys."""
 
 
 class ModelInfo(BaseModel):
@@ -79,6 +85,9 @@ class Provenance(BaseModel):
     git_commit: str | None = Field(None, description="Commit of the checkout; null for an installed package.")
     git_dirty: bool | None = Field(None, description="Whether the checkout had changes that were not committed.")
     device: str = Field("", description="Name of the device.")
+    machine_kind: str = Field(
+        "", description="Where samples are repeated: system and architecture of a CPU, name of a GPU; empty: not known."
+    )
     command: str = Field("", description="Command line as typed; of absolute paths only the last part.")
     created: str = Field("", description="When the process began, in UTC.")
     seconds: dict[str, float] = Field(default_factory=dict, description="Stage -> seconds.")
@@ -102,6 +111,9 @@ class Record(BaseModel):
         None, description="How its weights came to be; null for a model without a training, and in old records."
     )
     protocol: Protocol = Field(description="All that makes its numbers comparable.")
+    reading: Reading | None = Field(
+        None, description="What the model left out of the prompts; null where it does not say, or reads none."
+    )
     spec: dict[str, Any] = Field(default_factory=dict, description="Options of the run that were not the defaults.")
     ceiling: dict[str, Score] = Field(
         default_factory=dict, description="Metric -> score of real images with their own captions."
@@ -125,7 +137,11 @@ class Record(BaseModel):
 
     def write(self, path: Path) -> None:
         """Write atomically: a reader sees the old file or the new one."""
-        write_text(path, self.model_dump_json(indent=1) + "\n")
+        write_text(path, self.json_text() + "\n")
+
+    def json_text(self) -> str:
+        """The record as JSON, characters that steer a terminal as their codes."""
+        return re.sub(STEERING, lambda found: f"\\u{ord(found[0]):04x}", self.model_dump_json(indent=1))
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a number in its metric's unit, as in `scores.csv`: whose it is, metric, column, value, interval."""
@@ -156,14 +172,14 @@ class Record(BaseModel):
         table: dict[str, dict[str, str]] = {}
         for row in self.rows():
             if not row["column"]:
-                text = row["reason"] if row["value"] is None else f"{row['value']:.3f}"
+                text = plain(row["reason"]) if row["value"] is None else f"{row['value']:.3f}"
                 half = "" if row["low"] is None else f" ± {(row['high'] - row['low']) / 2:.3f}"
                 where = row["name"] if row["guidance"] is None else f"{row['name']}, guidance {row['guidance']:g}"
                 unit = f" ({row['unit']})" if row["unit"] else ""
-                table.setdefault(where, {})[row["metric"] + unit] = text + half
+                table.setdefault(plain(where), {})[row["metric"] + unit] = text + half
         protocol, height, width = self.protocol, *self.protocol.size
         caption = f"{protocol.dataset}/{protocol.split}: {protocol.n} images of {height}×{width}"
-        return f"<p>{escape(caption)}</p>" + pandas.DataFrame.from_dict(table, orient="index").to_html(na_rep="")
+        return f"<p>{escape(plain(caption))}</p>" + pandas.DataFrame.from_dict(table, orient="index").to_html(na_rep="")
 
     @classmethod
     def read(cls, path: Path) -> "Record":
@@ -172,16 +188,18 @@ class Record(BaseModel):
         path = Path(path)
         path = path / "record.json" if path.is_dir() else path
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            return cls.model_validate(parse_json(read_text(path)))
         except FileNotFoundError:
             raise UserError(f"{path} does not exist; give a run directory or a record.json") from None
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise UserError(f"{path} cannot be read ({error}); put it back as it was") from None
-        except ValidationError as error:
-            where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "JSON"
+        except (ValueError, RecursionError) as error:
+            where = str(error)
+            if isinstance(error, ValidationError):
+                where = f"first fault at {'.'.join(map(str, error.errors()[0]['loc'])) or 'JSON'}"
             raise UserError(
-                f"{path} is not a record of schema {SCHEMA_VERSION} (first fault at {where}); put it back as it was, or"
-                " measure the run again"
+                f"{path} is not a record of schema {SCHEMA_VERSION} ({where}); put it back as it was,"
+                " or measure the run again"
             ) from None
 
 

@@ -12,7 +12,11 @@ from gcbench.core.samples import Samples, sample_ids
 
 
 class Prompts(NamedTuple):
-    """The n texts that a run is made from: rows of the split, one caption each, and what is dependent."""
+    """The n texts that a run is made from: rows of the split, one caption each, and what is dependent.
+
+    groups: what the dataset says, where it names the pair's group. Else one row taken again and one text read again
+    are a group, called after the first of its pairs.
+    """
 
     rows: list[int]
     texts: tuple[str, ...]
@@ -63,5 +67,14 @@ class Reference:
         for i, row in enumerate(rows):
             captions = self.dataset.captions(self.split, row)
             texts.append(captions[i // len(self) % len(captions)])
-        groups = self.groups
-        return Prompts(rows, tuple(texts), tuple(groups[row] for row in rows))
+        ids, groups = self.dataset.ids(self.split), self.groups
+        named = {groups[row] for row in rows if groups[row] != ids[row]}
+        first: dict[str, str] = {}  # text or id of a pair without a group -> the first such pair that is joined with it
+        for row, text in zip(rows, texts, strict=True):
+            if groups[row] not in named:
+                own = first.setdefault(f"id {ids[row]}", ids[row])
+                same = first.setdefault(f"text {text}", own)
+                if own != same:
+                    kept, gone = sorted((own, same), key=ids.index)
+                    first = {key: kept if name == gone else name for key, name in first.items()}
+        return Prompts(rows, tuple(texts), tuple(first.get(f"id {ids[row]}", groups[row]) for row in rows))

@@ -72,7 +72,7 @@ class Registry:
         UserError: one sentence, with the nearest names."""
         file = in_file(name)
         if file is not None:
-            if not file.path.is_file() or not file.attribute:
+            if not file.path.is_file() or not file.attribute.isidentifier():
                 option, singular = OPTIONS[self.kind], self.kind[:-1]
                 role = "ROLE=" if self.kind == "evaluators" else ""
                 example = f"{option} {role}my_{singular}.py:My{singular.capitalize()}"

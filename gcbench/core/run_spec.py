@@ -3,7 +3,6 @@
 Knows no torch: a mistake in an option is refused before anything slow is imported.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -19,6 +18,25 @@ from gcbench.core.registry import registry, split_evaluator
 DEFAULT_GUIDANCE: Final = (1.0, 1.5, 2.0, 3.0, 4.0)
 LONG_GUIDANCE: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 """The scales of a sweep until saturation."""
+
+MOST_IMAGES: Final = 10**7
+"""Of a run, a scale."""
+MOST_TRAINED: Final = 10**10
+"""Images that a training sees, steps x batch size."""
+MOST_STEPS: Final = 10**8
+"""Of a training; a sampler has fewer."""
+MOST_PIXELS: Final = 2**26
+MOST_SCALES: Final = 1000
+MOST_GUIDANCE: Final = 1e6
+MOST_SEED: Final = 2**62
+
+COUNTS: Final = {
+    "n": ("-n", 1, MOST_IMAGES, "image; the default is 64"),
+    "seed": ("--seed", 0, MOST_SEED, "; the default is 0"),
+    "steps": ("--steps", 1, MOST_STEPS, "; the model's own by default"),
+    "batch_size": ("--batch-size", 1, 2**16, "image goes through the model at a time"),
+}
+"""Field -> its option, the least and the most that it may be, and what a message adds."""
 
 PRECISIONS: Final = ("fp32", "bf16")
 
@@ -111,19 +129,11 @@ class RunSpec(BaseModel):
     def _settings(cls, value: Any) -> Any:
         return dict(value or {})
 
-    @field_validator("n")
+    @field_validator("n", "seed", "steps", "batch_size")
     @classmethod
-    def _n(cls, value: int) -> int:
-        if value < 1:
-            raise UserError(f"-n {value}: at least 1 image; the default is 64")
-        return value
-
-    @field_validator("batch_size")
-    @classmethod
-    def _batch_size(cls, value: int) -> int:
-        if value < 1:
-            raise UserError(f"--batch-size {value}: at least 1 image goes through the model at a time")
-        return value
+    def _counts(cls, value: int | None, info: ValidationInfo) -> int | None:
+        option, least, most, why = COUNTS[str(info.field_name)]
+        return value if value is None else check_count(option, value, least, most, why)
 
     @field_validator("precision")
     @classmethod
@@ -131,6 +141,15 @@ class RunSpec(BaseModel):
         if value not in PRECISIONS:
             raise UserError(f"--precision {value!r}: choose {' or '.join(PRECISIONS)}")
         return value
+
+
+def check_count(option: str, value: int, least: int, most: int, why: str = "") -> int:
+    """The value. UserError: it is below `least` or above `most`; names the option and its bound."""
+    if not least <= value <= most:
+        bound = f"at least {least}" if value < least else f"at most {most}"
+        number = value if abs(value) < 10**30 else "with so many digits"
+        raise UserError(f"{option} {number}: {bound} {why}".rstrip().replace(" ;", ";"))
+    return value
 
 
 def guidance_scales(value: str | float | Sequence[Any]) -> tuple[float, ...]:
@@ -143,11 +162,16 @@ def guidance_scales(value: str | float | Sequence[Any]) -> tuple[float, ...]:
     for part in parts:
         try:
             scale = float(part)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise UserError(f"guidance scale {part!r} is no number; write --guidance 1,2,4") from None
-        if not math.isfinite(scale) or scale < 0:
-            raise UserError(f"guidance scale {part} is not a finite number of at least 0; write --guidance 1,2,4")
+        if not 0 <= scale <= MOST_GUIDANCE:
+            raise UserError(
+                f"guidance scale {part} is not a finite number of at least 0 and at most {MOST_GUIDANCE:g}; write"
+                " --guidance 1,2,4"
+            )
         scales.append(scale)
+    if len(scales) > MOST_SCALES:
+        raise UserError(f"--guidance names {len(scales)} scales; give at most {MOST_SCALES}")
     if not scales:
         raise UserError("--guidance names no scale; write --guidance 1,2,4")
     return tuple(sorted(set(scales)))
@@ -163,9 +187,12 @@ def parse_size(value: str | Sequence[int] | None) -> Size | None:
     if value is None:
         return None
     parts = value.lower().replace("×", "x").split("x") if isinstance(value, str) else [str(part) for part in value]
-    if len(parts) != 2 or not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
+    if len(parts) != 2 or not all(re.fullmatch("0*[1-9][0-9]{0,11}", part) for part in parts):
         raise UserError(f"size {value!r} is not HxW in pixels; write for example --size 64x128")
-    return int(parts[0]), int(parts[1])
+    height, width = int(parts[0]), int(parts[1])
+    if height * width > MOST_PIXELS:
+        raise UserError(f"size {height}x{width} has more than {MOST_PIXELS} pixels; give a smaller one")
+    return height, width
 
 
 def metric_names(value: str | Sequence[str]) -> tuple[str, ...]:

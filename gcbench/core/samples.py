@@ -15,6 +15,21 @@ def sample_ids(n: int, start: int = 0) -> tuple[str, ...]:
     return tuple(f"{i:06d}" for i in range(start, start + n))
 
 
+def to_bytes(images: torch.Tensor) -> torch.Tensor:
+    """Images in [-1,1], what is beyond clamped, as uint8. FloatingPointError: NaN or infinity, which has no byte."""
+    import torch
+
+    images = finite(images).float()
+    return (images.clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8)
+
+
+def finite(drawn: torch.Tensor) -> torch.Tensor:
+    """What a network drew, as it is. FloatingPointError: it holds NaN or infinity, of which no sample can be made."""
+    if not drawn.isfinite().all():
+        raise FloatingPointError("what the network drew is not finite")
+    return drawn
+
+
 @dataclass(frozen=True)
 class Samples:
     """A batch of B images.

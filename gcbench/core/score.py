@@ -6,6 +6,9 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+FEW_GROUPS = 20
+"""Below so many independent groups, intervals are wide and themselves uncertain: that is said wherever they stand."""
+
 Status = Literal["ok", "skipped", "failed"]
 
 
@@ -33,11 +36,14 @@ class Score(BaseModel):
     )
     interval: tuple[float, float] | None = Field(None, description="Ends of the 95 % interval, for the same.")
     n: int = Field(0, description="Images that were scored.")
+    groups: int | None = Field(
+        None, description="Independent groups among them, which the interval rests on; null where it is not known."
+    )
     unscored: int = Field(0, description="Images that could not be scored, such as of a prompt that names no class.")
     status: Status = Field("ok", description="Whether there is a value, and if not, whether it was tried.")
     reason: str | None = Field(None, description="Why there is no value.")
     detail: dict[str, dict[str, float | None] | list[float | None]] = Field(
-        default_factory=dict, description="Named maps or lists: per class, leave-one-block-out values."
+        default_factory=dict, description="Named maps or lists: per class, what each block of groups adds."
     )
     also: dict[str, "Score"] = Field(
         default_factory=dict, description="Further columns of the metric (precision beside recall), each a score."
@@ -73,6 +79,7 @@ class Score(BaseModel):
             standard_error=estimate.standard_error,
             interval=interval,
             n=n,
+            groups=getattr(estimate, "groups", None),
             unscored=unscored,
             detail=dict(detail or {}),
             also=dict(also or {}),

@@ -3,8 +3,6 @@
 What a setting may be stands at its config's field, as a type and its bounds, and nowhere else.
 """
 
-import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,8 +11,9 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError
 
 from gcbench.core.errors import UserError
+from gcbench.core.files import parse_json, read_toml
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**8)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = NonNegativeFloat
 
@@ -33,18 +32,18 @@ def read_settings(config: Path | None, pairs: Sequence[str] = ()) -> dict[str, A
     settings: dict[str, Any] = {}
     if config is not None:
         try:
-            _flatten("", tomllib.loads(Path(config).read_text()), settings)
+            _flatten("", read_toml(Path(config)), settings)
         except OSError as error:
             raise UserError(f"--config {config} cannot be read: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"--config {config} is not valid TOML: {error}") from None
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UserError(f"--set {pair!r} lacks '='; write --set KEY=VALUE, for example --set train.steps=200")
         try:
-            settings[key] = json.loads(value)
-        except json.JSONDecodeError:
+            settings[key] = parse_json(value)
+        except ValueError:
             settings[key] = value
     return settings
 

@@ -18,6 +18,7 @@ other towns, and as frames on both sides of a block's edge still resemble each o
 too narrow.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ import numpy as np
 
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
+from gcbench.core.files import read_text
 from gcbench.data import image_files
 from gcbench.data.class_tables import colours, words
 from gcbench.data.pair_files import Pair, PairFiles, generator
@@ -37,18 +39,24 @@ CROP = 0.75  # of the frame's height and width
 BLOCKS = 10  # groups a sequence
 NAMED_FROM = 0.01  # of the area
 
+_PATH = re.compile(r"\S[^\t]*?\.(?:png|jpe?g)(?=\s|$)", re.IGNORECASE)
+"""A path of a list, which may hold blanks."""
+
 _TABLE = {  # name: colour, words
     "sky": ("808080", "sky skies"),
-    "building": ("800000", "building+ house+"),
-    "pole": ("c0c080", "pole+ column+ lamppost+ lamp_post+"),
-    "road": ("804080", "road+ roadway+"),
-    "pavement": ("3c28de", "pavement+ sidewalk+ footpath+"),
-    "tree": ("808000", "tree+ vegetation+ plant+ bush bushes"),
-    "sign symbol": ("c08080", "sign_symbol+ sign+ traffic_sign+ road_sign+ street_sign+"),
-    "fence": ("404080", "fence+"),
-    "car": ("400080", "car+ automobile+ van+"),
-    "pedestrian": ("404000", "pedestrian+ person+ people"),
-    "bicyclist": ("0080c0", "bicyclist+ cyclist+"),
+    "building": ("800000", "building+ house+ tower+ church churches"),
+    "pole": ("c0c080", "pole+ column+ lamppost+ lamp_post+ street_light+ streetlight+ street_lamp+ streetlamp+"),
+    "road": ("804080", "road+ roadway+ carriageway+ asphalt tarmac"),
+    "pavement": ("3c28de", "pavement+ sidewalk+ side_walk+ footpath+ footway+ walkway+"),
+    "tree": ("808000", "tree+ vegetation+ plant+ bush bushes hedge+ shrub+ foliage greenery"),
+    "sign symbol": ("c08080", "sign_symbol+ sign+ traffic_sign+ road_sign+ roadsign+ street_sign+ stop_sign+ signage"),
+    "fence": ("404080", "fence+ fencing railing+"),
+    "car": ("400080", "car+ automobile+ van+ minivan+ taxi+ cab+ sedan+"),
+    "pedestrian": (
+        "404000",
+        "pedestrian+ person+ people man men woman women child children kid+ boy+ girl+ guy+ lady ladies",
+    ),
+    "bicyclist": ("0080c0", "bicyclist+ cyclist+ biker+ rider+"),
 }
 
 
@@ -140,12 +148,19 @@ def _listed(root: Path) -> list[tuple[str, Path, Path]]:
         listing = root / name
         if not listing.is_file():
             continue
-        for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), 1):
-            words = line.split()
-            if not words:
+        for number, line in enumerate(_lines(listing), 1):
+            if not line.strip():
                 continue
-            if len(words) != 2:
+            words = line.split() if len(line.split()) == 2 else _PATH.findall(line)
+            if len(words) != 2 or (_PATH.sub("", line).strip() and len(line.split()) != 2):
                 raise UserError(f"{listing}, line {number} is not 'IMAGE LAYOUT'; correct the line")
-            image, layout = (root.joinpath(*Path(word).parts[-2:]) for word in words)
+            image, layout = (root.joinpath(*Path(word.replace("\\", "/")).parts[-2:]) for word in words)
             rows.append((image.stem, image, layout))
     return rows
+
+
+def _lines(listing: Path) -> list[str]:
+    try:
+        return read_text(listing).split("\n")
+    except OSError as error:
+        raise UserError(f"cannot read {listing} ({error.strerror}); put the list back") from error

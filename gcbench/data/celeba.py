@@ -7,10 +7,10 @@
     <root>/text/celeba-caption/<id>.txt                 or celeba-caption/; a caption a line
     <root>/train.txt, test.txt                          optional, ids or file names
 
-Without the lists, ids below 24000 train and the others test, as the dataset's maintainers do; their
-`filenames.pickle` is not opened, because a pickle can run code. `train50` and `train25` are nested parts of `train`.
-Without an attribute file there are no attributes. Images may be larger than masks (1024 and 512 in the release);
-both are brought to the size that is asked for.
+All but the lists may lie in <root>/CelebAMask-HQ, the folder in the official zip. Without the lists, ids below 24000
+train and the others test, as the dataset's maintainers do; their `filenames.pickle` is not opened, because a pickle can
+run code. `train50` and `train25` are nested parts of `train`. Without an attribute file there are no attributes. Images
+may be larger than masks (1024 and 512 in the release); both are brought to the size that is asked for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from gcbench.core.errors import UserError
-from gcbench.core.files import text_hash
+from gcbench.core.files import read_text, text_hash
 from gcbench.data import image_files
 from gcbench.data.celeba_attributes import ATTRIBUTE_WORDS, ATTRIBUTES
 from gcbench.data.celeba_masks import find_parts, hash_parts, merge_parts
 from gcbench.data.celeba_parts import ALIASES, CLASSES, MIRROR, PALETTE
-from gcbench.data.celeba_tables import LISTS, MAPPING, attribute_file, divide, read_attributes
-from gcbench.data.folder import by_stem
+from gcbench.data.celeba_tables import LISTS, MAPPING, attribute_file, divide, first, read_attributes
+from gcbench.data.image_sources import by_stem
 from gcbench.data.pair_files import Pair, PairFiles
 
 IMAGES = ("CelebA-HQ-img", "images", "image")
@@ -49,12 +49,13 @@ class CelebA(PairFiles):
 
     def __init__(self, root: Path):
         self.root = Path(root)
-        images = _by_id(_first(self.root, IMAGES), (".jpg", ".jpeg", ".png"))
+        images = _by_id(first(self.root, IMAGES), (".jpg", ".jpeg", ".png"))
         self._parts: Mapping[str, Sequence[str]] = {}
-        merged = _by_id(_first(self.root, MERGED), (".png",))
-        if not merged and (self.root / RAW).is_dir():
-            self._parts = find_parts(self.root / RAW)
-        layouts = merged or {name: self.root / RAW / name for name in self._parts}
+        merged = _by_id(first(self.root, MERGED), (".png",))
+        raw = first(self.root, (RAW,))
+        if not merged and raw:
+            self._parts = find_parts(raw)
+        layouts = merged or {name: (raw or self.root) / name for name in self._parts}
         if not images and not layouts:
             raise UserError(
                 f"no images of CelebA-HQ in {self.root}; put {IMAGES[0]}/<id>.jpg and {MERGED[0]}/<id>.png or"
@@ -90,8 +91,8 @@ class CelebA(PairFiles):
     def captions(self, split: str, index: int) -> Sequence[str]:
         path = self._text(self.files(split, index).id)
         try:
-            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        except (OSError, UnicodeDecodeError) as error:
+            lines = read_text(path).split("\n") if path.exists() else []
+        except OSError as error:
             raise UserError(f"cannot read the captions {path} ({error}); give lines in UTF-8") from error
         texts = tuple(line.strip() for line in lines if line.strip())
         if not texts:
@@ -112,7 +113,7 @@ class CelebA(PairFiles):
         return read_attributes(self.root)
 
     def _text(self, name: str) -> Path:
-        return (_first(self.root, TEXTS) or self.root / TEXTS[0]) / f"{name}.txt"
+        return (first(self.root, TEXTS) or self.root / TEXTS[0]) / f"{name}.txt"
 
     @cached_property
     def _version(self) -> str:
@@ -122,13 +123,8 @@ class CelebA(PairFiles):
         pairs = [pair for pairs in self.found.values() for pair in pairs]
         masks = () if self._parts else (pair.layout for pair in pairs)
         texts = (path for pair in pairs if (path := self._text(pair.id)).is_file())
-        tables = (attribute_file(self.root), *(self.root / name for name in (*LISTS, MAPPING)))
+        tables = (attribute_file(self.root), *(first(self.root, (name,)) for name in (*LISTS, MAPPING)))
         return {pair.image for pair in pairs} | {*masks, *texts} | {p for p in tables if p and p.is_file()}
-
-
-def _first(root: Path, names: Sequence[str]) -> Path | None:
-    """The first of the folders that is there."""
-    return next((root / name for name in names if (root / name).is_dir()), None)
 
 
 def _by_id(folder: Path | None, endings: Sequence[str]) -> dict[str, Path]:

@@ -27,14 +27,15 @@ ATTRIBUTE_WORDS: Mapping[str, tuple[str, ...]] = {
     "Bushy_Eyebrows": ("bushy eyebrows", "bushy eyebrow", "bushy brows"),
     "Chubby": ("chubby",),
     "Double_Chin": ("double chin",),
-    "Eyeglasses": ("eyeglasses", "eyeglass", "glasses", "sunglasses", "spectacles"),
+    "Eyeglasses": ("eyeglasses", "eyeglass", "eye glasses", "glasses", "sunglasses", "spectacles", "specs"),
     "Goatee": ("goatee",),
     "Gray_Hair": ("gray hair", "grey hair", "gray haired", "grey haired"),
     "Heavy_Makeup": ("heavy makeup", "heavy make up"),
     "High_Cheekbones": ("high cheekbones", "high cheekbone"),
     "Male": words("man men male+ boy+ guy+ gentleman gentlemen he him his himself"),
     "Mouth_Slightly_Open": words(
-        "mouth_slightly_open mouth_is_slightly_open slightly_open_mouth slightly_opened_mouth"
+        "mouth_slightly_open mouth_is_slightly_open slightly_open_mouth slightly_opened_mouth open_mouth opened_mouth"
+        " mouth_open mouth_is_open"
     ),
     "Mustache": ("mustache", "mustaches", "moustache", "moustaches"),
     "Narrow_Eyes": ("narrow eyes", "narrow eye"),
@@ -48,8 +49,8 @@ ATTRIBUTE_WORDS: Mapping[str, tuple[str, ...]] = {
     "Smiling": ("smiling", "smile", "smiles"),
     "Straight_Hair": ("straight hair", "straight haired"),
     "Wavy_Hair": ("wavy hair", "wavy haired"),
-    "Wearing_Earrings": ("earrings", "earring"),
-    "Wearing_Hat": ("hat", "hats", "cap", "caps"),
+    "Wearing_Earrings": words("earring+ ear_ring+"),
+    "Wearing_Hat": words("hat+ cap+ beanie+ beret+ fedora+ bonnet+"),
     "Wearing_Lipstick": ("lipstick", "lipsticks"),
     "Wearing_Necklace": ("necklace", "necklaces"),
     "Wearing_Necktie": ("necktie", "neckties", "tie"),

@@ -30,7 +30,7 @@ def find_parts(folder: Path) -> dict[str, tuple[str, ...]]:
         for name in os.listdir(entry):
             stem, ending = os.path.splitext(name)
             number, _, part = stem.partition("_")
-            if ending.lower() != ".png":
+            if ending.lower() != ".png" or name.startswith("."):
                 continue
             if not number.isdecimal() or part not in places:
                 raise UserError(f"{entry / name} is no part of CelebAMask-HQ; call it <id>_<part>.png or remove it")
@@ -40,8 +40,8 @@ def find_parts(folder: Path) -> dict[str, tuple[str, ...]]:
 
 def hash_parts(found: Mapping[str, Sequence[str]]) -> str:
     """A hash of the sorted list of files with their sizes."""
-    files = sorted(path for parts in found.values() for path in parts)
-    return text_hash(*(f"{os.sep.join(path.rsplit(os.sep, 2)[1:])} {os.stat(path).st_size}" for path in files))
+    sizes = {path: image_files.regular(Path(path), "layout") for parts in found.values() for path in parts}
+    return text_hash(*(f"{os.sep.join(path.rsplit(os.sep, 2)[1:])} {size}" for path, size in sorted(sizes.items())))
 
 
 def merge_parts(files: Sequence[str]) -> np.ndarray:

@@ -26,11 +26,14 @@ MIRROR = tuple(
 """l_eye becomes r_eye and so on; l_lip is the lower lip and stays."""
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
-    "eye_g": words("eyeglasses eyeglass glasses spectacles sunglasses"),
-    "mouth": words("mouth_slightly_open mouth_is_slightly_open slightly_open_mouth open_mouth"),
-    "hair": ("hair",),
-    "hat": ("hat", "hats"),
-    "ear_r": ("earrings", "earring"),
+    "eye_g": words("eyeglasses eyeglass eye_glasses glasses spectacles specs sunglasses"),
+    "mouth": words(
+        "mouth_slightly_open mouth_is_slightly_open slightly_open_mouth slightly_opened_mouth open_mouth opened_mouth"
+        " mouth_open mouth_is_open"
+    ),
+    "hair": ("hair", "haired", "hairstyle", "ponytail", "curls"),
+    "hat": words("hat+ cap+ beanie+ beret+ fedora+ bonnet+"),
+    "ear_r": words("earring+ ear_ring+"),
     "neck_l": ("necklace", "necklaces"),
 }
 """The parts whose presence a text can decide. The others are in nearly every image and say nothing of a text."""

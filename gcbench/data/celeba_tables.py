@@ -1,12 +1,13 @@
 """CelebA-HQ's text files: attributes, and which images are for training."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
 from gcbench.core.errors import UserError
+from gcbench.core.files import read_text
 from gcbench.data.celeba_attributes import ATTRIBUTES
 
 TRAINED = 24000
@@ -19,11 +20,18 @@ SUBSET_SEED = "gcbench celeba 1"
 ATTRIBUTES_HQ = "CelebAMask-HQ-attribute-anno.txt"
 ATTRIBUTES_CELEBA = "list_attr_celeba.txt"
 MAPPING = "CelebA-HQ-to-CelebA-mapping.txt"
+ZIP = "CelebAMask-HQ"
+"""The folder in the official zip, which the root may hold as it is."""
+
+
+def first(root: Path, names: Sequence[str]) -> Path | None:
+    """The first of the files or folders that is there, in the root or in the official zip's folder."""
+    return next((path for name in names for path in (root / name, root / ZIP / name) if path.exists()), None)
 
 
 def attribute_file(root: Path) -> Path | None:
     """CelebAMask-HQ's attributes, else CelebA's, else None."""
-    return next((root / name for name in (ATTRIBUTES_HQ, ATTRIBUTES_CELEBA) if (root / name).is_file()), None)
+    return first(root, (ATTRIBUTES_HQ, ATTRIBUTES_CELEBA))
 
 
 def read_attributes(root: Path) -> Mapping[str, np.ndarray]:
@@ -51,9 +59,9 @@ def read_attributes(root: Path) -> Mapping[str, np.ndarray]:
 
 def _mapping(root: Path, needed_by: Path) -> dict[str, str]:
     """CelebA-HQ's id -> CelebA's."""
-    path = root / MAPPING
-    if not path.is_file():
-        raise UserError(f"{needed_by} has CelebA's own ids and {path} is not there; put the mapping beside it")
+    path = first(root, (MAPPING,))
+    if path is None:
+        raise UserError(f"{needed_by} has CelebA's own ids and {root / MAPPING} is not there; put the mapping there")
     originals = {}
     for number, row in enumerate(_lines(path)[1:], 2):
         words = row.split()
@@ -99,7 +107,7 @@ def _listed(path: Path) -> list[str]:
 
 
 def _id(name: str, where: str) -> str:
-    stem = Path(name).stem
+    stem = Path(name.replace("\\", "/")).stem
     if not stem.isdecimal():
         raise UserError(f"{where}: {name!r} is no id of CelebA-HQ; write a number, or a file name that is one")
     return str(int(stem))
@@ -107,6 +115,6 @@ def _id(name: str, where: str) -> str:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path).split("\n")
+    except OSError as error:
         raise UserError(f"cannot read {path} ({error}); replace the file") from error

@@ -1,14 +1,17 @@
 """Cityscapes in its standard tree, or anything exported into such a tree.
 
     <root>/leftImg8bit/<split>/<city>/<stem>_leftImg8bit.png
-    <root>/gtFine/<split>/<city>/<stem>_gtFine_labelIds.png
+    <root>/gtFine/<split>/<city>/<stem>_gtFine_labelIds.png     or _labelTrainIds.png, file by file
     <root>/captions/100_captions.jsonl      optional, also accepted as <root>/100_captions.jsonl
 
+Each tree may lie in a folder of its zip's name, leftImg8bit_trainvaltest/leftImg8bit. Colours alone are not read: a
+group of poles has the poles' colour, and a licence plate the cars'.
 The folder says the split, so the three cities of `val` are held out (the GCDP authors train on them too).
 Captions are the authors' JSON lines if they are there; otherwise each image gets one, built in their
 wording from every class that its layout holds, in an order seeded by its file name.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,13 +20,16 @@ import numpy as np
 
 from gcbench.core.errors import UserError
 from gcbench.data import cityscapes_classes, image_files
+from gcbench.data.image_sources import visible
 from gcbench.data.layouts import urban_ids
-from gcbench.data.pair_files import Pair, PairFiles, generator, match
+from gcbench.data.pair_files import Pair, PairFiles, generator, image_id, match
 from gcbench.data.prompts import Line, read_prompts
 from gcbench.text.captions import build_caption, present
 
 IMAGE = "_leftImg8bit.png"
 LAYOUT = "_gtFine_labelIds.png"
+TRAIN_LAYOUT = "_gtFine_labelTrainIds.png"
+SPLITS = ("train", "val")
 CAPTIONS = ("captions/100_captions.jsonl", "100_captions.jsonl")
 
 
@@ -42,21 +48,25 @@ class Cityscapes(PairFiles):
         self.root = Path(root)
         pairs: dict[str, list[Pair]] = {}
         missing: dict[str, list[str]] = {}
-        for split in ("train", "val"):
-            images = _by_key(self.root / "leftImg8bit" / split, IMAGE)
-            layouts = _by_key(self.root / "gtFine" / split, LAYOUT)
+        for split in SPLITS:
+            images = _by_key(_tree(self.root, "leftImg8bit") / split, IMAGE)
+            labelled = _tree(self.root, "gtFine") / split
+            layouts = _by_key(labelled, TRAIN_LAYOUT) | _by_key(labelled, LAYOUT)
             if images or layouts:
                 pairs[split], missing[split] = match(images, layouts, self.root, lambda key: (key[1], key[1]))
-        if not pairs:
+        if not any(pairs.values()):
             raise UserError(
-                f"no Cityscapes images in {self.root}; put leftImg8bit/<split>/<city>/*{IMAGE} and"
-                f" gtFine/<split>/<city>/*{LAYOUT} there, or use --dataset streets, which needs no files"
+                f"no Cityscapes images in {self.root}{_instead(self.root)}; put"
+                f" leftImg8bit/<split>/<city>/*{IMAGE} and gtFine/<split>/<city>/*{LAYOUT} there, or use --dataset"
+                " streets, which needs no files"
             )
         self.found, self.missing = pairs, missing
         self.splits = tuple(pairs)
         self._built: dict[str, tuple[str, ...]] = {}
 
     def read_layout(self, path: Path) -> np.ndarray:
+        if path.name.endswith(TRAIN_LAYOUT):
+            return super().read_layout(path)
         return urban_ids(image_files.read_layout(path), path)
 
     @cached_property
@@ -74,12 +84,13 @@ class Cityscapes(PairFiles):
     def captions(self, split: str, index: int) -> Sequence[str]:
         files = self.files(split, index)
         if self.captions_file:
-            if files.image.stem not in self._lines:
+            name = image_id(files.image.stem)
+            if name not in self._lines:
                 raise UserError(
                     f"{self.captions_file} has no line for {files.image.name}; add it, or remove the file"
                     " so that captions are built from the layouts"
                 )
-            return self._lines[files.image.stem].text
+            return self._lines[name].text
         if files.id not in self._built:
             names = present(self.read_layout(files.layout), self.classes, self.void)
             self._built[files.id] = (build_caption(names, generator(files.image.name)),)
@@ -89,6 +100,23 @@ class Cityscapes(PairFiles):
         return super()._files() | ({self.captions_file} if self.captions_file else set())
 
 
+def _tree(root: Path, name: str) -> Path:
+    """The tree called so, in the root or in a folder of its zip's name."""
+    unpacked = root / f"{name}_trainvaltest" / name
+    return unpacked if unpacked.is_dir() and not (root / name).is_dir() else root / name
+
+
 def _by_key(folder: Path, ending: str) -> dict[tuple[str, str], Path]:
     """(city, stem) -> file."""
-    return {(path.parent.name, path.name.removesuffix(ending)): path for path in folder.glob(f"*/*{ending}")}
+    files = (path for city in visible(folder) for path in visible(city) if path.name.endswith(ending))
+    return {(path.parent.name, image_id(path.name.removesuffix(ending))): path for path in files}
+
+
+def _instead(root: Path) -> str:
+    """What is there instead of images with labelIds, for a message."""
+    parts = [f"{path.name} to be unpacked" for path in visible(root) if path.suffix.lower() == ".zip"]
+    for tree in (_tree(root, "leftImg8bit"), _tree(root, "gtFine"), _tree(root, "gtCoarse")):
+        names = [path.name for split in SPLITS for city in visible(tree / split) for path in visible(city)]
+        counts = Counter(name[name.rindex(tree.name) :] for name in names if tree.name in name)
+        parts += [f"{n} *_{ending}" for ending, n in sorted(counts.items())]
+    return f" with their layouts (there are {', '.join(parts)})" if parts else ""

@@ -2,20 +2,24 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
+from gcbench.core.score import FEW_GROUPS
 from gcbench.data.folder import PROMPTS, Folder
+from gcbench.data.image_files import header, read_file
+from gcbench.data.image_sources import left_out
 from gcbench.data.pair_files import PairFiles
+from gcbench.data.unreadable_files import Kind
 from gcbench.text.class_mentions import named_classes
 
 LEAST_PAIRS = 4
-"""The fewest pairs that can be a reference: an interval needs two blocks of two."""
-FEW_GROUPS = 20
-"""Below this many groups, intervals are wide and themselves uncertain."""
+"""The fewest pairs that can be a reference: the ceiling takes half of them, and an interval needs two."""
+KINDS: tuple[Kind, ...] = ("image", "layout")
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class SplitSummary:
 
     group_names: the group of each pair. sampled: pairs that were read. shares: class -> part of the area (0..1) over
     these. attributes: attribute -> part of these that have it. captions, naming: their texts, and how many name a
-    class. caption: the first text. problems: what is wrong with them.
+    class. caption: the first text. problems: what is wrong with them. notes: what was turned and what is left out.
     """
 
     split: str
@@ -37,6 +41,7 @@ class SplitSummary:
     naming: int
     caption: str
     problems: tuple[str, ...]
+    notes: tuple[str, ...]
 
     @property
     def pairs(self) -> int:
@@ -94,7 +99,27 @@ def _split(dataset: Dataset, split: str, sample: int) -> SplitSummary:
         sum(bool(named_classes(text, dataset.aliases)) for text in texts),
         texts[0] if texts else "",
         tuple(problems),
+        tuple(_notes(dataset, split, chosen.tolist())) if isinstance(dataset, PairFiles) else (),
     )
+
+
+def _notes(dataset: PairFiles, split: str, indices: Sequence[int]) -> list[str]:
+    """How many files of these pairs their EXIF orientation turns, and what lies beside a folder's pairs unread."""
+    notes = []
+    for kind in KINDS:
+        paths = {getattr(dataset.files(split, index), kind) for index in indices}
+        if turned := sum(map(_turned, paths)):
+            notes.append(f"{turned} of {len(paths)} {kind}s read are turned by their EXIF orientation")
+        if isinstance(dataset, Folder):
+            notes += left_out(dataset.folders[split] / f"{kind}s", kind)
+    return notes
+
+
+def _turned(path: Path) -> bool:
+    try:
+        return header(read_file(path, "file"), path, "file").turned
+    except UserError:  # a problem, and named as one
+        return False
 
 
 def capabilities(dataset: Dataset, summaries: Sequence[SplitSummary]) -> list[Capability]:

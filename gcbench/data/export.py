@@ -2,6 +2,8 @@
 
 import json
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -11,13 +13,19 @@ from PIL import Image
 
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
-from gcbench.core.files import write_atomic, write_text
+from gcbench.core.files import parse_json, read_text, text_hash, write_atomic, write_text
 from gcbench.data import cityscapes, cityscapes_classes
 from gcbench.data.folder import CONFIG, PROMPTS, Config
+from gcbench.data.image_sources import visible
 from gcbench.data.prompts import Line, read_prompts, write_prompts
 
 Form = Literal["cityscapes", "folder"]
 MANIFEST = "export.json"
+
+LONGEST = 200
+"""Bytes of a name: a file's has 255 at most, with Cityscapes' endings and a temporary file's beginning."""
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+"""Names that Windows gives to devices, whatever their ending."""
 
 
 def export(
@@ -86,24 +94,39 @@ def _claim(out: Path, what: dict[str, object]) -> None:
     manifest = out / MANIFEST
     if manifest.is_file():
         try:
-            held = json.loads(manifest.read_text(encoding="utf-8"))
-        except ValueError:
+            held = parse_json(read_text(manifest))
+        except (OSError, UserError, ValueError):
             held = None
         if held != what:
             raise UserError(f"{out} holds another export (see {manifest}); choose another --out or remove it")
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or visible(out)):
         raise UserError(f"{out} is there and is no export of gcbench; choose another --out")
     write_text(manifest, json.dumps(what, indent=1) + "\n")
 
 
 def _stems(ids: dict[str, list[str]]) -> dict[str, list[str]]:
-    """File names without ending: the ids, with their split before them where splits share one."""
-    safe = {split: [re.sub(r"[^\w.\-]", "-", name) for name in names] for split, names in ids.items()}
-    every = [name for names in safe.values() for name in names]
-    if len(set(every)) < len(every):
-        safe = {split: [f"{split}_{name}" for name in names] for split, names in safe.items()}
-    return safe
+    """File names without ending: the ids, with their split before them where splits share one.
+
+    What no file name may hold becomes a dash. Where that makes two names one, also on file systems that know no case,
+    or where a name is too long, a hash of the id stands behind it."""
+    every = [name for names in ids.values() for name in names]
+    shared = len(set(every)) < len(every)
+    safe = {split: [_clean(f"{split}_{name}" if shared else name) for name in names] for split, names in ids.items()}
+    count = Counter(name.casefold() for names in safe.values() for name in names)
+
+    def unique(stem: str, *name: str) -> str:
+        if count[stem.casefold()] == 1 and len(stem.encode()) <= LONGEST:
+            return stem
+        return f"{stem.encode()[: LONGEST - 13].decode(errors='ignore')}-{text_hash(*name)}"
+
+    return {split: [unique(*pair, split) for pair in zip(safe[split], ids[split], strict=True)] for split in ids}
+
+
+def _clean(name: str) -> str:
+    """A name of letters, digits, and - _ . inside, composed (NFC); no device's."""
+    clean = re.sub(r"[^\w.\-]|^\.", "-", unicodedata.normalize("NFC", name)) or "-"
+    return f"-{clean}" if RESERVED.fullmatch(clean) else clean
 
 
 def _old_lines(path: Path) -> dict[str, Line]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
-from gcbench.core.files import text_hash
+from gcbench.core.files import hidden, text_hash
 from gcbench.data import image_files
 from gcbench.data.image_sources import Source, inner_layouts, open_source
 from gcbench.data.layouts import layout_ids
@@ -27,11 +27,25 @@ IMAGE_ENDING = "_leftImg8bit"
 
 
 class Survey(NamedTuple):
-    """What the files say before any is decoded. hash: of all. sizes: images a size. jpeg: images in JPEG."""
+    """What the files say before any is decoded.
+
+    hash: of all. sizes: images a size. jpeg: images in JPEG. turned, turned_layouts: how many are brought upright, as
+    their EXIF orientation says. left_out: what lies beside them unread, in sentences.
+    """
 
     hash: str
     sizes: Counter[Size]
     jpeg: int
+    turned: int = 0
+    turned_layouts: int = 0
+    left_out: tuple[str, ...] = ()
+
+    def notes(self) -> list[str]:
+        """What was turned and what was left out, in sentences."""
+        counts = ((self.turned, "image"), (self.turned_layouts, "layout"))
+        turned = " and ".join(f"{n} {kind}{'s' * (n > 1)}" for n, kind in counts if n)
+        verb = "was" if self.turned + self.turned_layouts == 1 else "were"
+        return [*([f"{turned} {verb} turned by their EXIF orientation"] if turned else []), *self.left_out]
 
 
 @dataclass(frozen=True)
@@ -68,8 +82,14 @@ class FinishedImages:
             tick()
         refuse(broken, len(self))
         images = [facts for kind, facts in looks if kind == "image"]
-        sizes, jpeg = Counter(facts.size for facts in images), sum(facts.jpeg for facts in images)
-        return Survey(text_hash(*self.ids, *(facts.hash for _, facts in looks)), sizes, jpeg)
+        return Survey(
+            hash=text_hash(*self.ids, *(facts.hash for _, facts in looks)),
+            sizes=Counter(facts.size for facts in images),
+            jpeg=sum(facts.jpeg for facts in images),
+            turned=sum(facts.turned for facts in images),
+            turned_layouts=sum(facts.turned for kind, facts in looks if kind == "layout"),
+            left_out=(*self.images.left_out, *(self.layouts.left_out if self.layouts is not None else ())),
+        )
 
     def read(
         self, index: int, dataset: Dataset, size: Size | None = None, label_ids: bool = False
@@ -96,7 +116,7 @@ class FinishedImages:
     def image(self, index: int) -> np.ndarray:
         """The image alone at its own size, uint8 [H,W,3]. Unreadable if its file is damaged."""
         name = self.ids[index]
-        return image_files.rgb(self.images.image(name), self.images.place(name))
+        return image_files.rgb(self.images.image(name))
 
 
 def read_pairs(images: Path, layouts: Path | None = None, prompts: Path | None = None) -> FinishedImages:
@@ -118,6 +138,7 @@ def pair_up(images: Source, layouts: Source | None = None, prompts: Path | None 
         _same(images.ids, sorted(names), images.path, layouts.path)
     if prompts is not None:
         lines = read_prompts(prompts)
+        lines = {name: line for name, line in lines.items() if not hidden(Path(Path(line.file_name).name))}
         _same(images.ids, sorted(lines), images.path, prompts)
     return FinishedImages(
         ids=images.ids,

@@ -11,7 +11,6 @@ Images without a prompts file get a caption from their layout. The keys of `data
 
 import colorsys
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,8 +18,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gcbench.core.errors import UserError
+from gcbench.core.files import read_toml
+from gcbench.core.names import check_names, check_word
+from gcbench.core.run_spec import parse_size
 from gcbench.data import image_files
-from gcbench.data.image_sources import by_stem
+from gcbench.data.image_sources import by_stem, visible
 from gcbench.data.pair_files import Pair, PairFiles, generator, match
 from gcbench.data.prompts import Line, read_prompts
 from gcbench.text.captions import PLAIN, build_caption, plural, present
@@ -70,11 +72,12 @@ class Folder(PairFiles):
         self.config = config = _read_config(where)
         self.name = config.name
         self.classes = tuple(config.classes)
+        check_names(where, config.name, config.splits or (), config.classes)
         self.void = _void(config, where)
         self.palette = _palette(config, where)
         self.aliases = _aliases(config, self.void, where)
-        folders = _split_folders(self.root, config.splits, where)
-        self.splits = tuple(folders)
+        self.folders = folders = _split_folders(self.root, config.splits, where)
+        self.splits = tuple(check_word(split, f"{self.root}: the split") for split in folders)
         self.prompts = {
             split: read_prompts(folder / PROMPTS) if (folder / PROMPTS).is_file() else None
             for split, folder in folders.items()
@@ -88,7 +91,7 @@ class Folder(PairFiles):
         if config.size is not None:
             if len(config.size) != 2 or min(config.size) < 1:
                 raise UserError(f"{where}: size must be [H, W] in pixels")
-            self.size = (config.size[0], config.size[1])
+            self.size = parse_size(config.size) or (1, 1)
         else:
             first = next((pairs[0] for pairs in self.found.values() if pairs), None)
             height, width = image_files.read_image(first.image).shape[:2] if first else (1, 1)
@@ -149,10 +152,10 @@ def group_of(stem: str, pattern: str, path: Path) -> str:
 
 def _read_config(where: Path) -> Config:
     try:
-        content = tomllib.loads(where.read_text(encoding="utf-8"))
+        content = read_toml(where)
     except FileNotFoundError as error:
         raise UserError(f'{where} is not there; write one with name = "…" and classes = ["…", …]') from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"cannot read {where} ({error}); correct it") from error
     try:
         return Config.model_validate(content)
@@ -206,7 +209,7 @@ def _aliases(config: Config, void: int | None, where: Path) -> dict[str, tuple[s
 
 def _split_folders(root: Path, splits: list[str] | None, where: Path) -> dict[str, Path]:
     if splits is None:
-        splits = sorted((path.parent.name for path in root.glob("*/images") if path.is_dir()), key=_place)
+        splits = sorted((path.name for path in visible(root) if (path / "images").is_dir()), key=_place)
         return {split: root / split for split in splits} if splits else {"val": root}
     if len(splits) == 1 and (root / "images").is_dir():
         return {splits[0]: root}

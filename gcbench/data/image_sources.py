@@ -5,9 +5,11 @@ decoded image (`image`). Knows nothing of datasets, prompts or pairs.
 """
 
 import hashlib
-import io
+import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +17,10 @@ from PIL import Image
 
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
+from gcbench.core.files import hidden
 from gcbench.data import image_files
 from gcbench.data.npz_arrays import Array, array_names, class_ids, open_archive
-from gcbench.data.pair_files import IMAGE_ENDINGS
+from gcbench.data.pair_files import IMAGE_ENDINGS, image_id
 from gcbench.data.unreadable_files import BROKEN_ARCHIVE, Kind, Unreadable, some
 
 ENDINGS = {"image": IMAGE_ENDINGS, "layout": (".png",)}
@@ -26,21 +29,32 @@ ENDINGS = {"image": IMAGE_ENDINGS, "layout": (".png",)}
 FOLDERS = {"image": "images", "layout": "layouts"}
 """Inside a zip, a folder of this name holds the entries of a kind, if there is one."""
 
+OTHER_ENDINGS = (".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".jfif", ".ppm")
+"""Images too, but of formats (or, for .jfif, with an ending) that are not read."""
+
+MOST_FOLDERS = 1000
+"""Folders below the one that was given in which images are counted."""
+
 
 class Facts(NamedTuple):
-    """What is known of an entry before it is decoded. hash: of its bytes. size: (H, W). jpeg: whether it is JPEG."""
+    """What is known of an entry before it is decoded.
+
+    hash: of its bytes. size: (H, W), upright. jpeg: whether it is JPEG. turned: by its EXIF orientation.
+    """
 
     hash: str
     size: Size
     jpeg: bool
+    turned: bool = False
 
 
 class Source(ABC):
-    """Entries of one kind in one place. ids: their names, sorted."""
+    """Entries of one kind in one place. ids: their names, sorted. left_out: what lies there unread, in sentences."""
 
     path: Path
     kind: Kind
     ids: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     @abstractmethod
     def place(self, name: str) -> Path:
@@ -69,10 +83,10 @@ class _Files(Source):
 
     def look(self, name: str) -> Facts:
         content = self.content(name)
-        return Facts(_hash(content), *image_files.header(io.BytesIO(content), self.place(name), self.kind))
+        return Facts(_hash(content), *image_files.header(content, self.place(name), self.kind))
 
     def image(self, name: str) -> Image.Image:
-        return image_files.decode(io.BytesIO(self.content(name)), self.place(name), self.kind)
+        return image_files.decode(self.content(name), self.place(name), self.kind)
 
 
 class FolderSource(_Files):
@@ -82,16 +96,14 @@ class FolderSource(_Files):
         self.path, self.kind = path, kind
         self.files = by_stem(path, ENDINGS[kind])
         self.ids = tuple(sorted(self.files))
+        self.left_out = left_out(path, kind)
 
     def content(self, name: str) -> bytes:
-        try:
-            return self.files[name].read_bytes()
-        except OSError as error:
-            raise Unreadable(self.kind, self.place(name), error.strerror or str(error)) from error
+        return image_files.read_file(self.files[name], self.kind)
 
 
 class ZipSource(_Files):
-    """The PNG or JPEG members of a zip, by their stems, in whatever folders; what macOS adds is left out.
+    """The PNG or JPEG members of a zip, by their stems, in whatever folders; what systems add is left out.
 
     If members lie in a folder `images` (for layouts: `layouts`), only those count.
     """
@@ -99,7 +111,8 @@ class ZipSource(_Files):
     def __init__(self, path: Path, kind: Kind):
         self.path, self.kind = path, kind
         self._zip = open_archive(path)
-        members = [info for info in self._zip.infolist() if _is_entry(Path(info.filename), ENDINGS[kind])]
+        visible = [info for info in self._zip.infolist() if not info.is_dir() and not hidden(Path(info.filename))]
+        members = [info for info in visible if Path(info.filename).suffix.lower() in ENDINGS[kind]]
         inside = [info for info in members if FOLDERS[kind] in Path(info.filename).parent.parts]
         chosen = sorted(inside or members, key=lambda info: info.filename)
         if locked := [info.filename for info in chosen if info.flag_bits & 1]:
@@ -108,12 +121,14 @@ class ZipSource(_Files):
                 " give the folder"
             )
         self.files = _by_stem(path / info.filename for info in chosen)
-        self._members = {Path(info.filename).stem: info for info in chosen}
+        self._members = {image_id(Path(info.filename).stem): info for info in chosen}
         self.ids = tuple(sorted(self.files))
+        self.left_out = tuple(_other_formats((Path(info.filename) for info in visible), path, kind))
 
     def content(self, name: str) -> bytes:
         try:
-            return self._zip.read(self._members[name])
+            with self._zip.open(info := self._members[name]) as stream:
+                return stream.read(info.file_size)  # without a number, more than the directory says is unpacked
         except BROKEN_ARCHIVE as error:
             raise Unreadable(self.kind, self.place(name), str(error)) from error
 
@@ -158,7 +173,8 @@ def open_source(path: Path, kind: Kind) -> Source:
     source = FolderSource(path, kind) if path.is_dir() else ZipSource(path, kind)
     if not source.ids:
         formats = "PNG or JPEG" if kind == "image" else "PNG"
-        raise UserError(f"no {formats} {kind}s in {path}; give the folder that holds them")
+        why = f" ({'; '.join(source.left_out)})" if source.left_out else ""
+        raise UserError(f"no {formats} {kind}s in {path}; give the folder that holds them{why}")
     return source
 
 
@@ -183,24 +199,58 @@ def _npz(path: Path, kind: Kind) -> NpzSource:
 
 
 def by_stem(folder: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> dict[str, Path]:
-    """stem -> file, of a folder's files with one of these endings. UserError: two files share a stem."""
-    return _by_stem(sorted(path for path in folder.iterdir() if _is_entry(path, endings)) if folder.is_dir() else ())
+    """Id -> file, of a folder's files with one of these endings, without what systems leave there.
+    UserError: two files share an id."""
+    return _by_stem(path for path in visible(folder) if path.suffix.lower() in endings and not path.is_dir())
 
 
-def _is_entry(path: Path, endings: Sequence[str]) -> bool:
-    """Whether a file is an entry: of one of the endings, not hidden, not one of those that macOS adds to a zip."""
-    return path.suffix.lower() in endings and not path.name.startswith(".") and "__MACOSX" not in path.parts
+def visible(folder: Path) -> list[Path]:
+    """What a folder holds, sorted, without what systems leave there; nothing if it is none."""
+    try:
+        return sorted(path for path in folder.iterdir() if not hidden(Path(path.name))) if folder.is_dir() else []
+    except OSError as error:
+        raise UserError(f"cannot list {folder} ({error.strerror or error}); give a folder that can be read") from error
+
+
+def left_out(folder: Path, kind: Kind) -> tuple[str, ...]:
+    """Images in a folder, or in those below it, that are no entries: a sentence for each reason."""
+    sentences = _other_formats(visible(folder), folder, kind)
+    below: list[Path] = []
+    walked = 0
+    for place, folders, names in islice(os.walk(folder), MOST_FOLDERS):
+        walked += 1
+        folders[:] = sorted(name for name in folders if not hidden(Path(name)))
+        if walked > 1:  # the first is the folder itself
+            files = (Path(place, name) for name in sorted(names) if not hidden(Path(name)))
+            below += [path for path in files if path.suffix.lower() in ENDINGS[kind]]
+    if below:
+        count = f"{'at least ' * (walked == MOST_FOLDERS)}{len(below)} {kind}"
+        were = "s in folders below, such as {}, were" if len(below) > 1 else " in a folder below, {}, was"
+        sentences.append(f"{count}{were.format(below[0].parent)} not read")
+    return tuple(sentences)
+
+
+def _other_formats(paths: Iterable[Path], place: Path, kind: Kind) -> list[str]:
+    others = OTHER_ENDINGS if kind == "image" else (*OTHER_ENDINGS, ".jpg", ".jpeg")
+    counts = Counter(ending for path in paths if (ending := path.suffix.lower()) in others)
+    formats = "PNG and JPEG are" if kind == "image" else "PNG is"
+    were = {ending: "files in {} were" if n > 1 else "file in {} was" for ending, n in counts.items()}
+    return [
+        f"{n} {ending} {were[ending].format(place)} left out: only {formats} read"
+        for ending, n in sorted(counts.items())
+    ]
 
 
 def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in paths:
-        if path.stem in files:
-            other = files[path.stem]
+        name = image_id(path.stem)
+        if name in files:
+            other = files[name]
             raise UserError(
                 f"{path} and {other.name if other.parent == path.parent else other} share a name; rename or remove one"
             )
-        files[path.stem] = path
+        files[name] = path
     return files
 
 

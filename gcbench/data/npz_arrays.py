@@ -8,16 +8,33 @@ import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from numpy.lib import format as npy
 
 from gcbench.core.errors import UserError
+from gcbench.core.files import open_regular
+from gcbench.core.names import plain
 from gcbench.data.image_files import VOID_IN_FILE
 from gcbench.data.unreadable_files import BROKEN_ARCHIVE
 
 CHUNK = 1 << 20
 """Bytes read at a time while the range of a whole array is looked for."""
+
+MOST_BYTES = 1 << 28
+"""Of a file or a member of an archive that holds one image, and of an array's row."""
+
+MOST_MEMBERS = 10**7
+"""Of an archive, and rows of an array."""
+
+MOST_RATIO = 1100
+"""Bytes that one of an archive may become; deflate, the only compression that is read, makes at most 1032 of one."""
+
+BROKEN_HEADER = (KeyError, ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError)
+"""What reading the header of an array raises, which is a literal of Python."""
+
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Array:
@@ -27,13 +44,19 @@ class Array:
     def __init__(self, path: Path, name: str):
         self.path, self.name = path, name
         try:
-            self._stream = open_archive(path).open(f"{name}.npy")
+            archive = open_archive(path)
+            held = archive.getinfo(f"{name}.npy").file_size
+            self._stream = archive.open(f"{name}.npy")
             headers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
             self.shape, self._fortran, self.dtype = headers[npy.read_magic(self._stream)](self._stream)
-        except (*BROKEN_ARCHIVE, KeyError, ValueError) as error:
+        except (*BROKEN_ARCHIVE, *BROKEN_HEADER) as error:
             raise self._damaged(error) from error
         self._start = self._stream.tell()
         self._stride = math.prod(self.shape[1:]) * self.dtype.itemsize
+        if any(side < 0 for side in self.shape) or math.prod(self.shape) * self.dtype.itemsize > held - self._start:
+            raise self._damaged(f"its header says {self.dtype} {self.shape}, which is not what the file holds")
+        if self._stride > MOST_BYTES or (self.shape and self.shape[0] > MOST_MEMBERS):
+            raise self._damaged(f"its shape is {self.shape}, more than is read")
 
     @property
     def holds_label_maps(self) -> bool:
@@ -59,7 +82,7 @@ class Array:
 
     def _range(self) -> str:
         """The least and the greatest value in words; nothing for what has none."""
-        if self.dtype.kind not in "fiub" or 0 in self.shape:
+        if self.dtype.kind not in "fiub" or 0 in self.shape or math.prod(self.shape) * self.dtype.itemsize > 2**32:
             return ""
         ends = [(np.fmin.reduce(part), np.fmax.reduce(part)) for part in self._parts()]
         return f" with values from {min(low for low, _ in ends)} to {max(high for _, high in ends)}"
@@ -81,15 +104,35 @@ class Array:
         return data
 
     def _damaged(self, reason: object) -> UserError:
-        return UserError(f"cannot read {self.name} in {self.path} ({reason}); make or copy the file again")
+        said = str(reason).partition("\n")[0][:200]  # without numpy's advice to trust the file
+        return UserError(f"cannot read {self.name} in {self.path} ({said}); make or copy the file again")
 
 
 def open_archive(path: Path) -> zipfile.ZipFile:
-    """A zip or npz file, which stays open. UserError if it is none."""
+    """A zip or npz file, which stays open; its directory is checked before anything is unpacked.
+    UserError: it is none; a member leads out of it, is compressed as no image need be, or would unpack to too much."""
     try:
-        return zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
+        archive = zipfile.ZipFile(open_regular(path))
+        members = archive.infolist()
+    except (*BROKEN_ARCHIVE, ValueError, NotImplementedError) as error:
         raise UserError(f"cannot read {path} ({error}); make or copy the file again") from error
+    fault = "" if len(members) <= MOST_MEMBERS else f"it has {len(members)} members"
+    if sum(info.compress_size for info in members) > Path(path).stat().st_size:
+        fault = "its members overlap"
+    for info in members:
+        steps = info.filename.replace("\\", "/").split("/")
+        if ".." in steps or steps[0] == "" or ":" in steps[0] or plain(info.filename) != info.filename:
+            fault = f"the name {info.filename!r} leads out of it or holds characters that cannot be seen"
+        elif info.compress_type not in COMPRESSIONS:
+            fault = f"{info.filename} is neither stored nor deflated"
+        elif info.file_size > MOST_RATIO * info.compress_size + CHUNK:
+            fault = f"{info.filename} would unpack to {info.file_size} bytes of {info.compress_size}"
+        elif info.file_size > MOST_BYTES and not info.filename.endswith(".npy"):
+            fault = f"{info.filename} has {info.file_size} bytes, more than the {MOST_BYTES} of an image"
+        if fault:
+            archive.close()
+            raise UserError(f"{path} is not unpacked: {fault}; make the archive again")
+    return archive
 
 
 def array_names(path: Path) -> list[str]:

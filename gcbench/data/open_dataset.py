@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
+from gcbench.core.names import check_names
 from gcbench.core.registry import in_file, registry
 from gcbench.data.folder import CONFIG, Folder
 
@@ -16,7 +17,9 @@ def open_dataset(name_or_path: str) -> Dataset:
     UserError: neither; near names are suggested."""
     datasets = registry("datasets")
     if name_or_path in datasets or in_file(name_or_path):
-        return datasets[name_or_path].open()
+        opened = datasets[name_or_path].open()
+        check_names(f"dataset {name_or_path}", opened.name, opened.splits, opened.classes)
+        return opened
     path = Path(name_or_path).expanduser()
     if path.name == CONFIG:
         path = path.parent

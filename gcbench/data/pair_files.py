@@ -1,6 +1,7 @@
 """Datasets that are pairs of files: what they have in common, whatever their tree."""
 
 import os
+import unicodedata
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,10 @@ class PairFiles(Dataset):
 
     def fingerprint(self, split: str) -> str:
         """A hash of the contents of the split's image files, in their order."""
-        return text_hash(*(file_hash(path) for path in dict.fromkeys(pair.image for pair in self.pairs(split))))
+        images = dict.fromkeys(pair.image for pair in self.pairs(split))
+        for path in images:
+            image_files.regular(path, "image")  # a pipe is never waited for
+        return text_hash(*map(file_hash, images))
 
     @property
     def version(self) -> str:
@@ -107,7 +111,19 @@ class PairFiles(Dataset):
 
 
 def _mark(path: Path) -> str:
-    return str(path.stat().st_size) if path.suffix.lower() in IMAGE_ENDINGS else file_hash(path)
+    size = image_files.regular(path, "file")
+    return str(size) if path.suffix.lower() in IMAGE_ENDINGS else file_hash(path)
+
+
+def image_id(stem: str) -> str:
+    """The id of a file by its name without the ending: in NFC, since some systems list names in NFD.
+    UserError: the name is not UTF-8."""
+    try:
+        stem.encode()
+    except UnicodeEncodeError:
+        shown = stem.encode("utf-8", "backslashreplace").decode()
+        raise UserError(f"the file name {shown} is not UTF-8; rename the file") from None
+    return unicodedata.normalize("NFC", stem)
 
 
 def match(

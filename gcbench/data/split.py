@@ -13,6 +13,7 @@ import numpy as np
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
 from gcbench.data.folder import CONFIG, PROMPTS, Folder, group_of
+from gcbench.data.image_files import regular
 from gcbench.data.pair_files import Pair
 from gcbench.data.prompts import write_prompts
 
@@ -101,6 +102,7 @@ def _write(dataset: Folder, plan: SplitPlan, root: Path, link: bool, progress: C
             (root / split / part).mkdir(parents=True)
         for pair in pairs:
             for source, part in ((pair.image, "images"), (pair.layout, "layouts")):
+                regular(source, "file")
                 target = root / split / part / source.name
                 if link:
                     os.link(source.resolve(), target)

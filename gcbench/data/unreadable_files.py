@@ -9,7 +9,7 @@ from typing import Literal
 
 from gcbench.core.errors import UserError
 
-Kind = Literal["image", "layout"]
+Kind = Literal["image", "layout", "file"]
 
 BROKEN_ARCHIVE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What reading a damaged, encrypted or strangely compressed member of an archive raises."""
@@ -19,11 +19,11 @@ SHOWN = 10
 
 
 class Unreadable(UserError):
-    """A file that is no whole image or layout: its kind, its place and the reason in a few words."""
+    """A file that is no whole image or layout: its kind, its place, the reason in a few words, and what to do."""
 
-    def __init__(self, kind: Kind, place: Path, reason: str):
+    def __init__(self, kind: Kind, place: Path, reason: str, remedy: str = "replace the file"):
         self.kind, self.place, self.reason = kind, place, reason
-        super().__init__(f"cannot read the {kind} {place} ({reason}); replace the file")
+        super().__init__(f"cannot read the {kind} {place} ({reason}); {remedy}")
 
 
 def some(names: Sequence[object]) -> str:

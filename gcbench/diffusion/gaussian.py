@@ -58,14 +58,19 @@ def ddim_step(x_t: Tensor, x0: Tensor, alpha_bar_t: Tensor, alpha_bar_s: Tensor)
     return diffuse(x0, predict_eps(x_t, x0, alpha_bar_t), alpha_bar_s)
 
 
-def dynamic_threshold(x0: Tensor, quantile: float = 0.95) -> Tensor:
+def dynamic_threshold(x0: Tensor, quantile: float = 0.95, *, interpolated: bool = False) -> Tensor:
     """Clamp each image to ±s and divide by s, s = max(1, the `quantile` of |x_0|): stays in [-1, 1].
 
-    The quantile is the ⌈quantile·n⌉-th smallest value (no interpolation), which kthvalue finds without sorting.
+    The quantile is the ⌈quantile·n⌉-th smallest value, which kthvalue finds without sorting, or interpolated linearly
+    between the two values beside quantile·(n-1).
     """
     magnitude = x0.flatten(1).abs()  # [B,CHW]
-    rank = max(1, min(magnitude.shape[1], -int(-quantile * magnitude.shape[1] // 1)))
-    s = magnitude.kthvalue(rank, dim=1).values.clamp_min(1).view(-1, 1, 1, 1)
+    if interpolated:
+        s = magnitude.quantile(quantile, dim=1)
+    else:
+        rank = max(1, min(magnitude.shape[1], -int(-quantile * magnitude.shape[1] // 1)))
+        s = magnitude.kthvalue(rank, dim=1).values
+    s = s.clamp_min(1).view(-1, 1, 1, 1)
     return x0.clamp(-s, s) / s
 
 

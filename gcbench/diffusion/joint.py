@@ -4,23 +4,23 @@ Source: "Learning to Generate Semantic Layouts for Higher Text-Image Corresponde
 (ICCV 2023), with its Eq. 11 and 12 corrected. Knows no network: it is handed functions that predict.
 """
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from gcbench.core.settings import Config, Count, Share, Weight
+from gcbench.core.settings import Count, Share, Weight
 from gcbench.diffusion import categorical, gaussian
 from gcbench.diffusion.noise import SeededNoise
-from gcbench.diffusion.schedules import Schedule, spaced_times
+from gcbench.diffusion.reverse_steps import Step, StepConfig, reverse_steps
+from gcbench.diffusion.schedules import Schedule, continuous_log_snr
 
 Predict = Callable[[Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor | None]]
 """(x_t [B,3,H,W], y_t [B,H,W], log_snr [B]) -> (image head [B,3,H,W], label logits [B,K,H,W])."""
 
 
-class ProcessConfig(Config):
+class ProcessConfig(StepConfig):
     """Stored in every checkpoint.
 
     steps: T. image_schedule, label_schedule: `cosine` or `linear`. classes: K, or None for images alone.
@@ -30,7 +30,8 @@ class ProcessConfig(Config):
     p(y_0 | all but the pixel's own y_t); `mixture` is D3PM's, and its optimum p(y_0 | everything).
     image_head: what the network's image output is: `eps`, the noise, as in the paper, or `v` = √alpha_bar eps -
     √(1-alpha_bar) x_0 (Salimans & Ho 2022), whose errors are not blown up where little signal is left.
-    last_label: `argmax` or `draw` at the last step. image_sampler: `ancestral` or `ddim`. threshold: quantile.
+    last_label: `argmax` or `draw` at the last step. image_sampler: `ancestral` or `ddim`. threshold: quantile of |x_0|,
+    found as threshold_quantile says: the `smallest` value that so many do not exceed, or `interpolated`.
     """
 
     steps: Count = 1000
@@ -46,6 +47,19 @@ class ProcessConfig(Config):
     last_label: Literal["argmax", "draw"] = "argmax"
     image_sampler: Literal["ancestral", "ddim"] = "ancestral"
     threshold: Share = 0.95
+    threshold_quantile: Literal["smallest", "interpolated"] = "smallest"
+
+
+AUTHORS: Mapping[str, object] = {
+    "sample_times": "even",
+    "label_index": "floor",
+    "first_label_level": "last",
+    "image_end": "schedule",
+    "start_time": 1 - 1e-7,
+    "threshold_quantile": "interpolated",
+    "last_label": "draw",
+}
+"""The sampler's conventions in the authors' public code: each is an option of ProcessConfig."""
 
 
 class Losses(NamedTuple):
@@ -56,10 +70,21 @@ class Losses(NamedTuple):
     label: Tensor | None
 
 
-class State(NamedTuple):
-    """Where a sampling run stands: image in about [-1,1] and layout at time t, and the predicted clean image."""
+class Noised(NamedTuple):
+    """A pair at times t [B]. alpha_bar, log_snr: of the image; label_time, label_before: the layout's t and t-1 ≥ 0."""
 
-    t: int
+    image: Tensor
+    layout: Tensor | None
+    log_snr: Tensor
+    alpha_bar: Tensor
+    label_time: Tensor
+    label_before: Tensor
+
+
+class State(NamedTuple):
+    """Where a sampling run stands: image in about [-1,1] and layout at time u = t/T, and the predicted clean image."""
+
+    u: float
     image: Tensor
     layout: Tensor | None
     x0: Tensor
@@ -76,34 +101,45 @@ class JointProcess:
     def losses(
         self, predict: Predict, x0: Tensor, y0: Tensor | None, t: Tensor, eps: Tensor, u: Tensor | None
     ) -> Losses:
-        """Training losses at times t [B] in 1..T, with noise eps [B,3,H,W] and u [B,H,W] in [0,1).
+        """Training losses at times t [B], with noise eps [B,3,H,W] and u [B,H,W] in [0,1).
 
-        x0: [B,3,H,W] in [-1,1]. Image: mean (head - eps)², or v for eps. Label: T · KL(q(y_{t-1}|y_t,y_0) ‖ p), the
-        mean over pixels. Both times √(1 - alpha_bar_t) of the image where loss_weight is `sigma`.
+        t: whole times of 1..T (int64), or any u = t/T in [0,1), where the layout stands at ⌊T·u⌋. x0: [B,3,H,W]
+        in [-1,1]. Image: mean (head - eps)², or v for eps. Label: T · KL(q(y_{t-1}|y_t,y_0) ‖ p), the mean over
+        pixels. Both times √(1 - alpha_bar_t) of the image where loss_weight is `sigma`.
         """
         cfg = self.cfg
-        alpha_bar = self._levels(self.image, t, x0).to(x0.dtype)
-        level = alpha_bar.view(-1, 1, 1, 1)
-        x_t = gaussian.diffuse(x0, eps, level)
+        z = self.noised(x0, y0, t, eps, u)
+        head, logits = predict(z.image, z.layout, z.log_snr)
+        level = z.alpha_bar.view(-1, 1, 1, 1)
         target = gaussian.velocity(x0, eps, level) if cfg.image_head == "v" else eps
-        weight = (1 - alpha_bar).sqrt() if cfg.loss_weight == "sigma" else torch.ones_like(alpha_bar)
-        if y0 is None or cfg.classes is None:
-            head, _ = predict(x_t, None, self.image.log_snr(t))
-            image = ((head.float() - target) ** 2).flatten(1).mean(1)
-            return Losses(cfg.image_weight * (weight * image).mean(), image.mean().detach(), None)
-
-        assert u is not None
-        level_t = self._levels(self.label, t, x0).view(-1, 1, 1)
-        level_s = self._levels(self.label, t - 1, x0).view(-1, 1, 1)
-        y_t = categorical.diffuse(y0, level_t, cfg.classes, u)
-        head, logits = predict(x_t, y_t, self.image.log_snr(t))
-        assert logits is not None
+        weight = (1 - z.alpha_bar).sqrt() if cfg.loss_weight == "sigma" else torch.ones_like(z.alpha_bar)
         image = ((head.float() - target) ** 2).flatten(1).mean(1)
-        log_p0 = logits.float().log_softmax(dim=1)
-        label = cfg.steps * categorical.posterior_kl(y_t, y0, log_p0, level_t, level_s).flatten(1).mean(1)
+        if y0 is None or z.layout is None or cfg.classes is None:
+            return Losses(cfg.image_weight * (weight * image).mean(), image.mean().detach(), None)
+        assert logits is not None
+        label_t, label_s = (
+            self._levels(self.label, when, x0).view(-1, 1, 1) for when in (z.label_time, z.label_before)
+        )
+        kl = categorical.posterior_kl(z.layout, y0, logits.float().log_softmax(dim=1), label_t, label_s)
+        label = cfg.steps * kl.flatten(1).mean(1)
         scale = categorical.authors_scale(cfg.classes) if cfg.label_scale == "authors" else 1.0
         total = cfg.image_weight * weight * image + cfg.label_weight * scale * weight * label
         return Losses(total.mean(), image.mean().detach(), label.mean().detach())
+
+    def noised(self, x0: Tensor, y0: Tensor | None, t: Tensor, eps: Tensor, u: Tensor | None) -> Noised:
+        """x_t and y_t of a pair at times t [B], as in `losses`."""
+        cfg = self.cfg
+        if t.is_floating_point():
+            log_snr, index = continuous_log_snr(self.image.name, t), (t * cfg.steps).long()
+            alpha_bar = log_snr.sigmoid()
+        else:
+            log_snr, index = self.image.log_snr(t), t
+            alpha_bar = self._levels(self.image, t, x0).to(x0.dtype)
+        image, layout = gaussian.diffuse(x0, eps, alpha_bar.view(-1, 1, 1, 1)), None
+        if y0 is not None and cfg.classes is not None:
+            assert u is not None
+            layout = categorical.diffuse(y0, self._levels(self.label, index, x0).view(-1, 1, 1), cfg.classes, u)
+        return Noised(image, layout, log_snr, alpha_bar, index, (index - 1).clamp_min(0))
 
     def vlb(self, predict: Predict, x0: Tensor, y0: Tensor, t: int, eps: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         """The VLB's term at time t in 1..T, summed over the sample, in nats: (image [B], label [B]).
@@ -143,7 +179,7 @@ class JointProcess:
         steps: int,
         device: str | torch.device = "cpu",
     ) -> Iterator[State]:
-        """Denoise from pure noise in `steps` steps, yielding the state after each; the last has t = 0.
+        """Denoise from pure noise in `steps` steps, yielding the state after each; the last has u = 0.
 
         Each sample draws from its own generator in a fixed order: start image, start layout, then image noise and
         label numbers a step.
@@ -152,36 +188,40 @@ class JointProcess:
         h, w = size
         x = noise.normal(3, h, w)
         y = (noise.uniform(h, w) * cfg.classes).long() if cfg.classes else None
-        times = spaced_times(cfg.steps, steps)
-        for t, s in itertools.pairwise(times):
-            head, logits = predict(x, y, self.image.log_snr(torch.full((len(x),), t, device=device)))
-            x, y, x0 = self.step(x, y, head, logits, t, s, noise)
-            yield State(s, x, y, x0)
+        for step in self.steps(steps):
+            head, logits = predict(x, y, step.log_snr.to(device).expand(len(x)))
+            x, y, x0 = self.step(x, y, head, logits, step, noise)
+            yield State(step.s, x, y, x0)
+
+    def steps(self, count: int) -> list[Step]:
+        """The steps of a sampling run. ValueError: there are more than the process has times."""
+        return reverse_steps(self.image, self.label, count, self.cfg)
 
     def step(
-        self, x: Tensor, y: Tensor | None, head: Tensor, logits: Tensor | None, t: int, s: int, noise: SeededNoise
+        self, x: Tensor, y: Tensor | None, head: Tensor, logits: Tensor | None, step: Step, noise: SeededNoise
     ) -> tuple[Tensor, Tensor | None, Tensor]:
-        """One reverse step from t to s < t, of any length: (x_s, y_s, predicted x_0)."""
+        """One reverse step, of any length: (x_s, y_s, predicted x_0)."""
         cfg = self.cfg
-        level_t, level_s = (self.image.alpha_bar[t], self.image.alpha_bar[s])  # float64 scalars: exact coefficients
-        x0 = gaussian.dynamic_threshold(self._clean(x, head.float(), level_t), cfg.threshold)
+        clean = self._clean(x, head.float(), step.image_t)
+        x0 = gaussian.dynamic_threshold(clean, cfg.threshold, interpolated=cfg.threshold_quantile == "interpolated")
         if cfg.image_sampler == "ddim":
-            x = gaussian.ddim_step(x, x0, level_t, level_s)
+            x = gaussian.ddim_step(x, x0, step.image_t, step.image_s)
         else:
-            mean, variance = gaussian.posterior(x, x0, level_t, level_s)
-            x = mean if s == 0 else mean + variance.sqrt() * noise.normal(*x.shape[1:])
+            mean, variance = gaussian.posterior(x, x0, step.image_t, step.image_s)
+            x = mean if step.s == 0 else mean + variance.sqrt() * noise.normal(*x.shape[1:])
         if y is not None and logits is not None:
-            y = self._label_step(y, logits.float(), t, s, noise)
+            y = self._label_step(y, logits.float(), step, noise)
         return x, y, x0
 
-    def _label_step(self, y: Tensor, logits: Tensor, t: int, s: int, noise: SeededNoise) -> Tensor:
+    def _label_step(self, y: Tensor, logits: Tensor, step: Step, noise: SeededNoise) -> Tensor:
         cfg = self.cfg
-        level_t, level_s = self.label.alpha_bar[t].view(1, 1, 1), self.label.alpha_bar[s].view(1, 1, 1)
-        level_t, level_s = level_t.to(logits.device), level_s.to(logits.device)
-        if s == 0 and cfg.last_label == "argmax":
+        level_t, level_s = (level.to(logits.device).view(1, 1, 1) for level in (step.label_t, step.label_s))
+        if step.s == 0 and cfg.last_label == "argmax":
             form = categorical.posterior if cfg.posterior == "soft" else categorical.mixture_posterior
             return form(y, logits.softmax(dim=1), level_t, level_s).argmax(dim=1)
         u = noise.uniform(*y.shape[1:])
+        if level_t == level_s:
+            return y
         if cfg.posterior == "mixture":
             return categorical.draw(categorical.mixture_posterior(y, logits.softmax(dim=1), level_t, level_s), u)
         return categorical.draw_posterior(y, logits, level_t, level_s, u)

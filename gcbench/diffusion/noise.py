@@ -2,8 +2,15 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
+
+
+def derived_seed(seed: int, purpose: int, number: int) -> int:
+    """The `number`-th seed that follows from `seed` for a purpose, in [0, 2⁶³)."""
+    words = np.random.SeedSequence([seed % 2**64, purpose, number]).generate_state(1, np.uint64)
+    return int(words[0] >> np.uint64(1))
 
 
 class SeededNoise:

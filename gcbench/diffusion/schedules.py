@@ -24,6 +24,15 @@ def continuous_alpha_bar(name: str, u: float) -> float:
     return 1 / (1 + min(odds, 1e15))
 
 
+def continuous_log_snr(name: str, u: Tensor) -> Tensor:
+    """log(alpha_bar / (1 - alpha_bar)) at u in [0,1], in u's own precision, at least -34.54 (alpha_bar 1e-15)."""
+    if name == "cosine":
+        odds = (torch.cos((u + 0.008) / 1.008 * (math.pi / 2)) ** -2 - 1).clamp_min(1e-5)
+    else:
+        odds = torch.expm1(1e-4 + 10 * u * u)
+    return -odds.clamp_max(1e15).log()
+
+
 class Schedule:
     """A schedule on T steps. `alpha_bar` is float64 [T+1]; level 0 is clean: alpha_bar[0] = 1.
 
@@ -32,11 +41,16 @@ class Schedule:
     """
 
     def __init__(self, name: str, steps: int, *, normalised: bool = False):
-        start = continuous_alpha_bar(name, 0.0) if normalised else 1.0
-        table = [continuous_alpha_bar(name, i / steps) / start for i in range(1, steps + 1)]
         self.name = name
         self.steps = steps
-        self.alpha_bar = torch.tensor([1.0, *table], dtype=torch.float64)
+        self.start = torch.tensor(continuous_alpha_bar(name, 0.0), dtype=torch.float64)
+        self._scale = float(self.start) if normalised else 1.0
+        self.alpha_bar = torch.stack([self.at(i / steps) for i in range(steps + 1)])
+
+    def at(self, u: float) -> Tensor:
+        """alpha_bar at u = t/T in [0,1], a float64 scalar; 1 at u = 0."""
+        level = continuous_alpha_bar(self.name, u) / self._scale if u else 1.0
+        return torch.tensor(level, dtype=torch.float64)
 
     def log_snr(self, t: Tensor) -> Tensor:
         """float32 log(alpha_bar / (1 - alpha_bar)) at integer times t ≥ 1."""

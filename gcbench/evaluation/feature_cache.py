@@ -37,7 +37,7 @@ CHECKSUM = "checksum"
 def cache_directory() -> Path | None:
     """Where features are kept, or None for nowhere: by choice, or because this user has no home."""
     if chosen := os.environ.get("GCBENCH_CACHE"):
-        return None if chosen == "off" else Path(chosen)
+        return None if chosen == "off" else Path(chosen).expanduser()
     home = os.path.expanduser("~") if os.environ.get("HOME", "~") else ""
     places = [Path(os.environ.get("XDG_CACHE_HOME") or ""), Path(home) / ".cache"]
     roots = [place / "gcbench" / "features" for place in places if place.is_absolute()]

@@ -87,8 +87,10 @@ def measure_point(
     guidance: float | None,
     shards: Shards | None = None,
     kept: SampleFolder | None = None,
+    each: Callable[[Samples], object] = lambda batch: None,
 ) -> Measured:
     """Generate the samples at one guidance scale and score them, shard by shard. kept: where they are written too.
+    each: is given every batch that is generated.
 
     Evaluators always see batches of BATCH images, whatever the generator's batch size: a network's last digits depend
     on how many images go through it together.
@@ -100,6 +102,7 @@ def measure_point(
         for batch in stopwatch.each("generate", in_batches(generator.batches(guidance, part), generator.name)):
             if kept is not None:
                 kept.add(batch)
+            each(batch)
             with stopwatch("evaluate"):
                 yield batch
 

@@ -1,4 +1,4 @@
-"""What a reader of the scores should know of finished images: compression on one side, other sizes."""
+"""What a reader of the scores should know of finished images: compression on one side, other sizes, what was turned."""
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.reference import Reference
@@ -21,7 +21,7 @@ def input_warnings(survey: Survey, reference: Reference) -> list[str]:
     if set(survey.sizes) != {size}:
         counts = ", ".join(f"{count} of {h}×{w}" for (h, w), count in survey.sizes.most_common())
         lines.append(f"images are resized to {size[0]}×{size[1]} by the {image_files.RESIZE} filter: {counts}")
-    return lines
+    return lines + survey.notes()
 
 
 def jpegs(dataset: Dataset, split: str) -> int:

@@ -1,12 +1,13 @@
 """Open what a run names: dataset, model, evaluators; and say under which protocol it will be measured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from gcbench.core.checkpoint import Card
-from gcbench.core.contracts import Dataset, Metric, Model, ModelOptions
+from gcbench.core.contracts import Dataset, Metric, Model, ModelOptions, Reading
 from gcbench.core.errors import UserError, calling
 from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
@@ -17,6 +18,9 @@ from gcbench.core.run_spec import RunSpec, Size
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.scoring import Scoring, open_evaluators
 from gcbench.runs.provenance import provenance
+
+FEW = 12
+"""Words, or samples, that a sentence names."""
 
 
 class Prepared(NamedTuple):
@@ -53,6 +57,7 @@ def prepare(spec: RunSpec, device: str) -> Prepared:
             seed=spec.seed,
             sampler=sampler_of(spec.model, model),
         ),
+        reading=reading_of(spec.model, model, prompts.texts),
         provenance=provenance(device),
     )
     return Prepared(model, scoring, reference, prompts, record)
@@ -133,8 +138,8 @@ def open_model(spec: RunSpec, dataset: Dataset, device: str) -> Model:
     kind = registry("models")[name]
     with calling(f"model {name}"):
         model = kind.open(dataset, options)
-    if not isinstance(model, kind):
-        raise UserError(f"model {name}: open gave {type(model).__name__}, not {kind.__name__}; return the opened model")
+    if not isinstance(model, Model):
+        raise UserError(f"model {name}: open gave {type(model).__name__}, not a Model; return the opened model")
     for attribute in ("conditional", "guided", "layouts", "derives"):
         if not isinstance(getattr(model, attribute, None), bool):
             raise UserError(f"model {name} does not say whether it is {attribute}; set {attribute} to True or False")
@@ -144,6 +149,45 @@ def open_model(spec: RunSpec, dataset: Dataset, device: str) -> Model:
     if size is not None and (len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size)):
         raise UserError(f"model {name} gives its size as {size!r}; set size to (height, width) in pixels, or to None")
     return model
+
+
+def reading_of(name: str, model: Model, texts: Sequence[str]) -> Reading | None:
+    """What `model` leaves out of the texts; None if it does not say, or reads none. UserError: it gives no Reading."""
+    if not model.conditional:
+        return None
+    with calling(f"model {name}"):
+        reading = model.reading(texts)
+    if reading is not None and not isinstance(reading, Reading):
+        kind = type(reading).__name__
+        raise UserError(f"reading() of model {name} gives {kind}; give gcbench.core.contracts.Reading, or None")
+    return reading
+
+
+def reading_lines(name: str, reading: Reading | None) -> list[str]:
+    """A sentence for each thing that the model `name` leaves out of its texts."""
+    if reading is None:
+        return []
+
+    def counted(words: Mapping[str, int]) -> str:
+        return ", ".join(word if count == 1 else f"{word} ({count})" for word, count in words.items())
+
+    def listed(ids: Sequence[str]) -> str:
+        more = f" and {len(ids) - FEW} more" if len(ids) > FEW else ""
+        return f"{'sample' if len(ids) == 1 else 'samples'} {', '.join(ids[:FEW])}{more}"
+
+    lines = []
+    if reading.unknown:
+        shown = dict(islice(reading.unknown.items(), FEW))
+        more = f", and {len(reading.unknown) - FEW} more" if len(reading.unknown) > FEW else ""
+        lines.append(f"{name} does not know these words and leaves them out: {counted(shown)}{more}.")
+    if reading.denied:
+        lines.append(f"What a text denies is left out of what {name} reads: {counted(reading.denied)}.")
+    if reading.cut:
+        lines.append(f"{name} reads only the beginning of the text, which is too long, of {listed(reading.cut)}.")
+    if reading.empty:
+        which = listed(reading.empty)
+        lines.append(f"{name} reads nothing of the text of {which}: the image is that of an empty text.")
+    return lines
 
 
 def model_info(name: str, model: Model) -> ModelInfo:

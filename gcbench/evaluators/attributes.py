@@ -15,7 +15,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.samples import Features
 from gcbench.evaluators.classifier import ML_DECODER, AttributesConfig, Classifier
 from gcbench.evaluators.classifier_files import read_classifier
-from gcbench.weights.find_weights import find_weights
+from gcbench.weights.find_weights import find_weights, is_path
 
 
 class Attributes(Evaluator):
@@ -55,7 +55,7 @@ class Attributes(Evaluator):
             raise UserError(f"{dataset.name} has no attributes to measure; choose a dataset that has (faces, celeba)")
         arch, size, where = _parse(spec)
         path = find_weights("attributes", where or dataset.name)
-        if path is None and where and Path(where).exists():
+        if path is None and where and (Path(where).is_file() or (is_path(where) and Path(where).is_dir())):
             path = Path(where)
         if path is None:
             raise UserError(
@@ -63,7 +63,7 @@ class Attributes(Evaluator):
                 f" attributes --dataset {dataset.argument}` and give its file as --evaluator attributes=@FILE, or an"
                 f" ML-Decoder file as attributes={ML_DECODER}@FILE"
             )
-        if path.is_dir() or (path.suffix == ".safetensors" and path.with_suffix(".json").is_file()):
+        if path.is_dir() or checkpoint.has_card(path):
             return _trained(path, arch, size, dataset, device)
         classifier = read_classifier(path, arch, size)
         return cls(classifier.network, classifier.labels, dataset, f"#{classifier.hash}", device)

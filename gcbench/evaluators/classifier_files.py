@@ -8,7 +8,7 @@ from timm.models.tresnet import checkpoint_filter_fn
 from torch import Tensor
 
 from gcbench.core.errors import UserError
-from gcbench.core.files import file_hash
+from gcbench.core.files import file_hash, read_text
 from gcbench.data.celeba_attributes import ATTRIBUTES
 from gcbench.evaluators.classifier import ML_DECODER, ML_DECODER_BODY, ML_DECODER_FEATURES, Classifier
 from gcbench.weights.official import load_official
@@ -75,10 +75,7 @@ def _labels(content: dict[str, Any], path: Path) -> tuple[str, ...] | None:
     listed = _list_beside(path)
     if not listed.is_file():
         return None
-    try:
-        return tuple(line.strip() for line in listed.read_text(encoding="utf-8").splitlines() if line.strip())
-    except UnicodeDecodeError:
-        raise UserError(f"{listed} is not UTF-8 text; list there the attributes, one a line") from None
+    return tuple(line.strip() for line in read_text(listed).split("\n") if line.strip())
 
 
 def _ml_decoder(

@@ -146,7 +146,7 @@ def _published(config: Path, zoo: Path) -> str:
     index = config.with_name("metafile.yaml")
     if not config.is_relative_to(zoo) or not index.is_file():
         return ""
-    models = (yaml.safe_load(index.read_text()) or {}).get("Models", [])
+    models = (yaml.safe_load(index.read_text("utf-8")) or {}).get("Models", [])
     urls = [model.get("Weights") for model in models if model.get("Name") == config.stem]
     return f" (the model zoo has them at {urls[0]})" if urls and urls[0] else ""
 

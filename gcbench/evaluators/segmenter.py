@@ -53,6 +53,8 @@ class Segmenter(Evaluator):
         vectors, labels = [], []
         for part in images.split(max(1, min(self.chunk, int(self.pixels / area)))):
             logits, pooled = self.network(part.to(self.device, self.dtype) / 255)
+            if not logits.isfinite().all():
+                raise UserError(f"the segmenter {self.id} gave numbers that are not finite; copy its file again")
             labels.append(self.labels[logits.argmax(dim=1).cpu()])
             if pooled is not None:
                 vectors.append(pooled.float().cpu())

@@ -9,7 +9,7 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.evaluators.hrnet import HRNet
 from gcbench.evaluators.segmenter_interface import Loaded
-from gcbench.weights.find_weights import find_weights
+from gcbench.weights.find_weights import find_weights, is_path
 
 
 class SegmenterConfig(BaseModel):
@@ -28,8 +28,9 @@ def find_trained(where: str) -> Path | None:
     checkpoint_path = find_weights("segmenter", where)
     if checkpoint_path is not None:
         return checkpoint_path
-    path = Path(where)
-    return path if path.is_dir() or (path.is_file() and path.with_suffix(".json").is_file()) else None
+    path = Path(where).expanduser()
+    folder = is_path(where) and path.is_dir()
+    return path if folder or checkpoint.has_card(path) else None
 
 
 def how_to_train(dataset: Dataset) -> str:

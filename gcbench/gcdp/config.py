@@ -1,8 +1,10 @@
 """What makes a GCDP: network, process, text encoder, size. Stored whole in every checkpoint."""
 
+from typing import Literal
+
 from pydantic import Field
 
-from gcbench.core.settings import Config, Share
+from gcbench.core.settings import Config, Count, Share
 from gcbench.diffusion.joint import ProcessConfig
 from gcbench.networks.text import TextConfig
 from gcbench.networks.unet import UNetConfig
@@ -15,6 +17,9 @@ class GCDPConfig(Config):
     size: (H, W) it is trained at. cond_drop: share of texts replaced by the null in training. time_power: training
     times are T u^time_power with uniform u: 1 is uniform; 2 spends more of a short training where details are drawn.
     sample_steps: default number of sampling steps. sample_batch: images that go through the network together.
+    repeats, renoise: where a layout or an image is given, as in `gcbench.diffusion.completion.complete`.
+    A super-resolution stage (unet.lowres) enlarges pairs of `low_size` (half of `size` by default), noised at time
+    `low_noise` in sampling, with guidance sr_guidance.
     """
 
     unet: UNetConfig = Field(default_factory=UNetConfig)
@@ -25,6 +30,11 @@ class GCDPConfig(Config):
     time_power: float = Field(default=1.0, gt=0)
     sample_steps: SampleSteps = 100
     sample_batch: SampleBatch = 1
+    repeats: Count = 1
+    renoise: Literal["exact", "authors"] = "exact"
+    low_size: ImageSize | None = None
+    low_noise: float = Field(default=0.2, ge=0, lt=1)
+    sr_guidance: float = Field(default=1.0, ge=0)
 
 
 TINY = GCDPConfig(
@@ -60,4 +70,26 @@ PAPER = GCDPConfig(unet=UNetConfig(), text=TextConfig(kind="t5", dim=1024, max_l
 TINY_TRAINING = TrainConfig(steps=4000, batch_size=16, lr=8e-4, warmup=100, decay=0.5, clip=1.0, ema=0.999)
 PAPER_TRAINING = TrainConfig(steps=300_000, batch_size=8, lr=1.2e-4, ema=0.9999)
 
-PRESETS = {"tiny": (TINY, TINY_TRAINING), "paper": (PAPER, PAPER_TRAINING)}
+TINY_SR = TINY.model_copy(
+    update={
+        "unet": TINY.unet.model_copy(
+            update={"lowres": True, "self_attention": (False,) * 3, "dim": 32, "blocks": (2, 1, 1), "drawing_blocks": 2}
+        )
+    }
+)
+"""Enlarges pairs of half the size. It need not plan a scene: no attention over pixels but in the middle."""
+
+PAPER_SR = PAPER.model_copy(
+    update={
+        "unet": UNetConfig(lowres=True, self_attention=(False,) * 4, cross_attention=(False, False, False, True)),
+        "size": (256, 512),
+    }
+)
+"""The paper's super-resolution model for Cityscapes: 717.24 M parameters."""
+
+PRESETS = {
+    "tiny": (TINY, TINY_TRAINING),
+    "tiny-sr": (TINY_SR, TINY_TRAINING),
+    "paper": (PAPER, PAPER_TRAINING),
+    "paper-sr": (PAPER_SR, PAPER_TRAINING),
+}

@@ -5,6 +5,9 @@ Source: "Learning to Generate Semantic Layouts for Higher Text-Image Corresponde
 """
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, ClassVar
 
 import torch
@@ -12,14 +15,14 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from gcbench.core.checkpoint import Card, Checkpoint, fill
-from gcbench.core.contracts import Dataset, ModelOptions, Size
+from gcbench.core.contracts import Dataset, Given, ModelOptions, Size
 from gcbench.core.errors import UserError
-from gcbench.diffusion.joint import JointProcess
+from gcbench.diffusion.joint import AUTHORS, JointProcess
 from gcbench.gcdp.config import PRESETS, GCDPConfig
 from gcbench.gcdp.network import TextToPair
-from gcbench.gcdp.sampling import sample_many
+from gcbench.gcdp.sampling import Beside, Sampling, sample_many
 from gcbench.training.recipe import TrainConfig
-from gcbench.training.trained_model import TrainedModel, seconds
+from gcbench.training.trained_model import Imported, TrainedModel, seconds
 
 
 class GCDP(TrainedModel):
@@ -30,9 +33,12 @@ class GCDP(TrainedModel):
     presets: ClassVar[Mapping[str, tuple[Any, TrainConfig]]] = PRESETS
     recipe_class: ClassVar[str] = "gcbench.gcdp.training:GCDPRecipe"
     sampling: ClassVar[Mapping[str, str]] = {
-        key: f"process.{key}" for key in ("image_sampler", "last_label", "posterior", "threshold")
-    }
+        key: f"process.{key}" for key in ("image_sampler", "last_label", "posterior", "threshold", *AUTHORS)
+    } | {"repeats": "repeats", "renoise": "renoise"}
+    sampler_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"authors": AUTHORS}
     stepped = True
+    enlarges: ClassVar[bool] = False
+    staged: ClassVar[bool] = True
     layouts: bool = True
     network: TextToPair
     cfg: GCDPConfig
@@ -42,28 +48,60 @@ class GCDP(TrainedModel):
         super().__init__(network, cfg, card, options)
         self.process = JointProcess(cfg.process)
         self.conditional = self.guided = cfg.text is not None
+        self.given = frozenset(("images", "layouts") if cfg.process.classes else ())
+
+    @classmethod
+    def open(cls, dataset: Dataset, options: ModelOptions) -> Any:
+        if options.cascade is None:
+            return super().open(dataset, options)
+        return resolve_name("gcbench.gcdp.cascade:Cascade").open(dataset, options)
+
+    @classmethod
+    def places(cls, cfg: GCDPConfig) -> Mapping[str, str]:
+        return {"text_encoder": "text.name"} if cfg.text is not None and cfg.text.kind == "t5" else {}
+
+    @classmethod
+    def import_weights(cls, path: Path, dataset: Dataset, **options: Any) -> Imported:
+        from gcbench.gcdp.authors_checkpoint import read_authors_checkpoint
+
+        return read_authors_checkpoint(path, dataset, **options)
 
     @classmethod
     def build(cls, cfg: GCDPConfig, weights: Checkpoint, dataset: Dataset) -> nn.Module:
+        if cfg.unet.lowres != cls.enlarges:
+            stage = "a super-resolution stage, which enlarges another's samples" if cfg.unet.lowres else "a base stage"
+            raise UserError(f"{weights.path} is {stage}; give both stages as --cascade BASE,SR")
         network = TextToPair(cfg)
         fill(network, weights, frozen=network.state_dict().keys() - network.trained().keys())
         return network
 
     def draw(
-        self, prompts: Sequence[str] | None, seeds: Sequence[int], *, size: Size, guidance: float
+        self,
+        prompts: Sequence[str] | None,
+        seeds: Sequence[int],
+        *,
+        size: Size,
+        guidance: float,
+        given: Given | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        return sample_many(
-            self.network,
-            self.process,
-            prompts,
-            seeds,
-            batch_size=self.cfg.sample_batch,
-            size=size,
-            guidance=guidance,
-            steps=self.steps,
-            precision=self.precision,
-            progress=self.progress,
-        )
+        beside = None if given is None else Beside("given", given.images, given.layouts)
+        return self.drawn(prompts, seeds, size, guidance, beside)
+
+    def drawn(
+        self, prompts: Sequence[str] | None, seeds: Sequence[int], size: Size, guidance: float, beside: Beside | None
+    ) -> tuple[Tensor, Tensor | None]:
+        cfg = self.cfg
+        how = Sampling(size, guidance, self.steps, self.precision, cfg.repeats, cfg.renoise, cfg.low_noise)
+        more: dict[str, Any] = {"batch_size": cfg.sample_batch, "beside": beside, "progress": self.progress}
+        return sample_many(self.network, self.process, prompts if self.conditional else None, seeds, how, **more)
+
+    def sampler(self) -> Mapping[str, float | str]:
+        """The authors' conventions, and how what is given is kept, are said where they are not the defaults."""
+        usual, quiet = GCDPConfig(), {*AUTHORS, "repeats", "renoise"} - {"last_label"}
+        quiet &= self.sampling.keys()
+        fields = {key: attrgetter(self.sampling[key]) for key in quiet}
+        left_out = {key for key, field in fields.items() if field(self.cfg) == field(usual)}
+        return {key: fact for key, fact in super().sampler().items() if key not in left_out}
 
     def check_size(self, size: Size) -> None:
         stride = self.cfg.unet.stride

@@ -15,7 +15,10 @@ class TextToPair(nn.Module):
 
     def __init__(self, cfg: GCDPConfig):
         super().__init__()
-        encoder = build_text_encoder(cfg.text) if cfg.text else None
+        encoder = None
+        if cfg.text:
+            length = min(cfg.text.max_length, cfg.unet.text_length)  # the U-Net reads no more
+            encoder = build_text_encoder(cfg.text.model_copy(update={"max_length": length}))
         width = encoder.dim if encoder else None
         self.unet = UNet(cfg.unet.model_copy(update={"classes": cfg.process.classes, "text_dim": width}))
         self.text = encoder

@@ -3,16 +3,20 @@
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
+from gcbench.core.samples import to_bytes
+from gcbench.diffusion.completion import Known, complete
 from gcbench.diffusion.guidance import guide
 from gcbench.diffusion.joint import JointProcess
 from gcbench.diffusion.noise import SeededNoise
 from gcbench.gcdp.network import TextToPair
-from gcbench.networks.unet import Text
+from gcbench.gcdp.super_resolution import resized, told
+from gcbench.networks.unet import LowRes, Text
 from gcbench.training.fixed_batches import in_fixed_batches
 
 
@@ -26,17 +30,38 @@ def both(text: Text, null: Text) -> Text:
     return Text(torch.cat((text.tokens, null.tokens)), torch.cat((text.hidden, null.hidden)))
 
 
+class Beside(NamedTuple):
+    """What samples are drawn from besides texts, one row a seed: images uint8 [B,3,H,W], layouts int64 [B,H,W] or None.
+
+    kind: `low`, the smaller pair that a super-resolution stage enlarges; `given`, what is known and stays.
+    """
+
+    kind: Literal["low", "given"]
+    images: Tensor | None
+    layouts: Tensor | None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a network samples. repeats, renoise: as in `complete`; low_noise: as in the config."""
+
+    size: tuple[int, int]
+    guidance: float
+    steps: int
+    precision: str = "fp32"
+    repeats: int = 1
+    renoise: Literal["exact", "authors"] = "exact"
+    low_noise: float = 0.2
+
+
 @torch.inference_mode()
 def sample_batch(
     network: TextToPair,
     process: JointProcess,
     prompts: Sequence[str] | None,
     seeds: Sequence[int],
-    *,
-    size: tuple[int, int],
-    guidance: float,
-    steps: int,
-    precision: str = "fp32",
+    how: Sampling,
+    beside: Beside | None = None,
     tick: Callable[[], object] = lambda: None,
 ) -> tuple[Tensor, ...]:
     """One batch of samples: images uint8 [B,3,H,W] and, unless the process has none, layouts int64 [B,H,W].
@@ -45,25 +70,58 @@ def sample_batch(
     each sampling step.
     """
     n, device = len(seeds), network.device
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+    noise = SeededNoise(seeds, device)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=how.precision == "bf16"):
         text = null = network.read(None, torch.zeros(n, dtype=torch.bool, device=device))
         guided = False
         if null is not None and prompts is not None:
             text = network.read(prompts, torch.ones(n, dtype=torch.bool, device=device))
-            guided = guidance != 1
+            guided = how.guidance != 1
             text = both(text, null) if guided and text is not None else text
+        low = None
+        if beside is not None and beside.kind == "low":
+            low = enlarged(beside, how, noise, process.cfg.classes, device)
+            if guided:
+                low = LowRes(twice(low.image), twice(low.layout), twice(low.log_snr))
 
         def predict(x: Tensor, y: Tensor | None, log_snr: Tensor) -> tuple[Tensor, Tensor | None]:
             if not guided:
-                return network.unet(x, y, log_snr, text)
-            y2 = None if y is None else torch.cat((y, y))
-            noise, logits = network.unet(torch.cat((x, x)), y2, torch.cat((log_snr, log_snr)), text)
-            return guided_head(noise, guidance), None if logits is None else guided_head(logits, guidance)
+                return network.unet(x, y, log_snr, text, low)
+            out, logits = network.unet(twice(x), twice(y), twice(log_snr), text, low)
+            return guided_head(out, how.guidance), None if logits is None else guided_head(logits, how.guidance)
 
-        states = process.sample(predict, SeededNoise(seeds, device), size, steps, device)
+        if beside is not None and beside.kind == "given":
+            known = Known(None if beside.images is None else unit(beside.images.to(device)), on(beside.layouts, device))
+            again: dict[str, Any] = {"repeats": how.repeats, "renoise": how.renoise}
+            states = complete(process, predict, noise, known, how.size, how.steps, **again, device=device)
+        else:
+            states = process.sample(predict, noise, how.size, how.steps, device)
         ((state, _),) = deque(((state, tick()) for state in states), maxlen=1)
-    images = (state.image.clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8)
-    return (images.cpu(),) if state.layout is None else (images.cpu(), state.layout.cpu())
+    images = to_bytes(state.image).cpu()
+    return (images,) if state.layout is None else (images, state.layout.cpu())
+
+
+def enlarged(beside: Beside, how: Sampling, noise: SeededNoise, classes: int | None, device: torch.device) -> LowRes:
+    """What a super-resolution stage is told of the smaller pair; each sample's noise is from its own generator."""
+    if beside.images is None:
+        raise ValueError("a super-resolution stage enlarges images")
+    image, layout = resized(unit(beside.images.to(device)), on(beside.layouts, device), how.size)
+    uniform = None if layout is None or classes is None else noise.uniform(*how.size)
+    return told(image, layout, how.low_noise, noise.normal(3, *how.size), uniform, classes)
+
+
+def unit(images: Tensor) -> Tensor:
+    """uint8 images in [-1,1]."""
+    return images.float() / 127.5 - 1
+
+
+def on(tensor: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if tensor is None else tensor.to(device)
+
+
+def twice(tensor: Any) -> Any:
+    """A batch for the conditional and the null pass; None stays None."""
+    return None if tensor is None else torch.cat((tensor, tensor))
 
 
 def sample_many(
@@ -71,25 +129,32 @@ def sample_many(
     process: JointProcess,
     prompts: Sequence[str] | None,
     seeds: Sequence[int],
+    how: Sampling,
     *,
     batch_size: int,
-    steps: int,
+    beside: Beside | None = None,
     progress: Callable[[float], object] = lambda share: None,
-    **settings: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Any number of samples, batch by batch: images uint8 [N,3,H,W], layouts int64 [N,H,W] or None.
 
     progress: told after each sampling step which share of them all is done.
     """
-    total, done = steps * math.ceil(len(seeds) / batch_size), 0
+    rounds = how.steps if beside is None or beside.kind == "low" else (how.steps - 1) * how.repeats + 1
+    total, done = rounds * math.ceil(len(seeds) / batch_size), 0
 
     def tick() -> None:
         nonlocal done
         done += 1
-        progress(done / total)
+        progress(min(1.0, done / total))
 
-    def draw(seeds: list[int], prompts: list[str] | None) -> tuple[Tensor, ...]:
-        return sample_batch(network, process, prompts, seeds, steps=steps, tick=tick, **settings)
+    parts = [] if beside is None else [part for part in (beside.images, beside.layouts) if part is not None]
 
-    drawn = in_fixed_batches(draw, seeds, prompts, batch_size)
+    def draw(seeds: list[int], prompts: list[str] | None, *rows: Tensor) -> tuple[Tensor, ...]:
+        here = beside
+        if beside is not None:
+            images, layouts = beside.images is not None, beside.layouts is not None
+            here = Beside(beside.kind, rows[0] if images else None, rows[-1] if layouts else None)
+        return sample_batch(network, process, prompts, seeds, how, here, tick)
+
+    drawn = in_fixed_batches(draw, seeds, prompts, batch_size, beside=parts)
     return drawn[0], drawn[1] if len(drawn) > 1 else None

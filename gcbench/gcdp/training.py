@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,8 +13,10 @@ from gcbench.diffusion.joint import JointProcess
 from gcbench.diffusion.schedules import training_times
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.network import TextToPair
-from gcbench.gcdp.sampling import sample_many
-from gcbench.networks.text import vocabulary_of
+from gcbench.gcdp.sampling import Beside, Sampling, sample_many
+from gcbench.gcdp.super_resolution import LAST_TIME, resized, told
+from gcbench.networks.unet import LowRes
+from gcbench.text.known_words import learned
 from gcbench.training.recipe import Batch, Recipe, TrainConfig, captions_of, check_multiples, preview_captions
 
 
@@ -28,7 +31,7 @@ class GCDPRecipe(Recipe):
         process = cfg.process.model_copy(update={"classes": len(dataset.classes) if self.layouts else None})
         text = cfg.text
         if text is not None and text.kind == "words" and not text.vocabulary:
-            text = text.model_copy(update={"vocabulary": vocabulary_of(captions_of(dataset, dataset.splits[0]))})
+            text = text.model_copy(update=learned(captions_of(dataset, dataset.splits[0]), dataset.aliases))
         self.cfg = cfg.model_copy(update={"process": process, "text": text})
         check_multiples(self.size, cfg.unet.stride)
         torch.manual_seed(train_config.seed)
@@ -37,6 +40,7 @@ class GCDPRecipe(Recipe):
             self.network.unet.compile()
         self.process = JointProcess(process)
         self.shown = preview_captions(dataset)
+        self.low_size = cfg.low_size or (self.size[0] // 2, self.size[1] // 2)
 
     def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
         device = self.network.device
@@ -48,11 +52,20 @@ class GCDPRecipe(Recipe):
         uniform = torch.rand(b, h, w, generator=generator).to(device)
         keep = (torch.rand(b, generator=generator) >= self.cfg.cond_drop).to(device)
         text = self.network.read(batch.texts, keep)
+        low = self.low(x0, y0, generator) if self.cfg.unet.lowres else None
         losses = self.process.losses(
-            lambda x, y, log_snr: self.network.unet(x, y, log_snr, text), x0, y0, t.to(device), eps, uniform
+            lambda x, y, log_snr: self.network.unet(x, y, log_snr, text, low), x0, y0, t.to(device), eps, uniform
         )
         out = {"loss": losses.total, "image": losses.image}
         return out if losses.label is None else {**out, "label": losses.label}
+
+    def low(self, x0: Tensor, y0: Tensor | None, generator: torch.Generator) -> LowRes:
+        """What a super-resolution stage is told: the pair brought down and up again, noised at one time a batch."""
+        u = float(torch.rand((), generator=generator)) * LAST_TIME
+        image, layout = resized(*resized(x0, y0, self.low_size), self.size)
+        eps = torch.randn(image.shape, generator=generator).to(image.device)
+        uniform = None if layout is None else torch.rand(layout.shape, generator=generator).to(image.device)
+        return told(image, layout, u, eps, uniform, self.process.cfg.classes)
 
     def weights(self) -> dict[str, Tensor]:
         return self.network.trained()
@@ -60,19 +73,30 @@ class GCDPRecipe(Recipe):
     def preview(self, path: Path) -> None:
         """Eight validation captions at guidance 2: images above, layouts below."""
         prompts = self.shown if self.cfg.text else None
+        beside = Beside("low", *self.smaller()) if self.cfg.unet.lowres else None
         with torch.compiler.set_stance("force_eager"):  # compiling anew for a few images takes longer than they do
             images, layouts = sample_many(
                 self.network,
                 self.process,
                 prompts,
                 range(len(self.shown)),
-                size=self.size,
-                guidance=2.0,
-                steps=self.cfg.sample_steps,
+                Sampling(self.size, 2.0, self.cfg.sample_steps, self.train_config.precision),
                 batch_size=self.cfg.sample_batch,
-                precision=self.train_config.precision,
+                beside=beside,
             )
+        if beside is not None and beside.images is not None:  # above each sample, what it was drawn from
+            before, under = resized(beside.images.float(), beside.layouts, self.size)
+            images = torch.cat((before.byte(), images))
+            layouts = None if layouts is None or under is None else torch.cat((under, layouts))
         save_png(path, grid(images, layouts, self.dataset.palette, columns=4))
+
+    def smaller(self) -> tuple[Tensor, Tensor | None]:
+        """Held-out pairs of the size that a super-resolution stage enlarges, for its previews."""
+        split = self.dataset.splits[-1]
+        pairs = [self.dataset.pair(split, i, self.low_size) for i in range(len(self.shown))]
+        images = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2)
+        layouts = torch.from_numpy(np.stack([layout for _, layout in pairs])).long()
+        return images, layouts if self.process.cfg.classes else None
 
 
 class ImageRecipe(GCDPRecipe):

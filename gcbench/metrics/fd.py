@@ -1,5 +1,6 @@
 """FD(segmenter): do the images look real to the dataset's own segmenter?"""
 
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
@@ -38,21 +39,24 @@ class FD(PooledMetric):
         self.reference = Growing()  # a row: float32 [d]
 
     def score(self) -> Score:
-        return frechet_score(self.reference.condensed(), self._samples.in_order())
+        made = self._samples.in_order()
+        return frechet_score(self.reference.condensed(), made, made.groups)
 
 
-def frechet_score(reference: "Features | Moments", samples: Features, unscored: int = 0) -> Score:
-    """The Fréchet distance of samples [n,d] from the reference, with its block jackknife.
+def frechet_score(
+    reference: "Features | Moments", samples: Features, groups: Sequence[str], unscored: int = 0
+) -> Score:
+    """The Fréchet distance of samples [n,d] from the reference, with its jackknife over groups.
 
-    detail: the two `parts` of the distance; `sizes` n, n of the reference, d and rank; the jackknife's `left_out`
-    values; `warnings` where n ≤ d, because the bias is strong there.
+    detail: the two `parts` of the distance; `sizes` n, n of the reference, d and rank; the jackknife's `influence` and
+    `blocks`; `warnings` where n ≤ d, because the bias is strong there.
     ValueError: as `frechet_distance`.
     """
-    frechet, jack = frechet_jackknife(reference, samples)
+    frechet, jack = frechet_jackknife(reference, samples, groups)
     detail: dict[str, Any] = {
         "parts": {"mean": frechet.mean_part, "covariance": frechet.covariance_part},
         "sizes": {"n": frechet.n, "n_reference": frechet.n_reference, "d": frechet.d, "rank": frechet.rank},
-        "left_out": list(jack.left_out),
+        **jack.detail(),
     }
     if frechet.n <= frechet.d:
         detail["warnings"] = {"n_not_above_d": 1.0}

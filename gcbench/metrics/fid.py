@@ -12,9 +12,9 @@ class FID(FD):
 
     Bias: too large in small samples, by a term in 1/n, strongly where n ≤ d = 2048: a value at one n says nothing of a
     value at another, so n is part of the name, FID@n. Below n of some ten thousand it serves to compare models at equal
-    n, not to compare with the literature. Interval: block jackknife, for the expectation at this n. n, d and rank are
-    in the detail, and a warning where n ≤ d. Source: Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule
-    Converge to a Local Nash Equilibrium".
+    n, not to compare with the literature. Interval: jackknife over groups, for the expectation at this n. n, d and rank
+    are in the detail, and a warning where n ≤ d. Source: Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update
+    Rule Converge to a Local Nash Equilibrium".
     """
 
     roles = ("inception",)

@@ -1,6 +1,6 @@
 """FSD: are the layouts as a whole composed like real ones?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
 
 import numpy as np
@@ -47,14 +47,15 @@ class FSD(RowMetric):
         self.reference.add(samples.ids, self.rows(samples, features))
 
     def score(self) -> Score:
-        real, made = self.reference.sorted().values, self._samples.sorted().values  # [n,K]
-        score = _score(real, made, self.task.classes)
+        _, made, groups = self._samples.sorted()  # [n,K]
+        real = self.reference.sorted().values
+        score = _score(real, made, groups, self.task.classes)
         if self.task.void is None:
             score.also["void=drop"] = Score.skipped("the dataset has no void class")
         else:
             names = tuple(name for k, name in enumerate(self.task.classes) if k != self.task.void)
             real, made = np.delete(real, self.task.void, axis=1), np.delete(made, self.task.void, axis=1)
-            score.also["void=drop"] = _score(real, made, names)
+            score.also["void=drop"] = _score(real, made, groups, names)
         return score
 
     def rows(self, samples: Samples, features: Mapping[str, Features]) -> np.ndarray:
@@ -67,13 +68,14 @@ class FSD(RowMetric):
         return np.array(rows)
 
 
-def _score(real: np.ndarray, made: np.ndarray, names: tuple[str, ...]) -> Score:
+def _score(real: np.ndarray, made: np.ndarray, groups: Sequence[str], names: tuple[str, ...]) -> Score:
     """The distance between pixel counts [n,K] of real and made layouts; rows without a pixel are left out."""
     h_real, h_made = _per_cent(real), _per_cent(made)  # [n,K]
     unscored = len(made) - len(h_made)
     if min(len(h_real), len(h_made)) < 2:
         return Score.skipped("needs at least 2 images that are not all void", n=len(h_made), unscored=unscored)
-    score = frechet_score(h_real, h_made, unscored)
+    shown = [group for group, row in zip(groups, made, strict=True) if row.any()]
+    score = frechet_score(h_real, h_made, shown, unscored)
     shift = h_made.mean(axis=0) - h_real.mean(axis=0)  # [K]
     score.detail["mean_shift"] = dict(zip(names, shift.tolist(), strict=True))
     return score

@@ -16,8 +16,8 @@ class KID(PooledMetric):
     has, drawn without replacement from a seed of its own; there are `subsets` = 100 of them, or one if it holds all.
     The unit is MMD²; many papers report it times 1000.
 
-    Bias: none, so values of different n estimate one number, and values below 0 are in order. Interval: block
-    jackknife of the mean over subsets, samples left out of each, with the variance of the draw of subsets added, for
+    Bias: none, so values of different n estimate one number, and values below 0 are in order. Interval: jackknife
+    of the mean over subsets, a group of samples left out of each, with the variance of the draw of subsets added, for
     the expectation at this n with the reference fixed. The standard deviation over subsets, which is usually printed
     behind the ±, is in the detail: it is no standard error, for it depends on the size of a subset and not on n.
     Source: Bińkowski et al. 2018, "Demystifying MMD GANs".
@@ -35,13 +35,13 @@ class KID(PooledMetric):
     def score(self) -> Score:
         real, made = self.reference.in_order(), self._samples.in_order()  # float32 [m,d], [n,d]
         count, size = int(self.thresholds["subsets"]), int(self.thresholds["subset_size"])
-        kernel = kernel_distance(real, made, count, size)
+        kernel = kernel_distance(real, made, count, size, groups=made.groups)
         return self.scored(
             kernel.jackknife,
             n=len(made),
             detail={
                 "subsets": {"count": kernel.subsets, "size": kernel.size, "standard_deviation": kernel.sd},
                 "sizes": {"n": len(made), "n_reference": len(real), "d": made.shape[1]},
-                "left_out": list(kernel.jackknife.left_out),
+                **kernel.jackknife.detail(),
             },
         )

@@ -1,6 +1,6 @@
 """mIoU: does the image agree with the layout that was generated beside it?"""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -9,7 +9,7 @@ from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.metrics.row_metric import RowMetric
 from gcbench.statistics.confusion import confusion_matrix, mean_iou, pixel_accuracy
-from gcbench.statistics.intervals import block_jackknife
+from gcbench.statistics.intervals import Jackknife, by_group, jackknife
 
 
 class MeanIoU(RowMetric):
@@ -63,9 +63,7 @@ class MeanIoU(RowMetric):
         n = len(confusions) - all_void
         if not iou.scored:
             return Score.skipped("every layout is void everywhere", unscored=all_void)
-        jack = block_jackknife(
-            lambda kept: mean_iou(_sum(confusions[kept]), void).mean, len(confusions), value=iou.mean
-        )
+        jack = _jackknife(lambda confusion: mean_iou(confusion, void).mean, confusions, groups)
         names = [(k, name) for k, name in enumerate(self.task.classes) if k != void]
         return self.scored(
             jack,
@@ -74,11 +72,11 @@ class MeanIoU(RowMetric):
             detail={
                 "per_class": {name: _or_none(iou.per_class[k]) for k, name in names},
                 "classes": {"scored": iou.scored, "absent": iou.absent},
-                "left_out": [_or_none(value) for value in jack.left_out],
+                **jack.detail(),
             },
             also={
                 "void_share": self._void_share(confusions, groups),
-                "pixel_accuracy": self._pixel_accuracy(confusions, n),
+                "pixel_accuracy": self._pixel_accuracy(confusions, groups, n),
             },
         )
 
@@ -89,10 +87,17 @@ class MeanIoU(RowMetric):
         shares = 100 * confusions[:, self.task.void].sum(axis=1) / confusions.sum(axis=(1, 2))  # [n]
         return self.mean(shares, groups, "void_share")
 
-    def _pixel_accuracy(self, confusions: np.ndarray, n: int) -> Score:
+    def _pixel_accuracy(self, confusions: np.ndarray, groups: list[str], n: int) -> Score:
         """The share of pixels, void layouts left out, on which layout and prediction agree: in [0,1]."""
-        jack = block_jackknife(lambda kept: pixel_accuracy(_sum(confusions[kept]), self.task.void), len(confusions))
-        return self.scored(jack, "pixel_accuracy", n=n, unscored=len(confusions) - n)
+        jack = _jackknife(lambda confusion: pixel_accuracy(confusion, self.task.void), confusions, groups)
+        return self.scored(jack, "pixel_accuracy", n=n, unscored=len(confusions) - n, detail=jack.detail())
+
+
+def _jackknife(statistic: Callable[[np.ndarray], float], confusions: np.ndarray, groups: list[str]) -> Jackknife:
+    """A number of the sum [K,K] of confusions [n,K,K], with its jackknife over groups."""
+    total, parts = _sum(confusions), by_group(groups)
+    without = [statistic(total - _sum(confusions[part])) for part in parts] if len(parts) > 1 else []
+    return jackknife(statistic(total), without, groups)
 
 
 def _sum(confusions: np.ndarray) -> np.ndarray:

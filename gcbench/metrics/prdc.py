@@ -1,8 +1,10 @@
 """Precision, recall, density and coverage: do the images lie among the real ones, and all of these among them?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any, ClassVar
+
+import numpy as np
 
 from gcbench.core.contracts import Task
 from gcbench.core.score import Score
@@ -29,8 +31,8 @@ class PRDC(PooledMetric):
 
     Bias: precision and recall rise with the size of the set whose balls are drawn, coverage with n: compare at equal n
     and with the same reference. Intervals, the reference fixed: precision and density are means over the samples,
-    bootstrapped over groups; recall and coverage are means over the real images, so they take the block jackknife
-    over the samples. Sources: Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric for Assessing Generative
+    bootstrapped over groups; recall and coverage are means over the real images, so they take the jackknife over
+    groups of samples. Sources: Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric for Assessing Generative
     Models" (with VGG features); Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models".
     """
 
@@ -56,9 +58,9 @@ class PRDC(PooledMetric):
         found = self._measured(made)
         score = self.mean(found.precise, made.groups)
         score.also = {
-            "recall": self._of_real("recall", found.recall, found.recall_without, len(made)),
+            "recall": self._of_real("recall", found.recall, found.recall_without, made.groups),
             "density": self.mean(found.density, made.groups, "density"),
-            "coverage": self._of_real("coverage", found.coverage, found.coverage_without, len(made)),
+            "coverage": self._of_real("coverage", found.coverage, found.coverage_without, made.groups),
         }
         sizes = {"n": len(made), "n_reference": len(self.reference), "d": made.shape[1]}
         score.detail = {"sizes": {name: float(size) for name, size in sizes.items()}}
@@ -80,15 +82,15 @@ class PRDC(PooledMetric):
             return f"needs more than {max(k, k_density):.0f} images in the reference"
         return None
 
-    def _of_real(self, column: str, value: float, without: list[float], n: int) -> Score:
+    def _of_real(self, column: str, value: float, without: np.ndarray, groups: Sequence[str]) -> Score:
         """A mean over the real images, whose error is that of the samples."""
-        jack = jackknife(value, without)
-        return self.scored(jack, column, n=n, detail={"left_out": list(jack.left_out)})
+        jack = jackknife(value, without.tolist(), groups)
+        return self.scored(jack, column, n=len(groups), detail=jack.detail())
 
     def _measured(self, made: OrderedRows) -> Neighbourhoods:
         """Once for `compute` and `per_sample`. Rows are only added, so their number tells whether they are the same."""
         sets = (self._samples, len(self._samples), self.reference, len(self.reference))
         if self._found is None or self._found[0] != sets:
             k, k_density = int(self.thresholds["k"]), int(self.thresholds["k_density"])
-            self._found = sets, neighbourhoods(self.reference.in_order(), made, k, k_density)
+            self._found = sets, neighbourhoods(self.reference.in_order(), made, k, k_density, made.groups)
         return self._found[1]

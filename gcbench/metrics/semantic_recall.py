@@ -7,7 +7,7 @@ import numpy as np
 
 from gcbench.core.samples import Features, Samples
 from gcbench.metrics.mean_metric import MeanMetric
-from gcbench.text.class_mentions import named_classes
+from gcbench.text.class_mentions import class_mentions
 
 
 class SemanticRecall(MeanMetric):
@@ -18,6 +18,10 @@ class SemanticRecall(MeanMetric):
     asks for `min_area` of the image, hence for 1 pixel at least. void is never found. A prompt that names no
     class is unscored and counted. Beside it, precision: |found ∩ C_i| / |found|, where an image with nothing
     found is unscored; a noisy image in which F sees every class has recall 1 and shows up there.
+
+    What prompt i only denies ("no cars", "car-free"; the rules: `gcbench.text.negation`), D_i, is not in C_i: found
+    all the same it lowers precision, as all that is found and not wanted does. A prompt that only denies is unscored.
+    `detail` counts both (`negated`, `prompts`), and says how often what is denied is found (`negated_found`).
 
     Bias: none of its own (a mean over images), but F errs on real images too: read it between ceiling and
     floor. Source: "Learning to Generate Semantic Layouts for Higher Text-Image Correspondence in
@@ -42,8 +46,8 @@ class SemanticRecall(MeanMetric):
     def values(self, samples: Samples, features: Mapping[str, Features]) -> Mapping[str, np.ndarray]:
         labels = self.seen(features, "labels")  # [B,H,W]
         images = zip(samples.prompts or (), labels.cpu().numpy(), strict=True)
-        rows = np.array([self._row(prompt, labels_i) for prompt, labels_i in images])  # [B,3,K]
-        named, small, large = rows[:, 0], rows[:, 1], rows[:, 2]  # bool [B,K] each
+        rows = np.array([self._row(prompt, labels_i) for prompt, labels_i in images])  # [B,4,K]
+        named, negated, small, large = rows.swapaxes(0, 1)  # bool [B,K] each
         silent = ~named.any(axis=1, keepdims=True)  # [B,1], prompts that name no class
         return {
             "": _share(named & small, named),
@@ -51,32 +55,51 @@ class SemanticRecall(MeanMetric):
             "precision": _share(named & small, small & ~silent),
             "precision@0.1%": _share(named & large, large & ~silent),
             "named": named,
+            "negated": negated,
             "per_class": named & small,
             "per_class@0.1%": named & large,
+            "negated_found": negated & small,
         }
 
     def detail(self, kept: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """Of the images whose prompt names a class, the share that shows it; None where no prompt does."""
-        asked = kept["named"].sum(axis=0)  # [K]
+        """Of the images whose prompt names a class, or denies it, the share that shows it; None where no prompt does.
+
+        Where prompts deny: how many do, how many of them name no class, and how many deny which class.
+        """
+        detail: dict[str, Any] = {
+            name: self._shares(kept[name], kept["named"]) for name in ("per_class", "per_class@0.1%")
+        }
+        negated = kept["negated"]  # [n,K]
+        if negated.any():
+            counts = negated.sum(axis=0)  # [K]
+            detail["negated"] = {label: int(counts[k]) for k, label in enumerate(self.task.classes) if counts[k]}
+            detail["negated_found"] = self._shares(kept["negated_found"], negated)
+            denying = negated.any(axis=1)  # [n]
+            alone = denying & ~kept["named"].any(axis=1)
+            detail["prompts"] = {"denying": int(denying.sum()), "only denying": int(alone.sum())}
+        return detail
+
+    def _shares(self, part: np.ndarray, whole: np.ndarray) -> dict[str, float | None]:
+        """Class -> Σ part / Σ whole, of [n,K]; None where the whole is empty; without void."""
+        parts, wholes = part.sum(axis=0), whole.sum(axis=0)  # [K]
         return {
-            name: {
-                label: float(hit / asked[k]) if asked[k] else None
-                for k, (label, hit) in enumerate(zip(self.task.classes, kept[name].sum(axis=0), strict=True))
-                if k != self.task.void
-            }
-            for name in ("per_class", "per_class@0.1%")
+            label: float(parts[k] / wholes[k]) if wholes[k] else None
+            for k, label in enumerate(self.task.classes)
+            if k != self.task.void
         }
 
     def _row(self, prompt: str, labels: np.ndarray) -> np.ndarray:
-        """Which classes are named, found from `min_pixels`, found from `min_area`: bool [3,K]."""
-        names = named_classes(prompt, self.task.aliases)
-        named = np.array([name in names for name in self.task.classes])  # [K]
+        """Which classes are named, denied only, found from `min_pixels`, found from `min_area`: bool [4,K]."""
+        mentions = class_mentions(prompt, self.task.aliases)
+        wanted = {mention.name for mention in mentions if not mention.negated}
+        named = np.array([name in wanted for name in self.task.classes])  # [K]
+        negated = np.isin(self.task.classes, [mention.name for mention in mentions if mention.name not in wanted])
         pixels = np.bincount(labels.ravel(), minlength=len(named))  # [K]
         if len(pixels) > len(named):
             raise ValueError(f"the segmenter gave label {len(pixels) - 1} of only {len(named)} classes")
         small = pixels >= self.thresholds["min_pixels"]
         large = pixels / labels.size >= self.thresholds["min_area"]
-        row = np.stack([named, small, large])  # [3,K]
+        row = np.stack([named, negated, small, large])  # [4,K]
         if self.task.void is not None:
             row[:, self.task.void] = False
         return row

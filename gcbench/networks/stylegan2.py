@@ -95,11 +95,6 @@ class Conv(nn.Module):
         return F.conv2d(fir(x, 1 + self.kernel // 2), weight, self.bias, stride=2)
 
 
-def to_bytes(images: Tensor) -> Tensor:
-    """Images in [-1,1], what is beyond clamped, as uint8."""
-    return (images.float().clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8)
-
-
 def leaky(x: Tensor) -> Tensor:
     """√2 leaky ReLU of slope 0.2: a unit variance stays about one."""
     return F.leaky_relu(x, 0.2) * math.sqrt(2)

@@ -4,17 +4,19 @@ The null text that guidance needs is learned by the network that reads the vecto
 """
 
 import os
-import re
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from gcbench.core.contracts import Reading
 from gcbench.core.errors import UserError
-from gcbench.core.settings import Config, Count
+from gcbench.core.samples import sample_ids
+from gcbench.core.settings import Count
+from gcbench.text.known_words import Aliases, KnownWords, most_frequent, reading, told, words_of
 
 
 class Embedded(NamedTuple):
@@ -24,34 +26,34 @@ class Embedded(NamedTuple):
     mask: Tensor
 
 
-class TextEncoder(nn.Module):
+class Reader(nn.Module):
+    """What reads texts, and says what it leaves out of them. aliases: the dataset's."""
+
+    def told(self, text: str, aliases: Aliases) -> str:
+        """What of the text is given to `forward`, and in which words."""
+        return text
+
+    @abstractmethod
+    def reading(self, texts: Sequence[str], aliases: Aliases) -> Reading: ...
+
+
+class TextEncoder(Reader):
     dim: int
 
     @abstractmethod
     def forward(self, texts: Sequence[str]) -> Embedded: ...
 
 
-class TextConfig(Config):
+class TextConfig(KnownWords):
     """kind: `words` (a table learned with the model) or `t5` (frozen; `name` is a folder or hub name).
 
-    vocabulary: the words of the table, in order; fixed when training starts.
+    max_length: words of the table, or tokens, that are read of a text.
     """
 
     kind: Literal["words", "t5"] = "words"
     dim: Count = 64
     max_length: Count = 64
-    vocabulary: tuple[str, ...] = ()
     name: str = "t5-large"
-
-
-def words_of(text: str) -> list[str]:
-    return re.findall(r"[a-z0-9]+", text.lower())
-
-
-def vocabulary_of(texts: Iterable[str], minimum: int = 1) -> tuple[str, ...]:
-    """All words that occur at least `minimum` times, sorted."""
-    counts = Counter(word for text in texts for word in words_of(text))
-    return tuple(sorted(word for word, count in counts.items() if count >= minimum))
 
 
 class WordEncoder(TextEncoder):
@@ -59,7 +61,7 @@ class WordEncoder(TextEncoder):
 
     def __init__(self, cfg: TextConfig):
         super().__init__()
-        self.dim, self.max_length = cfg.dim, cfg.max_length
+        self.known, self.dim, self.max_length = cfg, cfg.dim, cfg.max_length
         self.index = {word: i + 1 for i, word in enumerate(cfg.vocabulary)}
         self.table = nn.Embedding(len(cfg.vocabulary) + 1, cfg.dim)
 
@@ -70,6 +72,12 @@ class WordEncoder(TextEncoder):
         ids = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=device)  # [B,L]
         mask = torch.tensor([[i < len(row) for i in range(length)] for row in rows], device=device)
         return Embedded(self.table(ids) * mask.unsqueeze(-1), mask)
+
+    def told(self, text: str, aliases: Aliases) -> str:
+        return told(text, self.known, aliases)
+
+    def reading(self, texts: Sequence[str], aliases: Aliases) -> Reading:
+        return reading(texts, self.known, aliases, self.max_length)
 
 
 class T5Encoder(TextEncoder):
@@ -90,7 +98,10 @@ class T5Encoder(TextEncoder):
             self.tokenizer = AutoTokenizer.from_pretrained(cfg.name, local_files_only=offline)
             encoder = T5EncoderModel.from_pretrained(cfg.name, dtype=torch.float32, local_files_only=offline)
         except OSError:
-            raise UserError(f"T5 weights {cfg.name!r} are not here; set text.name to a folder with them") from None
+            raise UserError(
+                f"T5 weights {cfg.name!r} are not here; give a folder with them as --set model.text.name=FOLDER in"
+                " training, --set sampler.text_encoder=FOLDER in sampling"
+            ) from None
         self.encoder = encoder.eval().requires_grad_(False)
         self.dim, self.max_length = encoder.config.d_model, cfg.max_length
 
@@ -107,6 +118,15 @@ class T5Encoder(TextEncoder):
             out = self.encoder(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
         mask = tokens.attention_mask.bool()
         return Embedded(out * mask.unsqueeze(-1), mask)
+
+    def reading(self, texts: Sequence[str], aliases: Aliases) -> Reading:
+        """Cut are texts of more than `max_length` tokens. Unknown are words of which a part has no token."""
+        tokens = self.tokenizer(list(texts), truncation=True, max_length=self.max_length + 1).input_ids
+        cut = [name for name, ids in zip(sample_ids(len(texts)), tokens, strict=True) if len(ids) > self.max_length]
+        counts = Counter(word for text in texts for word in set(text.split()))
+        parts = self.tokenizer(list(counts), add_special_tokens=False).input_ids if counts else []
+        unknown = {word for word, ids in zip(counts, parts, strict=True) if self.tokenizer.unk_token_id in ids}
+        return Reading(n=len(texts), unknown=most_frequent({word: counts[word] for word in unknown}), cut=cut)
 
 
 def build_text_encoder(cfg: TextConfig) -> TextEncoder:

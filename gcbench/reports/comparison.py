@@ -12,17 +12,15 @@ from pydantic import BaseModel, Field
 from rich.console import Console
 
 from gcbench.core.errors import UserError
+from gcbench.core.names import plain
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo
 from gcbench.core.run_spec import guidance_text
+from gcbench.core.score import FEW_GROUPS
 from gcbench.reports.record_table import declared, number_column, units
 from gcbench.reports.run_pair import BEST, NotComparable, Row, Run, RunPair, best
 from gcbench.reports.table import Cell, Column, Table, show
 from gcbench.reports.table import Row as TableRow
-from gcbench.runs.progress import plain
-
-FEW_GROUPS = 20
-"""Below so many groups the percentile interval of a bootstrap is too narrow."""
 
 
 class Side(BaseModel):
@@ -67,14 +65,15 @@ def compare(*runs: Path, guidance: str | float | None = None) -> Comparison:
     guidance is set beside every scale of the other.
 
     Per-image metrics: the images of one name are paired, their differences bootstrapped by prompt or group. Set
-    metrics: the stored leave-one-block-out values are paired block by block (`paired_jackknife`).
+    metrics: the stored influences of blocks of whole groups are paired block by block (`paired_jackknife`).
     """
     if len(runs) < 2:
         raise UserError("compare takes at least two runs; give a second run directory")
     letters = [chr(ord("A") + place) if place < 26 else f"R{place + 1}" for place in range(len(runs))]
     first, *others = map(Run.read, runs, letters)
     if not first.record.points:
-        raise UserError(f"{first.path} holds no finished point; let the run end first")
+        empty = " and ".join(str(run.path) for run in (first, *others) if not run.record.points)
+        raise UserError(f"no finished point in {empty}; let the run end first")
     found = Comparison(
         runs=[Side(letter=run.letter, path=plain(run.path), model=run.record.model) for run in (first, *others)],
         protocol=first.record.protocol.of_any_model(),
@@ -85,8 +84,10 @@ def compare(*runs: Path, guidance: str | float | None = None) -> Comparison:
         paths = " and ".join(str(run.path) for run in (first, *others))
         why = "; ".join(map(str, found.left_out))
         raise UserError(f"nothing of {paths} can be compared ({why}); measure them under one protocol")
-    if any(row.pairing == "images" and row.units and row.units < FEW_GROUPS for row in found.rows):
-        found.notes.append(f"Fewer than {FEW_GROUPS} groups: intervals of per-image metrics are too narrow.")
+    if few := [row.units for row in found.rows if row.units and row.units < FEW_GROUPS]:
+        found.notes.append(
+            f"Fewer than {FEW_GROUPS} groups ({min(few)}): the intervals are wide, and uncertain themselves."
+        )
     if guidance == BEST:
         found.notes.append("The best scales were chosen on these same samples, so both values flatter their run.")
     found.notes = list(dict.fromkeys(found.notes))
@@ -109,13 +110,20 @@ def _add(found: Comparison, a: Run, b: Run, guidance: str | float | None) -> Non
             if guidance == BEST:
                 best_a, best_b = best(a.record, name), best(b.record, name)
                 if best_a is None or best_b is None:
-                    raise NotComparable("no best scale: it has no value or no direction")
+                    lacking = " and ".join(run.letter for run in (a, b) if run.never(name))
+                    why = f"{lacking} without a value" if lacking else "its direction is not known here"
+                    raise NotComparable(f"no best scale: {why}")
                 found.rows.append(pair.row(name, "", best_a, best_b))
         except NotComparable as reason:
             found.left_out.append(LeftOut(run=b.letter, metric=name, reason=str(reason)))
     for one, other in points:
         for name in comparable:
-            if name in one.scores and name in other.scores:
+            having = [run.letter for run, point in ((a, one), (b, other)) if name in point.scores]
+            if len(having) == 1:
+                scale = guidance_text((one if having == [a.letter] else other).guidance)
+                why = f"only {having[0]} has it at guidance {scale}"
+                found.left_out.append(LeftOut(run=b.letter, metric=name, reason=why))
+            elif having:
                 further = dict.fromkeys([*one.scores[name].also, *other.scores[name].also])
                 found.rows += [pair.row(name, part, one, other) for part in ("", *further)]
     found.notes += pair.remarks()
@@ -175,7 +183,7 @@ def footnotes(found: Comparison) -> list[str]:
     lines += [f"Not compared: {left}." for left in found.left_out]
     for kind, text in (
         ("images", "Means over images: images of one name are paired, differences bootstrapped over {} groups."),
-        ("blocks", "Numbers of a set: paired jackknife over the same {} blocks of samples, Student's t."),
+        ("blocks", "Numbers of a set: paired jackknife over the same {} blocks of whole groups, Student's t."),
     ):
         if counts := sorted({row.units or 0 for row in found.rows if row.pairing == kind}):
             lines.append(text.format(" or ".join(map(str, counts))))
@@ -187,6 +195,5 @@ def footnotes(found: Comparison) -> list[str]:
     for row in found.rows:
         if row.reason:
             name = row.metric if row.column is None else f"{row.metric} {row.column}"
-            by = row.reason if row.a is None or row.b is None else f"{row.run}: {row.reason}"
-            reasons.setdefault(by, {})[name] = None
+            reasons.setdefault(row.reason, {})[name] = None
     return lines + [f"{', '.join(names)}: {reason}." for reason, names in reasons.items()]

@@ -58,8 +58,8 @@ def _trade_off(panel: Panel, record: Record, points: Sequence[Point], x: Column,
             at = panel.get_yaxis_transform()
             panel.axhline(real.at, color=drawing.GREEN, lw=0.8, ls="--")
             panel.text(1, real.at, label, ha="right", va="bottom", color=drawing.GREEN, fontsize=8, transform=at)
-    panel.set_xlabel(x.heading)
-    panel.set_ylabel(y.heading)
+    panel.set_xlabel(drawing.shown(x.heading))
+    panel.set_ylabel(drawing.shown(y.heading))
     front = " (red: Pareto front)" if any(point.pareto for point in points) else ""
     panel.set_title(f"trade-off over guidance{front}")
     texts = [(guidance_text(point.guidance), at, c) for point, at, c in zip(points, places, colours, strict=True)]
@@ -73,7 +73,7 @@ def _against_guidance(panel: Panel, points: Sequence[Point], columns: Sequence[C
         shares = [cell.at / column.scale for _, cell in cells]
         lengths = [[length / column.scale for length in side] for side in drawing.errors([cell for _, cell in cells])]
         style: Any = {"fmt": "o--" if column.part else "o-", "ms": 4, "lw": 1.2, "elinewidth": 0.8}
-        style |= {"color": drawing.COLOURS[place % len(drawing.COLOURS)], "label": column.heading}
+        style |= {"color": drawing.COLOURS[place % len(drawing.COLOURS)], "label": drawing.shown(column.heading)}
         panel.errorbar([at for at, _ in cells], shares, lengths, **style)
     panel.set_xticks(range(len(points)), [guidance_text(point.guidance) or "–" for point in points])
     panel.set_xlabel("guidance scale")
@@ -82,7 +82,7 @@ def _against_guidance(panel: Panel, points: Sequence[Point], columns: Sequence[C
     if per_cent is not None:
         right = panel.secondary_yaxis("right")
         right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * per_cent.scale:g}"))
-        right.set_ylabel(per_cent.unit)
+        right.set_ylabel(drawing.shown(per_cent.unit))
     if columns:
         panel.legend()
     panel.set_title("with 95 % intervals")

@@ -17,9 +17,9 @@ from matplotlib.path import Path as Line
 from matplotlib.transforms import Bbox
 
 from gcbench.core.files import write_atomic
+from gcbench.core.names import plain
 from gcbench.core.protocol import Protocol
 from gcbench.reports.table import Cell
-from gcbench.runs.progress import plain
 
 INK, GREY = "#1b2a41", "#8d99ae"
 COLOURS = RED, BLUE, GREEN, *_ = ("#c1121f", "#2a6f97", "#588157", "#e09f3e", "#7b2d8b", "#3d5a80", "#9c6644")
@@ -43,8 +43,9 @@ def new_figure(figsize: tuple[float, float]) -> Figure:
 
 
 def shown(text: object) -> str:
-    """A text of the user's: without control characters, and no formula."""
-    return plain(text).replace("$", r"\$")
+    """A text of the user's: without control characters, no formula, and a label that no legend leaves out."""
+    seen = plain(text).replace("$", r"\$")
+    return f" {seen}" if seen.startswith("_") else seen
 
 
 def set_title(figure: Figure, protocol: Protocol, before: str = "", after: str = "") -> None:

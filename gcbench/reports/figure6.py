@@ -82,7 +82,7 @@ def gather(dataset: Dataset, folder: Path, axes: Axes | None = None) -> Figure:
     axes: metrics (cost, gain); None for the first of realism and the first of correspondence that a record has.
     """
     wanted = [row.name for row in bundled()[SUITE].row]
-    present = sorted(path.parent.name for path in folder.glob(f"*/{RECORD}"))
+    present = sorted(path.parent.name for path in folder.glob(f"[!.]*/{RECORD}"))
     order = [name for name in wanted if name in present] + [name for name in present if name not in wanted]
     left_out = [f"{name}: no record of it in {folder.name}" for name in wanted if name not in present]
     read = {name: Record.read(folder / name / RECORD) for name in order}

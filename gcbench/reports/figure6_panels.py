@@ -60,9 +60,9 @@ def _trade_off(figure: Figure, panel: Axes) -> None:
         panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         panel.xaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else ""))
         panel.tick_params(axis="x", which="both", labelsize=9)
-    panel.set_xlabel(figure.axes[0].heading)
-    panel.set_ylabel(figure.axes[1].heading)
-    panel.set_title(f"{figure.axes[0].head} against {figure.axes[1].head}, over guidance")
+    panel.set_xlabel(drawing.shown(figure.axes[0].heading))
+    panel.set_ylabel(drawing.shown(figure.axes[1].heading))
+    panel.set_title(drawing.shown(f"{figure.axes[0].head} against {figure.axes[1].head}, over guidance"))
     handles, names = panel.get_legend_handles_labels()
     order = sorted(range(len(names)), key=lambda i: names[i].startswith((CEILING, FLOOR)))  # models first
     panel.legend([handles[i] for i in order], [names[i] for i in order])
@@ -97,7 +97,7 @@ def _recall(figure: Figure, panel: Axes) -> None:
     panel.set_xlim(-0.6, max(len(classes), 1) - 0.4)
     panel.set_ylim(0, 1.03 * figure.recall.scale)
     panel.set_ylabel("recall of the class where it is named")
-    panel.set_title(f"rare classes, each model at the guidance of its best {figure.recall.head}")
+    panel.set_title(drawing.shown(f"rare classes, each model at the guidance of its best {figure.recall.head}"))
     if numbers:
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=len(models) + 2)
 

@@ -10,7 +10,7 @@ from gcbench.core.files import write_text
 from gcbench.core.record import Record
 from gcbench.core.registry import registry
 from gcbench.core.run_spec import guidance_text
-from gcbench.core.score import Score
+from gcbench.core.score import FEW_GROUPS, Score
 from gcbench.reports.table import Column, Kind, Row, Table, render, show
 
 
@@ -71,7 +71,7 @@ def record_table(record: Record, everything: bool = False) -> Table:
         real += [("self-check", "self-check", check.real), ("self-check, permuted", "self-check", check.permuted)]
     rows += [Row(name, kind, scores, record) for name, kind, scores in real if scores]
     columns = number_columns([row.scores for row in rows], record.protocol.n, everything)
-    return Table("", [GUIDANCE, PARETO, *columns], rows, footnotes(record, columns))
+    return Table("", [GUIDANCE, PARETO, *columns], rows, footnotes(record, columns, rows))
 
 
 def print_record(record: Record, console: Console | None = None) -> None:
@@ -97,7 +97,7 @@ def units(columns: Sequence[Column]) -> list[str]:
     return [f"Units: {'; '.join(named)}."] if named else []
 
 
-def footnotes(record: Record, columns: Sequence[Column]) -> list[str]:
+def footnotes(record: Record, columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
     protocol, model = record.protocol, record.model
     n = f"{protocol.n} images" if protocol.n else ""
     size = f"{model.parameters / 1e6:.1f} M parameters" if model.parameters else ""
@@ -107,6 +107,7 @@ def footnotes(record: Record, columns: Sequence[Column]) -> list[str]:
         f" {protocol.size[0]}×{protocol.size[1]}, reference of {protocol.reference_n}.",
         *units(columns),
         "± is half the 95 % interval for the metric at this n, the reference fixed; [ ] its ends if uneven.",
+        *few_groups(rows),
     ]
     if any(point.pareto for point in record.points):
         lines.append(
@@ -130,6 +131,19 @@ def footnotes(record: Record, columns: Sequence[Column]) -> list[str]:
             lines.append(f"{name}: n = {sizes['n']:.0f} is not above d = {sizes['d']:.0f}, so its bias is strong.")
     lines += [f"Warning: {line}." for line in record.provenance.warnings]
     return [*dict.fromkeys(lines), *stage_seconds(record)]
+
+
+def few_groups(rows: Iterable[Row]) -> list[str]:
+    """One line where an interval of these rows rests on few independent groups."""
+    few: dict[str, int] = {}
+    for row in rows:
+        for score in [one for whole in row.scores.values() for one in (whole, *whole.also.values())]:
+            if score.interval is not None and score.groups is not None and score.groups < FEW_GROUPS:
+                few[row.name] = min(score.groups, few.get(row.name, FEW_GROUPS))
+    counts = ", ".join(f"{name} {count}" for name, count in few.items())
+    return (
+        [f"Fewer than {FEW_GROUPS} groups ({counts}): the intervals are wide, and uncertain themselves."] if few else []
+    )
 
 
 def stage_seconds(record: Record) -> list[str]:

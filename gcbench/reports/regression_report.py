@@ -1,5 +1,6 @@
 """What `gcbench regress` found, for people and for CI: a table, JUnit XML, a Markdown summary."""
 
+import re
 from itertools import groupby
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,10 +10,10 @@ from rich.text import Text
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_atomic
+from gcbench.core.names import plain
 from gcbench.core.run_spec import guidance_text
 from gcbench.reports.regression_checks import Check, Gated, Report
 from gcbench.reports.table import show_texts
-from gcbench.runs.progress import plain
 
 HEADS = ("metric", "recorded", "now", "difference", "tolerance", "")
 
@@ -83,7 +84,8 @@ def markdown(report: Report) -> str:
 
 
 def escaped(text: str) -> str:
-    return plain(text).replace("|", "\\|").replace("<", "&lt;")
+    """No table, tag or link in Markdown; what stands between backticks stays code."""
+    return re.sub(r"([|\[\]])", r"\\\1", plain(text)).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def append_summary(path: Path, report: Report) -> None:
@@ -102,16 +104,19 @@ def write_junit(path: Path, report: Report) -> None:
     for run in report.runs:
         skipped = sum(check.status == "skip" for check in run.checks)
         counts = {"tests": len(run.checks), "failures": len(run.failures), "skipped": skipped, "errors": 0}
-        facts = {"name": run.run, "time": f"{run.seconds:.3f}", **{key: str(n) for key, n in counts.items()}}
+        facts = {"name": plain(run.run), "time": f"{run.seconds:.3f}", **{key: str(n) for key, n in counts.items()}}
         suite = ElementTree.SubElement(root, "testsuite", facts)
         for check in run.checks:
-            case = ElementTree.SubElement(suite, "testcase", classname=f"{run.run}: {stage(check)}", name=name(check))
+            case = ElementTree.SubElement(
+                suite, "testcase", {"classname": plain(f"{run.run}: {stage(check)}"), "name": plain(name(check))}
+            )
             if check.status == "fail":
                 text = ", ".join(map(" ".join, list(zip(HEADS, cells(check), strict=True))[1:-1]))
                 message = text if check.reason is None else f"{check.reason} ({text})"
-                ElementTree.SubElement(case, "failure", message=message, type="regression").text = "\n".join(run.notes)
+                failure = ElementTree.SubElement(case, "failure", message=plain(message), type="regression")
+                failure.text = "\n".join(map(plain, run.notes))
             elif check.status == "skip":
-                ElementTree.SubElement(case, "skipped", message=check.reason or "")
+                ElementTree.SubElement(case, "skipped", message=plain(check.reason or ""))
     tree = ElementTree.ElementTree(root)
     ElementTree.indent(tree)
     write_atomic(path, lambda file: tree.write(file, encoding="utf-8", xml_declaration=True))

@@ -76,6 +76,11 @@ class Run(NamedTuple):
     def scales(self) -> str:
         return ", ".join(guidance_text(point.guidance) for point in self.record.points if point.guidance is not None)
 
+    def never(self, metric: str) -> str:
+        """Why no point has a value of the metric; empty where one has."""
+        whys = [missing(point.scores[metric]) for point in self.record.points if metric in point.scores]
+        return whys[0] if whys and all(whys) else ""
+
     @property
     def metrics(self) -> dict[str, None]:
         return dict.fromkeys(name for point in self.record.points for name in point.scores)
@@ -109,10 +114,10 @@ class RunPair:
             return []
         a, b = self.a, self.b
         scale = None if guidance is None else guidance_scales(guidance)[0]
-        for run in (a, b):
-            if scale is not None and all(point.guidance not in (scale, None) for point in run.record.points):
-                text = guidance_text(scale)
-                raise NotComparable(f"{run.path} has no point at guidance {text}; choose one of {run.scales}")
+        lacking = [run for run in (a, b) if all(point.guidance not in (scale, None) for point in run.record.points)]
+        if scale is not None and lacking:
+            points = "; ".join(f"{run.path} has no point at guidance {guidance_text(scale)}" for run in lacking)
+            raise NotComparable(f"{points}; choose one of {'; '.join(run.scales for run in lacking)}")
         pairs = [
             (one, other)
             for one in a.record.points
@@ -136,6 +141,9 @@ class RunPair:
             "reference_n": "reference" in needs,
         }
         reasons = [line for field, line in self.differences.items() if concerns.get(field)]
+        mine, theirs = self.a.record.model.layouts, self.b.record.model.layouts
+        if mine and theirs and mine != theirs and (known is None or "layouts" in needs):
+            reasons.append(f"layouts: {mine} against {theirs}")
         keys: dict[str, Iterable[str]] = {
             "evaluators": {*a.evaluators, *b.evaluators} if known is None else known.roles,
             "thresholds": {key for key in (*a.thresholds, *b.thresholds) if key.rpartition(".")[0] == metric},
@@ -143,9 +151,14 @@ class RunPair:
         }
         for field in keys:
             for key in sorted(keys[field]):
-                mine, theirs = (getattr(protocol, field).get(key, "none") for protocol in (a, b))
-                if mine != theirs:
+                mine, theirs = (getattr(protocol, field).get(key) for protocol in (a, b))
+                if mine is None and theirs is not None:
+                    reasons.append(f"{field}: {self.a.letter} has no {key}, {self.b.letter} has {theirs}")
+                elif theirs is None and mine is not None:
+                    reasons.append(f"{field}: {self.b.letter} has no {key}, {self.a.letter} has {mine}")
+                elif mine != theirs:
                     reasons.append(f"{field}: {key} {mine} against {theirs}")
+        reasons += [f"{run.letter}: {why}" for run in (self.a, self.b) if reasons and (why := run.never(metric))]
         if reasons:
             raise NotComparable("; ".join(reasons))
 
@@ -159,7 +172,7 @@ class RunPair:
         if lacking or one is None or other is None:
             return found.model_copy(update={"reason": "; ".join(lacking)})
         values = (values_of(a.rows, point_a.guidance, metric, part), values_of(b.rows, point_b.guidance, metric, part))
-        difference = paired(one, other, *values, self.groups)
+        difference = paired(one, other, *values, self.groups, (a.letter, b.letter))
         low, high = difference.interval or (0, 0)
         known = None if part else declared(metric)
         if known is not None and not low <= 0 <= high:

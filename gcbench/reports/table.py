@@ -26,9 +26,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from gcbench.core.errors import UserError
+from gcbench.core.names import cell_text, plain
 from gcbench.core.record import Point, Record
 from gcbench.core.score import Score
-from gcbench.runs.progress import plain
 
 Kind = Literal["model", "ceiling", "floor", "self-check", "published", "difference"]
 Ends = tuple[float, float]
@@ -264,12 +264,12 @@ def show_texts(
     table = RichTable(box=None, pad_edge=False, header_style="bold")
     for place, head in enumerate(heads):
         side: Literal["left", "right"] = "right" if head in right else "left"
-        table.add_column(head, justify=side, no_wrap=not (place or right), overflow="fold")
+        table.add_column(Text(plain(head)), justify=side, no_wrap=not (place or right), overflow="fold")
     for line in lines:
         table.add_row(*(text if isinstance(text, Text) else Text(plain(text)) for text in line))
     console = console or Console(highlight=False)
     if title:
-        console.print(Text(title, style="bold"))
+        console.print(Text(plain(title), style="bold"))
     console.print(table)
 
 
@@ -409,7 +409,7 @@ def csv_text(lines: Sequence[Mapping[str, Any]], first: Sequence[str]) -> str:
     writer = csv.DictWriter(out, list(head), restval="", lineterminator="\n")
     writer.writeheader()
     for line in lines:
-        texts = {key: re.sub("^([-=+@])", r"'\1", plain(text)) for key, text in line.items() if isinstance(text, str)}
+        texts = {key: cell_text(plain(text)) for key, text in line.items() if isinstance(text, str)}
         writer.writerow({**line, **texts})
     return out.getvalue()
 

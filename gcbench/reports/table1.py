@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from gcbench.core.errors import UserError
+from gcbench.core.files import hidden, parse_json, read_text
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record
 from gcbench.core.run_spec import guidance_text
-from gcbench.reports.record_table import declared, number_column, number_columns, units
+from gcbench.reports.record_table import declared, few_groups, number_column, number_columns, units
 from gcbench.reports.table import Cell, Column, Row, Table
 from gcbench.runs.manifest import RECORD
 from gcbench.runs.run_directory import REGRESSION
@@ -112,7 +113,7 @@ def _records(root: Path) -> dict[str, Record]:
     """Every record below `root` by its place there, in order. Of a run directory only its record.json."""
     if not root.is_dir():
         raise UserError(f"{root} is not a directory; give one that holds records or run directories")
-    files = sorted(root.rglob("*.json"))
+    files = sorted(path for path in root.rglob("*.json") if not hidden(path.relative_to(root)))
     runs = {path.parent for path in files if path.name == RECORD}
     found = {}
     for path in files:
@@ -125,8 +126,8 @@ def _records(root: Path) -> dict[str, Record]:
 def _is_record(path: Path) -> bool:
     """False for JSON of another kind, such as a checkpoint's card; broken JSON is left to `Record.read` to refuse."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        content = parse_json(read_text(path))
+    except (OSError, UserError, ValueError):
         return True
     return isinstance(content, dict) and "schema_version" in content
 
@@ -164,6 +165,7 @@ def _measured(records: Mapping[str, Record], published: Sequence[str], order: Se
     shown = [] if not notes else [_describe(protocol), *units(columns), *_notes(named, rows, columns)]
     if any(_told(row).startswith(CAPTIONED) for row in rows):
         shown.append("with captions: not to be set beside the paper's Table 1, which is unconditional")
+    shown += few_groups(rows)
     height, width = protocol.size
     title = f"measured on {protocol.dataset}/{protocol.split}: n = {protocol.n}, {height}×{width}"
     return Table(title, [*ABOUT, *columns], rows, shown, facts)

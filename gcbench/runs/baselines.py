@@ -7,25 +7,47 @@ from importlib.resources import files
 from pathlib import Path
 
 from gcbench.core.errors import UserError
+from gcbench.core.files import hidden
 from gcbench.core.record import Point, Record
+from gcbench.core.registry import OPTIONS, registry
 from gcbench.runs.manifest import RECORD
 from gcbench.runs.run_directory import REGRESSION, kept_samples
 
 
-def baselines(suite: str | None, runs: Path | None, rescore: Path | None) -> dict[str, tuple[Path, Record]]:
+def baselines(
+    suite: str | None, runs: Path | None, rescore: Path | None, model: str | None = None, dataset: str | None = None
+) -> dict[str, tuple[Path, Record]]:
     """Name -> directory and record: the bundled ones (`suite` names one), or those in the folder `runs` or `rescore`.
-    UserError: none, two of the three are given, or one has no finished point or kept no samples."""
+    model, dataset: what is opened in place of what the records name; rescoring opens no model.
+    UserError: none, two of the three are given, or one has no finished point, kept no samples or names what is not
+    registered."""
     if sum(chosen is not None for chosen in (suite, runs, rescore)) > 1:
         raise UserError("--suite, --runs and --rescore exclude one another; give one of them")
     folder = runs if runs is not None else rescore
     paths = bundled(suite) if folder is None else {str(path): path for path in below(folder)}
     found = {name: (path, Record.read(path / RECORD)) for name, path in paths.items()}
     for path, record in found.values():
+        check_names(path, record, model=model is None and rescore is None, dataset=dataset is None)
         if not record.points:
             raise UserError(f"{path} holds no finished point; let the run end, or take it out")
         for point in record.points:
             stored(path, point)
     return found
+
+
+def check_names(path: Path, record: Record, *, model: bool, dataset: bool) -> None:
+    """Refuse what a record names and only a registered name may stand for: its metrics and, where they are not given,
+    its model and dataset. A record may be a stranger's, and a file that it names is code.
+    UserError: one that is not registered."""
+    named = [("metrics", name) for point in record.points for name in point.scores]
+    named += [("models", record.model.name)] if model else []
+    named += [("datasets", record.protocol.dataset)] if dataset else []
+    for kind, name in named:
+        if name not in registry(kind):
+            raise UserError(
+                f"{path} names the {kind[:-1]} {name!r}, which is not registered and is opened only if you name it;"
+                + (" leave this run out" if kind == "metrics" else f" add {OPTIONS[kind]} for it if you trust it")
+            )
 
 
 def bundled(suite: str | None) -> dict[str, Path]:
@@ -47,7 +69,7 @@ def below(folder: Path) -> list[Path]:
     """The run directories in `folder`, itself included."""
     if not Path(folder).is_dir():
         raise UserError(f"{folder} is no folder; give the one that holds the run directories")
-    found = sorted(path.parent for path in Path(folder).rglob(RECORD))
+    found = sorted(path.parent for path in Path(folder).rglob(RECORD) if not hidden(path.relative_to(folder)))
     if not found:
         raise UserError(
             f"{folder} holds no run directory; `gcbench sweep --keep-samples --out {folder}/NAME` makes one"

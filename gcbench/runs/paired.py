@@ -51,18 +51,45 @@ def paired(
     values_a: Mapping[str, float | None] | None = None,
     values_b: Mapping[str, float | None] | None = None,
     groups: Mapping[str, str] | None = None,
+    names: tuple[str, str] = ("a", "b"),
 ) -> PairedDifference:
-    """The most that can be said of the difference a - b.
+    """The most that can be said of the difference a - b. names: of the two in reasons.
 
     values_a, values_b: sample id -> value, where the number is the mean of such values: samples of one id are
-    partners, and what a side could not score is left out of both. Else the stored leave-one-block-out values are
-    paired block by block (`paired_jackknife`). groups: sample id -> what it depends on; by default itself.
+    partners, and what a side could not score is left out of both. Else the stored influences of blocks of whole groups
+    are paired block by block (`paired_jackknife`), if both runs were cut by the same groups.
+    groups: sample id -> what it depends on; by default itself.
     """
     if a.value is None or b.value is None:
         return PairedDifference(reason="a value is missing")
     if _is_mean(a, values_a) and _is_mean(b, values_b):
-        return _by_images(a.value - b.value, values_a or {}, values_b or {}, groups or {})
-    return _by_blocks(a, b, a.value - b.value)
+        return _by_images(a.value - b.value, values_a or {}, values_b or {}, groups or {}, names)
+    if reason := _nothing_to_pair((a, b), (values_a, values_b), names):
+        return PairedDifference(a.value - b.value, reason=reason)
+    return _by_blocks(a, b, a.value - b.value, names)
+
+
+def _nothing_to_pair(
+    scores: tuple[Score, Score], values: tuple[Mapping[str, float | None] | None, ...], names: tuple[str, str]
+) -> str | None:
+    """Which side stores nothing that could be paired with the other's, by blocks if not by images; None if both do."""
+    by_blocks = [bool(_blocks(score)[1]) for score in scores]
+    if all(by_blocks):
+        return None
+    by_images = [_is_mean(score, own) for score, own in zip(scores, values, strict=True)]
+    stored = [blocks or images for blocks, images in zip(by_blocks, by_images, strict=True)]
+    if all(stored):
+        images, blocks = (names[by_images.index(True)], names[by_blocks.index(True)])
+        return f"{images} stores values of it an image and {blocks} a block, which are no partners"
+    lacking = [name for name, there in zip(names, stored, strict=True) if not there]
+    held = dict(zip(names, values, strict=True))
+    if all(any(value is not None for value in (held[name] or {}).values()) for name in lacking):
+        return f"the values that {_stores(lacking)} of its images are not those of the score"
+    return f"{_stores(lacking)} no values of it, an image or a block, that could be paired"
+
+
+def _stores(names: list[str]) -> str:
+    return f"{' and '.join(names)} store{'s' if len(names) == 1 else ''}"
 
 
 def _is_mean(score: Score, values: Mapping[str, float | None] | None) -> bool:
@@ -74,28 +101,55 @@ def _is_mean(score: Score, values: Mapping[str, float | None] | None) -> bool:
 
 
 def _by_images(
-    plain: float, a: Mapping[str, float | None], b: Mapping[str, float | None], groups: Mapping[str, str]
+    plain: float,
+    a: Mapping[str, float | None],
+    b: Mapping[str, float | None],
+    groups: Mapping[str, str],
+    names: tuple[str, str],
 ) -> PairedDifference:
+    one, other = names
     if a.keys() != b.keys():
-        return PairedDifference(plain, reason="the images have other names in one than in the other")
+        return PairedDifference(plain, reason=f"the images have other names in {one} than in {other}")
     pairs = {name: (x, y) for name in sorted(a) if (x := a[name]) is not None and (y := b[name]) is not None}
     if not pairs:
-        return PairedDifference(plain, reason="no image is scored in both")
+        return PairedDifference(plain, reason=f"no image is scored in both {one} and {other}")
     x, y = np.array(list(pairs.values())).T  # [n], [n]
     clusters = [groups.get(name, name) for name in pairs]
     found = paired_difference(x, y, clusters, seed=0)
-    reason = "all images are of one group" if found.interval is None else None
+    reason = f"all images of {one} and {other} are of one group" if found.interval is None else None
     return PairedDifference(*found, n=len(pairs), pairing="images", units=len(set(clusters)), reason=reason)
 
 
-def _by_blocks(a: Score, b: Score, plain: float) -> PairedDifference:
-    """Blocks are partners where both runs cut the same samples into them."""
-    left_a, left_b = a.detail.get("left_out"), b.detail.get("left_out")
-    if not isinstance(left_a, list) or not isinstance(left_b, list) or not left_a or not left_b:
-        return PairedDifference(plain, reason="no values of it, an image or a block, are stored that could be paired")
-    if len(left_a) != len(left_b) or a.n != b.n or a.unscored or b.unscored:
-        return PairedDifference(plain, reason="not the same images were scored, so that the blocks are no partners")
-    values = [[np.nan if value is None else value for value in left] for left in (left_a, left_b)]
-    found = paired_jackknife(plain, *values)
-    reason = "a value without one block is missing" if found.interval is None else None
-    return PairedDifference(*found, n=a.n, pairing="blocks", units=len(left_a), reason=reason)
+def _by_blocks(a: Score, b: Score, plain: float, names: tuple[str, str]) -> PairedDifference:
+    """Blocks are partners where both runs were cut by the same groups."""
+    (cut_a, values_a), (cut_b, values_b) = _blocks(a), _blocks(b)
+    if (cut_a is None) != (cut_b is None):
+        older = names[0] if cut_a is None else names[1]
+        return PairedDifference(
+            plain, reason=f"{older} is of an older gcbench, which cut other blocks; measure it again"
+        )
+    alike = len(values_a) == len(values_b) and a.n == b.n
+    if cut_a != cut_b or not alike or (cut_a is None and (a.unscored or b.unscored)):
+        reason = (
+            f"not the same images and groups were scored in {' and '.join(names)}, so that the blocks are no partners"
+        )
+        return PairedDifference(plain, reason=reason)
+    found = paired_jackknife(plain, values_a, values_b)
+    lacking = [name for name, values in zip(names, (values_a, values_b), strict=True) if np.isnan(values).any()]
+    why = f"a value without one block is missing in {' and '.join(lacking or names)}"
+    return PairedDifference(
+        *found, n=a.n, pairing="blocks", units=len(values_a), reason=None if found.interval else why
+    )
+
+
+def _blocks(score: Score) -> tuple[object, list[float]]:
+    """How the samples were cut into blocks, and the influence of each block. None: contiguous tenths, as records up to
+    1.0 have them, which stored the values without each block."""
+    influence, left_out = score.detail.get("influence"), score.detail.get("left_out")
+    if isinstance(influence, list):
+        values = [np.nan if value is None else value for value in influence]
+        return score.detail.get("blocks"), values
+    if isinstance(left_out, list):
+        share = (len(left_out) - 1) / max(len(left_out), 1)  # of the samples that are left
+        return None, [np.nan if value is None else -share * value for value in left_out]
+    return None, []

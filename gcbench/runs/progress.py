@@ -2,11 +2,12 @@
 
 import os
 import time
-import unicodedata
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from gcbench.core.names import plain
 
 
 class Lasting(Console):
@@ -17,14 +18,6 @@ class Lasting(Console):
 
 
 console = Lasting(stderr=True, highlight=False, soft_wrap=True)
-
-
-def plain(text: object) -> str:
-    """The text with all control, formatting and unpaired characters shown as their codes."""
-    return "".join(
-        letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else ascii(letter)[1:-1]
-        for letter in str(text)
-    )
 
 
 def say(text: str) -> None:
@@ -44,17 +37,17 @@ class Bar:
         self.began = time.perf_counter()
         self._tenth = 0
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=console,
             disable=not self.live,
         )
-        self._task = self._progress.add_task(label, total=total, note="")
+        self._task = self._progress.add_task(plain(label), total=total, note="")
 
     def __enter__(self) -> "Bar":
         self._progress.start()

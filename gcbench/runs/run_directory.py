@@ -84,7 +84,7 @@ class RunDirectory:
         if self.fresh or self.manifest.run is None:
             self.manifest = Manifest(run=planned.model_copy(update={"points": []}), metrics=list(metrics))
         self._claim()
-        return planned if held is None else held
+        return planned if held is None else held.model_copy(update={"reading": planned.reading})
 
     def _claim(self) -> None:
         """Say whose the files are, before they are there."""

@@ -7,9 +7,13 @@ from pathlib import Path
 
 from gcbench.core.contracts import Metric
 from gcbench.core.errors import UserError, calling
-from gcbench.core.files import write_text
+from gcbench.core.files import open_regular, write_text
+from gcbench.core.names import cell_text, text_of_cell
 from gcbench.core.run_spec import guidance_text
 from gcbench.runs.paired import Rows
+
+MOST = 1 << 32
+"""Bytes of a table that are read."""
 
 HEAD = ("guidance", "id", "group", "prompt", "metric", "column", "value")
 
@@ -52,7 +56,8 @@ class SampleTable:
             scale, sample, metric, column = key
             value = self.rows[key]
             group, prompt = self.groups.get(sample, sample), self.prompts.get(sample, "")
-            writer.writerow([scale, sample, group, prompt, metric, column, "" if value is None else repr(value)])
+            texts = map(cell_text, (sample, group, prompt, metric, column))
+            writer.writerow([scale, *texts, "" if value is None else repr(value)])
         write_text(path, out.getvalue())
 
     @classmethod
@@ -63,11 +68,12 @@ class SampleTable:
         if not path.exists():
             return table
         try:
-            with open(path, newline="", encoding="utf-8") as stream:
+            with io.TextIOWrapper(open_regular(path, MOST), encoding="utf-8-sig", newline="") as stream:
                 reader = csv.reader(stream)
                 if tuple(next(reader)) != HEAD:
                     raise ValueError("other columns")
-                for scale, sample, group, prompt, metric, column, value in reader:
+                for scale, *texts, value in reader:
+                    sample, group, prompt, metric, column = map(text_of_cell, texts)
                     table.rows[scale, sample, metric, column] = float(value) if value else None
                     table.groups[sample] = group
                     if prompt:

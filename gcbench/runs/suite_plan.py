@@ -1,17 +1,18 @@
 """What a suite is: its rows and their budget, read from a TOML file."""
 
 import re
-import tomllib
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gcbench.core.errors import UserError
-from gcbench.core.registry import registry
-from gcbench.core.run_spec import LONG_GUIDANCE
+from gcbench.core.files import read_toml
+from gcbench.core.names import check_word
+from gcbench.core.registry import in_file, registry
+from gcbench.core.run_spec import LONG_GUIDANCE, MOST_IMAGES, MOST_TRAINED, guidance_scales
 
 BUDGET = "train.steps"
 """The setting that a row may not make: the suite's `images` does."""
@@ -40,6 +41,9 @@ class Row(BaseModel):
         self.name = self.name or self.model.rpartition(":")[2]
         if not re.fullmatch(r"[\w.-]*\w[\w.-]*", self.name):
             raise ValueError(f"the name {self.name!r} must do as a folder's: letters, digits, '.', '_' and '-'")
+        check_word(self.name, "the name")
+        if self.guidance is not None:
+            self.guidance = list(guidance_scales(self.guidance))
         if any(setting.partition("=")[0] == BUDGET for setting in self.train):
             raise ValueError(f"{BUDGET} of {self.name} follows from the suite's `images`; leave it out")
         return self
@@ -66,10 +70,10 @@ class Suite(BaseModel):
 
     name: str
     title: str = ""
-    images: int = Field(default=48_000, ge=1)
-    n: int = Field(default=500, ge=2)
+    images: int = Field(default=48_000, ge=1, le=MOST_TRAINED)
+    n: int = Field(default=500, ge=2, le=MOST_IMAGES)
     show: Literal["table1", "figure6"] | None = None
-    row: list[Row] = Field(min_length=1)
+    row: list[Row] = Field(min_length=1, max_length=1000)
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -93,6 +97,16 @@ class Suite(BaseModel):
                 known = ", ".join(row.name for row in self.row)
                 raise UserError(f"--only {part}: the suite {self.name} has no such row; choose among {known}")
         return [row for row in self.row if {row.name, row.model} & set(asked)]
+
+    def check_code(self, only: str | None, allowed: bool) -> list[Row]:
+        """The rows that are `chosen`. UserError: one names a Python file as its model, and that is not allowed."""
+        rows = self.chosen(only)
+        code = dict.fromkeys(row.model for row in rows if in_file(row.model))
+        if code and not allowed:
+            raise UserError(
+                f"the suite {self.name} would run code of {', '.join(code)}; add --allow-code if you trust it"
+            )
+        return rows
 
     def trained_by(self, row: Row) -> Row | None:
         """The row whose training gives this one's weights; None for a model without a training."""
@@ -119,14 +133,16 @@ def find(name: str) -> Suite:
 
 def read(path: Path) -> Suite:
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Suite.model_validate({**content, "name": path.stem})
+        content = read_toml(path)
+        return Suite.model_validate({**content, "name": check_word(path.stem, "the suite's name")})
     except OSError as error:
         raise UserError(f"suite {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"suite {path} is not valid TOML: {error}") from None
+    except UserError as error:
+        raise UserError(f"suite {path}: {error}") from None
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
         message = fault["msg"].removeprefix("Value error, ")
         raise UserError(f"suite {path} is none: {where}{': ' * bool(where)}{message}") from None
+    except ValueError as error:
+        raise UserError(f"suite {path} is not valid TOML: {error}") from None

@@ -1,34 +1,62 @@
 """Standard errors and 95 % intervals. Arrays in, numbers out; every random generator is local and seeded.
 
 Two kinds of statistic, two ways:
-- a set statistic (a Fréchet distance, mIoU) takes the block jackknife. Never a naive bootstrap: drawing with
-  replacement doubles the small-sample bias of a Fréchet distance, and the interval misses the estimate.
-- a mean over images takes the bootstrap over clusters of what is dependent.
+- a set statistic (a Fréchet distance, mIoU) takes the jackknife that leaves out a group at a time. Never a naive
+  bootstrap: drawing with replacement doubles the small-sample bias of a Fréchet distance, and the interval misses the
+  estimate.
+- a mean over images takes the bootstrap over groups.
+A group is what is dependent (a video sequence, one prompt drawn twice); an independent sample is a group of its own.
+Both ways treat G groups as G observations: Student's t with G - 1 degrees of freedom, and G/(G-1) in the variance.
+No result depends on how samples or groups are called, or on their order, beyond rounding.
 Intervals are for the expectation of the statistic at this n. They are not cut at 0 or 1.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 Interval = tuple[float, float]
 
+BLOCKS = 100
+"""Most influences that are stored of a number, for a later pairing; beyond as many groups a block holds several."""
+
 
 class Jackknife(NamedTuple):
-    """standard_error and interval are None where there are too few samples. left_out: one value a block."""
+    """standard_error and interval are None where there are too few groups.
+
+    influence: what each of the G groups adds to the value, in the order of `by_group`; empty where there is none.
+    blocks: fingerprint of the groups, which tells whether two sets of samples were cut alike.
+    """
 
     value: float
     standard_error: float | None
     interval: Interval | None
-    left_out: list[float]
+    influence: list[float]
+    groups: int | None = None
+    fingerprint: int = 0
+
+    def detail(self) -> dict[str, Any]:
+        """What a score keeps for a pairing: the influences of at most BLOCKS blocks of whole groups, and which groups
+        these are. Influences add up, so those of a block's groups are summed."""
+        groups = len(self.influence)
+        if not groups:
+            return {}
+        count = min(groups, BLOCKS)
+        sums = np.bincount(np.arange(groups) % count, weights=self.influence, minlength=count)  # [B]
+        return {
+            "influence": sums.tolist(),
+            "blocks": {"count": count, "groups": groups, "fingerprint": self.fingerprint},
+        }
 
 
 class Mean(NamedTuple):
     value: float
     standard_error: float | None
     interval: Interval | None
+    groups: int | None = None
 
 
 class Difference(NamedTuple):
@@ -38,62 +66,68 @@ class Difference(NamedTuple):
     p_value: float | None
 
 
-def runs(n: int, blocks: int = 10) -> list[np.ndarray]:
-    """The places 0..n-1 in contiguous runs, as equal as n allows, of at least 2 each; none if n < 4."""
-    blocks = min(blocks, n // 2)
-    return np.array_split(np.arange(n), blocks) if blocks >= 2 else []
+def by_group(groups: Sequence[str]) -> list[np.ndarray]:
+    """The places 0..n-1 of each group, rising; groups in the order of their names."""
+    _, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)  # [n]
+    return np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
 
 
-def jackknife(value: float, left_out: Sequence[float], *, other_variance: float = 0.0) -> Jackknife:
-    """SE² = (B-1)/B · Σ_b (t_b - mean t)², t_b = left_out[b] the statistic without block b of `runs`.
+def jackknife(
+    value: float, left_out: "Sequence[float] | np.ndarray", groups: Sequence[str], *, other_variance: float = 0.0
+) -> Jackknife:
+    """SE² = G/(G-1) · Σ_g (e_g - mean e)²,  e_g = (1 - n_g/n) · (value - t_g).
 
-    The interval is value ± t(B-1) · SE with Student's 97.5 % quantile. Fewer than 2 blocks, or values that are not
-    finite, give no SE and no interval.
+    t_g = left_out[g] is the statistic without group g of `by_group`, n_g the samples in it. e_g is the group's
+    influence: to first order the sum of what its samples add to the value, so that influences of several groups add
+    up. With groups of one size this is the textbook's (G-1)/G · Σ_g (t_g - mean t)²; with groups of several sizes it is
+    for a mean what the bootstrap over groups tends to. The interval is value ± t(G-1) · SE with Student's 97.5 %
+    quantile. Fewer than 2 groups, or values that are not finite, give no SE and no interval.
 
     Args:
         other_variance: of what the statistic owes to chance beside the samples, such as drawn subsets; added to SE².
     """
-    t, blocks = np.array(left_out, dtype=np.float64), len(left_out)  # [B]
-    if blocks < 2 or not np.isfinite(t).all():
-        return Jackknife(value, None, None, t.tolist())
-    variance = (blocks - 1) / blocks * np.square(t - t.mean()).sum() + other_variance
-    error = float(np.sqrt(variance))
-    half = float(stdtrit(blocks - 1, 0.975)) * error
-    return Jackknife(value, error, (value - half, value + half), t.tolist())
+    names, sizes = np.unique(np.asarray(groups, dtype=str), return_counts=True)  # [G], [G]
+    count, t = len(names), np.array(left_out, dtype=np.float64)  # [G]
+    told = "\n".join(f"{size} {name}" for name, size in zip(names, sizes, strict=True))
+    fingerprint = int(hashlib.sha256(told.encode()).hexdigest()[:12], 16)  # a whole number that JSON keeps exactly
+    if count < 2 or len(t) != count or not np.isfinite(t).all():
+        return Jackknife(value, None, None, [], count, fingerprint)
+    influence = (1 - sizes / sizes.sum()) * (value - t)
+    return Jackknife(value, *_student(value, influence, other_variance)[:2], influence.tolist(), count, fingerprint)
 
 
-def block_jackknife(
-    statistic: Callable[[np.ndarray], float], n: int, blocks: int = 10, *, value: float | None = None
+def group_jackknife(
+    statistic: Callable[[np.ndarray], float], groups: Sequence[str], *, value: float | None = None
 ) -> Jackknife:
-    """Delete one block at a time and take the spread of the statistic, as in `jackknife`.
-
-    Blocks are contiguous runs of the sample index, as equal as n allows, so that samples which stand together
-    (a sequence) fall into one block. n < 20 gives blocks of at least 2 samples, hence fewer of them; n < 4 gives no
-    interval. For a Fréchet distance it is cautious: 12 to 35 % too large in our simulations (d 12 to 64, n 50 to 500).
+    """`jackknife` of any statistic, computed anew without each group.
 
     Args:
-        statistic: from the indices that are kept, int [m] in rising order, to a number.
-        value: the statistic of all n, where it is known already.
+        statistic: from the places that are kept, int [m] in rising order, to a number.
+        value: the statistic of all, where it is known already.
     """
-    everything = np.arange(n)
+    everything = np.arange(len(groups))
     value = statistic(everything) if value is None else value
-    return jackknife(value, [statistic(np.delete(everything, gone)) for gone in runs(n, blocks)])
+    parts = by_group(groups)
+    return jackknife(
+        value, [statistic(np.delete(everything, gone)) for gone in parts] if len(parts) > 1 else [], groups
+    )
 
 
 def cluster_bootstrap_mean(values: np.ndarray, clusters: Sequence[str], seed: int, resamples: int = 2000) -> Mean:
     """The mean of values [n], its bootstrap SE and percentile 95 % interval, drawing whole clusters.
 
-    A cluster is what is dependent (a video sequence, one prompt drawn twice). A resample of G of the G
-    clusters has the mean Σ sums / Σ counts, so large clusters weigh more, as they do in the mean itself. With
-    a single cluster nothing can be said of the spread: SE and interval are None. Below some 20 clusters
-    percentile intervals are too narrow.
+    A cluster is what is dependent (a video sequence, one prompt drawn twice). A resample of G of the G clusters has the
+    mean Σ sums / Σ counts, so large clusters weigh more, as they do in the mean itself. A bootstrap of G clusters is
+    too narrow by (G-1)/G in the variance, and knows no t: the SE is multiplied by √(G/(G-1)), and the percentiles'
+    distances from the mean by √(G/(G-1)) · t(G-1) / z as well, with the 97.5 % quantiles of Student and Gauss. With a
+    single cluster nothing can be said of the spread: SE and interval are None.
     ValueError: no values, or values that are not finite (leave out what is unscored first).
     """
     sums, counts = _by_cluster(values, clusters)  # [G], [G]
     mean = float(sums.sum() / counts.sum())
     if len(sums) < 2:
-        return Mean(mean, None, None)
-    return Mean(mean, *_spread(_resampled_means(sums, counts, seed, resamples)))
+        return Mean(mean, None, None, len(sums))
+    return Mean(mean, *_Resampled.of(sums, counts, seed, resamples).spread(), len(sums))
 
 
 def paired_difference(
@@ -101,9 +135,9 @@ def paired_difference(
 ) -> Difference:
     """mean(a - b) of two models on the same images or prompts: its SE, 95 % interval and two-sided p-value.
 
-    The differences are bootstrapped by cluster, as in `cluster_bootstrap_mean`. The p-value is twice the
-    smaller share of resampled means on one side of 0 (with one added to both counts, so never 0, and at least
-    2/(R+1) for R resamples): it agrees with the interval. With a single cluster all three are None.
+    The differences are bootstrapped by cluster, as in `cluster_bootstrap_mean`. The p-value is the largest p whose
+    interval of 1 - p leaves 0 out, so that it agrees with the interval; at least 2/(R+1) for R resamples. With a single
+    cluster all three are None.
 
     Args:
         values_a, values_b: float [n] each, in the same order.
@@ -113,60 +147,92 @@ def paired_difference(
     mean = float(sums.sum() / counts.sum())
     if len(sums) < 2:
         return Difference(mean, None, None, None)
-    means = _resampled_means(sums, counts, seed, resamples)  # [R]
-    smaller = min((means <= 0).sum(), (means >= 0).sum())
-    return Difference(mean, *_spread(means), min(1.0, 2 * float(smaller + 1) / (resamples + 1)))
+    resampled = _Resampled.of(sums, counts, seed, resamples)
+    return Difference(mean, *resampled.spread(), resampled.p_value())
 
 
-def paired_jackknife(difference: float, left_out_a: Sequence[float], left_out_b: Sequence[float]) -> Difference:
+def paired_jackknife(difference: float, influence_a: Sequence[float], influence_b: Sequence[float]) -> Difference:
     """difference = a - b of a set statistic on two sets of samples: its SE, 95 % interval and two-sided p-value.
 
     Both sets were cut into the same B blocks, so that block b of one holds the partners of block b of the other.
-    d_b = a without block b - b without block b; SE² = (B-1)/B · Σ_b (d_b - mean d)². What the partners share falls out
-    of d_b. The interval is difference ± t(B-1) · SE with Student's 97.5 % quantile, and the p-value is that of
-    difference / SE under t(B-1): it agrees with the interval. Fewer than 2 blocks, or values that are not finite: all
-    three are None.
+    e_b = a's influence of block b - b's; SE² = B/(B-1) · Σ_b (e_b - mean e)². What the partners share falls out of e_b.
+    The interval is difference ± t(B-1) · SE with Student's 97.5 % quantile, and the p-value is that of difference / SE
+    under t(B-1): it agrees with the interval. Fewer than 2 blocks, or values that are not finite: all three are None.
 
     Args:
-        left_out_a, left_out_b: what `block_jackknife` gave as `left_out`, B values each.
+        influence_a, influence_b: what `jackknife` gave as `influence`, or sums of it over blocks of groups.
     ValueError: the numbers of blocks differ.
     """
-    if len(left_out_a) != len(left_out_b):
-        raise ValueError(f"{len(left_out_a)} and {len(left_out_b)} blocks cannot be paired")
-    blocks = len(left_out_a)
-    d = np.asarray(left_out_a, dtype=np.float64) - np.asarray(left_out_b, dtype=np.float64)  # [B]
-    if blocks < 2 or not np.isfinite(d).all():
+    if len(influence_a) != len(influence_b):
+        raise ValueError(f"{len(influence_a)} and {len(influence_b)} blocks cannot be paired")
+    e = np.asarray(influence_a, dtype=np.float64) - np.asarray(influence_b, dtype=np.float64)  # [B]
+    if len(e) < 2 or not np.isfinite(e).all():
         return Difference(difference, None, None, None)
-    error = float(np.sqrt((blocks - 1) / blocks * np.square(d - d.mean()).sum()))
-    half = float(stdtrit(blocks - 1, 0.975)) * error
-    p_value = 2 * float(stdtr(blocks - 1, -abs(difference) / error)) if error else float(difference == 0)
-    return Difference(difference, error, (difference - half, difference + half), p_value)
+    return Difference(difference, *_student(difference, e))
+
+
+def _student(value: float, influence: np.ndarray, other_variance: float = 0.0) -> tuple[float, Interval, float]:
+    """SE, 95 % interval and two-sided p-value from the influences [G] of independent parts."""
+    count = len(influence)
+    variance = count / (count - 1) * np.square(influence - influence.mean()).sum() + other_variance
+    error = float(np.sqrt(variance))
+    half = float(stdtrit(count - 1, 0.975)) * error
+    p_value = 2 * float(stdtr(count - 1, -abs(value) / error)) if error else float(value == 0)
+    return error, (value - half, value + half), p_value
 
 
 def _by_cluster(values: np.ndarray, clusters: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and count of each cluster, clusters in the order of their names."""
+    """Sum and count of each cluster, in an order of their own: names decide nothing."""
     x = np.asarray(values, dtype=np.float64)  # [n]
     if not len(x) or len(x) != len(clusters):
         raise ValueError(f"{len(x)} values and {len(clusters)} clusters: at least one is needed, and one each")
     if not np.isfinite(x).all():
         raise ValueError("values that are not finite have no mean; leave out what is unscored")
     _, place = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)  # [n]
-    return np.bincount(place, weights=x), np.bincount(place).astype(np.float64)
+    order = np.argsort(x, kind="stable")  # sums that no order of the samples changes
+    sums, counts = np.bincount(place[order], weights=x[order]), np.bincount(place).astype(np.float64)
+    order = np.lexsort((counts, sums))
+    return sums[order], counts[order]
 
 
-def _resampled_means(sums: np.ndarray, counts: np.ndarray, seed: int, resamples: int) -> np.ndarray:
-    """Means [R] of R draws of G clusters with replacement; some megabytes at a time, whatever G is."""
-    rng = np.random.default_rng(seed)
-    clusters = len(sums)
-    step = max(1, 1_000_000 // clusters)
-    means = np.empty(resamples)
-    for start in range(0, resamples, step):
-        stop = min(start + step, resamples)
-        drawn = rng.integers(clusters, size=(stop - start, clusters))  # [r,G]
-        means[start:stop] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    return means
+class _Resampled(NamedTuple):
+    """Means [R] of R draws of G clusters with replacement, rising, about the mean of all."""
 
+    mean: float
+    means: np.ndarray
+    clusters: int
 
-def _spread(means: np.ndarray) -> tuple[float, Interval]:
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(means.std(ddof=1)), (float(low), float(high))
+    @classmethod
+    def of(cls, sums: np.ndarray, counts: np.ndarray, seed: int, resamples: int) -> "_Resampled":
+        """Some megabytes at a time, whatever G is."""
+        rng = np.random.default_rng(seed)
+        clusters = len(sums)
+        step = max(1, 1_000_000 // clusters)
+        means = np.empty(resamples)
+        for start in range(0, resamples, step):
+            stop = min(start + step, resamples)
+            drawn = rng.integers(clusters, size=(stop - start, clusters))  # [r,G]
+            means[start:stop] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+        return cls(float(sums.sum() / counts.sum()), np.sort(means), clusters)
+
+    def spread(self) -> tuple[float, Interval]:
+        return self._wider * float(self.means.std(ddof=1)), self._interval(0.05)
+
+    def p_value(self) -> float:
+        """By halving: intervals become wider as p falls."""
+        low, high = 2 / (len(self.means) + 1), 1.0
+        for _ in range(40 if self.mean else 0):
+            p = (low + high) / 2
+            ends = self._interval(p)
+            low, high = (low, p) if ends[0] > 0 or ends[1] < 0 else (p, high)
+        return high
+
+    @property
+    def _wider(self) -> float:
+        return (self.clusters / (self.clusters - 1)) ** 0.5
+
+    def _interval(self, p: float) -> Interval:
+        """The interval of 1 - p."""
+        factor = self._wider * float(stdtrit(self.clusters - 1, p / 2) / ndtri(p / 2))
+        low, high = self.mean + factor * (np.quantile(self.means, (p / 2, 1 - p / 2)) - self.mean)
+        return float(low), float(high)

@@ -10,12 +10,13 @@ The kernel's values are computed in float64, a tile at a time. A subset is a col
 serves all subsets that hold its two rows.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from gcbench.statistics.intervals import Jackknife, jackknife, runs
+from gcbench.statistics.intervals import Jackknife, jackknife
 from gcbench.statistics.moments import Features
 
 TILE = 1024
@@ -40,14 +41,19 @@ class _Draw(NamedTuple):
 
 
 def kernel_distance(
-    reference: Features, samples: Features, subsets: int = 100, size: int = 1000, seed: int = 0
+    reference: Features,
+    samples: Features,
+    subsets: int = 100,
+    size: int = 1000,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
 ) -> KernelDistance:
     """MMD² between features [n,d], averaged over `subsets` of `size` rows each, or of the smaller set if it has fewer.
 
-    If both sets are as large as a subset, there is one subset. The jackknife deletes runs of the samples from every
-    subset, the reference fixed; the variance sd² / subsets of the draw of subsets is added, so that the interval is
-    for the expectation over samples and draws. It is somewhat cautious where subsets leave out many samples, because
-    the jackknife sees a part of the draw too.
+    If both sets are as large as a subset, there is one subset. The jackknife deletes groups of the samples (each for
+    itself by default) from every subset, the reference fixed; the variance sd² / subsets of the
+    draw of subsets is added, so that the interval is for the expectation over samples and draws. It is somewhat
+    cautious where subsets leave out many samples, because the jackknife sees a part of the draw too.
     ValueError: fewer than 2 rows, or sets of different d.
     """
     n, m = len(samples), len(reference)
@@ -59,19 +65,29 @@ def kernel_distance(
     if size == n == m:
         subsets = 1
     rng = np.random.default_rng(seed)
-    chosen = [(rng.choice(n, size, replace=False), rng.choice(m, size, replace=False)) for _ in range(subsets)]
-    blocks = runs(n)
-    whole, without = [], []
+    x_order, y_order = _by_content(samples), _by_content(reference)  # so that names decide nothing
+    chosen = [
+        (x_order[rng.choice(n, size, replace=False)], y_order[rng.choice(m, size, replace=False)])
+        for _ in range(subsets)
+    ]
+    names = [str(i) for i in range(n)] if groups is None else groups
+    group = np.unique(np.asarray(names, dtype=str), return_inverse=True)[1]  # [n]
+    whole, left_out = [], np.zeros(group.max() + 1)  # [G]
     for x, y in _draws([a for a, _ in chosen], [b for _, b in chosen], n, m):
-        values, left = _distances(samples, reference, x, y, blocks)
+        values, without = _distances(samples, reference, x, y, group)
         whole.append(values)
-        without.append(left)
+        left_out += without.sum(axis=1) / subsets
     values = np.concatenate(whole)  # [S]
-    left_out = np.concatenate(without, axis=1).mean(axis=1)  # [B]
     sd = float(values.std(ddof=1)) if subsets > 1 else None
     value = float(values.mean())
-    jack = jackknife(value, left_out.tolist(), other_variance=0.0 if sd is None else sd**2 / subsets)
+    jack = jackknife(value, left_out, names, other_variance=0.0 if sd is None else sd**2 / subsets)
     return KernelDistance(value, sd, subsets, size, jack)
+
+
+def _by_content(features: Features) -> np.ndarray:
+    """The rows' places [n] in an order that is theirs alone, and as good as random."""
+    digests = [hashlib.sha256(features[i : i + 1].tobytes()).digest() for i in range(len(features))]
+    return np.array(sorted(range(len(digests)), key=digests.__getitem__))
 
 
 def _draws(x: Sequence[np.ndarray], y: Sequence[np.ndarray], n: int, m: int) -> Iterator[tuple[_Draw, _Draw]]:
@@ -91,27 +107,33 @@ def _draw(chosen: Sequence[np.ndarray], n: int) -> _Draw:
 
 
 def _distances(
-    samples: Features, reference: Features, x: _Draw, y: _Draw, blocks: Sequence[np.ndarray]
+    samples: Features, reference: Features, x: _Draw, y: _Draw, group: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """MMD² of each subset [S], and the same without each block of the samples [B,S]; NaN with fewer than 2 left."""
+    """MMD² of each subset [S], and the same without each group of the samples [G,S]; NaN with fewer than 2 left."""
     size = x.weights.sum(axis=0)  # [S]
     within_y = _row_sums(reference, reference, y, y).sum(axis=0) / (size * (size - 1))  # [S]
     xx = _row_sums(samples, samples, x, x)  # [u,S]
     xy = _row_sums(samples, reference, x, y)  # [u,S]
 
     def distance(left: np.ndarray, sum_xx: np.ndarray, sum_xy: np.ndarray) -> np.ndarray:
-        pairs = np.where(left > 1, left * (left - 1), np.nan)
-        return sum_xx / pairs + within_y - 2 * sum_xy / (left * size)
+        pairs, rows = np.where(left > 1, left * (left - 1), np.nan), np.where(left > 1, left, np.nan)
+        return sum_xx / pairs + within_y - 2 * sum_xy / (rows * size)
 
     total_xx, total_xy = xx.sum(axis=0), xy.sum(axis=0)  # [S]
-    without = np.empty((len(blocks), len(size)))
-    for b, block in enumerate(blocks):
-        here = slice(*np.searchsorted(x.rows, (block[0], block[-1] + 1)))
-        gone = _Draw(x.rows[here], x.weights[here])
-        twice = _row_sums(samples, samples, gone, gone).sum(axis=0)  # pairs of which both are gone
-        left_xx = total_xx - 2 * xx[here].sum(axis=0) + twice
-        without[b] = distance(size - gone.weights.sum(axis=0), left_xx, total_xy - xy[here].sum(axis=0))
-    return distance(size, total_xx, total_xy), without
+    here = group[x.rows]  # [u]
+    gone, gone_xx, gone_xy = (_by_group(rows, here, group.max() + 1) for rows in (x.weights, xx, xy))  # [G,S] each
+    for g in np.flatnonzero(np.bincount(here) > 1):  # pairs of which both are gone
+        mine = here == g
+        part = _Draw(x.rows[mine], x.weights[mine])
+        gone_xx[g] -= _row_sums(samples, samples, part, part).sum(axis=0) / 2
+    return distance(size, total_xx, total_xy), distance(size - gone, total_xx - 2 * gone_xx, total_xy - gone_xy)
+
+
+def _by_group(rows: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
+    """Sums [G,S] of rows [u,S] over the groups [u] of 0..G-1."""
+    sums = np.zeros((groups, rows.shape[1]))
+    np.add.at(sums, group, rows)
+    return sums
 
 
 def _row_sums(a: Features, b: Features, x: _Draw, y: _Draw) -> np.ndarray:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gcbench.statistics.intervals import runs
+from gcbench.statistics.intervals import by_group
 from gcbench.statistics.moments import Features
 
 TILE = 1024
@@ -30,20 +30,27 @@ TILE = 1024
 class Neighbourhoods(NamedTuple):
     """precise, density: of each sample, bool [n] and float [n]. recall, coverage: with all samples.
 
-    recall_without, coverage_without: without each of B runs of samples; recall_without is empty where too few remain.
+    recall_without, coverage_without: without each of G groups of samples, in the order of `by_group`; recall_without is
+    empty where too few remain, both where there is one group.
     """
 
     precise: np.ndarray
     density: np.ndarray
     recall: float
     coverage: float
-    recall_without: list[float]
-    coverage_without: list[float]
+    recall_without: np.ndarray
+    coverage_without: np.ndarray
 
 
-def neighbourhoods(reference: Features, samples: Features, k: int = 3, k_density: int = 5) -> Neighbourhoods:
+def neighbourhoods(
+    reference: Features, samples: Features, k: int = 3, k_density: int = 5, groups: Sequence[str] | None = None
+) -> Neighbourhoods:
     """Who lies where; `k` for precision and recall, `k_density` for density and coverage.
-    ValueError: a set has no k other rows for each of its rows, or the sets differ in d."""
+
+    groups: of the samples; each for itself by default. Beside the tiles some k + (size of the largest group) numbers a
+    sample are kept.
+    ValueError: a set has no k other rows for each of its rows, or the sets differ in d.
+    """
     n, m = len(samples), len(reference)
     if reference.shape[1] != samples.shape[1]:
         raise ValueError(f"sets of {reference.shape[1]} and {samples.shape[1]} features cannot be compared")
@@ -51,33 +58,66 @@ def neighbourhoods(reference: Features, samples: Features, k: int = 3, k_density
         raise ValueError(f"{n} samples and {m} real rows are too few for {k} and {k_density} neighbours")
     centre = reference[: 4 * TILE].mean(axis=0, dtype=np.float64)  # distances do not change, rounding shrinks
     real, made = _Set(reference, centre), _Set(samples, centre)
-    blocks = runs(n) or [np.arange(n)]
-    near = _nearest(real, [np.arange(m)], max(k, k_density))[:, 0]  # [m,K]
+    parts = [np.array([i]) for i in range(n)] if groups is None else by_group(groups)
+    largest = max(map(len, parts))
+    group = np.empty(n, dtype=np.int64)
+    for g, part in enumerate(parts):
+        group[part] = g
+    near, _ = _nearest(real, max(k, k_density))  # [m,K]
     narrow, wide = near[:, k - 1], near[:, k_density - 1]  # [m] each, squared radii
-    radii = _radii(_nearest(made, blocks, k), k)  # [1+B,n]: among all samples, and without each run
+    near, neighbours = _nearest(made, min(k + largest, n - 1))  # [n,L] each
+    radii = near[:, k - 1]  # [n]
+    growth = _growth(near, group[neighbours], group, k) if len(parts) > 1 and n - largest > k else []
     precise, count = np.zeros(n, dtype=bool), np.zeros(n)
-    reached = np.zeros((len(radii), m), dtype=bool)  # real rows in a sample's ball: of all samples, without each run
-    covered = np.zeros((len(blocks), m), dtype=bool)  # real rows with a sample of this run in their ball
+    reached, covered = _Owners(m, len(parts)), _Owners(m, len(parts))
+    grown = np.empty(0, dtype=np.int64)  # g · m + j where real row j lies in a ball that grew for want of group g
     for columns, right in real.tiles(0, m):
-        for b, block in enumerate(blocks):
-            for rows, left in made.tiles(block[0], block[-1] + 1):
-                distance = _squared(left, right, slack=True)  # [t,u]
-                precise[rows] |= (distance <= narrow[columns]).any(axis=1)
-                inside = distance <= wide[columns]
-                count[rows] += inside.sum(axis=1)
-                covered[b, columns] |= inside.any(axis=0)
-                for without in range(len(radii)):
-                    if without != b + 1:
-                        reached[without, columns] |= (distance <= radii[without, rows, None]).any(axis=0)
-    several, enough = len(blocks) > 1, n - max(map(len, blocks)) > k
+        for rows, left in made.tiles(0, n):
+            distance = _squared(left, right, slack=True)  # [t,u]
+            precise[rows] |= (distance <= narrow[columns]).any(axis=1)
+            inside = distance <= wide[columns]
+            count[rows] += inside.sum(axis=1)
+            covered.add(columns, inside, group[rows])
+            within = distance <= radii[rows, None]
+            reached.add(columns, within, group[rows])
+            for missing, larger in growth:
+                i, j = np.nonzero((distance <= larger[rows, None]) & ~within)
+                grown = np.union1d(grown, missing[rows][i] * m + (columns.start + j))
+    nothing = np.empty(0)
     return Neighbourhoods(
         precise,
         count / k_density,
-        float(reached[0].mean()),
-        float(covered.any(axis=0).mean()),
-        [float(row.mean()) for row in reached[1:]] if enough else [],
-        [float(np.delete(covered, b, axis=0).any(axis=0).mean()) for b in range(len(blocks))] if several else [],
+        reached.share,
+        covered.share,
+        reached.shares_without(grown) if growth else nothing,
+        covered.shares_without() if len(parts) > 1 else nothing,
     )
+
+
+class _Owners:
+    """Which of m real rows lie in a ball, and by whose doing: the first and the last of the groups."""
+
+    def __init__(self, m: int, groups: int):
+        self.first, self.last, self.groups = np.full(m, groups), np.full(m, -1), groups
+
+    def add(self, columns: slice, inside: np.ndarray, group: np.ndarray) -> None:
+        """inside: which real row lies in which sample's ball [t,u]; group: of the samples [t]."""
+        self.first[columns] = np.minimum(self.first[columns], np.where(inside, group[:, None], self.groups).min(axis=0))
+        self.last[columns] = np.maximum(self.last[columns], np.where(inside, group[:, None], -1).max(axis=0))
+
+    @property
+    def share(self) -> float:
+        return float((self.last >= 0).mean())
+
+    def shares_without(self, grown: np.ndarray | None = None) -> np.ndarray:
+        """Without each group [G]. grown: g · m + j where row j lies in another group's ball that grew without g."""
+        m, alone = len(self.last), self.first == self.last
+        count = (self.last >= 0).sum() - np.bincount(self.last[alone], minlength=self.groups)  # [G]
+        if grown is not None and len(grown):
+            g, j = np.divmod(grown, m)
+            gained = (self.last[j] < 0) | (alone[j] & (self.last[j] == g))
+            count += np.bincount(g[gained], minlength=self.groups)
+        return count / m
 
 
 class _Tile(NamedTuple):
@@ -102,41 +142,46 @@ class _Set:
             yield rows, _Tile(x, np.square(x).sum(axis=1))
 
 
-def _nearest(rows_of: _Set, blocks: Sequence[np.ndarray], k: int) -> np.ndarray:
-    """Squared distances of each row of a set to its k nearest others in each block of the set: [n,B,k], rising.
+def _nearest(rows_of: _Set, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distances of each row of a set to its k nearest others, rising [n,k], and which rows these are [n,k].
 
-    Infinite where a block holds fewer. A tile serves its rows and, turned over, its columns.
+    A tile serves its rows and, turned over, its columns.
     """
-    found = np.full((len(rows_of), len(blocks), k), np.inf)
+    n = len(rows_of)
+    found, places = np.full((n, k), np.inf), np.zeros((n, k), dtype=np.int64)
 
-    def meet(rows: slice, block: int, distance: np.ndarray) -> None:
-        both = np.concatenate([found[rows, block], distance], axis=1)
-        found[rows, block] = np.partition(both, k - 1, axis=1)[:, :k]
+    def meet(rows: slice, columns: slice, distance: np.ndarray) -> None:
+        both = np.concatenate([found[rows], distance], axis=1)
+        which = np.broadcast_to(np.arange(columns.start, columns.stop), distance.shape)
+        nearest = np.argpartition(both, k - 1, axis=1)[:, :k]
+        places[rows] = np.take_along_axis(np.concatenate([places[rows], which], axis=1), nearest, axis=1)
+        found[rows] = np.take_along_axis(both, nearest, axis=1)
 
-    for b, block in enumerate(blocks):
-        for rows, left in rows_of.tiles(block[0], block[-1] + 1):
-            distance = _squared(left, left)  # [t,t]
-            np.fill_diagonal(distance, np.inf)
-            meet(rows, b, distance)
-            for other in range(b, len(blocks)):
-                start = rows.stop if other == b else blocks[other][0]
-                for columns, right in rows_of.tiles(start, blocks[other][-1] + 1):
-                    distance = _squared(left, right)  # [t,u]
-                    meet(rows, other, distance)
-                    meet(columns, b, distance.T)
-    found.sort(axis=2)
+    for rows, left in rows_of.tiles(0, n):
+        distance = _squared(left, left)  # [t,t]
+        np.fill_diagonal(distance, np.inf)
+        meet(rows, rows, distance)
+        for columns, right in rows_of.tiles(rows.stop, n):
+            distance = _squared(left, right)  # [t,u]
+            meet(rows, columns, distance)
+            meet(columns, rows, distance.T)
+    order = np.argsort(found, axis=1, kind="stable")
+    return np.take_along_axis(found, order, axis=1), np.take_along_axis(places, order, axis=1)
+
+
+def _growth(near: np.ndarray, group_of: np.ndarray, group: np.ndarray, k: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each of a sample's k nearest: its group [n], and the sample's squared radius without that group [n].
+
+    near, group_of [n,L]: squared distances of the neighbours, rising, and their groups. Where that is the sample's own
+    group, its ball falls away with it: no radius, -1.
+    """
+    found = []
+    for slot in range(k):
+        missing = group_of[:, slot]  # [n]
+        left = (group_of != missing[:, None]).cumsum(axis=1) >= k  # [n,L]
+        radius = np.take_along_axis(near, left.argmax(axis=1)[:, None], axis=1)[:, 0]
+        found.append((missing, np.where(missing == group, -1.0, radius)))
     return found
-
-
-def _radii(near: np.ndarray, k: int) -> np.ndarray:
-    """From `_nearest` [n,B,k]: each row's k-th smallest of all, then without each block if there are several."""
-    blocks = near.shape[1]
-
-    def radius(kept: np.ndarray) -> np.ndarray:
-        return np.partition(kept.reshape(len(kept), -1), k - 1, axis=1)[:, k - 1].copy()  # [n]
-
-    without = (radius(np.delete(near, b, axis=1)) for b in range(blocks) if blocks > 1)
-    return np.stack([radius(near), *without])
 
 
 def _squared(left: _Tile, right: _Tile, slack: bool = False) -> np.ndarray:

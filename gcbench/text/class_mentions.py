@@ -1,41 +1,21 @@
-"""Which classes a text names."""
+"""Which classes a text names, where, and which of them it denies."""
 
-import re
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+
+from gcbench.text.mentions import Mention, find_mentions
+
+__all__ = ["Mention", "class_mentions", "named_classes"]
 
 
-def named_classes(text: str, aliases: Mapping[str, tuple[str, ...]]) -> set[str]:
-    """The classes that `text` names by one of their aliases.
+def class_mentions(text: str, aliases: Mapping[str, Sequence[str]]) -> tuple[Mention, ...]:
+    """Each place at which `text` names a class, in the order of the text; `aliases`: class -> the words that name it.
 
-    Whole words, case ignored, the longest alias first and no word counted twice: "road sign" names what
-    "road sign" stands for and not also what "road" does. A blank in an alias matches blanks or one hyphen.
-    An alias that two classes share names both.
+    `Mention`: the class's name, where it stands in `read_words(text).tokens`, the alias, and whether it is denied.
+    An alias that two classes share gives a mention of each.
     """
-    pattern, owners = _compiled(tuple((name, tuple(words)) for name, words in aliases.items()))
-    classes: set[str] = set()
-    if pattern is not None:
-        for match in pattern.finditer(text):
-            classes.update(owners[_normal(match.group())])
-    return classes
+    return find_mentions(text, aliases)
 
 
-def _normal(words: str) -> str:
-    return " ".join(re.split(r"[\s-]+", words.strip().lower()))
-
-
-@lru_cache(maxsize=64)
-def _compiled(
-    aliases: tuple[tuple[str, tuple[str, ...]], ...],
-) -> tuple[re.Pattern[str] | None, dict[str, tuple[str, ...]]]:
-    owners: dict[str, tuple[str, ...]] = {}
-    for name, words in aliases:
-        for word in words:
-            key = _normal(word)
-            if key and name not in owners.get(key, ()):
-                owners[key] = (*owners.get(key, ()), name)
-    if not owners:
-        return None, owners
-    longest_first = sorted(owners, key=lambda word: (-len(word), word))
-    choices = "|".join(r"(?:\s+|-)".join(map(re.escape, word.split(" "))) for word in longest_first)
-    return re.compile(rf"(?<!\w)(?:{choices})(?!\w)", re.IGNORECASE), owners
+def named_classes(text: str, aliases: Mapping[str, Sequence[str]]) -> set[str]:
+    """The classes that `text` names outside of a negation."""
+    return {mention.name for mention in find_mentions(text, aliases) if not mention.negated}

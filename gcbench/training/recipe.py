@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
+from gcbench.core.run_spec import parse_size
 from gcbench.core.settings import AnyConfig, Config, Count, Share, Weight, apply
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -40,7 +41,7 @@ SampleBatch = Annotated[int, Field(ge=1, validation_alias=AliasChoices("sample_b
 """Images that go through a network together when it draws, always: a shorter batch is filled up and the filling thrown
 away, so that sums run in one order whatever the caller's batch size. Older cards call it `block`."""
 
-ImageSize = tuple[Count, Count]
+ImageSize = Annotated[tuple[Count, Count], AfterValidator(parse_size)]
 """(H, W)."""
 
 
@@ -53,7 +54,7 @@ class TrainConfig(Config):
     """
 
     steps: Count = 1000
-    batch_size: Count = 16
+    batch_size: int = Field(default=16, ge=1, le=2**16)
     micro_batch: int = Field(default=0, ge=0)
     lr: float = Field(default=1.2e-4, gt=0)
     betas: tuple[Beta, Beta] = (0.9, 0.99)
@@ -77,7 +78,7 @@ def choose(
     """The model's config and how to train it: the preset that `settings` names (default `tiny`), the rest laid over.
 
     presets: name -> (model, training). settings: `preset`, `model.*`, `train.*`. size: of the dataset's images,
-    which a config with a field `size` takes on in the preset `tiny`.
+    which a config with a field `size` takes on in a preset `tiny…`.
     UserError: an unknown preset or setting, or a value of the wrong type or out of its bounds.
     """
     settings = dict(settings)
@@ -85,7 +86,7 @@ def choose(
     if preset not in presets:
         raise UserError(f"unknown preset {preset!r}; known: {', '.join(presets)}")
     model, training = presets[preset]
-    if preset == "tiny" and "size" in type(model).model_fields:
+    if preset.startswith("tiny") and "size" in type(model).model_fields:
         model = model.model_copy(update={"size": size})
     model, training = apply({"model": model, "train": training}, settings)
     return model, training

@@ -4,20 +4,33 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
+from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, ClassVar, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
 from gcbench.core.checkpoint import Card, Checkpoint
-from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
+from gcbench.core.contracts import Dataset, Given, Model, ModelOptions, Reading, Size
 from gcbench.core.errors import UserError
 from gcbench.core.samples import Samples
 from gcbench.core.settings import apply_to_fields
+from gcbench.networks.text import Reader
+from gcbench.text.known_words import Aliases
 from gcbench.training.recipe import Recipe, TrainConfig, choose
 from gcbench.weights.find_weights import open_weights
+
+
+class Imported(NamedTuple):
+    """A checkpoint of others' code as ours. facts: of its making. said: what it does not say, a sentence each."""
+
+    state: dict[str, Tensor]
+    config: Any
+    facts: dict[str, Any]
+    said: list[str]
 
 
 class TrainedModel(Model):
@@ -27,7 +40,8 @@ class TrainedModel(Model):
     config: the pydantic class of its checkpoints' configs, with `size` and `sample_batch`. stepped: it draws in several
     steps, of which its config says `sample_steps` and `process.steps`. presets: name -> (config, how to train it).
     recipe_class: MODULE:CLASS of its recipe, imported when a training begins. sampling: what a run may choose anew by
-    `--set sampler.KEY=VALUE`, and its protocol then says: KEY -> the config's field.
+    `--set sampler.KEY=VALUE`, and its protocol then says: KEY -> the config's field. sampler_presets: several of
+    these at once, `--set sampler.preset=NAME`.
     """
 
     name: ClassVar[str]
@@ -36,11 +50,13 @@ class TrainedModel(Model):
     presets: ClassVar[Mapping[str, tuple[Any, TrainConfig]]]
     recipe_class: ClassVar[str]
     sampling: ClassVar[Mapping[str, str]] = {}
+    sampler_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     stepped: ClassVar[bool] = False
     network: Any
     cfg: Any
     size: Size
     steps: int | None = None
+    aliases: Aliases = MappingProxyType({})
 
     def __init__(self, network: nn.Module, cfg: Any, card: Card, options: ModelOptions):
         self.network = network.eval().to(options.device)
@@ -57,11 +73,31 @@ class TrainedModel(Model):
             fault = f"{cls.name} draws in one pass and has no sampling steps"
             raise UserError(f"--steps {options.steps}: {fault}; leave it out")
         cfg, weights = open_weights(cls.trained_as or cls.name, dataset, options.checkpoint, cls.config)
+        if options.cascade is not None:
+            raise UserError(f"--cascade {options.cascade}: {cls.name} has one stage; give its weights as --checkpoint")
         fields = {**cls.sampling, **cls.places(cfg)}
         if options.settings and not fields:
             raise UserError(f"--set {next(iter(options.settings))}: {cls.name} has nothing to choose when it samples")
-        cfg = apply_to_fields(cfg, "sampler", fields, options.settings)
-        return cls(cls.build(cfg, weights, dataset), cfg, weights.card, options)
+        cfg = apply_to_fields(cfg, "sampler", fields, cls.sampler_settings(options.settings))
+        model = cls(cls.build(cfg, weights, dataset), cfg, weights.card, options)
+        model.aliases = dataset.aliases
+        return model
+
+    @classmethod
+    def sampler_settings(cls, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The settings with a `sampler.preset` spelled out; what is set beside it wins."""
+        settings = dict(settings)
+        preset = settings.pop("sampler.preset", None) if cls.sampler_presets else None
+        if preset is None:
+            return settings
+        if preset not in cls.sampler_presets:
+            raise UserError(f"unknown sampler.preset={preset!r}; known: {', '.join(cls.sampler_presets)}")
+        return {**{f"sampler.{key}": value for key, value in cls.sampler_presets[preset].items()}, **settings}
+
+    @classmethod
+    def import_weights(cls, path: Path, dataset: Dataset, **options: Any) -> "Imported":
+        """A file that others' code wrote, as ours. UserError: it is none that this model knows."""
+        raise UserError(f"--as {cls.name}: no file of others is known for it; train it with `gcbench train`")
 
     @classmethod
     @abstractmethod
@@ -80,18 +116,44 @@ class TrainedModel(Model):
         return {}
 
     def generate(
-        self, prompts: Sequence[str] | None, *, n: int, size: Size, guidance: float, seeds: Sequence[int]
+        self,
+        prompts: Sequence[str] | None,
+        *,
+        n: int,
+        size: Size,
+        guidance: float,
+        seeds: Sequence[int],
+        given: Given | None = None,
     ) -> Samples:
         """Samples are named by their seeds."""
         self.check_size(size)
-        images, layouts = self.draw(prompts if self.conditional else None, list(seeds), size=size, guidance=guidance)
+        told = list(prompts) if self.conditional and prompts is not None else None
+        if told and (reader := self.reader):
+            told = [reader.told(text, self.aliases) for text in told]
+        more: dict[str, Any] = {} if given is None else {"given": given}
+        try:
+            images, layouts = self.draw(told, list(seeds), size=size, guidance=guidance, **more)
+        except FloatingPointError as error:
+            raise UserError(
+                f"{self.name}: {error} at guidance {guidance:g}; lower --guidance, take --precision fp32, or train it"
+                " again with a lower train.lr"
+            ) from None
+        source = "given" if given is not None and given.layouts is not None else "generated"
         return Samples(
             images,
             layouts,
-            "generated" if layouts is not None else None,
+            source if layouts is not None else None,
             tuple(prompts) if prompts is not None else None,
             tuple(f"{seed:06d}" for seed in seeds),
         )
+
+    @property
+    def reader(self) -> Reader | None:
+        """The part of the network that reads texts."""
+        return next((part for part in self.network.modules() if isinstance(part, Reader)), None)
+
+    def reading(self, texts: Sequence[str]) -> Reading | None:
+        return None if self.reader is None else self.reader.reading(texts, self.aliases)
 
     def check_size(self, size: Size) -> None:
         """Refuse any size but the one that it was trained at; a model that can draw others has a check of its own."""

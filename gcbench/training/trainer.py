@@ -1,28 +1,34 @@
 """One trainer for every model and evaluator, on accelerate: mixed precision, micro-batches, EMA, resume, log."""
 
-import csv
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from pydantic import ValidationError
+from torch import Tensor
 
 from gcbench.core import checkpoint
-from gcbench.core.errors import UserError
-from gcbench.core.files import write_atomic, write_text
+from gcbench.core.errors import Stopped, UserError, calling
+from gcbench.core.files import read_text, write_text
 from gcbench.training.ema import EMA
 from gcbench.training.pairs import Pairs
 from gcbench.training.phases import Optimizers, due, stages
 from gcbench.training.recipe import Batch, Phase, Recipe, TrainConfig
+from gcbench.training.stop import Stop
+from gcbench.training.training_state import STATE, Row, load_state, logged, refuse, save_state, tensors_of, write_log
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+"""Of a training's directory: what is trained and how, and what came of it."""
 
 Tick = Callable[[int, float, float], object]
 """(step, loss of the step's first phase, images a second), called after every step."""
@@ -34,15 +40,126 @@ def planned(recipe: Recipe) -> dict[str, Any]:
 
 
 def read_plan(config_file: Path, recipe: Recipe) -> dict[str, Any]:
-    """What the config.json of a run of `recipe` says, in this version's names of fields."""
-    held = json.loads(config_file.read_text())
+    """What the config.json of a run of `recipe` says, in this version's names of fields. UserError: it is damaged."""
+    try:
+        held = json.loads(read_text(config_file))
+        if not all(isinstance(held[key], dict) for key in ("train", "card")):
+            raise TypeError
+    except (OSError, UserError, ValueError, LookupError, TypeError, RecursionError):
+        raise UserError(
+            f"{config_file} is damaged, or not what a training writes; delete it, and --resume writes it anew if the"
+            f" settings given are those of {STATE}"
+        ) from None
+    return _in_this_version(held, recipe)
+
+
+def _in_this_version(held: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     try:
         held["train"] = TrainConfig.model_validate(held["train"]).model_dump(mode="json")
-        if held["card"]["config"]:
+        if held["card"].get("config"):
             held["card"]["config"] = type(recipe.cfg).model_validate(held["card"]["config"]).model_dump(mode="json")
     except ValidationError:
         pass  # of another recipe: it differs as it is
     return held
+
+
+@dataclass
+class _Progress:
+    """How far a training has come. running: sum and count of what is logged, since the log's last row."""
+
+    step: int = 0
+    seconds: float = 0.0
+    running: dict[str, list[float]] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+
+
+@dataclass
+class _Run:
+    """A training in its directory. `state.pt` is written first; what it implies of other files is made from it."""
+
+    recipe: Recipe
+    optimizers: Optimizers
+    ema: EMA
+    out: Path
+    provenance: dict[str, Any]
+    plan: dict[str, Any]
+
+    def save(self, at: _Progress, *, preview: bool) -> None:
+        """Write the state of a step that is done, then log, preview and weights.
+        UserError: a weight is not finite, or the disk is full; what was saved before is there still."""
+        state = {
+            **vars(at),
+            "module": self.recipe.state_dict(),
+            "ema": self.ema.shadow,
+            "optimizers": self.optimizers.state(),
+            "plan": self.plan,
+        }
+        if bad := checkpoint.not_finite(self._weights() | dict(tensors_of(state))):
+            raise UserError(
+                f"a weight ({bad}) became infinite or NaN by step {at.step}; lower train.lr or set train.precision=fp32"
+            )
+        save_state(self.out, state)
+        self.complete(at, preview=preview)
+
+    def complete(self, at: _Progress, *, preview: bool = True) -> None:
+        """Write what the state says and a kill may have prevented: log, preview, and last the weights."""
+        write_log(self.out, at.rows)
+        if preview:
+            self.preview(at.step)
+        weights = self.out / WEIGHTS
+        if weights.is_file() and checkpoint.read_card(weights).provenance.get("steps") == at.step:
+            checkpoint.copy_card(weights)
+        else:
+            card = self.recipe.card({**self.provenance, "steps": at.step, "seconds": round(at.seconds)})
+            checkpoint.save(weights, self._weights(), card, torch.float16)
+
+    def preview(self, step: int) -> None:
+        """Draw the preview of a step at which one is due, unless it is there."""
+        cfg, path = self.recipe.train_config, self.out / "previews" / f"{step:07d}.png"
+        if (step % cfg.preview_every == 0 or step == cfg.steps) and not path.exists():
+            set_seed(cfg.seed)  # whatever it draws, it is the same whenever it is drawn
+            with calling(f"preview() of {self.recipe.name}"):
+                _with_average(self.recipe, self.ema, lambda: self.recipe.preview(path))
+
+    def _weights(self) -> dict[str, Tensor]:
+        """The averaged weights, as a checkpoint stores them."""
+
+        def stored() -> dict[str, Tensor]:
+            return {
+                name: tensor.detach().to("cpu", torch.float16 if tensor.is_floating_point() else None, copy=True)
+                for name, tensor in self.recipe.weights().items()
+            }
+
+        return _with_average(self.recipe, self.ema, stored)
+
+    def load(self, at: _Progress, device: torch.device) -> None:
+        """Take on the state that `out` holds, if any. UserError: it is damaged, or of another training."""
+        state = load_state(self.out)
+        if state is None:
+            if (self.out / WEIGHTS).exists():
+                raise UserError(f"{self.out / STATE} is missing; copy it again, or choose another --out")
+            return
+        held = _in_this_version(state.get("plan", self.plan), self.recipe)
+        if not _same(held, self.plan, self.recipe):
+            refuse(self.out / STATE, "is of a training with other settings")
+        try:
+            self.recipe.load_state_dict(state["module"])
+            self.optimizers.load(state["optimizers"])
+            for name, average in self.ema.shadow.items():
+                if state["ema"][name].shape != average.shape:
+                    raise ValueError
+                average.copy_(state["ema"][name])
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError):
+            refuse(self.out / STATE, "is of another network")
+        at.rows = logged(self.out, state)
+        at.step, at.seconds, at.running = state["step"], state["seconds"], state["running"]
+
+
+def _same(held: dict[str, Any], given: dict[str, Any], recipe: Recipe) -> bool:
+    """Whether two plans are one training's: all but the number of steps, which only stages depend on."""
+    if len(stages(recipe.phases(), recipe.train_config.steps)) > 1:
+        return held == given
+    return held == {**given, "train": {**given["train"], "steps": held["train"].get("steps")}}
 
 
 def train(
@@ -58,110 +175,127 @@ def train(
     """Train and return the checkpoint's path, `out/model.safetensors` (the averaged weights).
 
     Beside it `out` holds log.csv, previews/, config.json and state.pt, from which `resume` goes on to the same losses
-    as a run never stopped. A resumed run may have another number of steps, unless it has stages, which it would move;
-    all other settings must be the same.
-    UserError: `out` holds a run and resume is off, or another configuration; the loss became NaN; several processes for
-    a recipe of several optimizer groups.
+    as a run never stopped; state.before.pt is the state saved before it. A resumed run may have another number of
+    steps, unless it has stages, which it would move; all other settings must be the same.
+    UserError: `out` holds a run and resume is off, another configuration, or damaged files; loss or weights are no
+    longer finite; a batch smaller than the number of processes, or several for a recipe of several optimizer groups.
+    Stopped: a signal came; the step is saved.
     """
     cfg = recipe.train_config
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
     accelerator = Accelerator(mixed_precision="bf16" if cfg.precision == "bf16" else "no", cpu=device == "cpu")
-    set_seed(cfg.seed)
+    ranks = accelerator.num_processes
+    if cfg.batch_size < ranks:
+        _raise_once(
+            accelerator,
+            UserError(f"train.batch_size={cfg.batch_size} leaves some of {ranks} processes without an image; raise it"),
+        )
     begins = stages(recipe.phases(), cfg.steps)
     out = Path(out)
-    state_file, config_file = out / "state.pt", out / "config.json"
-    given = planned(recipe)
-    settings = json.dumps(given, indent=1)
-    if config_file.exists():
-        if not resume:
-            raise UserError(
-                f"{out} already holds a training run; add --resume to go on with it or choose another --out"
-            )
-        held = read_plan(config_file, recipe)
-        if len(begins) == 1:
-            given["train"]["steps"] = held["train"]["steps"]
-        if held != given:
-            raise UserError(f"{out} holds a run with other settings; choose another --out or give the same settings")
-    accelerator.wait_for_everyone()  # all have looked before one writes
-    if accelerator.is_main_process:
-        write_text(config_file, settings + "\n")
+    config_file = out / CONFIG
+    plan = planned(recipe)
+    if not resume and any((out / name).exists() for name in (CONFIG, STATE, WEIGHTS)):
+        raise UserError(f"{out} already holds a training run; add --resume to go on with it or choose another --out")
+    if config_file.exists() and not _same(read_plan(config_file, recipe), plan, recipe):
+        raise UserError(f"{config_file} says other settings; choose another --out or give the same settings")
 
     recipe.to(accelerator.device)
     optimizers = Optimizers(recipe, cfg)
-    if len(optimizers.groups) > 1 and accelerator.num_processes > 1:
+    if len(optimizers.groups) > 1 and ranks > 1:
         raise UserError(
             "what has several optimizer groups, as adversarial models have, trains in one process; start one only"
         )
-    ema = EMA(recipe, cfg.ema)
-    start, seconds = 0, 0.0
-    running: dict[str, list[float]] = {}  # sum and count of what is logged, since the last row of the log
-    if resume and state_file.exists():
-        state = torch.load(state_file, map_location=accelerator.device, weights_only=True)
-        recipe.load_state_dict(state["module"])
-        optimizers.load(state["optimizers"])
-        ema.shadow = state["ema"]
-        start, seconds, running = state["step"], state["seconds"], state["running"]
+    run = _Run(recipe, optimizers, EMA(recipe, cfg.ema), out, provenance, plan)
+    at = _Progress()
+    if resume:
+        run.load(at, accelerator.device)
+    accelerator.wait_for_everyone()  # all have looked before one writes
+    if accelerator.is_main_process:
+        write_text(config_file, json.dumps(plan, indent=1) + "\n")
+        if at.step:
+            run.complete(at)
     wrapped = accelerator.prepare(recipe)
     optimizers.optimizers = {name: accelerator.prepare(optimizer) for name, optimizer in optimizers.optimizers.items()}
     wrapped.train()
 
-    log_file = out / "log.csv"
-    rows = _rows_before(log_file, start)
-    began = last = time.perf_counter()
-    for step in range(start, cfg.steps):
-        if step in begins[1:]:
-            recipe.load_state_dict(ema.shadow)
-        batch = pairs.batch(step, cfg.batch_size, seed=cfg.seed, flip=cfg.flip)
-        rate, loss = 0.0, math.nan
-        for number, phase in enumerate(due(recipe.phases(), step, cfg.steps)):
-            phase_rate = optimizers.begin(phase, step)
-            logged = _move(wrapped, optimizers, phase, number, accelerator, batch, step)
-            if not math.isfinite(logged["loss"]):
-                raise UserError(
-                    f"the loss became {logged['loss']} at step {step}; lower train.lr or set train.precision=fp32"
-                )
-            if number == 0:
-                rate, loss = phase_rate, logged["loss"]
-            for key, value in logged.items():
-                sums = running.setdefault(phase.name if phase.name and key == "loss" else key, [0.0, 0.0])
-                sums[0] += value
-                sums[1] += 1
-        ema.update(recipe, step - max(begin for begin in begins if begin <= step))
-        now = time.perf_counter()
-        speed, last = cfg.batch_size / (now - last), now
-        tick(step + 1, loss, speed)
-        done = step + 1
-        if done % cfg.log_every == 0 or done == cfg.steps:
-            means = {key: total / count for key, (total, count) in running.items()}
-            rows.append({"step": done, **means, "lr": rate, "images_per_second": speed})
-            running = {}
-        if accelerator.is_main_process and (done % cfg.save_every == 0 or done == cfg.steps):
-            spent = seconds + now - began
-            _write_log(log_file, rows)
-            _with_average(
-                recipe, ema, partial(_export, recipe, out, {**provenance, "steps": done, "seconds": round(spent)})
-            )
-            state = {
-                "step": done,
-                "module": recipe.state_dict(),
-                "ema": ema.shadow,
-                "optimizers": optimizers.state(),
-                "seconds": spent,
-                "running": running,
-            }
-            # last: once the state says `done`, a resumed run will not write the log and weights of `done` again
-            write_atomic(state_file, partial(_save_state, state))
-            last = time.perf_counter()
-        if accelerator.is_main_process and (done % cfg.preview_every == 0 or done == cfg.steps):
-            _with_average(recipe, ema, partial(recipe.preview, out / "previews" / f"{done:07d}.png"))
-            last = time.perf_counter()
-    return out / "model.safetensors"
+    spent, began = at.seconds, time.perf_counter()
+    last, saved = began, at.step
+    with Stop() as stop:
+        for step in range(at.step, cfg.steps):
+            if step in begins[1:]:
+                recipe.load_state_dict(run.ema.shadow)
+            set_seed((cfg.seed * 1_000_003 + step * 64 + accelerator.process_index) % 2**32)  # of dropout, and the like
+            batch = pairs.batch(step, cfg.batch_size, seed=cfg.seed, flip=cfg.flip)
+            rate, loss = 0.0, math.nan
+            for number, phase in enumerate(due(recipe.phases(), step, cfg.steps)):
+                phase_rate = optimizers.begin(phase, step)
+                values = _move(wrapped, optimizers, phase, number, accelerator, batch, step)
+                if not math.isfinite(values["loss"]):
+                    kept = f"; the weights of step {saved} are kept" if saved else ""
+                    remedy = "lower train.lr or set train.precision=fp32"
+                    fault = f"the loss became {values['loss']} at step {step}; {remedy}{kept}"
+                    _raise_once(accelerator, UserError(fault))
+                if number == 0:
+                    rate, loss = phase_rate, values["loss"]
+                for key, value in values.items():
+                    sums = at.running.setdefault(phase.name if phase.name and key == "loss" else key, [0.0, 0.0])
+                    sums[0] += value
+                    sums[1] += 1
+            run.ema.update(recipe, step - max(begin for begin in begins if begin <= step))
+            now = time.perf_counter()
+            speed, last = cfg.batch_size / (now - last), now
+            tick(step + 1, loss, speed)
+            at.step, at.seconds = step + 1, spent + now - began
+            if at.step % cfg.log_every == 0 or at.step == cfg.steps:
+                means = {key: total / count for key, (total, count) in at.running.items()}
+                at.rows.append({"step": at.step, **means, "lr": rate, "images_per_second": speed})
+                at.running = {}
+            number = _most(accelerator, stop.signal)
+            ends = at.step == cfg.steps
+            if number or ends or at.step % cfg.save_every == 0:
+                fault = ""
+                if accelerator.is_main_process:
+                    try:
+                        run.save(at, preview=ends or not number)
+                    except UserError as error:
+                        fault = str(error) + (f"; step {saved} is kept in {out}" if saved else "")
+                if _most(accelerator, bool(fault)):
+                    _raise_once(accelerator, UserError(fault))
+                saved, last = at.step, time.perf_counter()
+            elif accelerator.is_main_process and at.step % cfg.preview_every == 0:
+                run.preview(at.step)
+                last = time.perf_counter()
+            if number:
+                _raise_once(accelerator, Stopped(number, at.step))
+    return out / WEIGHTS
+
+
+def _most(accelerator: Accelerator, value: int) -> int:
+    """The largest of the processes' values."""
+    if accelerator.num_processes == 1:
+        return value
+    return int(accelerator.gather(torch.tensor([value], device=accelerator.device)).max())
+
+
+def _raise_once(accelerator: Accelerator, error: UserError | Stopped) -> NoReturn:
+    """End all processes with what all of them know; the first says it before one of them is gone."""
+    if accelerator.num_processes == 1:
+        raise error
+    if accelerator.is_main_process:
+        hint = "; the same command with --resume goes on" if isinstance(error, Stopped) else ""
+        print(f"gcbench: {error}{hint}", file=sys.stderr, flush=True)
+    accelerator.wait_for_everyone()
+    raise SystemExit(128 + error.signal if isinstance(error, Stopped) else 2)
 
 
 def _move(
     wrapped: Any, optimizers: Optimizers, phase: Phase, number: int, accelerator: Accelerator, batch: Batch, step: int
 ) -> dict[str, float]:
-    """One phase, the step's `number`-th, over the batch's micro-batches; returns the logged means."""
+    """One phase, the step's `number`-th, over the batch's micro-batches; returns the batch's means of what is logged.
+
+    The gradient is the mean of the batch's, however many processes share it: each weighs its part by its size times
+    their number, as the processes' gradients are averaged. Nothing moves if the loss is not finite.
+    """
     cfg = optimizers.cfg
     ranks, rank = accelerator.num_processes, accelerator.process_index
     rows = torch.arange(cfg.batch_size)[rank::ranks]
@@ -175,58 +309,36 @@ def _move(
             [batch.texts[int(row)] for row in chunk],
             None if batch.attributes is None else batch.attributes[chunk],
         )
-        share = len(chunk) / len(rows)
+        share = len(chunk) / cfg.batch_size
         with accelerator.no_sync(wrapped) if i + 1 < len(chunks) else nullcontext():
             values = wrapped(part, generator, phase.name)
             if not isinstance(values, Mapping) or "loss" not in values:
                 where = f"phase {phase.name!r}" if phase.name else "its forward"
                 raise UserError(f"{type(accelerator.unwrap_model(wrapped)).__name__}: {where} gave no 'loss'")
-            accelerator.backward(values["loss"] * share)
+            accelerator.backward(values["loss"] * (share * ranks))
         for key, value in values.items():
             totals[key] = totals.get(key, 0.0) + float(value.detach()) * share
+    if ranks > 1:
+        sums = torch.tensor(list(totals.values()), device=accelerator.device)
+        totals = dict(zip(totals, accelerator.reduce(sums, "sum").tolist(), strict=True))
+    if not math.isfinite(totals["loss"]):
+        return totals
     if cfg.clip:
         accelerator.clip_grad_norm_(optimizers.parameters(phase), cfg.clip)
     optimizers.move(phase)
     return totals
 
 
-def _with_average(recipe: Recipe, ema: EMA, act: Callable[[], object]) -> None:
-    """Run `act` while the recipe holds the averaged weights and is in evaluation mode."""
+T = TypeVar("T")
+
+
+def _with_average(recipe: Recipe, ema: EMA, act: Callable[[], T]) -> T:
+    """What `act` gives while the recipe holds the averaged weights and is in evaluation mode."""
     kept = {name: tensor.detach().clone() for name, tensor in recipe.state_dict().items()}
     recipe.load_state_dict(ema.shadow)
     recipe.eval()
     try:
-        act()
+        return act()
     finally:
         recipe.load_state_dict(kept)
         recipe.train()
-
-
-def _export(recipe: Recipe, out: Path, provenance: dict[str, Any]) -> None:
-    checkpoint.save(out / "model.safetensors", recipe.weights(), recipe.card(provenance), torch.float16)
-
-
-def _save_state(state: dict[str, Any], path: Path) -> None:
-    try:
-        torch.save(state, path)
-    except RuntimeError as error:  # what torch.save makes of a full disk
-        raise OSError(str(error).splitlines()[0]) from error
-
-
-def _rows_before(log_file: Path, step: int) -> list[dict[str, Any]]:
-    if not log_file.exists() or step == 0:
-        return []
-    with open(log_file, newline="") as stream:
-        return [row for row in csv.DictReader(stream) if int(row["step"]) <= step]
-
-
-def _write_log(log_file: Path, rows: list[dict[str, Any]]) -> None:
-    def write(path: Path) -> None:
-        with open(path, "w", newline="") as stream:
-            fields = dict.fromkeys(key for row in rows for key in row)  # a later stage may log more
-            writer = csv.DictWriter(stream, fieldnames=list(fields))
-            writer.writeheader()
-            writer.writerows(rows)
-
-    if rows:
-        write_atomic(log_file, write)

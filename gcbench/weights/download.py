@@ -18,6 +18,17 @@ from urllib.parse import urlsplit
 from gcbench.core.errors import UserError
 
 CHUNK = 1 << 18  # bytes
+MOST = 1 << 35
+"""Bytes of a file whose size is not known."""
+
+OPENER = urllib.request.OpenerDirector()
+"""Knows the web alone: whatever a server redirects to, no file of this machine is read."""
+for handler in (
+    *(urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler),
+    *(urllib.request.HTTPDefaultErrorHandler, urllib.request.HTTPRedirectHandler, urllib.request.HTTPErrorProcessor),
+    urllib.request.UnknownHandler,
+):
+    OPENER.add_handler(handler())
 BY_HAND = "try later, or get the file by hand and give it with --from FILE"
 AGAIN = "run this again to go on from there"
 
@@ -35,32 +46,38 @@ def discard(part: Path) -> None:
     version_of(part).unlink(missing_ok=True)
 
 
-def download(url: str, part: Path, progress: Progress, timeout: float = 30.0) -> None:
+def download(url: str, part: Path, progress: Progress, timeout: float = 30.0, size: int | None = None) -> None:
     """Fill `part` with the file at `url`, from the start or from where an earlier call was cut.
 
-    timeout: seconds without a byte.
+    timeout: seconds without a byte. size: the file's bytes; None where not known: then MOST bounds it.
 
     Raises:
-        UserError: an HTTP error, no connection, a cut one (the part stays, for the next call), a place that cannot be
-            written.
+        UserError: a file of another size, known before it is here; an address that is not the web's; an HTTP error, no
+            connection, a cut one (the part stays, for the next call), a place that cannot be written.
     """
     done, known = _state(part)
     headers = {"User-Agent": "gcbench"}
     if known:
         headers |= {"Range": f"bytes={done}-", "If-Range": known}
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise UserError(f"{url} is no address of the web; {BY_HAND}")
     host = urlsplit(url).netloc
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout) as response:
+        with OPENER.open(urllib.request.Request(url, headers=headers), timeout=timeout) as response:
             if response.status != http.client.PARTIAL_CONTENT:
                 done = 0
             elif _first_byte(response.headers) != done:
                 raise UserError(f"{host} sent another range of {url} than asked for; delete {part} and run this again")
             total = None if response.length is None else done + response.length
-            done = _receive(response, part, done, total, progress)
+            if total is not None and (total != size if size is not None else total > MOST):
+                if done:  # the part is of another file
+                    discard(part)
+                raise UserError(f"{host} offers {total} bytes as {url}, not {size or f'at most {MOST}'}; {BY_HAND}")
+            done = _receive(response, part, done, total, progress, size or MOST)
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and known:  # the part is no part of this file
             discard(part)
-            return download(url, part, progress, timeout)
+            return download(url, part, progress, timeout, size)
         raise UserError(f"{url} answers {error.code} {error.reason}; {BY_HAND}") from None
     except urllib.error.URLError as error:
         raise UserError(f"{host} cannot be reached ({_reason(error.reason)}); {BY_HAND}") from None
@@ -73,23 +90,31 @@ def download(url: str, part: Path, progress: Progress, timeout: float = 30.0) ->
 def _state(part: Path) -> tuple[int, str]:
     """Bytes that an earlier call left and the version that they are of; 0 and "" where nothing can be resumed."""
     try:
-        return part.stat().st_size, version_of(part).read_text()
+        return part.stat().st_size, version_of(part).read_text("utf-8", "replace")
     except OSError:
         return 0, ""
 
 
-def _receive(response: http.client.HTTPResponse, part: Path, done: int, total: int | None, progress: Progress) -> int:
-    """Append the body to the first `done` bytes of `part`; returns the bytes that are here then."""
+def _receive(
+    response: http.client.HTTPResponse, part: Path, done: int, total: int | None, progress: Progress, most: int
+) -> int:
+    """Append the body to the first `done` bytes of `part`; returns the bytes that are here then.
+    UserError: there are more than `most`; the part is deleted."""
     with writing(part):
         if not done:
             part.unlink(missing_ok=True)  # before its version is another
-            version_of(part).write_text(_version(response.headers))
+            version_of(part).write_text(_version(response.headers), "utf-8", "replace")
         with open(part, "ab") as stream:
             progress(done, total)
             while chunk := _read(response):
                 stream.write(chunk)
                 done += len(chunk)
+                if done > most:
+                    break
                 progress(done, total)
+    if done > most:
+        discard(part)
+        raise UserError(f"the server sends more than the {most} bytes of {part.stem}, which is deleted; {BY_HAND}")
     return done
 
 

@@ -68,7 +68,7 @@ def _copy(entry: Entry, given: Path, path: Path) -> None:
 
 def _download(entry: Entry, path: Path, progress: Progress) -> None:
     part = path.with_name(path.name + ".part")
-    download(entry.url, part, progress)
+    download(entry.url, part, progress, size=entry.size)
     fault = fault_of(entry, part)
     if fault:
         discard(part)

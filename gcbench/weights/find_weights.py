@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from gcbench.core.checkpoint import Checkpoint, load
+from gcbench.core.checkpoint import Checkpoint, load, weights_in
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 
@@ -19,12 +19,19 @@ def find_weights(name: str, dataset: str, given: Path | None = None) -> Path | N
     """The weights of model or evaluator `name` for `dataset`: the .safetensors file or None."""
     if given is not None:
         return given
+    if is_path(dataset):
+        return None
     for root in (os.environ.get("GCBENCH_WEIGHTS"), BUNDLED):
         if root:
-            files = sorted((Path(root) / name / dataset).glob("*.safetensors"))
+            files = weights_in(Path(root).expanduser() / name / dataset)
             if files:
                 return files[0]
     return None
+
+
+def is_path(text: str) -> bool:
+    """Whether a text may be a folder's path: it has a slash. A bare name never is."""
+    return bool({"/", os.sep} & set(text))
 
 
 def open_weights(name: str, dataset: Dataset, given: Path | None, config: type[Config]) -> tuple[Config, Checkpoint]:

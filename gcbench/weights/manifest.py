@@ -29,8 +29,8 @@ class Entry(BaseModel):
     role: str
     what: str
     url: str
-    file: str = Field(pattern=r"^[^/\\]+$")
-    size: int | None = Field(None, gt=0)
+    file: str = Field(pattern=r"^[^/\\.][^/\\]*$")
+    size: int | None = Field(None, gt=0, lt=2**40)
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     sha256_prefix: str | None = Field(None, pattern="^[0-9a-f]{8,64}$")
     licence: str

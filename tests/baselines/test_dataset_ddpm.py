@@ -15,7 +15,7 @@ from scipy.spatial.distance import jensenshannon
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gcbench.baselines.dataset_ddpm.annotator import TRY, Annotator, derived
+from gcbench.baselines.dataset_ddpm.annotator import TRY, Annotator
 from gcbench.baselines.dataset_ddpm.config import PAPER, TINY
 from gcbench.baselines.dataset_ddpm.ensemble import uncertainty, vote
 from gcbench.baselines.dataset_ddpm.features import at_pixels, equal_times
@@ -25,6 +25,7 @@ from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions
 from gcbench.core.errors import UserError
 from gcbench.data.open_dataset import open_dataset
+from gcbench.diffusion.noise import derived_seed
 from gcbench.diffusion.schedules import Schedule
 from gcbench.gcdp.network import TextToPair
 from gcbench.training.recipe import Batch
@@ -331,7 +332,7 @@ def test_the_filter_takes_the_first_that_passes_else_the_least_doubtful(dataset:
     model = DatasetDDPM.open(dataset, ModelOptions(checkpoint=weights, settings={"sampler.tries": 3}))
     outcomes = set()
     for seed in range(6):
-        candidates = [model.draw_once([seed], 3), *(model.draw_once([derived(seed, TRY, i)], 1) for i in (1, 2))]
+        candidates = [model.draw_once([seed], 3), *(model.draw_once([derived_seed(seed, TRY, i)], 1) for i in (1, 2))]
         doubts = [float(candidate[2][0]) for candidate in candidates]
         for threshold in (min(doubts) / 2, sorted(doubts)[1], max(doubts)):
             model.annotator.uncertainties.fill_(threshold)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Cli, Result, comparable, content
+from conftest import Cli, Result, card_beside, comparable, content
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -135,6 +135,7 @@ def broken(gcdp: Path, tmp_path: Path) -> Path:
     folder.mkdir()
     for ending in (".safetensors", ".json"):
         shutil.copy(gcdp.with_suffix(ending), folder)
+    card_beside(folder / gcdp.name)
     return folder / gcdp.name
 
 
@@ -218,7 +219,7 @@ def test_checkpoints(
 @pytest.mark.usefixtures("oracle")
 def test_sampling_steps(cli: Cli, toyland: Path, gcdp: Path, command: str, steps: int) -> None:
     asked = ["--dataset", toyland, "--checkpoint", gcdp, "-n", 2, "--steps", steps, "--out", "there"]
-    refused(cli(command, *asked), f"--steps {steps}", "1..20")
+    refused(cli(command, *asked), f"--steps {steps}", "1..20" if steps > 0 else "at least 1")
 
 
 @pytest.mark.parametrize("command", ["sample", "sweep"])
@@ -475,7 +476,7 @@ def test_sample_breaks_the_contract(cli: Cli, toyland: Path, painter: str) -> No
         (["--model", "gcdp", "--set", "preset=huge"], ["'huge'", "tiny"]),
         (["--model", "gcdp", "--set", "train.batch_size=0"], ["train.batch_size=0", "at least 1"]),
         (["--model", "gcdp", "--set", "train.precision=fp64"], ["train.precision='fp64'", "fp32 or bf16"]),
-        (["--model", "gcdp", "--steps", "0"], ["train.steps=0", "at least 1"]),
+        (["--model", "gcdp", "--steps", "0"], ["--steps 0", "at least 1"]),
         (["--model", "gcdp", "--limit", "0"], ["--limit 0"]),
         (["--model", "gcdp", "--config", "absent.toml"], ["--config absent.toml cannot be read"]),
         (["--model", "gcdp", "--config", "bad.toml"], ["--config bad.toml is not valid TOML"]),

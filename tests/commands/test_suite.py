@@ -232,6 +232,20 @@ def test_a_file_that_is_no_suite(cli: Cli, content: str, fragments: list[str]) -
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize("named", ["evil.py:E", "./evil.py:E", "evil.py", "/nowhere/evil.py:E"])
+def test_a_suite_runs_a_file_only_if_that_is_allowed(cli: Cli, named: str) -> None:
+    Path("evil.py").write_text('open("was-run", "w").close()\nfrom gcbench.baselines.real import Real as E\n')
+    Path("mine.toml").write_text(f'[[row]]\nmodel = "real"\n[[row]]\nmodel = "{named}"\nname = "e"\n')
+    result = cli("suite", "run", "mine.toml", "-n", 4)
+    assert (result.code, result.out) == (2, "")
+    assert result.complaint == (f"gcbench: the suite mine would run code of {named}; add --allow-code if you trust it")
+    assert not Path("was-run").exists()
+    assert not Path("runs").exists()
+    suite = find("mine.toml")
+    assert [row.name for row in suite.check_code("real", False)] == ["real"]  # the other row is not asked for
+    assert [row.name for row in suite.check_code(None, True)] == ["real", "e"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "fragment"),
     [

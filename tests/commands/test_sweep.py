@@ -492,7 +492,7 @@ def broken(tmp_path: Path) -> Path:
         ("Raises", "raised ZeroDivisionError: a fault of two lines"),
         ("Exits", "raised SystemExit: 0"),
         ("Asserts", "raised AssertionError"),
-        ("OpensNothing", "open gave NoneType, not OpensNothing"),
+        ("OpensNothing", "open gave NoneType, not a Model"),
         ("OpenRaises", "raised KeyError: 'weights'"),
         ("BadSize", "gives its size as '64x128'"),
         ("BadSampler", "gives 'steps': [1, 2]"),

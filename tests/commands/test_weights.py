@@ -122,7 +122,7 @@ def test_a_download_shows_its_progress_in_megabytes(
 ) -> None:
     monkeypatch.delenv("GCBENCH_OFFLINE")
 
-    def download(url: str, part: Path, progress: Progress) -> None:
+    def download(url: str, part: Path, progress: Progress, size: int | None = None) -> None:
         for done in range(0, 10_300_001, 100_000):
             progress(done, 10_300_000)
         part.write_bytes(BODY)

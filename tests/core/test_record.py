@@ -68,7 +68,7 @@ def test_every_field_has_a_description() -> None:
         if not field.get("description", "").endswith(".")
     ]
     assert lacking == []
-    assert len(parts) == 8
+    assert len(parts) == 9
 
 
 def test_as_a_data_frame() -> None:

@@ -107,3 +107,31 @@ def test_the_real_files():
     assert image.shape == (96, 128, 3)
     assert layout.max() <= 11
     assert "road" in named_classes(data.captions("val", 0)[0], data.aliases)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["/SegNet/CamVid/", "/home/me/my own data/CamVid/", "C:\\data sets\\CamVid\\", "", "../CamVid.png/"],
+    ids=["tutorial", "spaces", "Windows", "relative", "an ending within"],
+)
+@pytest.mark.parametrize("between", [" ", "  ", "\t"])
+def test_lists_with_any_paths(root, prefix, between):
+    """Only the folder and the file of each path count."""
+    before = CamVid(root)
+    for split in FRAMES:
+        slash = "\\" if "\\" in prefix else "/"
+        lines = [
+            f"{prefix}{split}{slash}{stem}.png{between}{prefix}{split}annot{slash}{stem}.png \r\n"
+            for stem in FRAMES[split]
+        ]
+        (root / f"{split}.txt").write_text("".join(lines))
+    data = CamVid(root)
+    assert data.found == before.found
+    assert data.missing == before.missing
+
+
+@pytest.mark.parametrize("line", ["train/a.png", "a b c", "train/a b.png trainannot/a", "a.png b.png c.png"])
+def test_lines_that_are_no_pair_are_named(root, line):
+    (root / "train.txt").write_text(f"\n{line}\n")
+    with pytest.raises(UserError, match=r"train\.txt, line 2 is not 'IMAGE LAYOUT'; correct the line"):
+        CamVid(root)

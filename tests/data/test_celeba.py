@@ -1,6 +1,7 @@
 """MM-CelebA-HQ's tree, made small: the release's file names and forms with random little images."""
 
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -216,7 +217,7 @@ def test_captions(root):
     with pytest.raises(UserError, match=r"7\.txt is empty"):
         data.captions("train", 3)
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match=r"cannot read the captions .*7\.txt"):
+    with pytest.raises(UserError, match=r"7\.txt, line 1 is not UTF-16"):
         data.captions("train", 3)
     path.unlink()
     with pytest.raises(UserError, match=r"7\.txt is not there; put the captions of this image there"):
@@ -296,3 +297,49 @@ def test_missing_data(tmp_path, monkeypatch):
         CelebA.open()
     with pytest.raises(UserError, match=r"no images of CelebA-HQ in .*--dataset faces"):
         CelebA(tmp_path)
+
+
+def test_apple_doubles_are_left_out(root):
+    whole = CelebA(root)
+    for path in [path for path in root.rglob("*") if path.is_file()]:
+        (path.parent / f"._{path.name}").write_bytes(b"\x00\x05\x16\x07")
+    assert CelebA(root).ids("train") == whole.ids("train")
+    assert CelebA(root).version == whole.version
+    shutil.rmtree(root / "CelebAMaskHQ-mask")
+    write_raw(root, 0, {"skin": np.ones((16, 16), bool)})
+    (root / "CelebAMask-HQ-mask-anno/0/._00000_skin.png").write_bytes(b"\x00\x05\x16\x07")
+    assert np.array_equal(CelebA(root).pair("train", 0, (16, 16))[1], np.full((16, 16), CLASSES.index("skin")))
+
+
+def test_the_folder_of_the_official_zip(root):
+    """The zip unpacks into CelebAMask-HQ/; its parts are found there, and the texts and lists beside it."""
+    before = CelebA(root)
+    (root / "CelebAMask-HQ").mkdir()
+    for name in ("CelebA-HQ-img", "CelebAMaskHQ-mask", "CelebAMask-HQ-attribute-anno.txt"):
+        (root / name).rename(root / "CelebAMask-HQ" / name)
+    after = CelebA(root)
+    assert after.splits == before.splits
+    for mine, theirs in zip(before.found["test"], after.found["test"], strict=True):
+        assert (mine.id, mine.image.name) == (theirs.id, theirs.image.name)
+    assert np.array_equal(after.attribute_labels("test", 0), has(24000))
+    assert after.captions("test", 0)[0] == "She has bangs 24000."
+    assert after.pair("test", 1, (16, 16))[0].shape == (16, 16, 3)
+    assert after.version != ""
+
+
+def test_raw_masks_in_the_folder_of_the_official_zip(root):
+    shutil.rmtree(root / "CelebAMaskHQ-mask")
+    write_raw(root / "CelebAMask-HQ", 7, {"nose": np.eye(16, dtype=bool)})
+    (root / "CelebA-HQ-img").rename(root / "CelebAMask-HQ/CelebA-HQ-img")
+    data = CelebA(root)
+    [pair] = data.found["train"]
+    assert pair.id == "7"
+    assert np.array_equal(data.pair("train", 0, (16, 16))[1], np.eye(16) * CLASSES.index("nose"))
+
+
+def test_a_dangling_mask_is_named(root):
+    shutil.rmtree(root / "CelebAMaskHQ-mask")
+    write_raw(root, 0, {"skin": np.ones((16, 16), bool)})
+    (root / "CelebAMask-HQ-mask-anno/0/00000_nose.png").symlink_to("/nonexistent")
+    with pytest.raises(UserError, match=r"00000_nose\.png \(it links to /nonexistent, no such file"):
+        _ = CelebA(root).version

@@ -123,3 +123,94 @@ def test_mistakes_are_named(root):
     with pytest.raises(UserError, match=r"1 files of the split 'train'.*aachen.*labelIds\.png; add"):
         Cityscapes(root).ids("train")
     assert len(Cityscapes(root).ids("val")) == 1
+
+
+# ------------------------------------------------------------------------------------- other forms of the same tree
+
+
+def as_train_ids(root, split, stem):
+    """The labelIds of a pair replaced by labelTrainIds, which hold 255 where they hold no class."""
+    layout = paths(root, split, stem)[1]
+    ids = np.full(256, 255, np.uint8)
+    ids[list(cityscapes_classes.LABEL_IDS[:19])] = np.arange(19)
+    Image.fromarray(ids[np.asarray(Image.open(layout))]).save(str(layout).replace("labelIds", "labelTrainIds"))
+    layout.unlink()
+
+
+@pytest.mark.parametrize("stems", [STEMS["train"], STEMS["train"][:1]], ids=["all", "mixed"])
+def test_train_ids_are_read_where_there_are_no_label_ids(root, stems):
+    before = [Cityscapes(root).pair("train", i, (16, 32)) for i in range(2)]
+    for stem in stems:
+        as_train_ids(root, "train", stem)
+    data = Cityscapes(root)
+    assert data.missing["train"] == []
+    for i, (image, layout) in enumerate(before):
+        assert np.array_equal(data.pair("train", i, (16, 32))[0], image)
+        assert np.array_equal(data.pair("train", i, (16, 32))[1], layout)
+
+
+def test_label_ids_win_over_train_ids(root):
+    before = Cityscapes(root).pair("val", 0, (16, 32))[1]
+    layout = paths(root, "val", STEMS["val"][0])[1]
+    content = layout.read_bytes()
+    as_train_ids(root, "val", STEMS["val"][0])
+    layout.write_bytes(content)
+    assert len(Cityscapes(root).ids("val")) == 1
+    assert np.array_equal(Cityscapes(root).pair("val", 0, (16, 32))[1], before)
+
+
+def test_label_ids_with_a_foreign_palette_are_ids(root):
+    """Mode P: the numbers count, whatever colours they have."""
+    before = Cityscapes(root).pair("val", 0, (16, 32))[1]
+    layout = paths(root, "val", STEMS["val"][0])[1]
+    image = Image.open(layout)
+    image.putpalette(np.random.default_rng(0).integers(0, 256, 768).astype(np.uint8).tobytes())
+    image.save(layout)
+    assert Image.open(layout).mode == "P"
+    assert np.array_equal(Cityscapes(root).pair("val", 0, (16, 32))[1], before)
+
+
+@pytest.mark.parametrize("parts", [("leftImg8bit", "gtFine"), ("gtFine",)])
+def test_trees_in_folders_of_their_zips_names(root, parts):
+    before = Cityscapes(root).pair("val", 0, (16, 32))
+    for part in parts:
+        (root / f"{part}_trainvaltest").mkdir()
+        (root / part).rename(root / f"{part}_trainvaltest" / part)
+    for mine, theirs in zip(before, Cityscapes(root).pair("val", 0, (16, 32)), strict=True):
+        assert np.array_equal(mine, theirs)
+
+
+def test_apple_doubles_are_no_pairs(root):
+    for path in [*root.rglob("*.png")]:
+        (path.parent / f"._{path.name}").write_bytes(b"\x00\x05\x16\x07")
+    (root / "leftImg8bit/val/.DS_Store").write_bytes(b"x")
+    data = Cityscapes(root)
+    assert data.ids("train") == list(STEMS["train"])
+    assert data.missing == {"train": [], "val": []}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "there"),
+    [
+        ("_gtFine_labelIds.png", "_gtFine_color.png", r"3 \*_leftImg8bit\.png, 3 \*_gtFine_color\.png"),
+        ("_gtFine_labelIds.png", "_gtFine_instanceIds.png", r"3 \*_gtFine_instanceIds\.png"),
+        ("_gtFine_labelIds.png", "_gtFine_polygons.json", r"3 \*_gtFine_polygons\.json"),
+        ("gtFine", "gtCoarse", r"3 \*_gtCoarse_labelIds\.png"),
+        ("gtFine", "", r"\(there are 3 \*_leftImg8bit\.png\)"),
+    ],
+)
+def test_what_is_there_instead_of_label_ids_is_named(root, old, new, there):
+    for path in [path for path in root.rglob("*.png") if old in str(path.relative_to(root))]:
+        target = root / str(path.relative_to(root)).replace(old, new) if new else root / "elsewhere" / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    with pytest.raises(UserError, match=rf"no Cityscapes images in .* with their layouts .*{there}.*put leftImg8bit/"):
+        Cityscapes(root)
+
+
+def test_zips_that_are_packed_are_named(root):
+    for part in ("leftImg8bit", "gtFine"):
+        (root / part).rename(root.parent / part)
+        (root / f"{part}_trainvaltest.zip").write_bytes(b"PK")
+    with pytest.raises(UserError, match=r"gtFine_trainvaltest\.zip to be unpacked, leftImg8bit_trainvaltest\.zip"):
+        Cityscapes(root)

@@ -144,3 +144,60 @@ def test_a_summary_counts_and_reads(tmp_path):
     assert (val.pairs, val.missing, val.problems) == (2, (), ())
     next((tmp_path / "o" / "val" / "images").iterdir()).write_bytes(b"no image")
     assert "cannot read the image" in summarise(open_dataset(str(tmp_path / "o")))[1].problems[0]
+
+
+class Named(Tiny):
+    """Pairs of given ids, one split; each has its id in its caption and its number in its pixels."""
+
+    splits = ("val",)
+
+    def __init__(self, names):
+        self.names = names
+
+    def ids(self, split):
+        return self.names
+
+    groups = ids
+
+    def pair(self, split, index, size):
+        return np.full((*size, 3), index, np.uint8), np.full(size, index % 20, np.uint8)
+
+    def captions(self, split, index):
+        return (f"{index}: {self.names[index]!r}",)
+
+
+NAMES = [
+    *("a b", "a-b", "a+b", "a/b", "a.b"),
+    *("A", "a", "É", "é", "e\u0301", "STRASSE", "straße"),
+    *("con", "NUL", "com1.x", "aux.png"),
+    *("x" * 250, "x" * 251, "語" * 100, "語" * 101, "y" * 200, "y" * 201),
+    *(".hidden", "..", "-", "", " ", "._a", "v1.5", "v1.5.png", "*?<>|:"),
+]
+
+
+@pytest.mark.parametrize("form", ["folder", "cityscapes"])
+def test_no_two_names_become_one(tmp_path, form):
+    """Every pair is there, under a name of its own on any file system, with its own caption."""
+    data = Named(NAMES)
+    assert export(data, tmp_path / "o", form, (2, 2)) == len(NAMES)
+    back = Cityscapes(tmp_path / "o") if form == "cityscapes" else open_dataset(str(tmp_path / "o"))
+    assert len(back.ids("val")) == len(NAMES)
+    seen = set()
+    for i in range(len(NAMES)):
+        image, layout = back.pair("val", i, (2, 2))
+        number = int(image[0, 0, 0])
+        seen.add(number)
+        assert layout[0, 0] == number % 20
+        assert back.captions("val", i) == (f"{number}: {NAMES[number]!r}",)
+    assert seen == set(range(len(NAMES)))
+    files = [path.name for path in (tmp_path / "o").rglob("*.png")]
+    assert max(len(name.encode()) for name in files) <= 255
+    images = [path.name for path in (tmp_path / "o").rglob("*.png") if "gtFine" not in path.name]
+    images = images if form == "cityscapes" else [p.name for p in (tmp_path / "o/val/images").iterdir()]
+    assert len({name.casefold() for name in images}) == len(NAMES)
+    assert not [name for name in images if name.partition(".")[0].lower() in ("con", "nul", "aux", "com1")]
+
+
+def test_plain_names_stay_and_a_longer_list_renames_none_of_them(tmp_path):
+    export(Named(["a", "b.1", "ö_2"]), tmp_path / "o")
+    assert sorted(path.stem for path in (tmp_path / "o/val/images").iterdir()) == ["a", "b.1", "ö_2"]

@@ -244,7 +244,7 @@ def test_captions_of_the_dataset_are_true_and_some_deny(faces: Faces) -> None:
 
 
 def test_a_caption_names_only_parts_that_are_there(faces: Faces, present: dict[str, np.ndarray]) -> None:
-    """So that Semantic Recall, which knows no negation, asks for nothing that the text denies."""
+    """So that Semantic Recall asks for nothing that is not there."""
     named = 0
     for i in range(FACES):
         for text in faces.captions("val", i):

@@ -58,10 +58,8 @@ def test_a_header_that_promises_more(tmp_path: Path) -> None:
         header = {"descr": "|u1", "fortran_order": False, "shape": (4, 2, 2, 3)}
         np.lib.format.write_array_header_1_0(stream, header)
         stream.write(bytes(13))
-    array = Array(tmp_path / "a.npz", "arr_0")
-    array.row(0)
-    with pytest.raises(UserError, match=r"arr_0 in .* \(it ends too early\)"):
-        array.row(1)
+    with pytest.raises(UserError, match=r"arr_0 in .* \(its header says uint8 \(4, 2, 2, 3\), which is not what"):
+        Array(tmp_path / "a.npz", "arr_0")
 
 
 class Malicious:
@@ -121,3 +119,56 @@ def test_class_ids() -> None:
         class_ids(np.array([[-2, 7]]), Path("x"))
     with pytest.raises(UserError, match="from 0 to 256"):
         class_ids(np.array([[0, 256]]), Path("x"))
+
+
+def write_npy(path: Path, header: bytes, content: bytes = bytes(48), version: tuple[int, int] = (1, 0)) -> None:
+    """An npz whose array says `header` of itself."""
+    length = len(header).to_bytes(2 if version == (1, 0) else 4, "little")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("arr_0.npy", b"\x93NUMPY" + bytes(version) + length + header + content)
+
+
+def said(shape: str, descr: str = "'|u1'", order: str = "False") -> bytes:
+    return f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}}}\n".encode()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        said("(1000000000, 1024, 1024, 3)"),
+        said("(-1, 4, 4, 3)"),
+        said("(4, -4, -1, 3)"),
+        said("(2**9,)"),
+        said(f"({10**400},)"),
+        said("(0, 1000000, 1000000, 1000000)"),
+        said("(1,)", "'|V999999999999'"),
+        said("(1,)", "'nonsense'"),
+        said("(1,)", "[[[]]]"),
+        said("(1,)", order="'maybe'"),
+        b"{" * 9000 + b"\n",
+        b"[" * 200 + b"\n",
+        b"{[]: 1}\n",
+        b"__import__('os')\n",
+        b" " * 60_000 + said("(1, 4, 4, 3)"),
+        b"",
+    ],
+)
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0), (9, 9)])
+def test_a_header_that_lies_is_refused_before_anything_is_allocated(
+    tmp_path: Path, header: bytes, version: tuple[int, int]
+) -> None:
+    write_npy(tmp_path / "a.npz", header, version=version)
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"cannot read arr_0 in .*a\.npz \(.*\); make or copy the file again"):
+        Array(tmp_path / "a.npz", "arr_0")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**25
+
+
+@pytest.mark.parametrize("descr", ["'|O'", "'<f8'", "[('a', '|u1'), ('b', '|O')]", "'|S16'", "'<U4'", "'<M8[s]'"])
+@pytest.mark.parametrize("order", ["False", "True"])
+def test_an_array_of_another_kind_is_no_image(tmp_path: Path, descr: str, order: str) -> None:
+    write_npy(tmp_path / "a.npz", said("(1, 1, 1, 3)", descr, order))
+    with pytest.raises(UserError, match="save images"):
+        Array(tmp_path / "a.npz", "arr_0").expect_rgb(WANTED)

@@ -8,7 +8,7 @@ from gcbench.core.contracts import Dataset
 from gcbench.data.faces import Faces
 from gcbench.data.streets import Streets
 from gcbench.data.subset import Subset
-from gcbench.networks.text import vocabulary_of
+from gcbench.text.known_words import vocabulary_of
 from gcbench.training.pairs import Pairs
 
 SIZE = (16, 16)

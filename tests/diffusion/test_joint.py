@@ -65,7 +65,7 @@ def test_every_time_occurs_once(steps: int) -> None:
     assert times[0] == 40
     assert len(times) == len(states) == steps
     assert all(a > b for a, b in pairwise(times))
-    assert [state.t for state in states] == [*times[1:], 0]
+    assert [round(40 * state.u) for state in states] == [*times[1:], 0]
     if steps == 40:
         assert times == list(range(40, 0, -1))
 

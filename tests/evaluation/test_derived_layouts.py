@@ -81,8 +81,8 @@ def test_stored_images_are_read_again_by_the_gate(
     swept = cli("sweep", *common, "-n", 6, "--keep-samples", "--out", run)
     assert swept.code == 0, swept.err
     assert not list(run.glob("samples/*/layouts"))
-    for more in ((), common[:2]):
-        gated = cli("regress", "--runs", run.parent, "--dataset", toyland, *more)
+    for how, more in (("--rescore", ()), ("--runs", common[:2])):
+        gated = cli("regress", how, run.parent, "--dataset", toyland, *more)
         assert gated.code == 0, gated.out + gated.err
 
 

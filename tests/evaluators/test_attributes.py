@@ -8,6 +8,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from conftest import card_beside
 from torch import Tensor
 
 from gcbench.core import checkpoint
@@ -380,7 +381,7 @@ def test_a_checkpoint_under_another_name_or_size(saved: Path) -> None:
 
 
 def test_a_card_of_something_else(saved: Path) -> None:
-    card = saved.with_suffix(".json")
+    card = card_beside(saved)
     card.write_text(card.read_text().replace('"size"', '"width"'))
     with pytest.raises(UserError, match="describes no attribute classifier"):
         Attributes.open(Toy(), spec=f"@{saved}")

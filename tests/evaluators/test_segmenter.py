@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from conftest import card_beside
 from torch import nn
 
 from gcbench.core import checkpoint
@@ -359,7 +360,7 @@ def test_what_cannot_be_opened(saved: Path, spec: str | None, match: str, monkey
 
 
 def test_a_checkpoint_without_its_card(saved: Path) -> None:
-    saved.with_suffix(".json").unlink()
+    card_beside(saved).unlink()
     with pytest.raises(UserError, match=r"model\.json is missing"):
         Segmenter.open(Toy(), spec=f"@{saved}")
 

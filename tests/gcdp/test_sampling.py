@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import card_beside
 from torch import Tensor
 
 from gcbench.core import checkpoint
@@ -18,7 +19,7 @@ from gcbench.diffusion.noise import SeededNoise
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.model import GCDP
 from gcbench.gcdp.network import TextToPair
-from gcbench.gcdp.sampling import sample_many
+from gcbench.gcdp.sampling import Sampling, sample_many
 
 WORDS = ("bus", "car", "road", "sky", "tree")
 PROMPTS = ["a car", "the road, the sky and a tree by a bus", "", "bus", "sky tree road"]
@@ -111,11 +112,8 @@ def draw(
         JointProcess(cfg.process),
         prompts,
         seeds,
-        size=SIZE,
-        guidance=guidance,
-        steps=4,
+        Sampling(SIZE, guidance, 4, precision),
         batch_size=batch_size,
-        precision=precision,
     )
     assert layouts is not None
     return images, layouts
@@ -351,7 +349,7 @@ def test_truncated_file(saved: Path) -> None:
 
 
 def test_missing_and_broken_card(saved: Path) -> None:
-    beside = saved.with_suffix(".json")
+    beside = card_beside(saved)
     beside.write_text("{}")
     assert "not the card" in refusal(saved)
     beside.unlink()
@@ -372,7 +370,7 @@ def test_a_network_of_another_shape(tmp_path: Path, net: TextToPair, cfg: GCDPCo
 
 
 def test_a_config_that_this_version_does_not_know(saved: Path) -> None:
-    beside = saved.with_suffix(".json")
+    beside = card_beside(saved)
     content = json.loads(beside.read_text())
     content["config"]["unet"]["wings"] = 2
     beside.write_text(json.dumps(content))

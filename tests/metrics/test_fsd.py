@@ -68,7 +68,7 @@ def test_against_a_matrix_square_root() -> None:
     assert result.value == pytest.approx(expected(4), rel=1e-5)
     assert result.also["void=drop"].value == pytest.approx(expected(3), rel=1e-5)
     assert result.detail["sizes"] == {"n": 60, "n_reference": 80, "d": 4, "rank": 3}
-    assert len(result.detail["left_out"]) == 10
+    assert result.groups == len(result.detail["influence"]) == 60
     assert result.interval is not None
 
 

@@ -6,6 +6,7 @@ Order, batches, merges and files change no digit; repeated ids are refused; what
 import copy
 import json
 import pickle
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -96,6 +97,48 @@ def test_order_batches_and_merge_change_no_digit(name: str, order: list[int], cu
     merged = filled(name, order[:seam])
     merged.merge(filled(name, order[seam:]))
     assert same(merged, whole(name))
+
+
+def errors(score: Score) -> dict[str, float | None]:
+    return {column: one.standard_error for column, one in {"": score, **score.also}.items()}
+
+
+@every_metric
+@some_examples
+@given(order=st.permutations(range(N)), names=st.permutations("abcdefghijklmnop"), data=st.data())
+def test_names_and_order_change_no_error(name: str, order: list[int], names: list[str], data: st.DataObject) -> None:
+    """What the images are called, how their groups are called, and in which order they come."""
+    samples, features = part(order)
+    members = data.draw(st.lists(st.integers(0, 5), min_size=N, max_size=N).filter(lambda m: len(set(m)) > 1))
+    found = []
+    for ids, groups in (
+        (samples.ids, [f"g{members[place]}" for place in order]),
+        (tuple(names[:N]), [names[members[place]] for place in order]),
+    ):
+        metric = opened(name)
+        metric.update(replace(samples, ids=ids, groups=tuple(groups)), features)
+        score = metric.compute()
+        found.append(errors(score))
+        assert score.groups is None or score.groups <= len(set(members))
+    assert found[0].keys() == found[1].keys()
+    for column, error in found[0].items():
+        assert found[1][column] == (error if error is None else pytest.approx(error, rel=1e-6, abs=1e-9))
+
+
+@every_metric
+def test_copies_of_a_drawing_count_once_whatever_their_names(name: str) -> None:
+    """Ten drawings, four copies each, whose names stand by drawing or alternate; as many errors as of none copied."""
+    features = part(list(range(10)))[1]
+    rows, found = [i % 10 for i in range(40)], []
+    samples = part(list(range(10)))[0].take(rows)
+    for ids in ([f"{i:02}" for i in range(40)], [f"{i % 10}-{i // 10}" for i in range(40)]):
+        metric = opened(name)
+        copies = replace(samples, ids=tuple(ids), groups=tuple(f"drawing {row}" for row in rows))
+        metric.update(copies, {role: one.take(rows) for role, one in features.items()})
+        found.append(errors(metric.compute()))
+    assert any(found[0].values())
+    for column, error in found[0].items():
+        assert found[1][column] == pytest.approx(error, rel=1e-6, abs=1e-9)
 
 
 @every_metric

@@ -46,7 +46,7 @@ def test_the_interval_is_not_the_spread_of_the_subsets() -> None:
         assert result.interval is not None
         low, high = result.interval
         assert low < result.value < high
-        assert len(result.detail["left_out"]) == 10
+        assert len(result.detail["influence"]) == 100
         assert result.standard_error > result.detail["subsets"]["standard_deviation"] / 10
 
 

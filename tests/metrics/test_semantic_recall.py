@@ -60,6 +60,26 @@ def test_a_class_that_no_prompt_names_has_no_recall() -> None:
     assert result.detail["per_class"] == {"road": 0.5, "car": None, "person": None}
 
 
+def test_what_is_denied_is_unwanted_and_counted() -> None:
+    """By hand: C = {road}, D = {car}; a car that is found lowers the precision, whatever the recall."""
+    result, table = score(
+        ("a road without cars", image(ROAD)),
+        ("a car-free road", image(ROAD, car=1)),
+        ("no people on the road, but cars", image(ROAD, car=5, person=1)),
+        ("no cars", image(ROAD, car=9)),  # denies only: unscored
+        ("a road", image(ROAD)),
+    )
+    assert table[""] == {"00": 1.0, "01": 1.0, "02": 1.0, "03": None, "04": 1.0}
+    assert table["precision"] == {"00": 1.0, "01": 0.5, "02": pytest.approx(2 / 3), "03": None, "04": 1.0}
+    assert (result.n, result.unscored) == (4, 1)
+    assert result.detail["negated"] == {"car": 3, "person": 1}
+    assert result.detail["negated_found"] == {"road": None, "car": pytest.approx(2 / 3), "person": 1.0}
+    assert result.detail["prompts"] == {"denying": 4, "only denying": 1}
+    assert result.detail["per_class"] == {"road": 1.0, "car": 1.0, "person": None}
+    wanted, _ = score(("no cars here, cars there", image(ROAD, car=9)))
+    assert (wanted.value, list(wanted.detail)) == (1.0, ["per_class", "per_class@0.1%"])
+
+
 def test_void_is_neither_named_nor_found() -> None:
     """Kept mutant: were void counted, the first recall would be 1/2 and the precisions 1/2 and 0."""
     task = Task(TASK.classes, TASK.void, {**TASK.aliases, "void": ("void",)})

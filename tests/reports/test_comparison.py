@@ -194,12 +194,32 @@ def test_a_metric_of_one_run_only(pair: tuple[Path, Path]) -> None:
     assert [(one.run, one.metric, one.reason) for one in found.left_out] == [("B", "fsd", "only B has it")]
 
 
+def test_a_metric_of_one_run_only_at_one_scale(tmp_path: Path) -> None:
+    runs = [write(tmp_path / name, [0.0, 1.0], scales=(1.0, 2.0)) for name in ("a", "b")]
+    record = Record.read(runs[0] / "record.json")
+    del record.points[1].scores["fsd"]
+    record.write(runs[0] / "record.json")
+    found = gcbench.compare(*runs)
+    assert [row.guidance_a for row in rows(found, "fsd")] == [1]
+    assert [str(left) for left in found.left_out] == ["B, fsd: only B has it at guidance 2"]
+
+
+def test_layouts_that_two_segmenters_derived_are_not_compared(tmp_path: Path) -> None:
+    runs = [write(tmp_path / name, [0.0, 1.0]) for name in ("a", "b")]
+    for run in runs:
+        record = Record.read(run / "record.json")
+        record.model.layouts = f"derived:{run.name}"
+        record.write(run / "record.json")
+    (left,) = gcbench.compare(*runs).left_out
+    assert (left.metric, left.reason) == ("fsd", "layouts: derived:a against derived:b")
+
+
 @pytest.mark.parametrize(
     ("left_out", "fragment"),
     [
-        ((), "no values of it"),
-        ((1.0, 2.0, 3.0), "not the same images"),
-        ((1.0, None, 2.0, 3.0), "one block is missing"),
+        ((), "B stores no values of it"),
+        ((1.0, 2.0, 3.0), "not the same images were scored in A and B"),
+        ((1.0, None, 2.0, 3.0), "a value without one block is missing in B"),
     ],
 )
 def test_blocks_that_cannot_be_paired(tmp_path: Path, left_out: tuple[float | None, ...], fragment: str) -> None:
@@ -225,7 +245,7 @@ def test_values_that_are_not_the_scores_are_not_used(pair: tuple[Path, Path]) ->
     text = (pair[0] / "per_sample.csv").read_text().splitlines()
     (pair[0] / "per_sample.csv").write_text("\n".join([*text[:-1], text[-1].rpartition(",")[0] + ",0.9"]) + "\n")
     found = only(gcbench.compare(*pair), "semantic-recall")
-    assert found.interval is None
+    assert (found.interval, found.reason) == (None, "the values that A stores of its images are not those of the score")
     assert found.difference is not None
     (pair[0] / "per_sample.csv").unlink()
     assert only(gcbench.compare(*pair), "semantic-recall").interval is None
@@ -235,7 +255,64 @@ def test_images_of_other_names(pair: tuple[Path, Path]) -> None:
     file = pair[0] / "per_sample.csv"
     file.write_text(file.read_text().replace(",0000", ",x000"))
     found = only(gcbench.compare(*pair), "semantic-recall")
-    assert (found.interval, found.reason) == (None, "the images have other names in one than in the other")
+    assert (found.interval, found.reason) == (None, "the images have other names in A than in B")
+
+
+@pytest.mark.parametrize(("lost", "subject"), [("a", "A stores"), ("b", "B stores"), ("ab", "A and B store")])
+def test_who_stores_no_values_is_named_and_nobody_else(pair: tuple[Path, Path], lost: str, subject: str) -> None:
+    for path in pair:
+        if path.name in lost:
+            (path / "per_sample.csv").unlink()
+    reason = only(gcbench.compare(*pair), "semantic-recall").reason
+    assert reason == f"{subject} no values of it, an image or a block, that could be paired"
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize(
+    ("field", "key", "held"),
+    [
+        ("evaluators", "segmenter", "oracle"),
+        ("thresholds", "semantic-recall.min_pixels", "1.0"),
+    ],
+)
+def test_a_missing_evaluator_or_threshold_is_named_with_the_run_that_lacks_it(
+    tmp_path: Path, field: str, key: str, held: str, swapped: bool
+) -> None:
+    runs = [write(tmp_path / "whole", [0.0, 1.0]), write(tmp_path / "lacking", [0.0, 1.0], **{field: {}})]
+    record = Record.read(runs[1] / "record.json")
+    record.points[0].scores["semantic-recall"] = Score.skipped("no weights are here")
+    record.write(runs[1] / "record.json")
+    lacks, has = ("A", "B") if swapped else ("B", "A")
+    (left,) = gcbench.compare(*(runs[::-1] if swapped else runs)).left_out
+    assert left.reason == f"{field}: {lacks} has no {key}, {has} has {held}; {lacks}: skipped, no weights are here"
+
+
+def test_what_a_record_names_is_not_run(cli: Cli, pair: tuple[Path, Path]) -> None:
+    """By no command that reads records: a metric, a model and an evaluator that are files stay names."""
+    Path("evil.py").write_text('open("was-run", "w").close()\n')
+    for path in pair:
+        record = Record.read(path / "record.json")
+        record.model.name = "evil.py:E"
+        for point in record.points:
+            point.scores = {"evil.py:E": Score(value=1.0), **point.scores}
+        record.ceiling = {"evil.py:E": Score(value=1.0)}
+        record.spec = {"model": "evil.py:E", "evaluators": ["segmenter=evil.py:E"]}
+        record.protocol = record.protocol.model_copy(update={"evaluators": {"segmenter": "evil.py:E@x#0 fp64"}})
+        record.write(path / "record.json")
+        record.to_pandas()
+    for asked in (["compare", *pair], ["compare", *pair, "--guidance", "best"], ["compare", *pair, "--format", "csv"]):
+        assert cli(*asked).code == 0
+    cli("table1", "--dataset", "toyland", "--measured", pair[0].parent, "--all", "--notes")
+    cli("figure", 6, "--runs", pair[0].parent)
+    assert not Path("was-run").exists()
+
+
+def test_every_run_without_the_asked_scale_is_named(tmp_path: Path) -> None:
+    runs = [write(tmp_path / name, [0.0, 1.0], scales=(1.0, 2.0)) for name in ("a", "b")]
+    with pytest.raises(UserError) as refused:
+        gcbench.compare(*runs, guidance=3)
+    for run in runs:
+        assert f"{run} has no point at guidance 3" in str(refused.value)
 
 
 # ------------------------------------------------------------------------------------------------- protocols
@@ -391,7 +468,7 @@ def test_each_at_its_best_scale(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("oracle", "without_curve")
 def test_two_painters(cli: Cli, toyland: Path, tmp_path: Path) -> None:
-    """One paints more of what its prompt names than the other; 30 images of 14 prompts are 14 groups."""
+    """One paints more of what its prompt names than the other; 30 images of 14 pairs have 5 texts: 5 groups."""
     for name, divisor in (("bold", 3), ("shy", 9)):
         Path(f"{name}.py").write_text(PAINTER.replace("guidance / 4", f"guidance / {divisor}"))
         asked = ["--model", f"{name}.py:Painter", "--dataset", toyland, "-n", 30, "--guidance", "1,2"]
@@ -400,7 +477,9 @@ def test_two_painters(cli: Cli, toyland: Path, tmp_path: Path) -> None:
     assert result.code == 0, result.err
     found = Comparison.model_validate_json(result.out)
     for row in rows(found, "semantic-recall"):
-        assert (row.units, row.pairing, row.better) == (14, "images", "A")
+        assert (row.units, row.pairing) == (5, "images")
+        assert row.difference is not None
+        assert row.difference > 0
         assert row.a is not None
         assert row.b is not None
         assert row.difference == pytest.approx(row.a - row.b)
@@ -413,7 +492,7 @@ def test_two_painters(cli: Cli, toyland: Path, tmp_path: Path) -> None:
     assert {"guidance", "Semantic", "FSD", "↓", "↑", "better", "p"} <= set(shown.out.split())
     assert "14 groups" in shown.out
     assert "same 10 blocks" in shown.out
-    assert "miou void_share, miou pixel_accuracy: B: no values of it" in " ".join(shown.out.split())
+    assert "miou void_share, miou pixel_accuracy: A and B store no values of it, " in " ".join(shown.out.split())
 
 
 def test_the_table_names_what_is_missing(pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

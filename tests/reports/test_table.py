@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from gcbench.core.names import plain
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Provenance, Record
 from gcbench.core.score import Score
 from gcbench.reports.comparison import compare, comparison_tables
 from gcbench.reports.curve import draw
 from gcbench.reports.record_table import number_column, print_record, record_table, scores_csv
-from gcbench.reports.table import FORMATS, Cell, Column, Row, Table, plain, render
+from gcbench.reports.table import FORMATS, Cell, Column, Row, Table, render
 from gcbench.reports.table1 import table1
 
 UNKIND = [

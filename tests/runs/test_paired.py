@@ -6,6 +6,7 @@ from scipy import stats
 
 from gcbench.core.score import Score
 from gcbench.runs.paired import Rows, paired, values_of
+from gcbench.statistics.intervals import group_jackknife
 
 
 def mean_of(values: dict[str, float | None]) -> Score:
@@ -60,7 +61,7 @@ def test_groups_are_drawn_whole() -> None:
     assert paired(mean_of(once), mean_of(nothing), once, nothing, dict.fromkeys(once, "one")).reason
 
 
-def test_blocks_by_hand() -> None:
+def test_blocks_of_older_records_by_hand() -> None:
     left_a, left_b = [1.0, 2.0, 4.0, 3.0], [1.5, 3.0, 4.5, 4.5]
     a, b = (Score(value=sum(left), n=8, detail={"left_out": list(left)}) for left in (left_a, left_b))
     found = paired(a, b)
@@ -72,10 +73,33 @@ def test_blocks_by_hand() -> None:
     assert (found.pairing, found.units) == ("blocks", 4)
 
 
+def test_blocks_are_paired_only_where_both_runs_were_cut_by_the_same_groups() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 12))
+
+    def scored(x: np.ndarray, groups: list[str]) -> Score:
+        jack = group_jackknife(lambda kept: float(x[kept].mean()), groups)
+        return Score.of(jack, n=len(x), detail=jack.detail())
+
+    names = [f"g{i % 6}" for i in range(12)]
+    found = paired(scored(a, names), scored(b, names))
+    test = stats.ttest_rel((a[:6] + a[6:]) / 2, (b[:6] + b[6:]) / 2)
+    assert (found.pairing, found.units) == ("blocks", 6)
+    assert found.interval == pytest.approx(test.confidence_interval(), rel=1e-9)
+    assert found.p_value == pytest.approx(test.pvalue, rel=1e-9)
+    old = Score(value=1.0, n=12, detail={"left_out": [1.0] * 6})
+    for other, why in ((scored(b, [f"g{i // 2}" for i in range(12)]), None), (scored(b, names[::-1]), None)):
+        assert (paired(scored(a, names), other).reason or "") == (why or "")
+    moved = [*names[:11], "g0"]
+    assert "the blocks are no partners" in (paired(scored(a, names), scored(b, moved)).reason or "")
+    assert "older gcbench" in (paired(scored(a, names), old).reason or "")
+    assert "older gcbench" in (paired(old, scored(a, names)).reason or "")
+
+
 def test_what_cannot_be_paired_keeps_its_difference_and_says_why() -> None:
     a, b = Score(value=3.0, n=8), Score(value=1.0, n=8)
     assert paired(a, b)[0] == 2
-    assert "are stored" in (paired(a, b).reason or "")
+    assert "a and b store no values" in (paired(a, b).reason or "")
     assert paired(a, Score.skipped("why")).reason == "a value is missing"
     with_blocks = a.model_copy(update={"detail": {"left_out": [1.0, 2.0]}})
     assert "not the same images" in (paired(with_blocks, with_blocks.model_copy(update={"n": 9})).reason or "")

@@ -13,7 +13,7 @@ from prdc import compute_prdc
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 from gcbench.statistics import neighbours as module
-from gcbench.statistics.intervals import runs
+from gcbench.statistics.intervals import by_group
 from gcbench.statistics.neighbours import Neighbourhoods, neighbourhoods
 
 
@@ -124,22 +124,26 @@ def test_the_size_of_the_tiles_decides_nothing(tile: int, copies: bool) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("n", [8, 12, 47])
-def test_what_is_left_out_is_a_run_without_those_samples(n: int) -> None:
-    real, made = features(40, 5, 0), features(n, 5, 1, 0.3)
-    result = neighbourhoods(real, made)
-    for b, run in enumerate(runs(n)):
-        without = by_definition(real, np.delete(made, run, axis=0), 3, 5)
-        assert result.coverage_without[b] == without["coverage"]
-        assert result.recall_without[b] == without["recall"]
+@given(st.integers(8, 30), st.integers(1, 3), st.integers(1, 5), st.booleans(), st.integers(0, 1000))
+def test_what_is_left_out_is_a_set_without_that_group(n: int, d: int, size: int, ties: bool, seed: int) -> None:
+    real, made = features(20, d, seed), features(n, d, seed + 1, 0.3)
+    if ties:
+        real, made = np.round(real), np.round(made)
+    groups = [f"g{i % -(-n // size)}" for i in range(n)]
+    result = neighbourhoods(real, made, groups=groups)
+    for g, part in enumerate(by_group(groups) if len(set(groups)) > 1 else []):
+        without = by_definition(real, np.delete(made, part, axis=0), 3, 5)
+        assert result.coverage_without[g] == pytest.approx(without["coverage"])
+        assert len(result.recall_without) == 0 or result.recall_without[g] == pytest.approx(without["recall"])
+    assert (len(result.recall_without) == 0) == (len(set(groups)) < 2 or n - max(map(len, by_group(groups))) <= 3)
 
 
 def test_too_few_samples_for_an_interval() -> None:
     real = features(20, 2, 0)
-    few = neighbourhoods(real, features(4, 2, 1))  # without a run of 2, none has 3 neighbours
-    assert (few.recall_without, len(few.coverage_without)) == ([], 2)
-    fewer = neighbourhoods(real, features(3, 2, 1), k=2)
-    assert (fewer.recall_without, fewer.coverage_without) == ([], [])
+    few = neighbourhoods(real, features(4, 2, 1))  # without one, none has 3 neighbours
+    assert (len(few.recall_without), len(few.coverage_without)) == (0, 4)
+    fewer = neighbourhoods(real, features(6, 2, 1), groups=["a"] * 6)
+    assert (len(fewer.recall_without), len(fewer.coverage_without)) == (0, 0)
 
 
 def test_never_all_distances_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

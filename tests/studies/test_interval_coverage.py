@@ -1,9 +1,10 @@
-"""The script that validates the intervals: what it counts, and that it tells a good interval from a naive one."""
+"""The script that validates the intervals: what it counts, and what it draws."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from gcbench.core.contracts import Metric
 from studies import interval_coverage as coverage
 
 
@@ -12,30 +13,29 @@ def test_held_counts_intervals() -> None:
     assert coverage.held(intervals, 0.5) == 0.75
 
 
-def test_a_naive_resample_is_of_the_same_images_as_if_each_stood_alone() -> None:
-    drawn = coverage.prompted_vectors(np.random.default_rng(0), 12)
-    again = coverage.again(drawn, np.random.default_rng(1))
-    assert again.samples.groups == again.samples.ids == drawn.samples.ids
-    vectors, resampled = drawn.features["clip"].vectors, again.features["clip"].vectors
-    assert vectors is not None
-    assert resampled is not None
-    assert {tuple(row) for row in resampled.tolist()} < {tuple(row) for row in vectors.tolist()}
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_names_stand_together_alternate_or_are_shuffled(order: int) -> None:
+    ids, groups = coverage.named(20, 5, order)
+    assert len(set(ids)) == 20
+    assert sorted(map(groups.count, set(groups))) == [5] * 4
+    by_name = [group for _, group in sorted(zip(ids, groups, strict=True))]
+    changes = sum(a != b for a, b in pairwise(by_name))
+    assert [changes == 3, changes == 19, 3 < changes < 19][order]
 
 
-@pytest.mark.slow
-def test_clustered_intervals_hold_and_naive_ones_do_not() -> None:
-    row = coverage.coverage("clip-score", n=200, draws=60, bootstrap=(60, 60))
-    assert row.interval > 0.85
-    assert row.naive < row.interval
-    assert row.error == pytest.approx(row.spread, rel=0.35)
+@pytest.mark.parametrize("tails", ["", "t3", "lognormal"])
+def test_features_of_a_group_are_alike(tails: str) -> None:
+    cell = coverage.Cell("fd", tails=tails)
+    x = coverage.feature_rows(np.random.default_rng(0), 400, 5, cell).reshape(80, 5, -1)
+    assert x[:, 0].std() > 0
+    alike = [np.corrcoef(x[:, 0, j], x[:, 1, j])[0, 1] for j in range(x.shape[2])]
+    apart = [np.corrcoef(x[:-1, 0, j], x[1:, 1, j])[0, 1] for j in range(x.shape[2])]
+    assert np.mean(alike) > 0.3 > abs(np.mean(apart))
 
 
-@pytest.mark.parametrize("name", ["fid", "clip-score"])
-def test_draws_are_fresh_and_of_n_images(name: str) -> None:
-    one, other = (coverage.POPULATIONS[name](np.random.default_rng([0, i]), 16) for i in range(2))
-    (a,), (b,) = one.features.values(), other.features.values()
-    assert a.vectors is not None
-    assert b.vectors is not None
-    assert a.vectors.shape[0] == len(one.samples) == 16
-    assert not np.array_equal(a.vectors.numpy(), b.vectors.numpy())
-    assert issubclass(coverage.registry("metrics")[name], Metric)
+def test_clustered_intervals_of_a_distance_hold() -> None:
+    """Blocks that cut the groups hold it in half of the draws."""
+    (row,) = coverage.coverage(coverage.Cell("fd"), n=50, group=5, draws=60)
+    assert row.held > 0.85
+    assert row.rejected < 0.15
+    assert row.error == pytest.approx(1, abs=0.4)

@@ -13,6 +13,7 @@ from gcbench.core import checkpoint
 from gcbench.core.contracts import Evaluator, Model, ModelOptions
 from gcbench.core.errors import UserError
 from gcbench.core.registry import registry
+from gcbench.core.samples import to_bytes
 from gcbench.data.open_dataset import open_dataset
 from gcbench.gcdp.model import GCDP
 from gcbench.training.fixed_batches import in_fixed_batches
@@ -42,11 +43,15 @@ def test_settings_of_a_run_are_the_protocols(toyland: Path, gcdp: Path) -> None:
             "'process.image_sampler'; it is called sampler.image_sampler here",
         ),
         ("model.process.posterior", "soft", "it is called sampler.posterior here"),
-        ("sampler.treshold", 0.9, "unknown setting 'sampler.treshold'; did you mean sampler.threshold?"),
+        (
+            "sampler.treshold",
+            0.9,
+            "unknown setting 'sampler.treshold'; did you mean sampler.threshold or sampler.threshold_quantile?",
+        ),
         (
             "model.unet.dim",
             8,
-            "sampler.posterior, sampler.threshold; the rest was settled in training",
+            "sampler.renoise; the rest was settled in training",
         ),
         (
             "sampler.image_sampler",
@@ -67,6 +72,27 @@ def test_a_card_of_an_earlier_version_says_block(toyland: Path, gcdp: Path) -> N
     assert card.config["sample_batch"] == 4
     old = {("block" if key == "sample_batch" else key): value for key, value in card.config.items()}
     assert GCDP.config.model_validate(old) == opened(toyland, gcdp).cfg
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_samples_that_are_not_finite_end_the_run(toyland: Path, gcdp: Path, bad: float) -> None:
+    model = opened(toyland, gcdp)
+    for tensor in model.network.unet.parameters():
+        torch.nn.init.constant_(tensor, bad)
+    with pytest.raises(UserError, match=r"^gcdp: what the network drew is not finite at guidance 2; lower --guidance"):
+        model.generate(["a car"], n=1, size=SIZE, guidance=2.0, seeds=[0])
+
+
+def test_floats_become_bytes_in_one_place() -> None:
+    """It refuses what is not finite; within [-1,1] it rounds to the nearest of 256 levels, beyond it clamps."""
+    levels = torch.arange(256)
+    assert torch.equal(to_bytes(levels / 127.5 - 1), levels.to(torch.uint8))
+    assert to_bytes(torch.tensor([-7.0, 1.001, 0.0])).tolist() == [0, 255, 128]
+    for bad in (torch.nan, torch.inf, -torch.inf):
+        with pytest.raises(FloatingPointError):
+            to_bytes(torch.tensor([0.5, bad]))
+    root = Path(checkpoint.__file__).parents[1]
+    assert [path.name for path in root.rglob("*.py") if "127.5).round" in path.read_text()] == ["samples.py"]
 
 
 def test_progress_counts_the_steps_of_all_batches(toyland: Path, gcdp: Path) -> None:

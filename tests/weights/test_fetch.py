@@ -38,6 +38,7 @@ class Server:
         self.shift = 0  # of the range that is sent from the one asked for
         self.cut: int | None = None  # bytes of a body after which the connection is closed
         self.code = 200
+        self.moved = ""  # where it redirects to
         self.chunked = False
         self.reset = False  # rather than close an answer that is cut
         self.until: Callable[[], bool] = lambda: True  # silent until then, after an answer that is cut
@@ -67,6 +68,10 @@ class Server:
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         if self.code != 200:
             return handler.send_error(self.code)
+        if self.moved:
+            handler.send_response(302)
+            handler.send_header("Location", self.moved)
+            return handler.end_headers()
         wanted = handler.headers.get("Range") if self.ranges else None
         if handler.headers.get("If-Range") not in self.version.values():
             wanted = None
@@ -233,12 +238,12 @@ def test_parts_of_two_versions_are_never_mixed(server: Server, unknown: Path, ro
     assert fetch("thing", manifest=unknown).read_bytes() == OTHER
 
 
-def test_a_part_that_is_longer_than_the_file_is_thrown_away(server: Server, manifest: Path, root: Path) -> None:
+def test_a_part_that_is_longer_than_the_file_is_thrown_away(server: Server, unknown: Path, root: Path) -> None:
     server.body, server.cut = BODY + BODY, len(BODY) + 5
     with pytest.raises(UserError):
-        fetch("thing", manifest=manifest)
+        fetch("thing", manifest=unknown)
     server.body, server.cut = BODY, None
-    assert fetch("thing", manifest=manifest).read_bytes() == BODY
+    assert fetch("thing", manifest=unknown).read_bytes() == BODY
     assert [asked.get("Range") for asked in server.asked] == [None, f"bytes={len(BODY) + 5}-", None]
 
 
@@ -277,11 +282,32 @@ def test_a_wrong_hash_deletes_what_came_and_says_so(
     assert "Range" not in server.asked[1]
 
 
-def test_a_wrong_size_deletes_what_came_and_says_so(server: Server, tmp_path: Path, root: Path) -> None:
-    manifest = write_manifest(tmp_path, server.url, sha256=None)
-    server.body = BODY + b"more"
-    with pytest.raises(UserError, match=rf"it has {len(BODY) + 4} bytes, the published file {len(BODY)}"):
+@pytest.mark.parametrize("body", [BODY + b"more", BODY[:-1], b""])
+def test_another_size_than_the_published_is_refused_before_it_comes(
+    server: Server, manifest: Path, root: Path, body: bytes
+) -> None:
+    server.body = body
+    with pytest.raises(UserError, match=rf"offers {len(body)} bytes as .*, not {len(BODY)};"):
         fetch("thing", manifest=manifest)
+    assert files(root) == []
+
+
+def test_a_server_that_states_no_length_sends_no_more_than_the_published(
+    server: Server, manifest: Path, root: Path
+) -> None:
+    server.body, server.chunked = BODY * 20, True
+    with pytest.raises(UserError, match=rf"sends more than the {len(BODY)} bytes .* deleted"):
+        fetch("thing", manifest=manifest)
+    assert files(root) == []
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:text/plain,x"])
+def test_no_server_leads_to_what_is_not_the_web(server: Server, tmp_path: Path, root: Path, target: str) -> None:
+    server.moved = target
+    with pytest.raises(UserError, match=r"redirect|answers 302|cannot be reached"):
+        fetch("thing", manifest=write_manifest(tmp_path, server.url))
+    with pytest.raises(UserError, match="no address of the web"):
+        fetch("thing", manifest=write_manifest(tmp_path, target))
     assert files(root) == []
 
 

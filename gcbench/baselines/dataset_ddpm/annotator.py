@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,12 +15,6 @@ from gcbench.networks.unet import UNet
 
 TRY, CALIBRATION = 1, 2
 """What a derived seed is for."""
-
-
-def derived(seed: int, purpose: int, number: int) -> int:
-    """The `number`-th seed that follows from `seed` for a purpose, in [0, 2⁶³)."""
-    words = np.random.SeedSequence([seed % 2**64, purpose, number]).generate_state(1, np.uint64)
-    return int(words[0] >> np.uint64(1))
 
 
 class Annotator(nn.Module):

@@ -12,14 +12,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gcbench.baselines.dataset_ddpm.annotator import TRY, Annotator, derived
+from gcbench.baselines.dataset_ddpm.annotator import TRY, Annotator
 from gcbench.baselines.dataset_ddpm.config import PRESETS, DatasetDDPMConfig
 from gcbench.core.checkpoint import Card, Checkpoint, fill
-from gcbench.core.contracts import Dataset, ModelOptions, Size
+from gcbench.core.contracts import Dataset, Given, ModelOptions, Size
 from gcbench.core.errors import UserError
+from gcbench.diffusion.noise import derived_seed
 from gcbench.gcdp.model import GCDP
 from gcbench.gcdp.network import TextToPair
-from gcbench.gcdp.sampling import sample_batch
+from gcbench.gcdp.sampling import Sampling, sample_batch
 from gcbench.training.fixed_batches import in_fixed_batches
 from gcbench.training.trained_model import TrainedModel
 
@@ -64,30 +65,30 @@ class DatasetDDPM(GCDP):
         return both
 
     def draw(
-        self, prompts: Sequence[str] | None, seeds: Sequence[int], *, size: Size, guidance: float
+        self,
+        prompts: Sequence[str] | None,
+        seeds: Sequence[int],
+        *,
+        size: Size,
+        guidance: float,
+        given: Given | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         images, layouts, doubts = self.draw_once(seeds, self.cfg.sample_batch)
         threshold = self.annotator.threshold(self.cfg.filter.keep)
         for number in range(1, self.cfg.filter.tries):
             doubtful = [i for i in range(len(seeds)) if doubts[i] > threshold]
             for i in doubtful:
-                again = self.draw_once([derived(seeds[i], TRY, number)], 1)
+                again = self.draw_once([derived_seed(seeds[i], TRY, number)], 1)
                 if again[2][0] < doubts[i]:
                     images[i], layouts[i], doubts[i] = (part[0] for part in again)
         return images, layouts
 
     def draw_once(self, seeds: Sequence[int], batch_size: int) -> tuple[Tensor, ...]:
         """Images uint8 [N,3,H,W], their layouts int64 [N,H,W] and uncertainties [N], whether they pass or not."""
-
-        settings: dict[str, Any] = {
-            "size": self.size,
-            "steps": self.steps,
-            "precision": self.precision,
-            "guidance": 1.0,
-        }
+        how = Sampling(self.size, 1.0, self.steps, self.precision)
 
         def pairs(batch: list[int], prompts: list[str] | None) -> tuple[Tensor, ...]:
-            (images,) = sample_batch(self.network, self.process, None, batch, **settings)
+            (images,) = sample_batch(self.network, self.process, None, batch, how)
             return images, *self.label(images)
 
         return in_fixed_batches(pairs, seeds, None, batch_size)

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gcbench.baselines.dataset_ddpm.annotator import CALIBRATION, Annotator, derived
+from gcbench.baselines.dataset_ddpm.annotator import CALIBRATION, Annotator
 from gcbench.baselines.dataset_ddpm.config import DatasetDDPMConfig
 from gcbench.core.contracts import Dataset
 from gcbench.data.contact_sheet import grid, save_png
-from gcbench.gcdp.sampling import sample_many
+from gcbench.diffusion.noise import derived_seed
+from gcbench.gcdp.sampling import Sampling, sample_many
 from gcbench.gcdp.training import ImageRecipe
 from gcbench.training.recipe import Batch, OptimizerGroup, Phase, TrainConfig
 
@@ -84,7 +85,7 @@ class DatasetDDPMRecipe(ImageRecipe):
             for part in self.annotator.features(unet, torch.stack(images), pixels):
                 features[filled : filled + len(part)] = part
                 filled += len(part)
-        seeds = [derived(self.train_config.seed, CALIBRATION, i) for i in range(self.cfg.calibration)]
+        seeds = [derived_seed(self.train_config.seed, CALIBRATION, i) for i in range(self.cfg.calibration)]
         return Learnt(features, classes, self.draw(seeds))
 
     def labelled(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -104,15 +105,10 @@ class DatasetDDPMRecipe(ImageRecipe):
 
     def draw(self, seeds: Sequence[int]) -> Tensor:
         """Images uint8 [N,3,H,W] as the model will draw them."""
-        cfg, precision = self.cfg, self.train_config.precision
-        settings: dict[str, Any] = {
-            "size": self.size,
-            "steps": cfg.sample_steps,
-            "precision": precision,
-            "guidance": 1.0,
-        }
+        cfg = self.cfg
+        how = Sampling(self.size, 1.0, cfg.sample_steps, self.train_config.precision)
         with torch.compiler.set_stance("force_eager"):
-            images, _ = sample_many(self.network, self.process, None, seeds, batch_size=cfg.sample_batch, **settings)
+            images, _ = sample_many(self.network, self.process, None, seeds, how, batch_size=cfg.sample_batch)
         return images
 
     def weights(self) -> dict[str, Tensor]:

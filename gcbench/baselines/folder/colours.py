@@ -35,7 +35,7 @@ class Recoloured(Source):
 
     def __init__(self, inner: Source, table: Table, slack: int):
         self.inner, self.slack = inner, slack
-        self.path, self.kind, self.ids = inner.path, inner.kind, inner.ids
+        self.path, self.kind, self.ids, self.left_out = inner.path, inner.kind, inner.ids, inner.left_out
         self._colours = np.array(list(table), np.int16)  # [T,3]
         self._ids = np.array(list(table.values()), np.uint8)  # [T]
 

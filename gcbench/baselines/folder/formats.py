@@ -9,7 +9,7 @@ from gcbench.baselines.folder.colours import Recoloured, fitting_table, palette_
 from gcbench.baselines.folder.gcdp_sheets import first_named, is_sheet, read_sheets
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.data.image_sources import FolderSource, Source, by_stem, inner_layouts, open_source
+from gcbench.data.image_sources import FolderSource, Source, by_stem, inner_layouts, open_source, visible
 from gcbench.data.npz_arrays import Array, array_names
 from gcbench.data.pair_files import IMAGE_ENDINGS
 from gcbench.data.unreadable_files import Kind, some
@@ -65,7 +65,7 @@ def recognise(place: Path, name: str | None) -> str:
     if len(fitting) > 1:
         raise UserError(f"{place} may be the output of {' or of '.join(fitting)}; add --set sampler.format=ONE_OF_THEM")
     if not fitting:
-        for path in sorted(place.iterdir()) if place.is_dir() else ():
+        for path in visible(place):
             refuse_pickle(path)
         raise UserError(
             f"{place} holds no finished images in a format that is read ({', '.join(FORMATS)}); give another"
@@ -130,7 +130,7 @@ COLUMNS = (
 
 def _visualised(place: Path) -> list[Path]:
     """The folders that the visualiser filled: the place itself, or those in it."""
-    folders = [place, *sorted(path for path in place.iterdir() if path.is_dir())] if place.is_dir() else []
+    folders = [place, *(path for path in visible(place) if path.is_dir())] if place.is_dir() else []
     return [folder for folder in folders if (folder / "prop.csv").is_file() and _matching(folder, r"img_\d+_\d+")]
 
 
@@ -157,8 +157,8 @@ def _semantic_palette(place: Path, dataset: Dataset) -> Output:
 def _spade_folders(place: Path) -> list[Path]:
     if not place.is_dir():
         return []
-    folders = [place, place / "images", *sorted(place.glob("test_*/images")), *sorted(place.glob("*/test_*/images"))]
-    return [folder for folder in folders if (folder / "synthesized_image").is_dir()]
+    deep = (path for pattern in ("test_*/images", "[!.]*/test_*/images") for path in sorted(place.glob(pattern)))
+    return [folder for folder in (place, place / "images", *deep) if (folder / "synthesized_image").is_dir()]
 
 
 def _spade(place: Path, dataset: Dataset) -> Output:

@@ -49,7 +49,7 @@ class Tiles(Source):
     def image(self, name: str) -> Image.Image:
         sheet, (top, left), (height, width) = self._tiles[name]
         if self._open is None or self._open[0] != sheet:
-            self._open = sheet, image_files.decode(sheet, sheet, self.kind)
+            self._open = sheet, image_files.decode(image_files.read_file(sheet, self.kind), sheet, self.kind)
         return self._open[1].crop((left, top, left + width, top + height))
 
 

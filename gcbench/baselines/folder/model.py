@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gcbench.baselines.folder.formats import FORMATS, recognise
 from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
@@ -19,6 +19,8 @@ from gcbench.data.finished_images import FinishedImages, pair_up
 from gcbench.data.image_files import RESIZE
 from gcbench.data.image_sources import Facts, Source, open_source
 from gcbench.data.layouts import LabelIds, has_label_ids, layout_ids
+
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 
 
 class SourceConfig(BaseModel):
@@ -34,8 +36,8 @@ class SourceConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: str | None = None
-    layouts: Path | None = None
-    prompts: Path | None = None
+    layouts: UserPath | None = None
+    prompts: UserPath | None = None
     derived_by: str | None = Field(default=None, min_length=1)
     layout_source: Literal["generated", "real"] | None = None
     psi: float | None = Field(default=None, allow_inf_nan=False)
@@ -102,6 +104,7 @@ class Folder(Model):
             f"{self.survey.jpeg} in JPEG" if self.survey.jpeg else "",
             f"layouts {self.source}" if self.source else "",
             "labelIds mapped to train ids" if self.label_ids else "",
+            *self.survey.notes(),
             f"files {self.survey.hash}",
         ]
         return {"note": "; ".join(filter(None, facts))}
@@ -159,7 +162,7 @@ class CentralBand(Source):
 
     def __init__(self, inner: Source, ratio: float):
         self.inner, self.ratio = inner, ratio
-        self.path, self.kind, self.ids = inner.path, inner.kind, inner.ids
+        self.path, self.kind, self.ids, self.left_out = inner.path, inner.kind, inner.ids, inner.left_out
 
     def place(self, name: str) -> Path:
         return self.inner.place(name)

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from gcbench.baselines.ganformer.attention import BipartiteAttention
 from gcbench.baselines.ganformer.config import GANformerConfig
+from gcbench.core.samples import to_bytes
 from gcbench.diffusion.noise import SeededNoise
-from gcbench.networks.stylegan2 import Linear, Mapping, Noise, Synthesis, leaky, pixel_norm, to_bytes
+from gcbench.networks.stylegan2 import Linear, Mapping, Noise, Synthesis, leaky, pixel_norm
 from gcbench.training.fixed_batches import in_fixed_batches
 
 RATE = 0.01

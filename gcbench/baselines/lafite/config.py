@@ -6,24 +6,23 @@ from pydantic import Field, model_validator
 
 from gcbench.core.settings import Config, Count, Share, Weight
 from gcbench.networks.stylegan2 import StyleGAN2Config
+from gcbench.text.known_words import KnownWords
 from gcbench.training.recipe import ImageSize, SampleBatch, TrainConfig
 
 
-class EncoderConfig(Config):
+class EncoderConfig(KnownWords):
     """What places images and texts in one space of `dim` dimensions.
 
     kind `dual`: trained with the model; `widths` of its convolutions, each halving the image; `temperature` of its
     loss, high enough to spread images and texts over the whole space, since the generator's contrastive losses at
-    `loss.tau` tell apart only what is far apart; `vocabulary`: the words of its table, in order, fixed when training
-    begins. kind `open_clip`: the model `name` of open_clip, its weights in
-    the file `path`, whose hash `sha256` is written when training begins and must be met when images are drawn.
+    `loss.tau` tell apart only what is far apart. kind `open_clip`: the model `name` of open_clip, its weights in the
+    file `path`, whose hash `sha256` is written when training begins and must be met when images are drawn.
     """
 
     kind: Literal["dual", "open_clip"] = "dual"
     dim: Count = 64
     widths: tuple[Count, ...] = Field(default=(32, 64, 96, 128), min_length=1)
     temperature: float = Field(default=0.3, gt=0)
-    vocabulary: tuple[str, ...] = ()
     name: str = "ViT-B-32-quickgelu"
     path: str = ""
     sha256: str = ""

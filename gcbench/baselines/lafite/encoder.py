@@ -14,9 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gcbench.baselines.lafite.config import EncoderConfig
+from gcbench.core.contracts import Reading
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
-from gcbench.networks.text import TextConfig, WordEncoder
+from gcbench.core.samples import sample_ids
+from gcbench.networks.text import Reader, TextConfig, WordEncoder
+from gcbench.text.known_words import Aliases, KnownWords
 from gcbench.weights.manifest import did_you_mean
 from gcbench.weights.official import load_official
 
@@ -49,7 +52,7 @@ class BagOfWordsEncoder(nn.Module):
 
     def __init__(self, cfg: EncoderConfig):
         super().__init__()
-        self.words = WordEncoder(TextConfig(dim=cfg.dim, vocabulary=cfg.vocabulary))
+        self.words = WordEncoder(TextConfig(dim=cfg.dim, **cfg.model_dump(include=set(KnownWords.model_fields))))
         self.out = nn.Sequential(nn.Linear(cfg.dim, 2 * cfg.dim), nn.LeakyReLU(0.2), nn.Linear(2 * cfg.dim, cfg.dim))
 
     def forward(self, texts: Sequence[str]) -> Tensor:
@@ -93,7 +96,7 @@ class ClipImageEncoder(Frozen):
         return F.normalize(self.visual((resized - self.mean) / self.std).float())  # [B,D]
 
 
-class ClipTextEncoder(Frozen):
+class ClipTextEncoder(Frozen, Reader):
     """A CLIP without its image half. Texts are cut at its context length, the end token kept."""
 
     def __init__(self, network: Any, tokenizer: Any):
@@ -104,6 +107,12 @@ class ClipTextEncoder(Frozen):
     def forward(self, texts: Sequence[str]) -> Tensor:
         tokens = self.tokenizer(list(texts)).to(next(self.network.parameters()).device)  # [B,77]
         return F.normalize(self.network.encode_text(tokens).float())  # [B,D]
+
+    def reading(self, texts: Sequence[str], aliases: Aliases) -> Reading:
+        length = self.network.context_length
+        beyond = self.tokenizer(list(texts), context_length=length + 1)[:, length] != 0  # [B]
+        names = zip(sample_ids(len(texts)), beyond.tolist(), strict=True)
+        return Reading(n=len(texts), cut=[name for name, longer in names if longer])
 
 
 def build_encoder(cfg: EncoderConfig) -> Encoder:

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from gcbench.baselines.lafite.config import LafiteConfig
+from gcbench.core.samples import to_bytes
 from gcbench.diffusion.noise import SeededNoise
-from gcbench.networks.stylegan2 import Linear, Mapping, Noise, Synthesis, leaky, pixel_norm, to_bytes
+from gcbench.networks.stylegan2 import Linear, Mapping, Noise, Synthesis, leaky, pixel_norm
 from gcbench.training.fixed_batches import in_fixed_batches
 
 

@@ -16,7 +16,7 @@ from gcbench.core.errors import UserError
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.networks.adversarial import logistic_discriminator, logistic_generator, path_lengths, r1
 from gcbench.networks.stylegan2 import Discriminator, Noise, mixed
-from gcbench.networks.text import vocabulary_of
+from gcbench.text.known_words import learned
 from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, TrainConfig, captions_of, preview_captions
 
 PLAIN_RATE = 0.4
@@ -37,8 +37,7 @@ class LafiteRecipe(Recipe):
             )
         encoder = with_hash(cfg.encoder)
         if encoder.kind == "dual" and not encoder.vocabulary:
-            vocabulary = vocabulary_of(captions_of(dataset, dataset.splits[0]))
-            encoder = encoder.model_copy(update={"vocabulary": vocabulary})
+            encoder = encoder.model_copy(update=learned(captions_of(dataset, dataset.splits[0]), dataset.aliases))
         self.cfg = cfg.model_copy(update={"encoder": encoder})
         torch.manual_seed(train_config.seed)
         self.images, texts = build_encoder(encoder)

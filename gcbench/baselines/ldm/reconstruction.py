@@ -10,7 +10,7 @@ from gcbench.baselines.ldm.config import LDMConfig
 from gcbench.baselines.ldm.model import LDM
 from gcbench.baselines.real import Real
 from gcbench.core.checkpoint import Checkpoint, fill
-from gcbench.core.contracts import Dataset, ModelOptions, Size
+from gcbench.core.contracts import Dataset, Given, ModelOptions, Size
 from gcbench.core.samples import Samples
 from gcbench.training.fixed_batches import in_fixed_batches
 from gcbench.training.trained_model import TrainedModel
@@ -58,7 +58,14 @@ class LDMReconstruction(TrainedModel):
         return vae
 
     def generate(
-        self, prompts: Sequence[str] | None, *, n: int, size: Size, guidance: float, seeds: Sequence[int]
+        self,
+        prompts: Sequence[str] | None,
+        *,
+        n: int,
+        size: Size,
+        guidance: float,
+        seeds: Sequence[int],
+        given: Given | None = None,
     ) -> Samples:
         from gcbench.baselines.ldm.sampling import reconstruct
 

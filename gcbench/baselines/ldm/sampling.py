@@ -9,6 +9,7 @@ from gcbench.baselines.ldm.autoencoder import Autoencoder
 from gcbench.baselines.ldm.network import Context, LatentDiffusion
 from gcbench.baselines.ldm.process import LatentProcess
 from gcbench.core.contracts import Size
+from gcbench.core.samples import to_bytes
 from gcbench.diffusion.guidance import guide
 from gcbench.diffusion.noise import SeededNoise
 
@@ -16,11 +17,6 @@ from gcbench.diffusion.noise import SeededNoise
 def to_float(images: Tensor) -> Tensor:
     """uint8 -> float in [-1,1]."""
     return images.float() / 127.5 - 1
-
-
-def to_bytes(images: Tensor) -> Tensor:
-    """float, clamped to [-1,1] -> uint8, on the CPU."""
-    return (images.clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8).cpu()
 
 
 @torch.inference_mode()
@@ -52,7 +48,7 @@ def sample_batch(
             return guide(conditional, null, guidance)
 
         images = network.decode(process.sample(predict, noise, steps))
-    return (to_bytes(images),)
+    return (to_bytes(images).cpu(),)
 
 
 @torch.inference_mode()

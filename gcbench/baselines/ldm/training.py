@@ -19,7 +19,7 @@ from gcbench.baselines.ldm.sampling import reconstruct, sample_batch, to_float
 from gcbench.core.contracts import Dataset
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.diffusion.schedules import training_times
-from gcbench.networks.text import vocabulary_of
+from gcbench.text.known_words import learned
 from gcbench.training.fixed_batches import in_fixed_batches
 from gcbench.training.recipe import (
     Batch,
@@ -42,8 +42,8 @@ class LDMRecipe(Recipe):
     def __init__(self, name: str, cfg: LDMConfig, dataset: Dataset, train_config: TrainConfig):
         super().__init__(name, cfg, dataset, train_config)
         if cfg.text.kind == "words" and not cfg.text.vocabulary:
-            vocabulary = vocabulary_of(captions_of(dataset, dataset.splits[0]))
-            cfg = cfg.model_copy(update={"text": cfg.text.model_copy(update={"vocabulary": vocabulary})})
+            known = learned(captions_of(dataset, dataset.splits[0]), dataset.aliases)
+            cfg = cfg.model_copy(update={"text": cfg.text.model_copy(update=known)})
         torch.manual_seed(train_config.seed)
         self.network = LatentDiffusion(cfg)
         self.own_vae = cfg.vae.kind == "tiny"

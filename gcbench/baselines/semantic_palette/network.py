@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gcbench.baselines.semantic_palette.config import SemanticPaletteConfig
 from gcbench.baselines.semantic_palette.layout_gan import LayoutGenerator
 from gcbench.baselines.semantic_palette.prior import PalettePrior
+from gcbench.core.samples import finite, to_bytes
 from gcbench.diffusion.noise import SeededNoise
 from gcbench.networks.spade import SPADEGenerator
 from gcbench.training.fixed_batches import in_fixed_batches
@@ -38,10 +39,9 @@ class PaletteToPair(nn.Module):
 
     def draw(self, latent: Latent) -> tuple[Tensor, Tensor]:
         """images uint8 [B,3,H,W] and layouts int64 [B,H,W]."""
-        layouts = self.layout(*latent)[-1].argmax(1)  # [B,H,W]
+        layouts = finite(self.layout(*latent)[-1]).argmax(1)  # [B,H,W]
         onehot = F.one_hot(layouts, self.cfg.layout.classes).movedim(-1, 1).float()  # [B,K,H,W]
-        images = self.image(onehot).float()
-        return (images * 127.5 + 127.5).round().to(torch.uint8), layouts
+        return to_bytes(self.image(onehot)), layouts
 
     @property
     def device(self) -> torch.device:

@@ -2,8 +2,8 @@
 
     This woman has brown hair, and bangs and wears earrings. She is young. She is not smiling.
 
-What is denied names no part that a class of the layout stands for ("is not wearing a hat" would): Semantic Recall
-reads which parts a text names and does not know negation.
+What is denied names no part that a class of the layout stands for ("is not wearing a hat" would), so that every part
+that a text names is wanted.
 """
 
 from collections.abc import Mapping, Sequence
