@@ -108,7 +108,7 @@ class RunDirectory:
             (name, "")
             for point in record.points
             for name, score in point.scores.items()
-            if score.interval is not None and "left_out" not in score.detail
+            if score.interval is not None and not {"left_out", "influence"} & score.detail.keys()
         }
         columns = means | set(table.columns())
         if any((scale, name, *column) not in table.rows for column in columns for scale in scales for name in ids):
