@@ -1,12 +1,16 @@
 """The command line: commands and their help, no logic. torch is imported by the commands that use it."""
 
+import codecs
 import errno
 import io
+import logging
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -18,7 +22,7 @@ from gcbench.core import __version__
 from gcbench.core.errors import NothingMeasured, Stopped, UserError
 from gcbench.core.names import plain
 
-RESUMES = ("sweep", "evaluate", "suite", "train")
+RESUMES = ("sweep", "evaluate", "sample", "suite", "train")
 """Commands that go on where they were stopped."""
 
 
@@ -152,7 +156,8 @@ def check(options: dict[str, Any]) -> None:
 
 def show(record: Any, json: bool) -> None:
     if json:
-        typer.echo(record.json_text())
+        text, utf8 = record.json_text(), (sys.stdout.encoding or "").lower().startswith("utf")
+        typer.echo(text if utf8 else text.encode("ascii", "gcbench").decode())  # JSON is UTF-8, and so is ASCII
     else:
         from gcbench.reports.record_table import print_record
 
@@ -252,15 +257,16 @@ def sample(
     set_: Choices = None,
     size: Size = None,
     checkpoint: Checkpoint = None,
+    fresh: Fresh = False,
     precision: Precision = "fp32",
     device: Device = "auto",
 ) -> None:
-    """Draw images and layouts from texts."""
+    """Draw images and layouts from texts. Stopped, the same command draws what is missing."""
     options = given(locals())
     check(options)
     from gcbench.commands.sample import sample as run
 
-    run(**options)
+    run(**options, returned=False)
 
 
 @app.command()
@@ -599,10 +605,12 @@ show_examples(app)
 
 
 def fail(message: object, code: int = 2) -> NoReturn:
-    sys.stdout.flush()
+    with suppress(OSError):
+        sys.stdout.flush()
     text = plain(message)
     text = text if len(text) < MOST_LETTERS else f"{text[: MOST_LETTERS // 2]} … {text[-MOST_LETTERS // 2 :]}"
-    typer.echo(f"gcbench: {text}", err=True)
+    with suppress(OSError):
+        typer.echo(f"gcbench: {text}", err=True)
     raise SystemExit(code)
 
 
@@ -612,30 +620,67 @@ def stopped(command: str | None, arguments: Sequence[str], event: str = "stopped
         return event
     if command == "train" and "--resume" not in arguments:
         return f"{event}; the same command with --resume goes on"
-    without = " without --fresh" if "--fresh" in arguments else ""
+    without = " without --fresh" if "--fresh" in arguments and command != "evaluate" else ""
     return f"{event}; the same command{without} resumes the run"
+
+
+def escaped(error: UnicodeError) -> tuple[str, int]:
+    """Characters that a stream's encoding lacks, as JSON writes them: what `--json` prints stays JSON."""
+    assert isinstance(error, UnicodeEncodeError)
+    data = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{data[i] << 8 | data[i + 1]:04x}" for i in range(0, len(data), 2)), error.end
+
+
+def prepare_process() -> None:
+    """Streams that are there and take every character, figures in our own style, SIGTERM as Ctrl-C."""
+    codecs.register_error("gcbench", escaped)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:  # closed; a file that is opened next must not take its place
+            while os.open(os.devnull, os.O_RDWR) < number:
+                pass
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+        elif number and isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="gcbench")
+    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}  # nobody's own, which may not even load
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells where its cache lies without a home
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        process = os.getpid()
+
+        def terminate(number: int, frame: object) -> None:
+            if os.getpid() != process:  # a child of a fork
+                os._exit(143)
+            raise Stopped(number)
+
+        signal.signal(signal.SIGTERM, terminate)
+
+
+OUTPUT_FAILS = (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EPIPE, errno.EFBIG)
+"""Of an error without a file's name: standard output is full or gone."""
 
 
 def main() -> None:
     """Entry point of `gcbench`: a user's mistake gets one sentence and exit code 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file name in another encoding is printed too
+    prepare_process()
     for argument in sys.argv[1:]:
         if any("\ud800" <= letter <= "\udfff" for letter in argument):
             fail(f"the argument {argument} is not UTF-8; rename the file, or write the text in UTF-8")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except UserError as error:
         fail(error)
     except NothingMeasured as error:
         fail(error, 1)
     except MemoryError:
         fail("this needs more memory than there is; take a smaller --size, --batch-size or --set model.size")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise SystemExit(1) from None
     except OSError as error:
-        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            fail(f"{error.filename}: {error.strerror}; give another path")
+        if error.filename is not None or error.errno not in OUTPUT_FAILS:
             raise
-        fail(f"{error.filename}: {error.strerror}; give another path")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a run measured is in its directory
+        if error.errno == errno.EPIPE:
+            raise SystemExit(1) from None
+        fail(f"standard output cannot be written ({error.strerror}); write it elsewhere")

@@ -127,7 +127,9 @@ def test_completion_can_be_shown() -> None:
         (["train", "--model", "gcdp"], "train.train", "stopped; the same command with --resume goes on"),
         (["train", "--model", "gcdp", "--resume"], "train.train", "stopped; the same command resumes the run"),
         (["suite", "run", "table1"], "suite.run_suite", "stopped; the same command resumes the run"),
-        (["sample", "--out", "x"], "sample.sample", "gcbench: stopped"),
+        (["sample", "--out", "x"], "sample.sample", "stopped; the same command resumes the run"),
+        (["evaluate", "--images", "x", "--fresh"], "evaluate.evaluate", "stopped; the same command resumes the run"),
+        (["speed"], "speed.run", "gcbench: stopped"),
     ],
 )
 def test_ctrl_c_is_one_line(

@@ -4,7 +4,10 @@ An image is decoded once, when it is evaluated; what its bytes and its header sa
 are evaluated before the real ones, so that a damaged one costs no longer wait than it must.
 """
 
+import shutil
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from gcbench.core.names import check_label, check_word
 from gcbench.core.record import ModelInfo, Point, Record
 from gcbench.core.reference import Reference
 from gcbench.core.run_spec import RunSpec
+from gcbench.core.samples import Samples
 from gcbench.data.finished_images import FinishedImages, read_pairs
 from gcbench.data.layouts import LabelIds, has_label_ids
 from gcbench.data.open_dataset import open_dataset
@@ -22,11 +26,13 @@ from gcbench.evaluation.input_warnings import input_warnings
 from gcbench.evaluation.scoring import Scoring, measure_real, open_evaluators
 from gcbench.evaluation.self_check import self_check as check_evaluators_on
 from gcbench.evaluation.setup import choose_device, default_metrics, evaluation_split, protocol_of, size_of
+from gcbench.evaluation.shards import Shards
 from gcbench.reports import curve
 from gcbench.reports.record_table import write_scores
+from gcbench.runs.manifest import MEASURED, SCORES, SHARDS
 from gcbench.runs.progress import Bar, say
 from gcbench.runs.provenance import provenance
-from gcbench.runs.run_directory import SCORES, RunDirectory
+from gcbench.runs.run_directory import RunDirectory
 from gcbench.runs.sample_table import SampleTable
 from gcbench.runs.stopwatch import Stopwatch
 
@@ -68,7 +74,11 @@ def evaluate(
     name = check_label(name or folder_name(images), "--name")
     if out is None:
         check_word(name, "without --out, --name")
-    with RunDirectory(out or Path("runs") / f"evaluate-{name}", fresh) as folder:
+    out = Path(out or Path("runs") / f"evaluate-{name}")
+    inputs = {"--images": images, "--layouts": layouts, "--prompts": prompts, "--dataset": Path(dataset)}
+    if any(path is not None and out.resolve() == Path(path).resolve() for path in inputs.values()):
+        raise UserError(f"--out {out} is what is evaluated; choose another directory")
+    with RunDirectory(out, fresh, MEASURED, inputs) as folder:
         scoring = Scoring(opened, metrics, open_evaluators(opened, metrics, spec.evaluators, device))
         stopwatch = Stopwatch()
         with stopwatch("read"), Bar("reading images", len(found)) as bar:
@@ -82,7 +92,8 @@ def evaluate(
             protocol=protocol_of(reference, scoring, n=len(found), prompts=texts),
             provenance=provenance(device),
         )
-        if not fresh:
+        late = fresh and folder.manifest.run is not None  # an older run is kept until the images are known to be whole
+        if not late:
             folder.resume(planned, list(metrics))  # refuses a directory that holds another run
         say(f"{len(found)} images of {images} against {reference}: {', '.join(metrics)}. Run: {folder.path}")
         for skipped, reason in scoring.missing.items():
@@ -96,17 +107,21 @@ def evaluate(
                 planned.self_check = check_evaluators_on(reference, scoring.evaluators, bar.advance)
         source = f"derived:{derived_by}" if derived_by else "generated"
         label_ids = found.named_label_ids and has_label_ids(opened)
+        settings = [planned.protocol.model_dump_json(), planned.model.model_dump_json(), *metrics, f"fresh: {fresh}"]
+        shards = partial(Shards, folder.path / SHARDS, check=folder.check)
         try:
-            scored = evaluate_images(scoring, found, reference, source, label_ids, stopwatch)
+            kept = shards([*settings, source, f"label ids: {label_ids}"])
+            scored = evaluate_images(scoring, found, reference, source, label_ids, stopwatch, kept)
         except LabelIds as sign:  # seldom late: nearly every real layout shows it
             label_ids = True
             say(f"The layouts are Cityscapes' labelIds, not train ids: {sign.sign}. They are read anew.")
-            scored = evaluate_images(scoring, found, reference, source, label_ids, stopwatch)
+            kept = shards([*settings, source, f"label ids: {label_ids}"])
+            scored = evaluate_images(scoring, found, reference, source, label_ids, stopwatch, kept)
         if label_ids:
             warnings.append("the layouts are Cityscapes' labelIds and were mapped to train ids")
             say(f"Warning: {warnings[-1]}.")
-        if fresh:
-            folder.resume(planned, list(metrics))  # clears the directory, now that every image is known to be whole
+        if late:
+            folder.resume(planned, list(metrics))  # removes the older run
         with stopwatch("real"), Bar("evaluating real images", len(reference)) as bar:
             bounds = measure_real(scoring, reference, list(range(min(len(found), len(reference)))), bar.advance)
         record = planned.model_copy(update={"ceiling": bounds.ceiling, "floor": bounds.floor})
@@ -121,9 +136,11 @@ def evaluate(
         table.groups = dict(zip(found.ids, found.groups, strict=True))
         table.prompts = dict(zip(found.ids, texts, strict=False))
         table.collect(scored, None)
+        folder.check()
         write_scores(record, folder.path / SCORES)
         curve.draw(record, folder.path)
         folder.write(record, table)
+        shutil.rmtree(folder.path / SHARDS, ignore_errors=True)
         if not any(score.value is not None for score in scores.values()):
             raise NothingMeasured(f"nothing could be measured; the reasons are in {folder.path}")
     return record
@@ -138,13 +155,22 @@ def folder_name(images: Path) -> str:
 
 
 def evaluate_images(
-    scoring: Scoring, found: FinishedImages, reference: Reference, source: str, label_ids: bool, stopwatch: Stopwatch
+    scoring: Scoring,
+    found: FinishedImages,
+    reference: Reference,
+    source: str,
+    label_ids: bool,
+    stopwatch: Stopwatch,
+    shards: Shards,
 ) -> dict[str, Metric]:
     """The metrics with all finished images in them."""
-    scored = scoring.start()
     with Bar("evaluating images", len(found)) as bar:
-        for samples in stopwatch.each("read", read_samples(found, reference, source, label_ids)):
-            with stopwatch("evaluate"):
-                scoring.update(scored, samples)
-            bar.advance(len(samples))
-    return scored
+        shards.tick = bar.advance
+
+        def samples(part: range) -> Iterator[Samples]:
+            for batch in stopwatch.each("read", read_samples(found, reference, source, label_ids, part)):
+                with stopwatch("evaluate"):
+                    yield batch
+                bar.advance(len(batch))
+
+        return shards.measure(scoring, len(found), samples)[0]

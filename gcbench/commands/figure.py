@@ -11,6 +11,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
 from gcbench.core.run_spec import RunSpec
 from gcbench.data.open_dataset import open_dataset
+from gcbench.runs.lock import Lock
 from gcbench.runs.progress import say
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def draw_figure(
     found = gather(opened, bundle if runs is None else Path(runs), chosen)
     for line in found.left_out:
         say(f"Not drawn: {line}")
-    write_text(folder / f"figure{number}.csv", as_csv(found.numbers))
-    draw(found, folder, f"figure{number}")
+    with Lock(folder):
+        write_text(folder / f"figure{number}.csv", as_csv(found.numbers))
+        draw(found, folder, f"figure{number}")
     say(f"Wrote {folder}/figure{number}.png, .svg and .csv")
     return found

@@ -197,9 +197,9 @@ def measure(
         for point, old in zip(record.points, kept, strict=True):
             try:
                 telling = replace(generator, progress=bar.advance)
-                measured = measure_point(telling, scoring, point.guidance, keep=True)
-                scores = measured.point.scores
-                changes = changed(old, joined(measured.kept, generator.name))
+                new: list[Samples] = []
+                scores = measure_point(telling, scoring, point.guidance, each=new.append).point.scores
+                changes = changed(old, joined(new, generator.name))
                 checks += same_samples(point.guidance, *changes, ungated)
             except UserError as error:  # samples that no longer are as the contract says
                 scores = nothing(point.scores, error)

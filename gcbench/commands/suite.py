@@ -22,6 +22,7 @@ from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.setup import choose_device
 from gcbench.reports.table import show
 from gcbench.reports.table1 import table1
+from gcbench.runs.lock import Lock
 from gcbench.runs.progress import say
 from gcbench.runs.suite_plan import BUDGET, Row, Suite, bundled, find
 
@@ -130,34 +131,35 @@ def run_suite(
         n=suite.n,
         evaluators=list(evaluators),
     )
-    ledger = _resume(out, planned, todo if fresh else [], everything=len(rows) == len(suite.row))
-    ledger.write(out)
-    say(f"{suite.title or suite.name} on {opened.name}: {len(todo)} stages. Run: {out}")
-    for task in todo:
-        say("  " + _described(task, suite))
-    if known := _estimate(suite, opened, todo):
-        say(known)
-
-    made: dict[str, Path | None] = {}  # row -> weights; None where the training failed
-    for number, task in enumerate(todo, 1):
-        row = task.row
-        say(f"Stage {number} of {len(todo)}: {_described(task, suite)}")
-        try:
-            owner = suite.trained_by(row)
-            weights = None if owner is None or task.kind == "train" else made[owner.name]
-            if task.kind == "train":
-                stage, made[row.name] = _train(suite, row, dataset, out, device)
-            elif owner is not None and weights is None:
-                raise UserError(f"the training of {owner.name} was not made")
-            else:
-                stage = _sweep(suite, row, dataset, out, weights, evaluators, device)
-        except (UserError, NothingMeasured) as error:
-            say(f"{row.name}: {error}")
-            stage = Stage(kind=task.kind, row=row.name, model=row.model, status="failed", reason=str(error))
-            if task.kind == "train":
-                made[row.name] = None
-        ledger.put(stage)
+    with Lock(out):
+        ledger = _resume(out, planned, todo if fresh else [], everything=len(rows) == len(suite.row))
         ledger.write(out)
+        say(f"{suite.title or suite.name} on {opened.name}: {len(todo)} stages. Run: {out}")
+        for task in todo:
+            say("  " + _described(task, suite))
+        if known := _estimate(suite, opened, todo):
+            say(known)
+
+        made: dict[str, Path | None] = {}  # row -> weights; None where the training failed
+        for number, task in enumerate(todo, 1):
+            row = task.row
+            say(f"Stage {number} of {len(todo)}: {_described(task, suite)}")
+            try:
+                owner = suite.trained_by(row)
+                weights = None if owner is None or task.kind == "train" else made[owner.name]
+                if task.kind == "train":
+                    stage, made[row.name] = _train(suite, row, dataset, out, device)
+                elif owner is not None and weights is None:
+                    raise UserError(f"the training of {owner.name} was not made")
+                else:
+                    stage = _sweep(suite, row, dataset, out, weights, evaluators, device)
+            except (UserError, NothingMeasured) as error:
+                say(f"{row.name}: {error}")
+                stage = Stage(kind=task.kind, row=row.name, model=row.model, status="failed", reason=str(error))
+                if task.kind == "train":
+                    made[row.name] = None
+            ledger.put(stage)
+            ledger.write(out)
     _show(suite, dataset, opened, out)
     asked = {(task.kind, task.row.name) for task in todo}
     failed = [stage for stage in ledger.stages if stage.status == "failed" and (stage.kind, stage.row) in asked]

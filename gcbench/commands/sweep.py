@@ -13,17 +13,19 @@ from gcbench.core.record import Point, Record
 from gcbench.core.run_spec import DEFAULT_GUIDANCE, LONG_GUIDANCE, RunSpec, guidance_text
 from gcbench.core.samples import Samples, sample_ids
 from gcbench.data.contact_sheet import save_png
-from gcbench.evaluation.generation import Generator, joined, measure_point, seconds_per_image
+from gcbench.evaluation.generation import Generator, in_batches, measure_point, seconds_per_image
 from gcbench.evaluation.saturation import saturated, watched_metric
 from gcbench.evaluation.scoring import BATCH, measure_real
 from gcbench.evaluation.setup import Prepared, choose_device, prepare, reading_lines
+from gcbench.evaluation.shards import Shards, shards
 from gcbench.reports import curve, pareto
 from gcbench.reports.record_table import number_column, write_scores
 from gcbench.reports.sample_grid import SheetRow, sheet
 from gcbench.reports.table import Row
+from gcbench.runs.manifest import GRID, KEPT, MEASURED, SCORES, SHARDS
 from gcbench.runs.progress import Bar, say
-from gcbench.runs.run_directory import GRID, SCORES, RunDirectory, kept_samples
-from gcbench.runs.sample_folder import write_samples
+from gcbench.runs.run_directory import RunDirectory, kept_samples
+from gcbench.runs.sample_folder import SampleFolder
 
 SHOWN = 4
 """Samples of each scale on the run's grid."""
@@ -42,8 +44,8 @@ def sweep(
     """Measure `model` on `dataset` at each guidance scale; write and return the record.
 
     options: the fields of `RunSpec`, named as the options of `gcbench sweep`. The run directory is written after every
-    point; called again with the same arguments, a stopped sweep resumes where it was, to the same digits. train: train
-    the model first.
+    point, and within one after every shard; called again with the same arguments, a stopped sweep resumes where it was,
+    to the same digits. train: train the model first.
 
     Raises:
         UserError: anything that is the caller's to mend, before the long work where it can be known.
@@ -54,7 +56,9 @@ def sweep(
         raise UserError(f"-n {spec.n}: at least 2 images are needed to measure a spread; the default is 64")
     device = choose_device(spec.device)
     out = Path(out or Path("runs") / f"sweep-{Path(model.partition(':')[0]).stem}-{Path(dataset).name}")
-    with RunDirectory(out, fresh) as folder:
+    files = (*MEASURED, GRID, *([KEPT] if keep_samples else []))
+    inputs = {"--dataset": Path(spec.dataset), "--checkpoint": spec.checkpoint}
+    with RunDirectory(out, fresh, files, inputs) as folder:
         if train and spec.checkpoint is None:
             spec = spec.model_copy(update={"checkpoint": _trained(spec)})
         run = Sweep(spec, prepare(spec, device), folder, keep_samples)
@@ -69,6 +73,7 @@ def sweep(
                 point = run.measure(scale, bar.advance, began)
                 say(_line(point))
         run.write_grid()
+        shutil.rmtree(folder.path / SHARDS, ignore_errors=True)
         if not any(score.value is not None for point in run.record.points for score in point.scores.values()):
             raise NothingMeasured(f"nothing could be measured; the reasons are in {folder.path}")
     return run.record
@@ -104,7 +109,8 @@ class Sweep:
             before = [*earlier.before, earlier.model_copy(update={"before": []})]
             self.record.provenance = planned.provenance.model_copy(update={"before": before})
         self.seconds: dict[str, float] = {}
-        self.shown: dict[float | None, Samples] = {}
+        self.shown: dict[float | None, Samples | None] = {}
+        self._identity = [planned.protocol.model_dump_json(), planned.model.model_dump_json(), *metrics]
 
     def announce(self) -> None:
         """Say what will be done, and how long it will take."""
@@ -121,8 +127,15 @@ class Sweep:
         if len(self.todo) < len(self.scales):
             done = len(self.scales) - len(self.todo)
             say(f"{done} of {len(self.scales)} points are there already; {len(self.todo)} to go.")
+        if begun := sum(self.shards(scale).done(self.spec.n) for scale in self.todo):
+            say(f"{begun} images of a point that was begun are measured already.")
         for name, reason in self.scoring.missing.items():
             say(f"{name} will be skipped: {reason}")
+
+    def shards(self, scale: float | None, tick: Any = lambda count: None) -> Shards:
+        """What is measured of a scale whose point is not whole yet."""
+        identity = [guidance_text(scale), *self._identity]
+        return Shards(self.folder.path / SHARDS, identity, shown=SHOWN, tick=tick, check=self.folder.check)
 
     def measure_real(self, tick: Any) -> None:
         """Ceiling and floor, and the references of the metrics, if there is a point to come."""
@@ -137,34 +150,38 @@ class Sweep:
 
     def measure(self, scale: float | None, tick: Any, began: float) -> Point:
         """One point, measured and written. began: when the sweep did."""
-        measured = measure_point(
-            replace(self.generator, progress=tick), self.scoring, scale, keep=self.keep, shown=SHOWN
-        )
-        if self.keep:
-            kept = kept_samples(self.folder.path, scale)
-            shutil.rmtree(kept, ignore_errors=True)  # of a run that was stopped before its record
-            write_samples(kept, measured.kept)
-        self.shown[scale] = joined(measured.kept, self.spec.model).take(range(min(SHOWN, self.spec.n)))
+        measured_already = self.shards(scale, tick)
+        kept = SampleFolder(kept_samples(self.folder.path, scale)) if self.keep else None
+        measured = measure_point(replace(self.generator, progress=tick), self.scoring, scale, measured_already, kept)
+        self.shown[scale] = measured.shown
         self.record.points = sorted([*self.record.points, measured.point], key=lambda point: point.guidance or 0)
         self.table.collect(measured.metrics, scale)
         pareto.mark(self.record, self.table.rows, self.table.groups, self.spec.axes)
         self.seconds["sweep"] = round(time.perf_counter() - began, 3)
         self.record.provenance = self.record.provenance.model_copy(update={"seconds": dict(self.seconds)})
+        self.folder.check()
         write_scores(self.record, self.folder.path / SCORES)
         curve.draw(self.record, self.folder.path, self.spec.axes)
         self.folder.write(self.record, self.table)
+        measured_already.forget()
         return measured.point
 
     def write_grid(self) -> None:
-        """`grid.png`: the first samples of each scale. Those of points that were there already are made again."""
-        if self.shown or not (self.folder.path / GRID).exists():
+        """`grid.png`: the first samples of each scale. Those of a point whose shards are gone are made again."""
+        if self.shown or (self.folder.path / SHARDS).exists() or not (self.folder.path / GRID).exists():
             rows = []
             for point in self.record.points:
                 scale = point.guidance
-                shown = self.shown.get(scale) or joined(list(self.generator.batches(scale, SHOWN)), self.spec.model)
+                shown = self.shown.get(scale) or self.shards(scale).first() or self._first(scale)
                 rows.append(SheetRow("" if scale is None else f"guidance {guidance_text(scale)}", shown))
             if rows:
+                self.folder.check()
                 save_png(self.folder.path / GRID, sheet(rows, self.reference.dataset.palette))
+
+    def _first(self, scale: float | None) -> Samples:
+        """The first samples of a scale, generated in a batch as they were: a network's last digits depend on it."""
+        batch = next(in_batches(self.generator.batches(scale, shards(self.spec.n)[0]), self.spec.model))
+        return batch.take(range(min(SHOWN, len(batch))))
 
     def _estimate(self) -> str:
         """From one batch evaluated and the model's own word."""

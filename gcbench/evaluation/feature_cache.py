@@ -1,13 +1,15 @@
 """What evaluators say of a dataset's real images, kept between runs: the same split is evaluated once.
 
-Kept in `$GCBENCH_CACHE`, else in the user's cache directory; `GCBENCH_CACHE=off` keeps nothing. One file for each
-evaluator and split. Its name is a hash of everything that the features depend on: the images (list and contents of
-their files), their size and resize filter, the evaluator's id (architecture, weights' hash, resize, precision) and the
-versions of gcbench and torch. Whatever changes, the old file is no longer found. Texts are not kept.
+Kept in `$GCBENCH_CACHE`, else in the user's cache directory; `GCBENCH_CACHE=off` keeps nothing. A place that cannot be
+written is said once and not used. One file for each evaluator and split. Its name is a hash of everything that the
+features depend on: the images (list and contents of their files), their size and resize filter, the evaluator's id
+(architecture, weights' hash, resize, precision) and the versions of gcbench and torch. Whatever changes, the old file
+is no longer found. Texts are not kept.
 """
 
 import os
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -28,13 +30,18 @@ from gcbench.core.samples import Features, Samples
 from gcbench.runs.progress import say
 
 PARTS = ("vectors", "labels", "probabilities")
+CHECKSUM = "checksum"
+"""CRC-32 of each part: a flipped bit would change numbers unseen."""
 
 
 def cache_directory() -> Path | None:
-    """Where features are kept, or None for nowhere."""
+    """Where features are kept, or None for nowhere: by choice, or because this user has no home."""
     if chosen := os.environ.get("GCBENCH_CACHE"):
         return None if chosen == "off" else Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gcbench" / "features"
+    home = os.path.expanduser("~") if os.environ.get("HOME", "~") else ""
+    places = [Path(os.environ.get("XDG_CACHE_HOME") or ""), Path(home) / ".cache"]
+    roots = [place / "gcbench" / "features" for place in places if place.is_absolute()]
+    return roots[0] if roots else None
 
 
 def key_of(reference: Reference, evaluator: Evaluator) -> str:
@@ -60,6 +67,8 @@ class ReferenceFeatures:
         self._held: dict[str, Features] = {}
         self._new: dict[str, list[Features]] = {}
         root = cache_directory() if cached else None
+        if root is None and cached and os.environ.get("GCBENCH_CACHE") != "off":
+            _not_kept(Path("~/.cache/gcbench"), RuntimeError("there is no home directory"))
         if root is not None:
             fingerprinted = {role: key_of(reference, evaluator) for role, evaluator in evaluators.items()}
             self._files = {role: root / f"{key}.safetensors" for role, key in fingerprinted.items()}
@@ -76,6 +85,8 @@ class ReferenceFeatures:
                     self._new[role] = []
                 else:
                     self._held[role] = held
+        except (OSError, NotImplementedError) as error:
+            _not_kept(self._files[role].parent, error)
         except BaseException:
             self._locks.close()
             raise
@@ -87,7 +98,11 @@ class ReferenceFeatures:
         with self._locks:
             for role, parts in self._new.items():
                 if kind is None and sum(map(_count, parts)) == self.n:
-                    write(self._files[role], parts)
+                    try:
+                        write(self._files[role], parts)
+                    except UserError as full:
+                        _not_kept(self._files[role].parent, full.__cause__ or full)
+                        break
 
     def features(self, places: Sequence[int], samples: Samples) -> dict[str, Features]:
         """What every evaluator says of the split's images at `places`: rising, each once."""
@@ -105,11 +120,14 @@ class ReferenceFeatures:
 
 def read(file: Path, n: int) -> Features | None:
     """The features of n images, or None if the file is not there. A damaged one is evaluated anew."""
-    if not file.exists():
-        return None
     try:
+        if not file.exists():
+            return None
         parts = load_file(file)
-    except (OSError, SafetensorError) as error:
+        checksum = parts.pop(CHECKSUM, None)
+        if checksum is None or checksum.tolist() != _checksum(parts):
+            raise ValueError("its checksum is another")
+    except (OSError, SafetensorError, ValueError) as error:
         say(f"{file} cannot be read ({error}); the real images are evaluated again")
         return None
     if not parts or any(len(part) != n for part in parts.values()):
@@ -120,15 +138,19 @@ def read(file: Path, n: int) -> Features | None:
 
 
 def write(file: Path, batches: Sequence[Features]) -> None:
-    """Keep features, atomically: float32, labels as bytes."""
+    """Keep features, atomically: float32, labels as bytes. UserError: the place cannot be written."""
     parts: dict[str, Tensor] = {}
     for name in PARTS:
         pieces = [getattr(batch, name) for batch in batches]
         if pieces[0] is not None:
             whole = torch.cat(pieces)
-            parts[name] = whole.to(torch.uint8 if name == "labels" else torch.float32).contiguous()
+            parts[name] = whole.to(torch.uint8 if name == "labels" else torch.float32).cpu().contiguous()
     if parts:
-        save_tensors(file, parts)
+        save_tensors(file, {**parts, CHECKSUM: torch.tensor(_checksum(parts), dtype=torch.int64)})
+
+
+def _checksum(parts: Mapping[str, Tensor]) -> list[int]:
+    return [zlib.crc32(parts[name].numpy().data) for name in sorted(parts)]
 
 
 def _count(features: Features) -> int:
@@ -136,17 +158,23 @@ def _count(features: Features) -> int:
 
 
 def _locked(file: Path) -> FileLock:
-    """The file's lock, once it is had."""
+    """The file's lock, once it is had. OSError: the place cannot be written."""
     lock = FileLock(f"{file}.lock")
+    file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         say("Another process evaluates the same real images; waiting for it.")
         lock.acquire()
-    except OSError as error:
-        raise UserError(
-            f"the cache {file.parent} cannot be written ({error.strerror or error}); set GCBENCH_CACHE to another"
-            " folder, or to off"
-        ) from error
     return lock
+
+
+_said: set[Path] = set()
+
+
+def _not_kept(folder: Path, error: BaseException) -> None:
+    """Say once a process that nothing is kept."""
+    if folder not in _said:
+        _said.add(folder)
+        why = getattr(error, "strerror", None) or error
+        say(f"The cache {folder} cannot be written ({why}): what is said of real images is not kept for the next run.")

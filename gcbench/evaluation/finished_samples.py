@@ -13,12 +13,20 @@ from gcbench.evaluation.scoring import batches
 
 
 def read_samples(
-    found: FinishedImages, reference: Reference, source: str, label_ids: bool = False
+    found: FinishedImages,
+    reference: Reference,
+    source: str,
+    label_ids: bool = False,
+    places: range | None = None,
 ) -> Iterator[Samples]:
-    """Batches of finished images at the reference's size. After the first damaged one the rest is only looked through.
+    """Batches of finished images at the reference's size, those at `places` (a multiple of BATCH, or all). After the
+    first damaged one all that come later are only looked through.
     UserError: names and counts the damaged ones, at the end."""
+    places = range(len(found)) if places is None else places
     broken: list[Unreadable] = []
     for indices in batches(len(found)):
+        if indices.start < places.start or (indices.start >= places.stop and not broken):
+            continue
         read = []
         for i in indices:
             try:

@@ -1,8 +1,7 @@
 """The one generation loop: batches of samples from a model, checked, and scored in the same pass if wanted."""
 
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -14,6 +13,9 @@ from gcbench.core.record import Point
 from gcbench.core.reference import Prompts, Reference
 from gcbench.core.samples import Samples, sample_ids
 from gcbench.evaluation.scoring import BATCH, Scoring
+from gcbench.evaluation.shards import Shards
+from gcbench.runs.sample_folder import SampleFolder
+from gcbench.runs.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,12 @@ class Generator:
     def n(self) -> int:
         return len(self.prompts.texts)
 
-    def batches(self, guidance: float | None, n: int | None = None) -> Iterator[Samples]:
-        """The first n samples (all by default) at one scale, batch by batch, by the names of the run.
+    def batches(self, guidance: float | None, places: range) -> Iterator[Samples]:
+        """The samples at `places` at one scale, batch by batch, by the names of the run.
         UserError: the model gave other samples than the contract says."""
-        n = self.n if n is None else min(n, self.n)
-        ids = sample_ids(n)
-        for start in range(0, n, self.batch_size):
-            part = slice(start, min(start + self.batch_size, n))
+        ids = sample_ids(places.stop)
+        for start in range(places.start, places.stop, self.batch_size):
+            part = slice(start, min(start + self.batch_size, places.stop))
             texts = self.prompts.texts[part] if self.model.conditional else None
             samples = self._generate(texts, range(self.seed + start, self.seed + part.stop), guidance)
             yield replace(
@@ -73,46 +74,58 @@ class Generator:
 
 
 class Measured(NamedTuple):
-    """metrics: with all samples in them. kept: all samples, if they were to be kept, else the first `shown`."""
+    """metrics: with all samples in them. shown: the first samples, if they were asked for."""
 
     point: Point
     metrics: Mapping[str, Metric]
-    kept: list[Samples]
+    shown: Samples | None
 
 
 def measure_point(
-    generator: Generator, scoring: Scoring, guidance: float | None, *, keep: bool = False, shown: int = 0
+    generator: Generator,
+    scoring: Scoring,
+    guidance: float | None,
+    shards: Shards | None = None,
+    kept: SampleFolder | None = None,
+    each: Callable[[Samples], object] = lambda batch: None,
 ) -> Measured:
-    """Generate the samples at one guidance scale and score them.
+    """Generate the samples at one guidance scale and score them, shard by shard. kept: where they are written too.
+    each: is given every batch that is generated.
 
     Evaluators always see batches of BATCH images, whatever the generator's batch size: a network's last digits depend
     on how many images go through it together.
     """
-    metrics = scoring.start()
-    kept: list[Samples] = []
-    waiting: list[Samples] = []  # generated, not yet evaluated
-    seconds = {"generate": 0.0, "evaluate": 0.0, "score": 0.0}
-    done = 0
-    began = time.perf_counter()
-    for samples in generator.batches(guidance):
-        seconds["generate"] += time.perf_counter() - began
-        began = time.perf_counter()
-        waiting.append(samples)
-        if keep:
-            kept.append(samples)
-        elif done < shown:
-            kept.append(samples.take(range(min(len(samples), shown - done))))
-        done += len(samples)
-        while (ready := sum(map(len, waiting))) >= BATCH or (ready and done == generator.n):
-            batch = joined(waiting, generator.name)
-            scoring.update(metrics, batch.take(range(min(BATCH, ready))))
+    stopwatch = Stopwatch()
+    shards = shards or Shards(None)
+
+    def samples(part: range) -> Iterator[Samples]:
+        for batch in stopwatch.each("generate", in_batches(generator.batches(guidance, part), generator.name)):
+            if kept is not None:
+                kept.add(batch)
+            each(batch)
+            with stopwatch("evaluate"):
+                yield batch
+
+    def whole(part: range) -> bool:
+        return kept is None or kept.holds(sample_ids(part.stop)[part.start :], generator.model)
+
+    metrics, shown = shards.measure(scoring, generator.n, samples, whole)
+    with stopwatch("score"):
+        scores = scoring.finish(metrics)
+    return Measured(Point(guidance=guidance, scores=scores, seconds=stopwatch.rounded()), metrics, shown)
+
+
+def in_batches(parts: Iterable[Samples], name: str) -> Iterator[Samples]:
+    """The samples of the model `name`, BATCH at a time, however many it gave at once."""
+    waiting: list[Samples] = []
+    for part in parts:
+        waiting.append(part)
+        while (ready := sum(map(len, waiting))) >= BATCH:
+            batch = joined(waiting, name)
+            yield batch.take(range(BATCH))
             waiting = [batch.take(range(BATCH, ready))] if ready > BATCH else []
-        seconds["evaluate"] += time.perf_counter() - began
-        began = time.perf_counter()
-    scores = scoring.finish(metrics)
-    seconds["score"] = time.perf_counter() - began
-    point = Point(guidance=guidance, scores=scores, seconds={k: round(v, 3) for k, v in seconds.items()})
-    return Measured(point, metrics, kept)
+    if waiting:
+        yield joined(waiting, name)
 
 
 def joined(parts: Sequence[Samples], name: str) -> Samples:

@@ -131,8 +131,12 @@ class Scoring:
         return {f"{name}.{key}": value for name, metric in named for key, value in metric.thresholds.items()}
 
     def start(self) -> dict[str, Metric]:
-        """Metrics without samples, on this run's references."""
+        """Metrics without samples, on this run's references, for a new set of samples."""
         self.shown, self.given = [], False
+        return self.fresh()
+
+    def fresh(self) -> dict[str, Metric]:
+        """Metrics without samples, for a part of the same set."""
         return {name: metric.fresh() for name, metric in self.metrics.items()}
 
     def finish(self, metrics: Mapping[str, Metric]) -> dict[str, Score]:

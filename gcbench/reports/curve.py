@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib import pyplot as plt
+import matplotlib as mpl
 from matplotlib.axes import Axes as Panel
 from matplotlib.ticker import FuncFormatter
 
@@ -22,8 +22,9 @@ def draw(record: Record, folder: Path, axes: Axes | None = None) -> None:
     bounded = _bounded(record)
     points = sorted(record.points, key=lambda point: point.guidance or 0)
     size, columns = ((10, 4.2), 2) if found and bounded else ((5.2, 4.2), 1)
-    with plt.rc_context(drawing.STYLE):
-        figure, panels = plt.subplots(1, columns, figsize=size, squeeze=False, layout="constrained")
+    with mpl.rc_context(drawing.STYLE):
+        figure = drawing.new_figure(size)
+        panels = figure.subplots(1, columns, squeeze=False)
         drawing.set_title(figure, record.protocol, f"{record.model.name} on ")
         if bounded or not found:
             _against_guidance(panels[0][-1], points, bounded)

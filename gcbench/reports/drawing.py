@@ -8,13 +8,10 @@ from math import cos, pi, sin
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+import matplotlib as mpl
 import numpy as np
-
-matplotlib.use("Agg")
-
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.path import Path as Line
 from matplotlib.transforms import Bbox
@@ -26,11 +23,23 @@ from gcbench.reports.table import Cell
 
 INK, GREY = "#1b2a41", "#8d99ae"
 COLOURS = RED, BLUE, GREEN, *_ = ("#c1121f", "#2a6f97", "#588157", "#e09f3e", "#7b2d8b", "#3d5a80", "#9c6644")
+# What a matplotlibrc may say of the machine, not of how a figure looks; all else is ours.
+PERSONAL = ("backend", "interactive", "toolbar", "webagg", "tk.", "macosx", "date.epoch", "timezone")
 STYLE: Any = {
+    **{
+        key: value for key, value in mpl.rcParamsDefault.items() if not key.startswith(PERSONAL)
+    },  # nobody's matplotlibrc
     **{"font.size": 9, "axes.titlesize": 9, "axes.titlecolor": INK, "figure.titlesize": 9},
     **{"legend.fontsize": 8, "legend.frameon": False, "errorbar.capsize": 2},
     **{"axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "gcbench"},
 }
+
+
+def new_figure(figsize: tuple[float, float]) -> Figure:
+    """An empty figure that no window shows and no notebook prints."""
+    figure = Figure(figsize=figsize, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def shown(text: object) -> str:
@@ -55,11 +64,10 @@ def errors(cells: Sequence[Cell]) -> list[list[float]]:
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write `name`.png and `name`.svg, and close the figure."""
+    """Write `name`.png and `name`.svg."""
     formats: dict[str, dict[str, Any]] = {"png": {"dpi": 150}, "svg": {"metadata": {"Date": None}}}
     for ending, extra in formats.items():
         write_atomic(folder / f"{name}.{ending}", partial(figure.savefig, format=ending, **extra))
-    plt.close(figure)
 
 
 Place = tuple[float, float]

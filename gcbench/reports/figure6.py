@@ -26,8 +26,8 @@ from gcbench.reports.pareto import Axes, trade_off
 from gcbench.reports.record_table import declared, number_column
 from gcbench.reports.run_pair import best
 from gcbench.reports.table import Cell, Column, csv_text, missing
+from gcbench.runs.manifest import RECORD
 from gcbench.runs.progress import Bar
-from gcbench.runs.run_directory import RECORD
 from gcbench.runs.suite_plan import bundled
 from gcbench.text.class_mentions import named_classes
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
@@ -20,8 +20,8 @@ WIDE = 8.0
 
 def draw(figure: Figure, folder: Path, name: str) -> None:
     """Write `name`.png and `name`.svg."""
-    with plt.rc_context(drawing.STYLE):
-        paper = plt.figure(figsize=(11, 8.2), layout="constrained")
+    with mpl.rc_context(drawing.STYLE):
+        paper = drawing.new_figure((11, 8.2))
         panels = paper.subplot_mosaic([["trade-off", "shares"], ["recall", "recall"]], width_ratios=(1.7, 1))
         lacking = ", ".join(line.partition(":")[0] for line in figure.left_out)
         more = f"\nnot drawn: {lacking}" if lacking else ""

@@ -14,8 +14,8 @@ from gcbench.core.record import Point, Record
 from gcbench.core.run_spec import guidance_scales, guidance_text
 from gcbench.reports.record_table import declared
 from gcbench.reports.table import missing
+from gcbench.runs.manifest import PER_SAMPLE, RECORD
 from gcbench.runs.paired import Rows, paired, values_of
-from gcbench.runs.run_directory import PER_SAMPLE, RECORD
 from gcbench.runs.sample_table import SampleTable
 
 BEST = "best"

@@ -21,7 +21,8 @@ from gcbench.core.record import Record
 from gcbench.core.run_spec import guidance_text
 from gcbench.reports.record_table import declared, few_groups, number_column, number_columns, units
 from gcbench.reports.table import Cell, Column, Row, Table
-from gcbench.runs.run_directory import RECORD, REGRESSION
+from gcbench.runs.manifest import RECORD
+from gcbench.runs.run_directory import REGRESSION
 from gcbench.runs.suite_plan import bundled
 
 SHOW = "table1"

@@ -10,7 +10,8 @@ from gcbench.core.errors import UserError
 from gcbench.core.files import hidden
 from gcbench.core.record import Point, Record
 from gcbench.core.registry import OPTIONS, registry
-from gcbench.runs.run_directory import RECORD, REGRESSION, kept_samples
+from gcbench.runs.manifest import RECORD
+from gcbench.runs.run_directory import REGRESSION, kept_samples
 
 
 def baselines(

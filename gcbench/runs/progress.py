@@ -1,5 +1,6 @@
 """What a person sees while a command works: lines and progress bars, on standard error."""
 
+import os
 import time
 from types import TracebackType
 
@@ -8,11 +9,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gcbench.core.names import plain
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class Lasting(Console):
+    """Where standard error is gone, a run goes on without it: its results are files."""
+
+    def on_broken_pipe(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+console = Lasting(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    console.print(plain(text), markup=False)
+    try:
+        console.print(plain(text), markup=False)
+    except OSError:  # full, or a terminal that was closed
+        console.on_broken_pipe()
 
 
 class Bar:

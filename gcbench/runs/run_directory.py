@@ -1,26 +1,16 @@
 """A run directory: what a command measured, written point by point, so that a killed run resumes where it stopped."""
 
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
-
-from filelock import FileLock, Timeout
 
 from gcbench.core.errors import PluginError, UserError
 from gcbench.core.files import write_text
 from gcbench.core.record import Record
 from gcbench.core.run_spec import guidance_text
+from gcbench.runs.lock import Lock
+from gcbench.runs.manifest import GRID, KEPT, MEASURED, PER_SAMPLE, RECORD, RUN, TRACEBACK, Manifest, point_folder
 from gcbench.runs.sample_table import SampleTable
-
-RECORD: Final = "record.json"
-SCORES: Final = "scores.csv"
-PER_SAMPLE: Final = "per_sample.csv"
-KEPT: Final = "samples"
-GRID: Final = "grid.png"
-TRACEBACK: Final = "traceback.txt"
-LOCK: Final = ".lock"
 
 REGRESSION = "regression"
 """In results/measured/, where the small runs lie that `gcbench regress` measures again: no results to be read."""
@@ -29,70 +19,83 @@ REGRESSION = "regression"
 class RunDirectory:
     """The files of one run; the record is written last, so that what it holds is always whole.
 
-    A context: inside it no other process writes there, and the traceback of a plug-in's error is left there.
+    files: names that the run will write. inputs: option -> what it reads. A context: inside it no other process writes
+    there, and the traceback of a plug-in's error is left there.
+    UserError: somebody else's files lie where the run would write, or where `fresh` would remove.
     """
 
-    def __init__(self, path: Path, fresh: bool = False):
+    def __init__(
+        self,
+        path: Path,
+        fresh: bool = False,
+        files: Sequence[str] = (*MEASURED, GRID),
+        inputs: Mapping[str, Path | None] | None = None,
+    ):
         self.path = Path(path)
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"--out {self.path} is a file; choose a directory")
-        self.fresh = fresh
-        self.held: Record | None = None
-        if (self.path / RECORD).exists() and not fresh:
-            self.held = Record.read(self.path / RECORD)
-        self._lock = FileLock(self.path / LOCK)
-        self._made: list[Path] = []
+        self.fresh, self.files, self.inputs = fresh, [*files, TRACEBACK], inputs or {}
+        self.manifest = Manifest()
+        self._new = False
+        self._lock = Lock(self.path)
 
     def __enter__(self) -> "RunDirectory":
-        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        self._lock.__enter__()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise UserError(f"another process writes into {self.path}; wait for it, or choose another --out") from None
-        except OSError as error:
-            raise UserError(
-                f"cannot write {self.path}: {error.strerror or error}; free space or choose another --out"
-            ) from error
+            self._new = not (self.path / RUN).exists()
+            self.manifest = Manifest.read(self.path)
+            self.manifest.refuse_foreign(self.path, self.files)
+            if self.fresh:
+                self.manifest.refuse_removal(self.path, self.inputs)
+        except BaseException as error:
+            self._lock.__exit__(type(error), error, None)
+            raise
         (self.path / TRACEBACK).unlink(missing_ok=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        (self.path / LOCK).unlink(missing_ok=True)
-        self._lock.release()
         if isinstance(error, PluginError):
+            self._claim()
             write_text(self.path / TRACEBACK, error.trace)
+        elif error is not None and self._new and not any((self.path / name).exists() for name in self.manifest.files):
+            (self.path / RUN).unlink(missing_ok=True)  # a refused command leaves nothing
+        self._lock.__exit__(kind, error, trace)
+        if isinstance(error, PluginError):
             raise UserError(f"{error}; its traceback is in {self.path / TRACEBACK}") from error
-        if error is not None:  # a refused command leaves no empty folders
-            for folder in self._made:
-                if any(folder.iterdir()):
-                    break
-                folder.rmdir()
 
-    def resume(self, planned: Record, metrics: list[str]) -> Record:
-        """The record to go on with: the one held if it is of the same run, else the planned one.
+    def resume(self, planned: Record, metrics: Sequence[str] = ()) -> Record:
+        """The record to go on with: the one held if it is of the same run, else the planned one. From here on the
+        directory is of this run.
         UserError: the directory holds another model, protocol or list of metrics."""
+        self.check()
+        held: Record | None = None
         if self.fresh:
-            (self.path / RECORD).unlink(missing_ok=True)
-            shutil.rmtree(self.path / KEPT, ignore_errors=True)
-        if self.held is None:
-            return planned
-        held = self.held
-        differences = list(_differences("", held.protocol.model_dump(), planned.protocol.model_dump()))
-        if held.kind != planned.kind:
-            differences.append(f"kind: {held.kind!r} against {planned.kind!r}")
-        differences += _differences("model ", held.model.model_dump(), planned.model.model_dump())
-        measured = set(held.points[0].scores) if held.points else set(metrics)
-        if measured != set(metrics):
-            differences.append(f"metrics: {sorted(measured)} against {sorted(metrics)}")
-        if differences:
-            raise UserError(
-                f"{self.path} holds another run ({'; '.join(differences)}); choose another --out, or add --fresh to"
-                " start anew there"
-            )
-        return held.model_copy(update={"reading": planned.reading})
+            self.manifest.remove(self.path)
+        else:
+            if (self.path / RECORD).exists():
+                held = Record.read(self.path / RECORD)
+            measured = list(held.points[0].scores) if held and held.points else list(metrics)
+            of_record = Manifest(run=held, metrics=measured)
+            if found := of_record.differences(planned, metrics) or self.manifest.differences(planned, metrics):
+                raise UserError(
+                    f"{self.path} holds another run ({'; '.join(found)}); choose another --out, or add --fresh to"
+                    " start anew there"
+                )
+        if self.fresh or self.manifest.run is None:
+            self.manifest = Manifest(run=planned.model_copy(update={"points": []}), metrics=list(metrics))
+        self._claim()
+        return planned if held is None else held.model_copy(update={"reading": planned.reading})
+
+    def _claim(self) -> None:
+        """Say whose the files are, before they are there."""
+        files = list(dict.fromkeys([*self.manifest.files, *self.files]))
+        if files != self.manifest.files or not (self.path / RUN).exists():
+            self.manifest.files = files
+            self.manifest.write(self.path)
+
+    def check(self) -> None:
+        """UserError: the directory is no longer there."""
+        self._lock.check()
 
     def read_samples(self, record: Record, ids: Sequence[str]) -> SampleTable:
         """The values per sample of the record's points.
@@ -116,20 +119,11 @@ class RunDirectory:
 
     def write(self, record: Record, table: SampleTable) -> None:
         """The values per sample, then the record, each atomically."""
+        self.check()
         table.write(self.path / PER_SAMPLE)
         record.write(self.path / RECORD)
 
 
 def kept_samples(run: Path, scale: float | None) -> Path:
     """Where a run directory keeps the samples of a scale."""
-    return run / KEPT / ("all" if scale is None else f"guidance-{guidance_text(scale)}")
-
-
-def _differences(prefix: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
-    """A clause for each field, or setting of a field that holds several, in which the two differ."""
-    for key in {**mine, **theirs}:
-        one, other = mine.get(key), theirs.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            yield from _differences(f"{prefix}{key} ", one, other)
-        elif one != other:
-            yield f"{prefix}{key}: {one!r} against {other!r}"
+    return run / KEPT / point_folder(scale)

@@ -310,7 +310,7 @@ def test_a_place_that_cannot_be_written(sweep: Callable[..., Result], monkeypatc
     def acquire(lock: object, **settings: Any) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr("gcbench.runs.run_directory.FileLock.acquire", acquire)
+    monkeypatch.setattr("gcbench.runs.lock.FileLock.acquire", acquire)
     monkeypatch.setattr("gcbench.commands.sweep.measure_real", None)
     refused(sweep(), "cannot write run", "Permission denied", "choose another --out")
 
@@ -447,7 +447,7 @@ def test_sample_into_images_or_a_file(cli: Cli, toyland: Path, painter: str) -> 
     base = ["sample", "--model", f"{painter}:Painter", "--dataset", toyland, "-n", 2, "--out", "there"]
     assert cli(*base).code == 0
     before = content(Path("there"))
-    refused(cli(*base, "--seed", 5), "there already holds images", "another --out")
+    refused(cli(*base, "--seed", 5), "there holds another run (seed: 0 against 5)", "another --out", "--fresh")
     assert content(Path("there")) == before
     Path("file").write_text("a letter")
     refused(cli(*base, "--out", "file"), "--out file is a file")

@@ -591,7 +591,8 @@ def test_every_sweep_writes_a_grid(cli: Cli, toyland: Path, painter: str) -> Non
 def test_one_sheet_of_several_scales(cli: Cli, toyland: Path, painter: str) -> None:
     asked = ["--model", f"{painter}:Painter", "--dataset", toyland, "-n", 4]
     assert cli("sample", *asked, "--guidance", "1,2,4", "--out", "drawn").code == 0
-    assert {path.name for path in Path("drawn").iterdir()} == {"grid.png", "guidance-1", "guidance-2", "guidance-4"}
+    names = {"grid.png", "run.json", "guidance-1", "guidance-2", "guidance-4"}
+    assert {path.name for path in Path("drawn").iterdir()} == names
     assert len(list(Path("drawn/guidance-2/images").iterdir())) == 4
 
 

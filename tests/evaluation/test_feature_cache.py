@@ -11,6 +11,7 @@ from conftest import Oracle, write_toyland
 from PIL import Image
 
 from gcbench.core.contracts import Dataset, Evaluator
+from gcbench.core.errors import UserError
 from gcbench.core.reference import Reference
 from gcbench.core.samples import Features
 from gcbench.data.open_dataset import open_dataset
@@ -189,3 +190,45 @@ def test_two_processes_at_once_evaluator_once(own_toyland: Path, own_cache: Path
                 process.kill()
                 process.join()
     assert log.read_text().count("evaluated") == 1  # 14 images are one batch
+
+
+def test_a_flipped_bit_is_evaluated_again(own_toyland: Path, own_cache: Path) -> None:
+    evaluator = Counting(open_dataset(str(own_toyland)))
+    first = measured(own_toyland, evaluator)
+    (file,) = own_cache.glob("*.safetensors")
+    data = bytearray(file.read_bytes())
+    data[-20] ^= 1
+    file.write_bytes(data)
+    assert measured(own_toyland, evaluator) == first
+    assert evaluator.evaluated == 28
+
+
+@pytest.mark.parametrize("place", ["/dev/null/cache", "/proc/cache"])
+def test_a_cache_that_cannot_be_written_is_said_once(
+    own_toyland: Path, place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GCBENCH_CACHE", place)
+    evaluator = Counting(open_dataset(str(own_toyland)))
+    assert measured(own_toyland, evaluator) == measured(own_toyland, evaluator)
+    assert capsys.readouterr().err.count("cannot be written") == 1
+
+
+def test_a_disk_that_fills_up_loses_no_run(own_toyland: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: Path, tensors: object) -> None:
+        raise UserError(f"cannot write {file}: No space left on device")
+
+    evaluator = Counting(open_dataset(str(own_toyland)))
+    with monkeypatch.context() as patch:
+        patch.setattr("gcbench.evaluation.feature_cache.save_tensors", full)
+        first = measured(own_toyland, evaluator)
+    assert measured(own_toyland, evaluator) == first
+
+
+def test_homes_that_are_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A relative XDG_CACHE_HOME is ignored, as its specification says; nothing is put into the working directory."""
+    monkeypatch.delenv("GCBENCH_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_directory() == tmp_path / ".cache/gcbench/features"
+    monkeypatch.setenv("HOME", "")
+    assert cache_directory() is None

@@ -157,6 +157,20 @@ def test_states_in_a_file_merge_to_the_same_digits(name: str, order: list[int], 
 
 
 @every_metric
+@pytest.mark.parametrize("parts", [2, 4])
+def test_shards_merge_to_the_same_digits(name: str, parts: int, tmp_path: Path) -> None:
+    """Each shard is a file; what is loaded from them is merged in their order."""
+    total = opened(name)
+    for start in range(0, N, -(-N // parts)):
+        places = list(range(start, min(start + -(-N // parts), N)))
+        save_states(tmp_path / f"{start}.safetensors", {name: filled(name, places).state()})
+        shard = total.fresh()
+        shard.load(load_states(tmp_path / f"{start}.safetensors")[name])
+        total.merge(shard)
+    assert same(total, whole(name))
+
+
+@every_metric
 def test_a_loaded_state_takes_the_place_of_the_samples(name: str) -> None:
     metric = filled(name, [20, 21, 22, 23, 24])
     before = metric.compute()

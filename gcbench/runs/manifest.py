@@ -1,0 +1,131 @@
+"""`run.json`: which run a directory is of, and which names there are its own.
+
+A name that stands there and is in no manifest is somebody else's: nothing overwrites or removes it.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gcbench.core.errors import UserError
+from gcbench.core.files import write_text
+from gcbench.core.record import Record
+from gcbench.core.run_spec import guidance_text
+
+RUN: Final = "run.json"
+RECORD: Final = "record.json"
+SCORES: Final = "scores.csv"
+PER_SAMPLE: Final = "per_sample.csv"
+CURVE: Final = ("curve.png", "curve.svg")
+GRID: Final = "grid.png"
+KEPT: Final = "samples"
+SHARDS: Final = "shards"
+TRACEBACK: Final = "traceback.txt"
+
+MEASURED: Final = (RECORD, SCORES, PER_SAMPLE, *CURVE, SHARDS)
+"""What every command that measures writes."""
+
+INSIDE = re.compile(r"(\d{6,}|prompts)\.(png|jsonl|safetensors)|\.(\d{6,}|prompts)\.\w+\.(png|jsonl|safetensors)")
+"""Files that a run writes into its folders, and what is left of one in the making when it is killed."""
+
+
+class Manifest(BaseModel):
+    """files: names in the directory that runs wrote or will write. run: of which model and protocol, without points;
+    metrics: what it measures."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    files: list[str] = Field(default_factory=list)
+    run: Record | None = None
+    metrics: list[str] = Field(default_factory=list)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """The directory's manifest; one that is made from its record if an older gcbench wrote it; else an empty one.
+        UserError: `run.json` is not ours."""
+        try:
+            return cls.model_validate_json((folder / RUN).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return cls._of_record(folder)
+        except (OSError, ValueError, ValidationError):
+            raise UserError(f"{folder / RUN} is damaged, or no run of gcbench's; choose another --out") from None
+
+    @classmethod
+    def _of_record(cls, folder: Path) -> "Manifest":
+        if not (folder / RECORD).exists():
+            return cls()
+        record = Record.read(folder / RECORD)
+        scales = {point_folder(point.guidance) for point in record.points}
+        kept = folder / KEPT
+        ours = kept.is_dir() and {path.name for path in kept.iterdir()} <= scales
+        return cls(
+            files=[*MEASURED, GRID, TRACEBACK, *([KEPT] if ours else [])],
+            run=record.model_copy(update={"points": []}),
+            metrics=list(record.points[0].scores) if record.points else [],
+        )
+
+    def write(self, folder: Path) -> None:
+        write_text(folder / RUN, self.model_dump_json(indent=1) + "\n")
+
+    def differences(self, planned: Record, metrics: Sequence[str]) -> list[str]:
+        """A clause for each setting in which the run differs from the planned one."""
+        if self.run is None:
+            return []
+        held = self.run
+        found = list(_differences("", held.protocol.model_dump(), planned.protocol.model_dump()))
+        if held.kind != planned.kind:
+            found.append(f"kind: {held.kind!r} against {planned.kind!r}")
+        found += _differences("model ", held.model.model_dump(), planned.model.model_dump())
+        if self.metrics and set(self.metrics) != set(metrics):
+            found.append(f"metrics: {sorted(self.metrics)} against {sorted(metrics)}")
+        return found
+
+    def refuse_foreign(self, folder: Path, names: Sequence[str]) -> None:
+        """UserError: one of the names that a run is about to write is there and no run wrote it."""
+        for name in names:
+            if os.path.lexists(folder / name) and name not in self.files:
+                raise UserError(f"{folder / name} is there and no run of gcbench wrote it; choose another --out")
+
+    def refuse_removal(self, folder: Path, inputs: Mapping[str, Path | None]) -> None:
+        """UserError: what `--fresh` would remove holds what the run reads, or a file that no run wrote."""
+        for name in self.files:
+            here = (folder / name).resolve()
+            for option, path in inputs.items():
+                if path is not None and (here == (place := Path(path).resolve()) or here in place.parents):
+                    raise UserError(f"--fresh would remove {option} {path}; choose another --out")
+            for root, folders, files in os.walk(folder / name) if not (folder / name).is_symlink() else ():
+                links = [one for one in folders if (Path(root) / one).is_symlink()]
+                if strange := sorted(links + [one for one in files if not INSIDE.fullmatch(one)]):
+                    raise UserError(
+                        f"--fresh would remove {Path(root) / strange[0]}, which no run of gcbench wrote; take it out,"
+                        " or choose another --out"
+                    )
+
+    def remove(self, folder: Path) -> None:
+        """Remove all that runs wrote."""
+        for name in self.files:
+            path = folder / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def point_folder(scale: float | None) -> str:
+    """What the folder of one scale is called."""
+    return "all" if scale is None else f"guidance-{guidance_text(scale)}"
+
+
+def _differences(prefix: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
+    """A clause for each field, or setting of a field that holds several, in which the two differ."""
+    for key in {**mine, **theirs}:
+        one, other = mine.get(key), theirs.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from _differences(f"{prefix}{key} ", one, other)
+        elif one != other:
+            yield f"{prefix}{key}: {one!r} against {other!r}"
