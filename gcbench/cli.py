@@ -47,8 +47,8 @@ class Commands(TyperGroup):
             return super().make_context(*arguments, **options)
 
 
-HOLD_PATHS = ("dataset", "model", "evaluator", "set_")
-"""Options whose texts may hold a path: alone, behind `=` or behind `@`."""
+HOLD_PATHS = ("dataset", "model", "evaluator", "set_", "cascade")
+"""Options whose texts may hold a path: alone, behind `=`, `@` or a comma."""
 
 
 def at_home(run: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,7 +58,7 @@ def at_home(run: Callable[..., Any]) -> Callable[..., Any]:
         if isinstance(value, list):
             return [expanded(one, text) for one in value]
         if isinstance(value, str) and text:
-            return re.sub(r"(^|[=@])(~[^/=@]*)", lambda match: match[1] + os.path.expanduser(match[2]), value)
+            return re.sub(r"(^|[=@,])(~[^/=@,]*)", lambda match: match[1] + os.path.expanduser(match[2]), value)
         return Path(os.path.expanduser(value)) if isinstance(value, Path) else value
 
     @wraps(run)
@@ -124,6 +124,7 @@ Evaluators = Annotated[list[str] | None, typer.Option("--evaluator", help=r"ROLE
 Size = Annotated[str | None, typer.Option(help="HxW in pixels; by default the model's, else the dataset's.")]
 Split = Annotated[str | None, typer.Option(help="Split of prompts and references; the dataset's last by default.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that `gcbench train` wrote.")]
+Stages = Annotated[str | None, typer.Option("--cascade", help="BASE,SR: checkpoints of two stages in a row.")]
 Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
 Choices = Annotated[list[str] | None, typer.Option("--set", help="The sampler's: sampler.image_sampler=ddim.")]
 TableFormat = Annotated[str, typer.Option("--format", help="rich, md, latex, csv or json.")]
@@ -195,6 +196,7 @@ def sweep(
     split: Split = None,
     metrics: Metrics = None,
     checkpoint: Checkpoint = None,
+    cascade: Stages = None,
     train: Annotated[bool, typer.Option("--train", help="Train the model on the dataset first.")] = False,
     evaluator: Evaluators = None,
     out: Out = None,
@@ -257,6 +259,7 @@ def sample(
     set_: Choices = None,
     size: Size = None,
     checkpoint: Checkpoint = None,
+    cascade: Stages = None,
     fresh: Fresh = False,
     precision: Precision = "fp32",
     device: Device = "auto",
@@ -316,6 +319,7 @@ def regress(
     model: Annotated[str | None, typer.Option(help="Where the record's model is now: file.py:Class.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Where the record's dataset is now.")] = None,
     checkpoint: Checkpoint = None,
+    cascade: Stages = None,
     evaluator: Evaluators = None,
     set_: Choices = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,

@@ -241,8 +241,16 @@ def painter(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def write_gcdp(path: Path, dataset: Dataset, *, text: bool = True) -> Path:
-    """A GCDP of random weights, zero heads made loud so that its images differ."""
+def write_gcdp(
+    path: Path,
+    dataset: Dataset,
+    *,
+    text: bool = True,
+    size: tuple[int, int] = SIZE,
+    lowres: bool = False,
+    kind: tuple[str, type[GCDPRecipe]] = ("gcdp", GCDPRecipe),
+) -> Path:
+    """A GCDP of random weights, zero heads made loud so that its images differ. kind: its name and its recipe."""
     unet = {
         "dim": 8,
         "mults": (1, 2),
@@ -258,21 +266,23 @@ def write_gcdp(path: Path, dataset: Dataset, *, text: bool = True) -> Path:
         "sinusoids": 4,
         "init_kernels": (3,),
         "patch": 2,
+        "lowres": lowres,
     }
     cfg = GCDPConfig.model_validate(
         {
             "unet": unet,
             "process": {"steps": 20},
             "text": {"dim": 6} if text else None,
-            "size": SIZE,
+            "size": size,
             "sample_steps": 2,
             "sample_batch": 4,
         }
     )
-    recipe = GCDPRecipe("gcdp", cfg, dataset, TrainConfig())
+    name, recipe_class = kind
+    recipe = recipe_class(name, cfg, dataset, TrainConfig())
     with torch.no_grad():
-        for name, parameter in recipe.network.named_parameters():
-            if "final_conv" in name:
+        for part, parameter in recipe.network.named_parameters():
+            if "final_conv" in part:
                 parameter.normal_(std=0.4)
     checkpoint.save(path, recipe.weights(), recipe.card({"steps": 0}))
     return path

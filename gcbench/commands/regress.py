@@ -39,6 +39,7 @@ class Given(NamedTuple):
     model: str | None
     dataset: str | None
     checkpoint: Path | None
+    cascade: Any
     evaluators: Sequence[str]
     settings: Mapping[str, Any]
     device: str
@@ -52,6 +53,7 @@ def regress(
     model: str | None = None,
     dataset: str | None = None,
     checkpoint: Path | None = None,
+    cascade: str | Sequence[Path] | None = None,
     evaluators: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     junit: Path | None = None,
@@ -69,7 +71,7 @@ def regress(
     """
     found = baselines(suite, runs, rescore, model, dataset)
     device = choose_device(device)
-    given = Given(model, dataset, checkpoint, evaluators, settings or {}, device)
+    given = Given(model, dataset, checkpoint, cascade, evaluators, settings or {}, device)
     report = Report(runs=[gate(name, *run, given, generate=rescore is None) for name, run in found.items()])
     if junit is not None:
         write_junit(junit, report)
@@ -127,6 +129,7 @@ def spec_of(path: Path, record: Record, given: Given, generate: bool) -> RunSpec
         metrics=tuple(record.points[0].scores),
         evaluators=tuple(evaluators_of(path, record, given)),
         checkpoint=given.checkpoint,
+        cascade=given.cascade,
         precision="bf16" if precision == "bf16" else "fp32",
     )
 

@@ -68,7 +68,7 @@ def sample(
     out = Path(out)
     scales = spec.guidance or (1.0,)
     names = [point_folder(scale) for scale in scales] if len(scales) > 1 else ["images", "layouts", PROMPTS]
-    inputs = {"--dataset": Path(spec.dataset), "--checkpoint": spec.checkpoint}
+    inputs = {"--dataset": Path(spec.dataset), **spec.weights}
     with RunDirectory(out, fresh, [GRID, *names], inputs) as folder:
         opened = open_dataset(spec.dataset)
         drawing = open_model(spec, opened, device)

@@ -54,10 +54,12 @@ def sweep(
     spec = RunSpec.of(model=model, dataset=dataset, **options)
     if spec.n < 2:
         raise UserError(f"-n {spec.n}: at least 2 images are needed to measure a spread; the default is 64")
+    if train and spec.cascade is not None:
+        raise UserError("--train and --cascade both give weights; train each stage by `gcbench train`")
     device = choose_device(spec.device)
     out = Path(out or Path("runs") / f"sweep-{Path(model.partition(':')[0]).stem}-{Path(dataset).name}")
     files = (*MEASURED, GRID, *([KEPT] if keep_samples else []))
-    inputs = {"--dataset": Path(spec.dataset), "--checkpoint": spec.checkpoint}
+    inputs = {"--dataset": Path(spec.dataset), **spec.weights}
     with RunDirectory(out, fresh, files, inputs) as folder:
         if train and spec.checkpoint is None:
             spec = spec.model_copy(update={"checkpoint": _trained(spec)})

@@ -59,6 +59,7 @@ class RunSpec(BaseModel):
     metrics: tuple[str, ...] | None = Field(None, description="Names; None for those that are measured by default.")
     evaluators: tuple[str, ...] = Field((), description="`ROLE=ID[@FILE]`, one a role.")
     checkpoint: Path | None = Field(None, description="Weights; None to look for them.")
+    cascade: tuple[Path, Path] | None = Field(None, description="Weights of a base stage and of one that enlarges.")
     batch_size: int = Field(16, description="Images that go through the model together; changes no number.")
     precision: str = Field("fp32", description="Of the model's network: fp32 or bf16.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
@@ -85,9 +86,17 @@ class RunSpec(BaseModel):
         for name in ("model", "dataset", "checkpoint"):
             if name in options:
                 options[name] = options[name].rpartition("/")[2]
+        if "cascade" in options:
+            options["cascade"] = [path.rpartition("/")[2] for path in options["cascade"]]
         if "evaluators" in options:
             options["evaluators"] = [re.sub(r"(?<=[=@])[^@\s]*/", "", text) for text in options["evaluators"]]
         return options
+
+    @property
+    def weights(self) -> dict[str, Path | None]:
+        """Option -> the file or folder of weights that it names."""
+        stages = self.cascade or ()
+        return {"--checkpoint": self.checkpoint, **dict(zip(("--cascade BASE", "--cascade SR"), stages, strict=False))}
 
     @field_validator("model", "watch")
     @classmethod
@@ -112,11 +121,30 @@ class RunSpec(BaseModel):
             raise UserError(f"--axes {value!r}: give two metrics, cost and gain, as in --axes fid,clip-score")
         return names
 
+    @field_validator("cascade", mode="before")
+    @classmethod
+    def _cascade(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        stages = [Path(part.strip()) for part in value.split(",")] if isinstance(value, str) else list(map(Path, value))
+        if len(stages) != 2 or Path() in stages:
+            raise UserError(f"--cascade {value!r}: give two checkpoints, a base stage and one that enlarges: BASE,SR")
+        for stage in stages:
+            if not stage.exists():
+                raise UserError(f"--cascade: {stage} does not exist; give a file or folder that `gcbench train` wrote")
+        return stages
+
     @field_validator("evaluators", mode="before")
     @classmethod
     def _evaluators(cls, value: Any) -> Any:
         check_evaluators(value or ())
         return tuple(value or ())
+
+    @model_validator(mode="after")
+    def _one_source_of_weights(self) -> Self:
+        if self.cascade is not None and self.checkpoint is not None:
+            raise UserError(f"--checkpoint {self.checkpoint} and --cascade both give weights; leave one out")
+        return self
 
     @model_validator(mode="after")
     def _watch_needs_saturation(self) -> Self:

@@ -134,8 +134,11 @@ def open_model(spec: RunSpec, dataset: Dataset, device: str) -> Model:
     """The model that `spec` names, with its weights.
     UserError: it cannot be opened, or does not say what the contract asks of it."""
     name = spec.model
-    options = ModelOptions(spec.checkpoint, device, spec.precision, spec.steps, spec.settings)  # type: ignore[arg-type]
     kind = registry("models")[name]
+    base, upper = spec.cascade or (spec.checkpoint, None)
+    if upper is not None and not getattr(kind, "staged", False):
+        raise UserError(f"--cascade: {name} has one stage; leave it out, or give its weights as --checkpoint")
+    options = ModelOptions(base, device, spec.precision, spec.steps, spec.settings, upper)  # type: ignore[arg-type]
     with calling(f"model {name}"):
         model = kind.open(dataset, options)
     if not isinstance(model, Model):

@@ -21,6 +21,7 @@ from gcbench.diffusion.joint import AUTHORS, JointProcess
 from gcbench.gcdp.config import PRESETS, GCDPConfig
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import Beside, Sampling, sample_many
+from gcbench.networks.unet import LowRes
 from gcbench.training.recipe import TrainConfig
 from gcbench.training.trained_model import Imported, TrainedModel, seconds
 
@@ -54,7 +55,7 @@ class GCDP(TrainedModel):
     def open(cls, dataset: Dataset, options: ModelOptions) -> Any:
         if options.cascade is None:
             return super().open(dataset, options)
-        return resolve_name("gcbench.gcdp.cascade:Cascade").open(dataset, options)
+        return resolve_name("gcbench.gcdp.cascade:Cascade").open(dataset, options, cls)
 
     @classmethod
     def places(cls, cfg: GCDPConfig) -> Mapping[str, str]:
@@ -69,8 +70,8 @@ class GCDP(TrainedModel):
     @classmethod
     def build(cls, cfg: GCDPConfig, weights: Checkpoint, dataset: Dataset) -> nn.Module:
         if cfg.unet.lowres != cls.enlarges:
-            stage = "a super-resolution stage, which enlarges another's samples" if cfg.unet.lowres else "a base stage"
-            raise UserError(f"{weights.path} is {stage}; give both stages as --cascade BASE,SR")
+            stage, place = ("super-resolution", "second") if cfg.unet.lowres else ("base", "first")
+            raise UserError(f"{weights.path} is a {stage} stage; give both stages, this one {place}: --cascade BASE,SR")
         network = TextToPair(cfg)
         fill(network, weights, frozen=network.state_dict().keys() - network.trained().keys())
         return network
@@ -98,8 +99,7 @@ class GCDP(TrainedModel):
     def sampler(self) -> Mapping[str, float | str]:
         """The authors' conventions, and how what is given is kept, are said where they are not the defaults."""
         usual, quiet = GCDPConfig(), {*AUTHORS, "repeats", "renoise"} - {"last_label"}
-        quiet &= self.sampling.keys()
-        fields = {key: attrgetter(self.sampling[key]) for key in quiet}
+        fields = {key: attrgetter(path) for key, path in self.sampling.items() if path.rpartition(".")[2] in quiet}
         left_out = {key for key, field in fields.items() if field(self.cfg) == field(usual)}
         return {key: fact for key, fact in super().sampler().items() if key not in left_out}
 
@@ -116,8 +116,8 @@ class GCDP(TrainedModel):
         image = torch.zeros(b, 3, *size, device=device)
         layout = torch.zeros(b, *size, dtype=torch.int64, device=device) if self.process.cfg.classes else None
         text = self.network.read(None, torch.zeros(b, dtype=torch.bool, device=device))
+        log_snr = torch.zeros(b, device=device)
+        low = LowRes(image, layout, log_snr) if self.enlarges else None
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            took = seconds(
-                lambda: self.network.unet(image, layout, torch.zeros(b, device=device), text).noise.sum().item()
-            )
+            took = seconds(lambda: self.network.unet(image, layout, log_snr, text, low).noise.sum().item())
         return took / b * self.steps * (2 if self.guided and guidance != 1 else 1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gcbench.core.contracts import Dataset
+from gcbench.core.errors import UserError
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.diffusion.joint import JointProcess
 from gcbench.diffusion.schedules import training_times
@@ -41,6 +42,11 @@ class GCDPRecipe(Recipe):
         self.process = JointProcess(process)
         self.shown = preview_captions(dataset)
         self.low_size = cfg.low_size or (self.size[0] // 2, self.size[1] // 2)
+        if cfg.unet.lowres and any(
+            high <= low or high % low for high, low in zip(self.size, self.low_size, strict=True)
+        ):
+            fault = f"setting model.low_size={list(self.low_size)} is no whole part of model.size={list(self.size)}"
+            raise UserError(f"{fault}; give the size that the stage before it draws")
 
     def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
         device = self.network.device

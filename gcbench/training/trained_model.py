@@ -73,8 +73,6 @@ class TrainedModel(Model):
             fault = f"{cls.name} draws in one pass and has no sampling steps"
             raise UserError(f"--steps {options.steps}: {fault}; leave it out")
         cfg, weights = open_weights(cls.trained_as or cls.name, dataset, options.checkpoint, cls.config)
-        if options.cascade is not None:
-            raise UserError(f"--cascade {options.cascade}: {cls.name} has one stage; give its weights as --checkpoint")
         fields = {**cls.sampling, **cls.places(cfg)}
         if options.settings and not fields:
             raise UserError(f"--set {next(iter(options.settings))}: {cls.name} has nothing to choose when it samples")

@@ -45,6 +45,7 @@ class DatasetDDPM(GCDP):
         "keep": "filter.keep",
         "tries": "filter.tries",
     }
+    staged = False
     cfg: DatasetDDPMConfig
 
     def __init__(self, network: Any, cfg: DatasetDDPMConfig, card: Card, options: ModelOptions):
