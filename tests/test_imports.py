@@ -15,7 +15,7 @@ FLOORS = {
     "core": "",
     "statistics": "",
     "text": "core",
-    "networks": "text core",
+    "networks": "weights text core",  # the text encoder's files
     "diffusion": "core",
     "data": "text core",
     "weights": "data core",

@@ -13,7 +13,7 @@ from gcbench.core.registry import registry
 from gcbench.data.open_dataset import open_dataset
 from gcbench.runs.progress import Bar, say
 from gcbench.weights import fetch as fetching
-from gcbench.weights.manifest import MANIFEST, find_entry, place, read_manifest
+from gcbench.weights.manifest import MANIFEST, find_entry, is_here, place, read_manifest
 from gcbench.weights.official import fault_of
 
 MB = 1e6  # bytes
@@ -22,19 +22,20 @@ MB = 1e6  # bytes
 def list_weights(manifest: Path = MANIFEST) -> None:
     """Every entry: whether it is here, its size and licence, what it is, and where it belongs."""
     for name, entry in read_manifest(manifest).items():
-        path = place(name, entry)
-        state = "here" if path.is_file() else "not here"
+        path = place(name, entry).parent if entry.beside else place(name, entry)
+        state = "here" if is_here(name, entry) else "not here"
         size = f"{entry.size / MB:.1f} MB" if entry.size else "size not published"
         print(f"{name}: {state}, {size}, {entry.licence}\n  {entry.role}: {entry.what}\n  {path}")
     say("`gcbench weights fetch NAME` puts a file there; GCBENCH_WEIGHTS=FOLDER chooses another folder for all.")
 
 
 def fetch(name: str, given: Path | None = None, manifest: Path = MANIFEST) -> None:
-    """Put the file `name` into its place, with a progress bar."""
+    """Put the file or the folder `name` into its place, with a progress bar."""
     entry = find_entry(name, manifest)
     with _shown(f"{name}, MB") as progress:
-        path = fetching.fetch(name, given=given, manifest=manifest, progress=progress, say=say)
-    say(f"{path}: verified by {entry.proof()}; licence {entry.licence}")
+        fetching.fetch(name, given=given, manifest=manifest, progress=progress, say=say)
+    for file in entry.files:
+        say(f"{place(name, file)}: verified by {file.proof()}; licence {entry.licence}")
 
 
 def check(names: Sequence[str] = (), manifest: Path = MANIFEST) -> bool:
@@ -42,12 +43,11 @@ def check(names: Sequence[str] = (), manifest: Path = MANIFEST) -> bool:
     whole = True
     for name in names or read_manifest(manifest):
         entry = find_entry(name, manifest)
-        path = place(name, entry)
-        if not path.is_file():
+        if not is_here(name, entry):
             say(f"{name}: not here")
             whole = whole and not names
             continue
-        fault = fault_of(entry, path)
+        fault = next(filter(None, (fault_of(file, place(name, file)) for file in entry.files)), None)
         whole = whole and fault is None
         say(f"{name}: {'BROKEN: ' + fault if fault else 'it loads; verified by ' + entry.proof()}")
     return whole

@@ -4,9 +4,12 @@ The null text that guidance needs is learned by the network that reads the vecto
 """
 
 import os
+import re
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
@@ -17,6 +20,8 @@ from gcbench.core.errors import UserError
 from gcbench.core.samples import sample_ids
 from gcbench.core.settings import Count
 from gcbench.text.known_words import Aliases, KnownWords, most_frequent, reading, told, words_of
+from gcbench.weights.download import reachable
+from gcbench.weights.manifest import folder_of, offline
 
 
 class Embedded(NamedTuple):
@@ -89,19 +94,16 @@ class T5Encoder(TextEncoder):
 
     def __init__(self, cfg: TextConfig):
         super().__init__()
+        if find_spec("transformers") is None:
+            raise UserError("text encoder t5 needs transformers; run pip install transformers")
+        place, local = find_t5(cfg.name)
+        from transformers import AutoTokenizer, T5EncoderModel
+
         try:
-            from transformers import AutoTokenizer, T5EncoderModel
-        except ImportError:
-            raise UserError("text encoder t5 needs transformers; run pip install transformers") from None
-        offline = os.environ.get("GCBENCH_OFFLINE") == "1"
-        try:
-            self.tokenizer = AutoTokenizer.from_pretrained(cfg.name, local_files_only=offline)
-            encoder = T5EncoderModel.from_pretrained(cfg.name, dtype=torch.float32, local_files_only=offline)
-        except OSError:
-            raise UserError(
-                f"T5 weights {cfg.name!r} are not here; give a folder with them as --set model.text.name=FOLDER in"
-                " training, --set sampler.text_encoder=FOLDER in sampling"
-            ) from None
+            self.tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=local)
+            encoder = T5EncoderModel.from_pretrained(place, dtype=torch.float32, local_files_only=local)
+        except (OSError, ValueError):  # of the second kind where files are there that are no T5's
+            raise no_t5(cfg.name, "are not whole" if place != cfg.name else "are not to be had") from None
         self.encoder = encoder.eval().requires_grad_(False)
         self.dim, self.max_length = encoder.config.d_model, cfg.max_length
 
@@ -127,6 +129,36 @@ class T5Encoder(TextEncoder):
         parts = self.tokenizer(list(counts), add_special_tokens=False).input_ids if counts else []
         unknown = {word for word, ids in zip(counts, parts, strict=True) if self.tokenizer.unk_token_id in ids}
         return Reading(n=len(texts), unknown=most_frequent({word: counts[word] for word in unknown}), cut=cut)
+
+
+def find_t5(name: str) -> tuple[str, bool]:
+    """Where the T5 called `name` is read from, and whether from this machine alone: a folder by its path, what `gcbench
+    weights fetch` brought, else the hub's copy, kept or new. UserError: it is nowhere, told before much is imported."""
+    if os.sep in name and Path(name).is_dir():
+        return name, True
+    if folder := folder_of(name):
+        return str(folder), True
+    if name and os.sep not in name and Path(name).is_dir():
+        raise no_t5(name, f"are a folder here, for which you must write ./{name}")
+    if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
+        raise no_t5(name, "are no folder that is here")
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    kept = isinstance(try_to_load_from_cache(name, "config.json"), str)
+    silent = "GCBENCH_OFFLINE is set" if offline() else ""
+    if not silent and not reachable(f"{constants.ENDPOINT}/{name}/resolve/main/config.json"):
+        silent = f"{constants.ENDPOINT} cannot be reached"
+    if silent and not kept:
+        raise no_t5(name, f"are not here and {silent}")
+    return name, bool(silent)
+
+
+def no_t5(name: str, fault: str) -> UserError:
+    fetch = "run `gcbench weights fetch t5-large` where there is a network, or " if name == TextConfig().name else ""
+    return UserError(
+        f"T5 weights {name!r} {fault}; {fetch}give a folder with them: --set model.text.name=FOLDER in training,"
+        " --set sampler.text_encoder=FOLDER in sampling"
+    )
 
 
 def build_text_encoder(cfg: TextConfig) -> TextEncoder:

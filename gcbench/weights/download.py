@@ -87,6 +87,17 @@ def download(url: str, part: Path, progress: Progress, timeout: float = 30.0, si
         raise UserError(f"the connection to {host} was cut at {done} of {total} bytes; {AGAIN}")
 
 
+def reachable(url: str, timeout: float = 1.5) -> bool:
+    """Whether a server answers for `url`, whatever it says."""
+    try:
+        OPENER.open(urllib.request.Request(url, method="HEAD"), timeout=timeout).close()
+    except urllib.error.HTTPError:
+        return True
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+    return True
+
+
 def _state(part: Path) -> tuple[int, str]:
     """Bytes that an earlier call left and the version that they are of; 0 and "" where nothing can be resumed."""
     try:

@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 from gcbench.core.errors import UserError
 from gcbench.weights.download import Progress, discard, download, writing
-from gcbench.weights.manifest import MANIFEST, Entry, find_entry, offline, place
+from gcbench.weights.manifest import MANIFEST, File, find_entry, offline, place
 from gcbench.weights.official import fault_of
 
 
@@ -21,20 +21,29 @@ def fetch(
     progress: Progress = lambda done, total: None,
     say: Callable[[str], object] = lambda text: None,
 ) -> Path:
-    """Let the published file called `name` be in its place; returns the place.
+    """Let the published file called `name`, or all files of that folder, be in place; returns the place of the weights.
 
     Nothing is done if it is there and whole. A second process that wants the same file waits for the first and then
-    finds it there. given: a copy that the user has, taken instead of a download.
+    finds it there. given: a copy that the user has, file or folder, taken instead of a download.
 
     Raises:
         UserError: no such entry; no network, or none allowed; a file that is not the published one, which is deleted
             if it was downloaded; a place that cannot be written.
     """
     entry = find_entry(name, manifest)
-    path = place(name, entry)
+    if given is not None and entry.beside and not given.is_dir():
+        raise UserError(f"--from {given} is not a folder; give one with {', '.join(one.file for one in entry.files)}")
+    for file in entry.files:
+        copy = given / file.file if given is not None and entry.beside else given
+        _bring(file, place(name, file), copy, progress, say)
+    return place(name, entry)
+
+
+def _bring(entry: File, path: Path, given: Path | None, progress: Progress, say: Callable[[str], object]) -> None:
+    """Let one file be at `path`."""
     if path.is_file() and fault_of(entry, path) is None:
         say(f"{path} is here already")
-        return path
+        return
     if given is None and offline():
         raise UserError(f"GCBENCH_OFFLINE is set; get {entry.url} by hand and put it at {path}")
     with _alone(path, say):
@@ -42,16 +51,15 @@ def fetch(
             fault = fault_of(entry, path)
             if fault is None:  # another process has brought it meanwhile
                 say(f"{path} is here by now")
-                return path
+                return
             say(f"{path} is replaced: {fault}")
         if given is not None:
             _copy(entry, given, path)
         else:
             _download(entry, path, progress)
-    return path
 
 
-def _copy(entry: Entry, given: Path, path: Path) -> None:
+def _copy(entry: File, given: Path, path: Path) -> None:
     if not given.is_file():
         raise UserError(f"--from {given} is not a file; give the path of {entry.file}")
     fault = fault_of(entry, given)
@@ -66,7 +74,7 @@ def _copy(entry: Entry, given: Path, path: Path) -> None:
             copy.unlink(missing_ok=True)
 
 
-def _download(entry: Entry, path: Path, progress: Progress) -> None:
+def _download(entry: File, path: Path, progress: Progress) -> None:
     part = path.with_name(path.name + ".part")
     download(entry.url, part, progress, size=entry.size)
     fault = fault_of(entry, part)

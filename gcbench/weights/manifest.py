@@ -16,24 +16,20 @@ from gcbench.core.files import file_hash
 MANIFEST = Path(__file__).with_name("manifest.json")
 
 
-class Entry(BaseModel):
+class File(BaseModel):
     """One official file.
 
-    role: of the evaluator that uses it. what: the network and what it was trained on. file: its published name.
-    size: bytes, None where not known. sha256: all 64 digits, None where not published. sha256_prefix: the first
-    digits, which some publishers write into the file's name.
+    file: its published name. size: bytes, None where not known. sha256: all 64 digits, None where not published.
+    sha256_prefix: the first digits, which some publishers write into the file's name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    role: str
-    what: str
     url: str
     file: str = Field(pattern=r"^[^/\\.][^/\\]*$")
     size: int | None = Field(None, gt=0, lt=2**40)
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     sha256_prefix: str | None = Field(None, pattern="^[0-9a-f]{8,64}$")
-    licence: str
 
     def proof(self) -> str:
         """How `fault` knows the file, in words."""
@@ -60,6 +56,24 @@ class Entry(BaseModel):
         return f"its SHA-256 begins with {digest[:12]}, the published file's with {wanted[:12]}"
 
 
+class Entry(File):
+    """A file of weights, or a folder of such a file and of what it is useless without.
+
+    role: of the evaluator that uses it, or `text` for a model's text encoder. what: the network and what it was trained
+    on. beside: the other files of a folder.
+    """
+
+    role: str
+    what: str
+    licence: str
+    beside: tuple[File, ...] = ()
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """All of them, the weights last."""
+        return (*self.beside, self)
+
+
 def read_manifest(path: Path = MANIFEST) -> dict[str, Entry]:
     """Name -> entry, in the file's order."""
     return TypeAdapter(dict[str, Entry]).validate_json(path.read_bytes())
@@ -79,14 +93,26 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str, cutoff: float 
     return f"did you mean {' or '.join(near)}?" if near else otherwise
 
 
-def place(name: str, entry: Entry) -> Path:
-    """Where the file belongs: `$GCBENCH_WEIGHTS/<name>/<file>`, else the same under the user's cache directory."""
+def place(name: str, entry: File) -> Path:
+    """Where a file of `name` belongs: `$GCBENCH_WEIGHTS/<name>/<file>`, else that under the user's cache directory."""
     base = os.environ.get("GCBENCH_WEIGHTS")
     if base:
         root = Path(base).expanduser()
     else:
         root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gcbench" / "weights"
     return root / name / entry.file
+
+
+def folder_of(name: str, manifest: Path = MANIFEST) -> Path | None:
+    """The folder of `name`, if the manifest knows it and all its files are there."""
+    entry = read_manifest(manifest).get(name)
+    if entry is None or not is_here(name, entry):
+        return None
+    return place(name, entry).parent
+
+
+def is_here(name: str, entry: Entry) -> bool:
+    return all(place(name, file).is_file() for file in entry.files)
 
 
 def offline() -> bool:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gcbench.core.errors import UserError
-from gcbench.weights.manifest import MANIFEST, Entry, find_entry, offline, place
+from gcbench.core.files import parse_json, read_text
+from gcbench.weights.manifest import MANIFEST, File, find_entry, offline, place
 
 ENDINGS = (".safetensors", ".pth", ".pt", ".bin")
 
@@ -37,15 +38,26 @@ def locate(name: str, manifest: Path = MANIFEST) -> Path:
     return path
 
 
-def fault_of(entry: Entry, file: Path) -> str | None:
+def fault_of(entry: File, file: Path) -> str | None:
     """Why `file`, whatever its name, is not the published file of `entry` or cannot be loaded; None if it can."""
     fault = entry.fault(file)
     if fault is None:
         try:
-            load_official(file, Path(entry.file).suffix)
+            if Path(entry.file).suffix == ".json":
+                _check_json(file)
+            else:
+                load_official(file, Path(entry.file).suffix)
         except UserError as error:
             fault = str(error)
     return fault
+
+
+def _check_json(path: Path) -> None:
+    try:
+        if not isinstance(parse_json(read_text(path)), dict):
+            raise ValueError
+    except (OSError, ValueError, RecursionError):
+        raise UserError(f"{path} is no JSON object; fetch it again") from None
 
 
 def load_official(path: Path, ending: str | None = None) -> dict[str, Any]:

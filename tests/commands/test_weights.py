@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Cli
+from conftest import Cli, tiny_t5
 from safetensors.torch import save
 
 from gcbench.commands import weights as commands
 from gcbench.core.errors import UserError
+from gcbench.networks.text import TextConfig, build_text_encoder
 from gcbench.weights.download import Progress
 
 BODY = save({"weight": torch.zeros(100)})
@@ -53,7 +54,69 @@ def test_list_names_every_file_its_licence_and_its_place(cli: Cli, root: Path) -
     assert "inception-2015-12-05: here, 95.6 MB, Apache-2.0" in result.out
     assert "clip-vit-l-14-336: not here, size not published, MIT" in result.out
     assert f"{root / INCEPTION}\n" in result.out
-    assert result.out.count(str(root)) == result.out.count("here, ") == 4
+    assert f"{root / 't5-large'}\n" in result.out
+    assert result.out.count(str(root)) == result.out.count("here, ") == 5
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A manifest of one entry, a folder like T5's, whose files nothing is published of."""
+    url = "https://weights.invalid/"
+    files = [{"url": url + file, "file": file} for file in ("config.json", "tokenizer.json", "tokenizer_config.json")]
+    entry = {"role": "text", "what": "a test", "url": url + "model.safetensors", "file": "model.safetensors"}
+    path = tmp_path / "folder.json"
+    path.write_text(json.dumps({"t5-large": {**entry, "licence": "CC0", "beside": files}}))
+    return path
+
+
+def test_a_folder_given_by_hand_is_taken_whole_verified_and_read_by_name(
+    root: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Offline; a text encoder then finds it by its name, and gives what it gives of the folder itself."""
+    given = tiny_t5(tmp_path / "t5")
+    texts = ["a car and a bus", "road"]
+    with pytest.raises(
+        UserError, match=r"`gcbench weights fetch t5-large`.*model\.text\.name=FOLDER.*text_encoder=FOLDER"
+    ):
+        build_text_encoder(TextConfig(kind="t5"))
+    commands.fetch("t5-large", given, folder)
+    assert "verified by nothing" in capsys.readouterr().err
+    found = build_text_encoder(TextConfig(kind="t5"))(texts)
+    expected = build_text_encoder(TextConfig(kind="t5", name=str(given)))(texts)
+    torch.testing.assert_close(found.embeddings, expected.embeddings, rtol=0, atol=0)
+    assert commands.check(manifest=folder)
+    (root / "t5-large/tokenizer.json").write_text("<html>")
+    assert not commands.check(["t5-large"], folder)
+    assert f"BROKEN: {root / 't5-large/tokenizer.json'} is no JSON object" in capsys.readouterr().err
+    with pytest.raises(UserError, match="are not whole"):
+        build_text_encoder(TextConfig(kind="t5"))
+    (root / "t5-large/tokenizer.json").unlink()
+    assert commands.check((), folder)  # not here, and nobody asked for it
+    assert not commands.check(["t5-large"], folder)
+
+
+@pytest.mark.parametrize("fault", ["file", "absent", "cut"])
+def test_a_folder_that_is_none_is_refused_and_nothing_is_half_there(
+    root: Path, folder: Path, tmp_path: Path, fault: str
+) -> None:
+    given = tiny_t5(tmp_path / "t5")
+    if fault == "file":
+        given = given / "model.safetensors"
+    elif fault == "absent":
+        (given / "tokenizer_config.json").unlink()
+    else:
+        whole = (given / "model.safetensors").read_bytes()
+        (given / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    named = {"file": "is not a folder", "absent": "tokenizer_config.json is not a file", "cut": "cannot be read"}
+    with pytest.raises(UserError, match=named[fault]):
+        commands.fetch("t5-large", given, folder)
+    assert not (root / "t5-large/model.safetensors").exists()
+
+
+def test_the_published_weights_of_t5_are_known_by_their_hash(cli: Cli, root: Path, tmp_path: Path) -> None:
+    got = cli("weights", "fetch", "t5-large", "--from", tiny_t5(tmp_path / "t5"))
+    assert got.code == 2
+    assert "is not the published model.safetensors: its SHA-256 begins with" in got.complaint
 
 
 def test_check_of_nothing_is_not_a_failure_but_a_missing_name_is(cli: Cli, root: Path) -> None:

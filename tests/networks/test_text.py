@@ -1,6 +1,7 @@
 """Text encoders: the word table, and T5 against transformers' own output on a tiny random model."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from conftest import tiny_t5
 from gcbench.core.errors import UserError
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.network import TextToPair
-from gcbench.networks.text import T5Encoder, TextConfig, WordEncoder, build_text_encoder
+from gcbench.networks.text import T5Encoder, TextConfig, WordEncoder, build_text_encoder, find_t5
 from gcbench.networks.unet import UNetConfig
 from gcbench.text.known_words import vocabulary_of, words_of
 
@@ -138,6 +139,45 @@ def test_missing_t5_weights_are_the_users_to_mend(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
     with pytest.raises(UserError, match=r"text\.name"):
         frozen(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["t5-large", "some/other-t5"])
+def test_without_a_network_a_t5_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    """The hub's address is a port at which nobody listens; its client, which tries again and again, is not asked."""
+    constants = pytest.importorskip("huggingface_hub").constants
+    monkeypatch.setenv("GCBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.delenv("GCBENCH_OFFLINE", raising=False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", None)
+    began = time.perf_counter()
+    with pytest.raises(UserError) as refusal:
+        find_t5(name)
+    assert time.perf_counter() - began < 5
+    assert "http://127.0.0.1:9 cannot be reached" in str(refusal.value)
+    assert ("gcbench weights fetch t5-large" in str(refusal.value)) == (name == "t5-large")
+    monkeypatch.setenv("GCBENCH_OFFLINE", "1")
+    with pytest.raises(
+        UserError, match=r"GCBENCH_OFFLINE is set.*model\.text\.name=FOLDER.*sampler\.text_encoder=FOLDER"
+    ):
+        find_t5(name)
+
+
+@pytest.mark.parametrize("name", ["./absent", "/absent/t5", "../t5", "a/b/c", "", "t5 large", "~/t5"])
+def test_a_path_is_never_taken_for_a_name_of_the_hub(name: str) -> None:
+    with pytest.raises(UserError, match="are no folder that is here"):
+        find_t5(name)
+
+
+def test_a_bare_name_is_no_folder_of_the_current_directory(
+    t5: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GCBENCH_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("GCBENCH_OFFLINE", "1")
+    monkeypatch.chdir(t5.parent)
+    with pytest.raises(UserError, match=r"write \./"):
+        find_t5(t5.name)
+    assert find_t5(f"./{t5.name}") == (f"./{t5.name}", True)
 
 
 def test_missing_transformers_is_the_users_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:

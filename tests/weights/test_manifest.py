@@ -8,14 +8,32 @@ import pytest
 from pydantic import ValidationError
 
 from gcbench.core.registry import registry
+from gcbench.networks.text import TextConfig
 from gcbench.weights.manifest import Entry, find_entry, place, read_manifest
 
 NAMES = ["inception-2015-12-05", "clip-vit-l-14-336", "hrnet-w48-cityscapes", "hrnet-w48-cityscapes-hrnet"]
+T5 = "t5-large"
 
 
-def test_it_is_in_the_package_and_holds_what_the_evaluators_ask_for() -> None:
+def test_it_is_in_the_package_and_holds_what_evaluators_and_models_ask_for() -> None:
     assert files("gcbench.weights").joinpath("manifest.json").is_file()
-    assert list(read_manifest()) == NAMES
+    assert list(read_manifest()) == [*NAMES, T5]
+    assert TextConfig().name == T5
+
+
+def test_the_folder_of_t5_holds_what_transformers_reads_and_no_pickle() -> None:
+    """Of one fixed revision of the hub, so that the hash stays true; the weights' is the one that the hub shows."""
+    entry = find_entry(T5)
+    assert [file.file for file in entry.files] == [
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "model.safetensors",
+    ]
+    for file in entry.files:
+        assert re.fullmatch(rf"https://huggingface.co/google-t5/t5-large/resolve/[0-9a-f]{{40}}/{file.file}", file.url)
+    assert len({file.url.rpartition("/")[0] for file in entry.files}) == 1
+    assert entry.proof() == "SHA-256"
 
 
 @pytest.mark.parametrize("name", NAMES)
