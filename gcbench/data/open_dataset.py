@@ -13,8 +13,8 @@ from gcbench.data.folder import CONFIG, Folder
 def known_of(name_or_path: str) -> Dataset | type[Dataset]:
     """`name`, `classes` and `size` of a dataset, of which the files need not be here if its class says them."""
     datasets = registry("datasets")
-    kind = datasets[name_or_path] if name_or_path in datasets else None
-    if isinstance(getattr(kind, "classes", None), tuple) and isinstance(getattr(kind, "size", None), tuple):
+    kind = datasets.get(name_or_path)
+    if kind is not None and isinstance(kind.classes, tuple) and isinstance(kind.size, tuple):
         return kind
     return open_dataset(name_or_path)
 
