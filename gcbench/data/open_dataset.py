@@ -14,7 +14,7 @@ def known_of(name_or_path: str) -> Dataset | type[Dataset]:
     """`name`, `classes` and `size` of a dataset, of which the files need not be here if its class says them."""
     datasets = registry("datasets")
     kind = datasets.get(name_or_path)
-    if kind is not None and isinstance(kind.classes, tuple) and isinstance(kind.size, tuple):
+    if kind is not None and all(isinstance(getattr(kind, fact, None), tuple) for fact in ("classes", "size")):
         return kind
     return open_dataset(name_or_path)
 
