@@ -88,7 +88,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Datasets: what is here, whether it is whole, copies in other forms.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-weights_app = typer.Typer(help="Official weights of the evaluators: what is here, getting it.", no_args_is_help=True)
+weights_app = typer.Typer(help="Official weights: what is here, getting it.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 suite_app = typer.Typer(help="Suites: trainings and sweeps that make a table or a figure.", no_args_is_help=True)
 app.add_typer(suite_app, name="suite")
@@ -503,7 +503,7 @@ def weights_list() -> None:
 @weights_app.command("fetch")
 def weights_fetch(
     name: Annotated[str, typer.Argument(help="A name of `gcbench weights list`.")],
-    from_: Annotated[Path | None, typer.Option("--from", help="A copy of the file, instead of a download.")] = None,
+    from_: Annotated[Path | None, typer.Option("--from", help="A copy, file or folder, instead of a download.")] = None,
 ) -> None:
     """Download a file, verify it and put it into its place; a cut download goes on where it stopped."""
     from gcbench.commands.weights import fetch

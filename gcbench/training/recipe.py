@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
-from pydantic import AfterValidator, AliasChoices, Field, ValidationInfo
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationInfo
 from torch import Tensor, nn
 
 from gcbench.core.checkpoint import Card
@@ -41,8 +41,12 @@ SampleBatch = Annotated[int, Field(ge=1, validation_alias=AliasChoices("sample_b
 """Images that go through a network together when it draws, always: a shorter batch is filled up and the filling thrown
 away, so that sums run in one order whatever the caller's batch size. Older cards call it `block`."""
 
-ImageSize = Annotated[tuple[Count, Count], AfterValidator(parse_size)]
-"""(H, W)."""
+ImageSize = Annotated[
+    tuple[Count, Count],
+    BeforeValidator(lambda size: parse_size(size) if isinstance(size, str) else size),
+    AfterValidator(parse_size),
+]
+"""(H, W), or a text `HxW`."""
 
 
 class TrainConfig(Config):

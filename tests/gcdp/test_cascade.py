@@ -275,11 +275,12 @@ def test_training_draws_one_time_a_batch_and_shrinks_by_the_nearest_pixel(
     assert len(times) == 5
 
 
-@pytest.mark.parametrize("low", [[32, 64], [64, 128], [12, 32], [16, 48]])
+@pytest.mark.parametrize("low", ["32x64", [64, 128], [12, 32], "16x48"])
 def test_a_low_size_that_is_no_part_of_the_size_is_refused(
-    cli: Cli, toyland: Path, tmp_path: Path, low: list[int]
+    cli: Cli, toyland: Path, tmp_path: Path, low: list[int] | str
 ) -> None:
     got = cli("train", "--model", "gcdp", "--dataset", toyland, "--set", "preset=tiny-sr", "--out", tmp_path / "out",
               "--set", f"model.low_size={low}")  # fmt: skip
     assert got.code == 2
-    assert f"model.low_size={low} is no whole part of model.size=[32, 64]" in got.complaint
+    named = list(map(int, low.split("x"))) if isinstance(low, str) else low
+    assert f"model.low_size={named} is no whole part of model.size=[32, 64]" in got.complaint
