@@ -123,13 +123,18 @@ class RunSpec(BaseModel):
 
     @field_validator("cascade", mode="before")
     @classmethod
-    def _cascade(cls, value: Any) -> Any:
+    def _two_stages(cls, value: Any) -> Any:
         if value is None:
             return None
-        stages = [Path(part.strip()) for part in value.split(",")] if isinstance(value, str) else list(map(Path, value))
-        if len(stages) != 2 or Path() in stages:
-            raise UserError(f"--cascade {value!r}: give two checkpoints, a base stage and one that enlarges: BASE,SR")
-        for stage in stages:
+        stages = [part.strip() for part in str(value).split(",")] if isinstance(value, str | Path) else value
+        if not isinstance(stages, Sequence) or len(stages) != 2 or "" in stages:
+            raise UserError(f"--cascade {value}: give two checkpoints, a base stage and one that enlarges: BASE,SR")
+        return tuple(stages)
+
+    @field_validator("cascade")
+    @classmethod
+    def _stages_are_there(cls, stages: tuple[Path, Path] | None) -> tuple[Path, Path] | None:
+        for stage in stages or ():
             if not stage.exists():
                 raise UserError(f"--cascade: {stage} does not exist; give a file or folder that `gcbench train` wrote")
         return stages

@@ -222,6 +222,12 @@ def test_what_cannot_be_a_cascade_is_refused_in_a_sentence(
     assert "unknown setting 'sampler.low_noise'" in refused("--checkpoint", base, "--set", "sampler.low_noise=0.1")
 
 
+@pytest.mark.parametrize("value", [Path("base"), ("a",), ("a", "b", "c"), 7, (1, 2), "", ",", {"a": "b"}])
+def test_what_is_no_pair_of_paths_is_refused_in_python(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(UserError, match="cascade"):
+        sample(tmp_path / "out", cascade=value)
+
+
 def test_the_second_stage_trains_previews_and_resumes(
     cli: Cli, stages: tuple[Path, Path], toyland: Path, tmp_path: Path
 ) -> None:
