@@ -12,7 +12,7 @@ import torch
 from conftest import SIZE, Cli, assert_same_images, assert_same_layouts, comparable, write_gcdp, write_toyland
 from PIL import Image
 
-from gcbench import sample, sweep
+from gcbench import regress, sample, sweep
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions
 from gcbench.core.errors import UserError
@@ -135,9 +135,11 @@ def test_what_the_second_stage_is_told_is_the_nearest_enlarging_noised_at_low_no
 def test_a_run_says_both_stages_and_resumes(
     stages: tuple[Path, Path], toyland: Path, tmp_path: Path, oracle: None
 ) -> None:
-    """Weights, steps and sampler of each in the record; the same call resumes it; another second stage does not."""
+    """Weights, steps and sampler of each in the record; the same call resumes it, another guidance of the second stage
+    does not; measured again, it holds."""
     folders = f"{stages[0].parent},{stages[1].parent}"
     options: dict[str, Any] = {"dataset": str(toyland), "n": 4, "guidance": "2", "metrics": "miou", "steps": 2}
+    options["keep_samples"] = True
     settings = {"sampler.sr_guidance": 3, "sampler.sr_steps": 3, "sampler.sr_image_sampler": "ddim"}
     record = sweep(cascade=folders, settings=settings, out=tmp_path / "a", **options)
     cards = [checkpoint.read_card(path) for path in stages]
@@ -153,6 +155,8 @@ def test_a_run_says_both_stages_and_resumes(
     assert record.spec["cascade"] == ["base", "sr"]  # no path of this machine
     again = sweep(cascade=stages, settings=settings, out=tmp_path / "a", **options)
     assert comparable(again.model_dump()) == comparable(record.model_dump())
+    same = regress(runs=tmp_path / "a", dataset=str(toyland), cascade=folders, settings=settings)
+    assert [check.status for check in same.runs[0].checks if check.status != "pass"] == []
     with pytest.raises(UserError, match="sr_guidance"):
         sweep(cascade=stages, settings={**settings, "sampler.sr_guidance": 1}, out=tmp_path / "a", **options)
 
