@@ -53,19 +53,20 @@ def equal(one: Tensor, other: Tensor) -> float:
 
 
 def measured(large: Pairs, small: Pairs, real: Pairs | None) -> dict[str, float]:
-    """Consistency: the result brought down again, against what it was made from. Detail: the result against the nearest
-    enlarging of itself brought down, in grey levels; 0 for an enlarging. Error: against the real large pair."""
+    """Kept: the result brought down again, against what it was made from. Detail: the result against the nearest
+    enlarging of itself brought down; 0 for an enlarging. Error and right: against the real large pair. Of images the
+    root of the mean squared difference in grey levels, of layouts the share of pixels."""
     size, low = tuple(large.images.shape[-2:]), tuple(small.images.shape[-2:])
     down = large.at(low)  # type: ignore[arg-type]
     found = {
-        "consistency, grey": grey(down.images, small.images),
-        "consistency, layout %": equal(down.layouts, small.layouts),
+        "kept, grey": grey(down.images, small.images),
+        "kept, ids %": equal(down.layouts, small.layouts),
         "detail, grey": grey(large.images, down.at(size).images),  # type: ignore[arg-type]
-        "detail, layout %": 100 - equal(large.layouts, down.at(size).layouts),  # type: ignore[arg-type]
+        "detail, ids %": 100 - equal(large.layouts, down.at(size).layouts),  # type: ignore[arg-type]
     }
     if real is not None:
         found["error, grey"] = grey(large.images, real.images)
-        found["layout as real %"] = equal(large.layouts, real.layouts)
+        found["right, ids %"] = equal(large.layouts, real.layouts)
     return found
 
 
@@ -87,7 +88,7 @@ def report(
     base = model.base.generate(prompts.texts, n=n, size=low, guidance=guidance, seeds=range(n))
     assert base.layouts is not None
     given = {"real": real.at(low), "drawn": Pairs(base.images, base.layouts)}
-    rows: dict[str, dict[str, float]] = {"real, large": measured(real, real.at(low), real)}
+    rows: dict[str, dict[str, float]] = {"real large": measured(real, real.at(low), real)}
     for name, small in given.items():
         large = model.upper.generate(
             prompts.texts,
@@ -100,13 +101,13 @@ def report(
         assert large.layouts is not None
         truth = real if name == "real" else None
         nearest, result = small.at(model.size), Pairs(large.images, large.layouts)
-        rows[f"{name} small pairs, nearest"] = measured(nearest, small, truth)
-        rows[f"{name} small pairs, second stage"] = measured(result, small, truth)
+        rows[f"{name}, nearest"] = measured(nearest, small, truth)
+        rows[f"{name}, second stage"] = measured(result, small, truth)
         shown = [nearest, result, *([truth] if truth else [])]
         images = torch.cat([part.images[:SHOWN] for part in shown])
         layouts = torch.cat([part.layouts[:SHOWN] for part in shown])
         save_png(out / f"{name}.png", grid(images, layouts, opened.palette, columns=SHOWN))
-    columns = tuple(rows["real, large"])
+    columns = tuple(rows["real large"])
     lines = [(name, *(f"{row[key]:.2f}" if key in row else "" for key in columns)) for name, row in rows.items()]
     show_texts(("pairs", *columns), lines, columns, f"{reference}, n = {n}, guidance {guidance:g}")
     return rows

@@ -16,12 +16,12 @@ def test_numbers_that_are_known_beforehand(toyland: Path, tmp_path: Path, capsys
     base = write_gcdp(tmp_path / "base.safetensors", world, size=small)
     upper = write_gcdp(tmp_path / "sr.safetensors", world, lowres=True)
     rows = report(f"{base},{upper}", str(toyland), 3, 1, 2.0, ["sampler.low_noise=0"], tmp_path / "out")
-    for name in ("real small pairs, nearest", "drawn small pairs, nearest"):
+    for name in ("real, nearest", "drawn, nearest"):
         assert list(rows[name].values())[:4] == [0, 100, 0, 0]
-    assert rows["real, large"]["error, grey"] == 0
-    assert rows["real, large"]["layout as real %"] == 100
-    assert rows["real small pairs, second stage"]["consistency, grey"] > 0
-    assert "error, grey" not in rows["drawn small pairs, second stage"]
+    assert rows["real large"]["error, grey"] == 0
+    assert rows["real large"]["right, ids %"] == 100
+    assert rows["real, second stage"]["kept, grey"] > 0
+    assert "error, grey" not in rows["drawn, second stage"]
     assert "toyland/val, n = 3, guidance 2" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"real.png", "drawn.png"}
 
@@ -32,6 +32,6 @@ def test_detail_by_hand() -> None:
     image[..., 0, 0] = 10
     layout = torch.tensor([[[1, 1], [1, 2]]])
     found = measured(Pairs(image, layout), Pairs(image[..., :1, :1], layout[:, :1, :1]), None)
-    assert found["consistency, grey"] == 0
+    assert found["kept, grey"] == 0
     assert found["detail, grey"] == pytest.approx(12**0.5)
-    assert found["detail, layout %"] == 25
+    assert found["detail, ids %"] == 25
