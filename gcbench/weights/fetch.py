@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 from gcbench.core.errors import UserError
 from gcbench.weights.download import Progress, discard, download, writing
-from gcbench.weights.manifest import MANIFEST, File, find_entry, offline, place
+from gcbench.weights.manifest import MANIFEST, File, find_entry, is_here, offline, place
 from gcbench.weights.official import fault_of
 
 
@@ -33,6 +33,11 @@ def fetch(
     entry = find_entry(name, manifest)
     if given is not None and entry.beside and not given.is_dir():
         raise UserError(f"--from {given} is not a folder; give one with {', '.join(one.file for one in entry.files)}")
+    if given is None and entry.beside and offline() and not is_here(name, entry):
+        names, root = ", ".join(file.file for file in entry.files), entry.url.rpartition("/")[0]
+        raise UserError(
+            f"GCBENCH_OFFLINE is set; get {names} of {root} by hand and give their folder with --from FOLDER"
+        )
     for file in entry.files:
         copy = given / file.file if given is not None and entry.beside else given
         _bring(file, place(name, file), copy, progress, say)

@@ -114,6 +114,9 @@ def test_a_folder_that_is_none_is_refused_and_nothing_is_half_there(
 
 
 def test_the_published_weights_of_t5_are_known_by_their_hash(cli: Cli, root: Path, tmp_path: Path) -> None:
+    missing = cli("weights", "fetch", "t5-large").complaint
+    assert "get config.json, tokenizer.json, tokenizer_config.json, model.safetensors of https://" in missing
+    assert missing.endswith("--from FOLDER")
     got = cli("weights", "fetch", "t5-large", "--from", tiny_t5(tmp_path / "t5"))
     assert got.code == 2
     assert "is not the published model.safetensors: its SHA-256 begins with" in got.complaint
