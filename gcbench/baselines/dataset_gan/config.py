@@ -25,7 +25,7 @@ class DatasetGANConfig(GANConfig, EnsembleConfig):
 TINY = DatasetGANConfig()
 
 PAPER = DatasetGANConfig(**{**PAPER_SIZES, "psi": 0.7}, inversion_steps=1000)
-"""The original has StyleGAN1, truncated to 0.7, and for 384×512 cars d = 5056 features of a pixel; here d = 6144."""
+"""The original has StyleGAN1, truncated to 0.7, and for 384×512 cars d = 5056 features of a pixel; here d = 5376."""
 
 TINY_TRAINING = TrainConfig(steps=5000, batch_size=16, lr=2e-3, betas=(0.0, 0.99), ema=0.998)
 """4000 steps of StyleGAN2, then 1000 of the classifiers, which are cheap."""

@@ -79,7 +79,7 @@ def invert(generator: Generator, images: Tensor, noise: Noise, *, steps: int, lr
     return (mean + deviation * moved).detach()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def sample_once(
     generator: Generator, annotator: Ensemble, seeds: Sequence[int], batch_size: int, precision: str
 ) -> tuple[Tensor, ...]:
