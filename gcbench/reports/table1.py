@@ -62,8 +62,8 @@ def _in_paper(order: Sequence[str]) -> Column:
     """Of a trained model, whether the paper's table has a row of it; the column is shown where one has none."""
 
     def said(row: Row) -> str | None:
-        trained = row.kind == "model" and row.record is not None and row.record.model.weights is not None
-        return ("yes" if row.record.model.name in order else "no") if trained else None
+        model = row.record.model if row.kind == "model" and row.record is not None else None
+        return None if model is None or model.weights is None else "yes" if model.name in order else "no"
 
     return Column("in_paper", "in paper", of=said)
 

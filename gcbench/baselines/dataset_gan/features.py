@@ -5,31 +5,31 @@ from itertools import cycle
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from gcbench.baselines.dataset_ddpm.ensemble import Ensemble
 from gcbench.baselines.dataset_ddpm.features import by_size, recorded
 from gcbench.baselines.stylegan2 import Generator, seeded
 from gcbench.core.samples import to_bytes
 from gcbench.diffusion.noise import SeededNoise
-from gcbench.networks.stylegan2 import Noise
+from gcbench.networks.stylegan2 import Noise, StyledConv
 from gcbench.training.fixed_batches import in_fixed_batches
 
 SCALES = 3
 """At which two images are compared: their own size, its half, its quarter."""
 
 
-def layers(generator: Generator) -> dict[str, nn.Module]:
-    """The styled convolutions, by name, the deepest first."""
+def layers(generator: Generator) -> dict[str, StyledConv]:
+    """The styled convolutions by number, the deepest first."""
     synthesis = generator.synthesis
     pairs = zip(synthesis.rising, synthesis.staying, strict=True)
-    names = {f"{part}{r}": layer for r, two in enumerate(pairs) for part, layer in zip(("up", "at"), two, strict=True)}
-    return {"first": synthesis.first, **names}
+    found = [synthesis.first, *(layer for two in pairs for layer in two)]
+    return {str(number): layer for number, layer in enumerate(found) if isinstance(layer, StyledConv)}
 
 
 def width(generator: Generator) -> int:
     """d, the number of features of a pixel: the channels of all layers."""
-    return sum(len(layer.bias) for layer in layers(generator).values())  # type: ignore[arg-type]
+    return sum(layer.conv.weight.shape[0] for layer in layers(generator).values())
 
 
 def drawn_with_maps(generator: Generator, styles: Tensor, noise: Noise) -> tuple[Tensor, list[Tensor]]:
