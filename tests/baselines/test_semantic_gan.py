@@ -20,8 +20,9 @@ from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions
 from gcbench.core.errors import UserError
 from gcbench.core.record import Record
+from gcbench.core.registry import registry
 from gcbench.data.open_dataset import open_dataset
-from gcbench.networks.patch_discriminator import PatchDiscriminator, PatchOutput
+from gcbench.networks.patch_discriminator import PatchConfig, PatchDiscriminator, PatchOutput
 from gcbench.networks.stylegan2 import Discriminator
 from gcbench.training.recipe import Batch
 
@@ -273,3 +274,12 @@ def test_a_residual_generator_has_one_branch(dataset: Dataset) -> None:
     assert recipe.generator(*recipe.latents(2, torch.Generator())).shape == (2, 8, *SIZE)
     with pytest.raises(UserError, match="layout"):
         recipe_of(dataset, layout="hard")
+
+
+@pytest.mark.parametrize(("model", "part"), [("semantic-gan", "pairs"), ("semantic-palette", "discriminator")])
+def test_more_scales_than_an_image_has_are_refused(model: str, part: str, dataset: Dataset) -> None:
+    """64 pixels are one after six halvings, two after five."""
+    with pytest.raises(UserError, match=rf"setting model.{part}.scales=7 halves images of 32x64 to one pixel"):
+        registry("models")[model].recipe(dataset, {f"model.{part}.scales": 7, f"model.{part}.width": 1})
+    discriminator = PatchDiscriminator(3, PatchConfig(width=2, layers=2, scales=6))
+    assert len(discriminator(torch.randn(2, 3, *SIZE))) == 6

@@ -21,6 +21,7 @@ from gcbench.networks.adversarial import r1
 from gcbench.networks.patch_discriminator import (
     PatchDiscriminator,
     PatchOutput,
+    check_scales,
     critic_loss,
     feature_matching,
     generator_loss,
@@ -46,6 +47,7 @@ class SemanticGANRecipe(StyleGAN2Recipe):
 
     def __init__(self, name: str, cfg: SemanticGANConfig, dataset: Dataset, train_config: TrainConfig):
         super().__init__(name, cfg.model_copy(update={"classes": len(dataset.classes)}), dataset, train_config)
+        check_scales(self.size, self.cfg.pairs, "model.pairs")
         self.pair_discriminator = PatchDiscriminator(3 + self.cfg.classes, self.cfg.pairs)
 
     def discriminators(self) -> Sequence[nn.Module]:

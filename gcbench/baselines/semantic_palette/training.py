@@ -22,7 +22,13 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.files import file_hash
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.networks.adversarial import gradient_penalty
-from gcbench.networks.patch_discriminator import PatchDiscriminator, critic_loss, feature_matching, generator_loss
+from gcbench.networks.patch_discriminator import (
+    PatchDiscriminator,
+    check_scales,
+    critic_loss,
+    feature_matching,
+    generator_loss,
+)
 from gcbench.networks.perceptual import perceptual_loss
 from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, TrainConfig, check_multiples
 
@@ -45,6 +51,7 @@ class PaletteRecipe(Recipe):
             }
         )
         check_multiples(self.size, cfg.image.stride, "SPADE")
+        check_scales(self.size, cfg.discriminator, "model.discriminator")
         check_multiples(self.size, cfg.layout.patch, "the layout GAN's patches")
         torch.manual_seed(train_config.seed)
         self.network = PaletteToPair(self.cfg)
