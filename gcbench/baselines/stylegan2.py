@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from gcbench.core.contracts import Dataset
-from gcbench.core.errors import UserError
 from gcbench.core.settings import Count, Weight
 from gcbench.diffusion.noise import SeededNoise
 from gcbench.networks.adversarial import logistic_discriminator, logistic_generator, path_lengths, r1
 from gcbench.networks.stylegan2 import Discriminator, Noise, StyleGAN2Config, Synthesis, mixed
 from gcbench.networks.stylegan2 import Mapping as LatentMapping
-from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, SampleBatch, TrainConfig
+from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, SampleBatch, TrainConfig, check_uncompiled
 
 Losses = dict[str, Tensor]
 
@@ -110,10 +109,7 @@ class StyleGAN2Recipe(Recipe):
 
     def __init__(self, name: str, cfg: Any, dataset: Dataset, train_config: TrainConfig):
         super().__init__(name, cfg, dataset, train_config)
-        if train_config.compile:
-            raise UserError(
-                f"setting train.compile: {name} takes second derivatives, which torch.compile does not give"
-            )
+        check_uncompiled(name, train_config)
         torch.manual_seed(train_config.seed)
         self.generator = self.network(cfg)
         self.discriminator = Discriminator(cfg)

@@ -30,7 +30,7 @@ from gcbench.networks.patch_discriminator import (
     generator_loss,
 )
 from gcbench.networks.perceptual import perceptual_loss
-from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, TrainConfig, check_multiples
+from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, TrainConfig, check_multiples, check_uncompiled
 
 Losses = dict[str, Tensor]
 IMAGE_BETAS = (0.0, 0.9)
@@ -41,6 +41,7 @@ class PaletteRecipe(Recipe):
 
     def __init__(self, name: str, cfg: SemanticPaletteConfig, dataset: Dataset, train_config: TrainConfig):
         super().__init__(name, cfg, dataset, train_config)
+        check_uncompiled(name, train_config)
         k = len(dataset.classes)
         self.perceptual = None if cfg.vgg == "off" else perceptual_loss(Path(cfg.vgg))
         self.cfg = cfg.model_copy(
