@@ -1,6 +1,7 @@
 """How often the 95 % intervals hold what they promise, and how often `compare` sees a difference where there is none.
 
-    python -m studies.interval_coverage [--draws 200] [--n 50,200,1000] [--metrics fd,miou]
+    python -m studies.interval_coverage [--draws 500] [--n 50,200,1000] [--metrics fd,miou]
+    python -m studies.interval_coverage --power [--draws 500]
 
 From a population that is known whole, n samples are drawn again and again; each draw is scored by the metric itself, as
 in a run. The mean of the values over all draws is the expectation at n; the share of intervals that hold it should be
@@ -12,6 +13,9 @@ Populations: for FSD, mIoU and Semantic Recall the training scenes of `streets` 
 group is five of ten scenes that have about as much road. For FD, KID and PRDC features of 64 numbers made by a
 random network of rectifiers from hidden ones, which a group shares in part; the reference has other hidden means, or
 (`same`) the same, or the hidden ones have heavy tails (`t3`: Student's t with 3 degrees of freedom; `lognormal`).
+
+`--power` asks how often FD's paired difference at n = 200 has p < 0.05 between equal models, and between models whose
+hidden means differ by 0.1 or 0.2: with every group left out by itself, and with ten blocks of neighbours.
 """
 
 import argparse
@@ -33,6 +37,8 @@ from gcbench.metrics.mean_metric import MeanMetric
 from gcbench.metrics.row_metric import RowMetric
 from gcbench.runs.paired import paired
 from gcbench.runs.progress import Bar
+from gcbench.statistics.frechet import frechet_jackknife
+from gcbench.statistics.intervals import Jackknife, paired_jackknife
 
 SCENES, ALIKE = 500, 10
 DIM, HIDDEN = 64, 32
@@ -75,6 +81,8 @@ CELLS = (
 )
 CORNERS = (Cell("fd", shift=0.0), Cell("kid", shift=0.0), Cell("fd", tails="t3"), Cell("fd", tails="lognormal"))
 """Where jackknives are known to be cautious, or to fail."""
+FEW = Cell("semantic-recall")
+"""A mean over 5 and 20 groups too."""
 
 
 @cache
@@ -196,6 +204,43 @@ def coverage(cell: Cell, n: int, group: int, draws: int) -> list[Coverage]:
     return found
 
 
+def power(cell: Cell, n: int, group: int, draws: int, differences: tuple[float, ...]) -> list[tuple[float, float]]:
+    """For each difference of the hidden means: the shares of p < 0.05 with every group left out, and with tenths."""
+    apart, tenths = named(n, group, 0)[1], [str(10 * i // n) for i in range(n)]
+    reference = opened(cell).reference.condensed()
+
+    def jackknives(difference: float, seed: int) -> list[Jackknife]:
+        moved = cell._replace(shift=cell.shift + difference)
+        rows = feature_rows(np.random.default_rng([seed, n, group]), n, group, moved)
+        return [frechet_jackknife(reference, rows, groups)[1] for groups in (apart, tenths)]
+
+    found = []
+    for place, difference in enumerate(differences, start=1):
+        p_values = [
+            [
+                paired_jackknife(a.value - b.value, a.detail()["influence"], b.detail()["influence"]).p_value
+                for a, b in zip(jackknives(0.0, seed), jackknives(difference, place * draws + seed), strict=True)
+            ]
+            for seed in range(draws)
+        ]
+        shares = (np.array(p_values, float) < 0.05).mean(axis=0)
+        found.append((float(shares[0]), float(shares[1])))
+    return found
+
+
+def print_power(draws: int) -> None:
+    differences = (0.0, 0.1, 0.2)
+    print("| features | groups | left out | equal models | differ by 0.1 | by 0.2 |")
+    print("|" + " --- |" * 6)
+    for tails in ("", "t3", "lognormal"):
+        for group in (1, GROUP):
+            shares = power(Cell("fd", tails=tails), 200, group, draws, differences)
+            groups = "–" if group == 1 else f"{200 // group} of {group}"
+            for way, what in enumerate(("each group", "tenths")):
+                told = " | ".join(f"{share[way]:.1%}" for share in shares)
+                print(f"| {tails or 'Gaussian'} | {groups} | {what} | {told} |", flush=True)
+
+
 def held(intervals: np.ndarray, expectation: float) -> float:
     """The share of intervals [R,2] that hold the expectation."""
     return float(((intervals[:, 0] <= expectation) & (expectation <= intervals[:, 1])).mean())
@@ -203,12 +248,17 @@ def held(intervals: np.ndarray, expectation: float) -> float:
 
 def main(arguments: list[str] | None = None) -> list[Coverage]:
     parser = argparse.ArgumentParser(prog="python -m studies.interval_coverage", description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=200, help="draws of a cell, at n = 1000 half as many")
+    parser.add_argument("--draws", type=int, default=500, help="draws of a cell, at n = 1000 half as many")
     parser.add_argument("--n", default="50,200,1000")
     parser.add_argument("--metrics", default="", help="by default all")
+    parser.add_argument("--power", action="store_true", help="how often FD sees a difference that there is")
     given = parser.parse_args(arguments)
+    if given.power:
+        print_power(given.draws)
+        return []
     sizes = [int(n) for n in given.n.split(",")]
-    asked = [(cell, n) for cell in CORNERS for n in sizes if n < 1000] + [(cell, n) for cell in CELLS for n in sizes]
+    asked = [(cell, n) for cell in CELLS for n in sizes]
+    asked += [(cell, n) for cell in CORNERS for n in sizes if n < 1000] + [(FEW, n) for n in (25, 100)]
     names = given.metrics.split(",") if given.metrics else [cell.metric for cell in CELLS]
     rows = []
     print("| metric | n | groups | draws | interval holds it | claimed error / spread | equal models: p < 0.05 |")
