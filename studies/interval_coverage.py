@@ -279,7 +279,8 @@ def main(arguments: list[str] | None = None) -> list[Coverage]:
         return []
     sizes = [int(n) for n in given.n.split(",")]
     asked = [(cell, n) for cell in CELLS for n in sizes]
-    asked += [(cell, n) for cell in CORNERS for n in sizes if n < 1000] + [(FEW, n) for n in (25, 100)]
+    asked += [(cell, n) for cell in CORNERS for n in sizes if n < 1000 or cell.metric in OF_SCENES]
+    asked += [(FEW, n) for n in (25, 100)]
     names = given.metrics.split(",") if given.metrics else [cell.metric for cell in CELLS]
     rows = []
     print("| metric | n | groups | draws | interval holds it | claimed error / spread | equal models: p < 0.05 |")
