@@ -10,6 +10,7 @@ from conftest import Cli, Result, content
 from PIL import Image
 
 from gcbench.core.errors import UserError
+from gcbench.core.files import write_atomic
 from gcbench.runs.lock import Lock
 
 pytestmark = pytest.mark.usefixtures("oracle", "without_curve")
@@ -52,6 +53,22 @@ def test_fresh_keeps_a_strangers_samples(sweep: Run) -> None:
     assert sweep("--fresh").code == 0
     assert mine.read_bytes() == b"mine"
     assert "no run of gcbench wrote it" in sweep("--fresh", "--keep-samples").complaint
+
+
+def test_fresh_removes_what_a_kill_left(sweep: Run) -> None:
+    assert sweep("--keep-samples").code == 0
+    writing = Path("run/samples/guidance-1/images/000001.png")
+
+    def killed(temporary: Path) -> None:
+        temporary.write_bytes(b"half")
+        shutil.copy(temporary, temporary.with_suffix(".copy"))  # what stays where nothing tidies up
+        left.append(temporary)
+
+    left: list[Path] = []
+    write_atomic(writing, killed)
+    left[0].with_suffix(".copy").rename(left[0])
+    assert sweep("--keep-samples", "--fresh").code == 0
+    assert not left[0].exists()
 
 
 @pytest.mark.parametrize("name", ["samples/notes.txt", "samples/guidance-1/images/cat.png", "shards/notes.txt"])
