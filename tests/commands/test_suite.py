@@ -51,7 +51,7 @@ def suite(cli: Cli, toyland: Path, tmp_path: Path, oracle: None, without_curve: 
 
     def run(out: Path, rows: Sequence[dict[str, Any]] = (IMAGEN, REAL), *options: object, **more: Any) -> Result:
         file = write_suite(tmp_path / "mine.toml", rows, **more)
-        return cli("suite", "run", file, "--dataset", toyland, "--out", out, "--allow-code", *options)
+        return cli("suite", "run", file, "--dataset", toyland, "--out", out, *options)
 
     return run
 
@@ -170,15 +170,16 @@ def test_another_budget_is_refused_and_fresh_starts_anew(suite: Run, tmp_path: P
 
 def test_fresh_with_only_throws_nothing_else_away(suite: Run, tmp_path: Path, painter: str) -> None:
     out, rows = tmp_path / "run", [REAL, {"model": f"{painter}:Plain"}]
-    assert suite(out, rows).code == 0
+    assert suite(out, rows, "--allow-code").code == 0
     records = [out / "real/record.json", out / "Plain/record.json"]
     before = [path.stat().st_mtime_ns for path in records]
     (out / "Plain/mine.txt").touch()
-    assert suite(out, rows, "--only", "Plain", "--fresh").code == 0
+    assert suite(out, rows, "--only", "Plain", "--fresh", "--allow-code").code == 0
     assert [path.stat().st_mtime_ns == time for path, time in zip(records, before, strict=True)] == [True, False]
     assert (out / "Plain/mine.txt").exists()
     assert [stage.row for stage in ledger(out).stages] == ["real", "Plain"]
-    assert suite(out, rows, "--only", "Plain", "--fresh", "-n", 6).code == 2  # the other row has another n
+    again = suite(out, rows, "--only", "Plain", "--fresh", "--allow-code", "-n", 6)
+    assert again.code == 2  # the other row has another n
 
 
 @pytest.mark.parametrize("name", ["real/shards/mine.txt", "train-small/previews/mine.png"])
@@ -208,7 +209,7 @@ def test_a_failing_stage_does_not_lose_the_others(suite: Run, tmp_path: Path, pa
         REAL,
     ]
     out = tmp_path / "run"
-    result = suite(out, rows)
+    result = suite(out, rows, "--allow-code")
     assert result.code == 2
     assert result.complaint.startswith("gcbench: 4 of 5 stages were not made (train broken: setting model.size=")
     assert "sweep heir: the training of broken was not made" in result.complaint
@@ -216,12 +217,14 @@ def test_a_failing_stage_does_not_lose_the_others(suite: Run, tmp_path: Path, pa
     assert (out / "real/record.json").is_file()
     failed = {(stage.kind, stage.row) for stage in ledger(out).stages if stage.status == "failed"}
     assert failed == {("train", "broken"), ("sweep", "broken"), ("sweep", "heir"), ("sweep", "too-few")}
-    again = suite(out, [*rows[:2], {"model": f"{painter}:Plain", "name": "too-few"}, REAL], "--only", "too-few")
+    again = suite(
+        out, [*rows[:2], {"model": f"{painter}:Plain", "name": "too-few"}, REAL], "--only", "too-few", "--allow-code"
+    )
     assert again.code == 0, again.err  # mended
     assert {(stage.row, stage.status) for stage in ledger(out).stages} >= {("too-few", "ok"), ("broken", "failed")}
     mended = [{**rows[0], "train": SMALL}, {**rows[1], "name": "heir"}, *rows[2:]]
     heir = suite(
-        out, mended, "--only", "heir"
+        out, mended, "--only", "heir", "--allow-code"
     )  # its training is mended; the sweep of "broken" failed, and is not asked for
     assert heir.code == 0, heir.err
     assert ("sweep", "broken", "failed") in {(stage.kind, stage.row, stage.status) for stage in ledger(out).stages}
