@@ -44,8 +44,8 @@ def read_words(text: str) -> Words:
     """Any text as tokens: `The man’s TRAFFIC_light.` is the, man, 's, traffic, light (glued) and a stop.
 
     NFKC and case-folding; hyphens of any kind and underscores join two tokens; a curly apostrophe is a straight one;
-    `'s` and its like are tokens of their own, `isn't` is one. `&` is "and", `/` "or", `w/o` "without", `--no a, b` "without a or b". Quotation marks
-    and what is neither letter, stop, comma nor symbol is left out.
+    `'s` and its like are tokens of their own, `isn't` is one. `&` is "and", `/` "or", `w/o` "without", `--no a, b`
+    "without a or b". Quotation marks and what is neither letter, stop, comma nor symbol is left out.
     """
     text = unicodedata.normalize("NFC", text)
     text = _OPTION.sub(lambda option: f" \u2014 without {option[1].replace(',', ' or ')} \u2014 ", text)

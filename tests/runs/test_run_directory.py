@@ -106,6 +106,23 @@ def test_a_run_of_an_older_gcbench_is_known_by_its_record(sweep: Run) -> None:
     assert not Path("run/samples").exists()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train", "--model", "gcdp", "--steps", 1, "--device", "cpu", "--dataset"),
+        ("train", "--model", "gcdp", "--steps", 1, "--device", "cpu", "--resume", "--dataset"),
+        ("data", "export"),
+        ("data", "prepare", "--size", "8x8"),
+        ("suite", "run", "table1", "--dataset"),
+    ],
+)
+def test_one_writer_at_a_time(cli: Cli, toyland: Path, command: tuple[str, ...]) -> None:
+    with Lock(Path("run")):
+        result = cli(*command, toyland, "--out", "run")
+        assert (result.code, result.complaint.count("another process writes into run")) == (2, 1)
+        assert list(content(Path("run"))) == [".lock"]
+
+
 def test_the_lock_sees_through_links_and_outlives_no_process(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "link").symlink_to("run")
