@@ -59,7 +59,7 @@ class Manifest(BaseModel):
 
     @classmethod
     def _of_record(cls, folder: Path) -> "Manifest":
-        if not (folder / RECORD).exists():
+        if not (folder / RECORD).is_file():
             return cls()
         record = Record.read(folder / RECORD)
         scales = {point_folder(point.guidance) for point in record.points}

@@ -31,7 +31,17 @@ def sample(cli: Cli, toyland: Path, painter: str) -> Run:
 
 @pytest.mark.parametrize("fresh", [(), ("--fresh",)])
 @pytest.mark.parametrize(
-    "name", ["record.json", "scores.csv", "per_sample.csv", "grid.png", "curve.png", "samples/mine.png", "shards/a"]
+    "name",
+    [
+        "record.json",
+        "scores.csv",
+        "per_sample.csv",
+        "grid.png",
+        "curve.png",
+        "samples/mine.png",
+        "shards/a",
+        "record.json/a",
+    ],
 )
 def test_a_strangers_file_is_refused(sweep: Run, name: str, fresh: tuple[str, ...]) -> None:
     """With or without --fresh: no run of ours is known there."""
