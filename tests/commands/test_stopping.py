@@ -104,9 +104,11 @@ def test_told_to_stop_it_keeps_its_shards_and_says_so(
     while not list((tmp_path / "run").glob("shards/*/000064.safetensors")):
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(sign)
+    for _ in range(2):  # as the impatient do
+        process.send_signal(sign)
+        time.sleep(0.01)
     _, said = process.communicate()
-    assert process.returncode == code
+    assert process.returncode in (code, -sign)  # the second may come when all is done
     assert said.strip().endswith("gcbench: stopped; the same command resumes the run")
     assert "Traceback" not in said
     process = start(asked)
