@@ -643,7 +643,8 @@ def prepare_process() -> None:
             stream.reconfigure(errors="gcbench")
     os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}  # nobody's own, which may not even load
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells where its cache lies without a home
-    process, asked = os.getpid(), []
+    process = os.getpid()
+    asked: list[int] = []
 
     def stop(number: int, frame: object) -> None:
         first = not asked  # known before the next one can come
