@@ -116,10 +116,10 @@ def report(n: int, repeats: Sequence[int], guidance: float, out: Path | None, **
         (name, *(_text(one.get(head), scale[head]) for head in heads), _seconds(seconds.get(name)))
         for name, one in rows.items()
     ]
-    title = f"{segmenter.id}. {spec.model} on {reference}, n = {n}, {model.sampler().get('steps', 0):g} steps, guidance {guidance:g}"
-    show_texts(
-        ("", "true mIoU", "faithfulness", "FD", "s/image"), texts, ("true mIoU", "faithfulness", "FD", "s/image"), title
-    )
+    steps = model.sampler().get("steps", "no")
+    title = f"{spec.model} on {reference}, n = {n}, {steps} steps, guidance {guidance:g}, measured by {segmenter.id}"
+    numbers = ("true mIoU", "faithfulness", "FD", "s/image")
+    show_texts(("", *numbers), texts, numbers, title)
     if out is not None:
         facts = {
             name: {head: score.model_dump(mode="json") for head, score in one.items()} for name, one in rows.items()
