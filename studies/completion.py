@@ -1,6 +1,6 @@
 """One half of a pair drawn from the other: segmentation of real images, and images on real layouts, by repeats.
 
-python -m studies.completion [--model gcdp] [--dataset streets] [-n 64] [--steps 20] [--repeats 1,5] [--out completion]
+python -m studies.completion [--model gcdp] [--dataset streets] [-n 48] [--steps 20] [--repeats 1,5] [--out completion]
 
 Image to layout: mIoU of the drawn layout against the true one, beside the segmenter's on the same images, and beside
 two that look at no image: the class that is most frequent at each pixel of the training split, another pair's layout.
@@ -34,7 +34,7 @@ from gcbench.evaluation.setup import choose_device, open_model
 from gcbench.metrics.miou import MeanIoU
 from gcbench.reports.sample_grid import SheetRow, sheet
 from gcbench.reports.table import show_texts
-from gcbench.runs.progress import Bar
+from gcbench.runs.progress import Bar, say
 
 MEASURED = ("layout-faithfulness", "fd")
 SHOWN = 4
@@ -98,6 +98,7 @@ def report(n: int, repeats: Sequence[int], guidance: float, out: Path | None, **
             if part == "images" and drawn.layouts is not None:
                 rows[label] = {"miou": agreement(dataset, true, drawn.layouts)}
             shown.append(SheetRow(label, drawn.take(range(SHOWN))))
+            say(f"{label}: {', '.join(f'{name} {score.text(4)}' for name, score in rows[label].items())}")
     assert reference is not None
     assert true is not None
     assert true.layouts is not None
@@ -144,10 +145,10 @@ if __name__ == "__main__":
     parser.add_argument("--model", default="gcdp")
     parser.add_argument("--dataset", default="streets")
     parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument("-n", type=int, default=64, help="Pairs.")
+    parser.add_argument("-n", type=int, default=48, help="Pairs.")
     parser.add_argument("--steps", type=int, default=20, help="Sampling steps.")
     parser.add_argument("--repeats", default="1,5", help="Of each step, with commas.")
-    parser.add_argument("--guidance", type=float, default=2.0)
+    parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--out", type=Path, help="Write numbers and a sheet of samples here, as .json and .png.")
     options = vars(parser.parse_args())
     report(repeats=[int(count) for count in options.pop("repeats").split(",")], **options)

@@ -101,8 +101,8 @@ class Scoring:
     """The metrics of a run: their references, and fresh instances for each set of samples.
 
     derives: the samples' layouts are what the segmenter reads in them. given: what of the samples was given to their
-    model, `images` or `layouts`. real: digests of the reference's images; shown: of the samples since `start`; sources:
-    of their layouts. What stands on both sides makes a distance too small, down to 0.
+    model, `images` or `layouts`. real: digests of the reference's images and layouts; shown: of the samples since
+    `start`; sources: of their layouts. What stands on both sides makes a distance too small, down to 0.
     """
 
     def __init__(
@@ -159,12 +159,17 @@ class Scoring:
             return Score.skipped(f"the {part} were given to the model, and this number is of {part} alone", n)
         if "reference" not in metric.needs:
             return None
-        own = sum(digest in self.real for digest in self.shown)
+        own, layouts = (sum(_halves(digest)[part] in self.real for digest in self.shown) for part in (0, 1))
         if own:
             reason = f"of the {n} images {own} are the reference's own; the ceiling is what real ones reach"
             return Score.skipped(reason, n)
-        if "real" in self.sources and "layouts" in metric.needs:
+        if "layouts" not in metric.needs:
+            return None
+        if "real" in self.sources:
             return Score.skipped("the layouts are real ones; the ceiling is what these reach", n)
+        if 2 * layouts > n:  # few may be so by chance, such as one that is all sky
+            reason = f"of the {n} layouts {layouts} are the reference's own; add --given if a model drew on them"
+            return Score.skipped(reason, n)
         return None
 
     def update(self, metrics: Mapping[str, Metric], samples: Samples) -> None:
@@ -215,8 +220,16 @@ def computed(name: str, metric: Metric) -> Score:
 
 
 def digests(samples: Samples) -> list[bytes]:
-    """What tells each image from every other."""
-    return [hashlib.sha256(image.cpu().numpy().tobytes()).digest() for image in samples.images]
+    """What tells each image from every other, then each layout, if it has one."""
+    layouts = [None] * len(samples) if samples.layouts is None else samples.layouts
+    return [
+        b"".join(hashlib.sha256(b"" if part is None else part.cpu().numpy().tobytes()).digest() for part in pair)
+        for pair in zip(samples.images, layouts, strict=True)
+    ]
+
+
+def _halves(digest: bytes) -> tuple[bytes, bytes]:
+    return digest[: len(digest) // 2], digest[len(digest) // 2 :]
 
 
 def batches(n: int) -> Iterator[range]:
@@ -264,7 +277,7 @@ def measure_real(
     with ReferenceFeatures(reference, scoring.evaluators.by_role, cached) as kept:
         for places in batches(len(groups)):
             samples = reference.samples(places, places.start)
-            scoring.real |= set(digests(samples))
+            scoring.real |= {half for digest in digests(samples) for half in _halves(digest)}
             features = scoring.evaluators.reread(kept.features(places, samples), samples.prompts)
 
             def part(of: Collection[int], places: Sequence[int] = places) -> list[int]:

@@ -119,7 +119,9 @@ def test_images_on_given_layouts_go_straight_into_evaluate(
     copy = shutil.copytree(out / "images", tmp_path / "copy/images"), shutil.copytree(out / "layouts", "layouts")
     parts = ["evaluate", "--images", copy[0], "--layouts", copy[1], "--dataset", toyland, "--json"]
     assert record_of(cli(*parts, "--given", "--out", "said")).points[0].scores == scores
-    assert record_of(cli(*parts, "--out", "unsaid")).points[0].scores["miou"].value == 1  # nobody can know
+    unsaid = record_of(cli(*parts, "--out", "unsaid")).points[0].scores
+    assert unsaid["miou"].value == 1  # nobody can know
+    assert unsaid["fsd"].status == "ok"
     asked_by_name = record_of(cli(*parts, "--given", "--metrics", "miou", "--out", "named")).points[0].scores
     assert list(asked_by_name) == ["layout-faithfulness"]
 
@@ -172,6 +174,24 @@ def test_a_sweep_of_given_layouts_is_its_own_protocol_and_regresses(
             ("--model", f"{colourist}:ImagesOnly") if mode == "--runs" else ()
         ))  # fmt: skip
         assert gate.code == 0, gate.out + gate.err
+
+
+def test_layouts_of_the_reference_are_known_without_a_word(
+    cli: Cli, toyland: Path, colourist: str, oracle: None, without_curve: None, tmp_path: Path
+) -> None:
+    """On the split's own layouts, in other colours; a half of them is no longer most."""
+    images = tmp_path / "images"
+    images.mkdir()
+    shutil.copytree(toyland / "val/layouts", tmp_path / "layouts")
+    for path in sorted((tmp_path / "layouts").iterdir()):
+        Image.fromarray(np.array(PALETTE, np.uint8)[pixels(path)] // 2).save(images / path.name)
+    asked = ["evaluate", "--images", images, "--layouts", tmp_path / "layouts", "--dataset", toyland, "--json"]
+    scores = record_of(cli(*asked, "--metrics", "fsd,fd", "--out", "a")).points[0].scores
+    assert scores["fsd"].reason == ("of the 14 layouts 14 are the reference's own; add --given if a model drew on them")
+    assert scores["fd"].status == "ok"
+    for i in range(7):
+        Image.fromarray(np.full(SIZE, i % 4, np.uint8)).save(tmp_path / f"layouts/val{i:02d}.png")
+    assert record_of(cli(*asked, "--metrics", "fsd", "--out", "b")).points[0].scores["fsd"].status == "ok"
 
 
 def test_a_stopped_sampling_resumes_and_fresh_removes_its_own_files_only(
