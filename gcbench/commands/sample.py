@@ -76,6 +76,8 @@ def sample(
             raise UserError(f"prompt {i} is not valid UTF-8; give it in that encoding")
     device = choose_device(spec.device)
     out = Path(out)
+    if place is not None and out.resolve() == place.resolve():
+        raise UserError(f"--out {out} is what is given; choose another directory")
     scales = spec.guidance or (1.0,)
     names = [point_folder(scale) for scale in scales] if len(scales) > 1 else ["images", "layouts", PROMPTS]
     inputs = {"--dataset": Path(spec.dataset), "--checkpoint": spec.checkpoint, f"--given-{spec.given}": place}

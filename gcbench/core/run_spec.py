@@ -168,7 +168,7 @@ def check_given(
     layouts: Path | None, images: Path | None, repeats: int | None, options: Mapping[str, Any]
 ) -> tuple[Path | None, dict[str, Any]]:
     """Where what is given to a model lies, and the options of a run that is given it.
-    UserError: both parts are given, or `repeats` without any, or beside a setting of that name."""
+    UserError: both parts are given, or files that are not there, or `repeats` without any or beside a setting of it."""
     if layouts is not None and images is not None:
         raise UserError("--given-layouts and --given-images leave nothing to draw; give one of them")
     if repeats is None:
@@ -180,9 +180,13 @@ def check_given(
             raise UserError("--repeats is for what is given; add --given-layouts or --given-images, or leave it out")
         if settings["sampler.repeats"] != repeats:
             raise UserError(f"--repeats {repeats} and --set sampler.repeats contradict each other; leave one out")
+    if options.get("given") is not None:
+        raise UserError("given is for a sweep; give the files as given_layouts or given_images")
     part = "layouts" if layouts is not None else "images" if images is not None else None
     place = layouts if images is None else images
-    return place and Path(place), {**options, "settings": settings, "given": part}
+    if place is not None and not Path(place).exists():
+        raise UserError(f"--given-{part} {place} is not there; give the folder, .zip or .npz that holds the {part}")
+    return None if place is None else Path(place), {**options, "settings": settings, "given": part}
 
 
 def guidance_scales(value: str | float | Sequence[Any]) -> tuple[float, ...]:

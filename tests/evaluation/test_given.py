@@ -278,6 +278,10 @@ def test_the_whole_is_refused_in_one_sentence(cli: Cli, toyland: Path, colourist
         ("Colourist", ["--given-layouts", toyland / "val"], "no PNG layouts in"),
         ("Colourist", ["--given-layouts", folder, "--prompt", "", "--prompt", "a car"], "prompt 1 is empty"),
     ]
+    assert (
+        f"--out {folder} is what is given"
+        in cli("sample", "--dataset", toyland, "--out", folder, "--given-layouts", folder).complaint
+    )
     for model, more, reason in cases:
         result = cli(*asked, f"{colourist}:{model}", *more)
         assert (result.code, reason in result.complaint) == (2, True), (more, result.err)
