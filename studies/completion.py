@@ -117,7 +117,7 @@ def report(n: int, repeats: Sequence[int], guidance: float, out: Path | None, **
         (name, *(_text(one.get(head), scale[head]) for head in heads), _seconds(seconds.get(name)))
         for name, one in rows.items()
     ]
-    steps = model.sampler().get("steps", "no")
+    steps = str(model.sampler().get("steps", "no")).removesuffix(".0")
     title = f"{spec.model} on {reference}, n = {n}, {steps} steps, guidance {guidance:g}, measured by {segmenter.id}"
     numbers = ("true mIoU", "faithfulness", "FD", "s/image")
     show_texts(("", *numbers), texts, numbers, title)
