@@ -131,8 +131,10 @@ def run_suite(
         n=suite.n,
         evaluators=list(evaluators),
     )
+    again = [] if not fresh else tasks(suite, suite.row) if only is None else todo
+    everything = [task.row for task in again if task.kind == "sweep"] == suite.row
     with Lock(out):
-        ledger = _resume(out, planned, todo if fresh else [], everything=len(rows) == len(suite.row))
+        ledger = _resume(out, planned, again, everything)
         ledger.write(out)
         say(f"{suite.title or suite.name} on {opened.name}: {len(todo)} stages. Run: {out}")
         for task in todo:
@@ -172,7 +174,8 @@ def run_suite(
 def list_suites() -> None:
     """Print the suites that come with gcbench: their rows and budget."""
     for name, suite in bundled().items():
-        print(f"{name}  {suite.title}: {', '.join(row.name for row in suite.row)};")
+        rows = ", ".join(f"{row.name} (optional)" if row.optional else row.name for row in suite.row)
+        print(f"{name}  {suite.title}: {rows};")
         print(f"  {suite.images} images a training, {suite.n} images measured")
 
 

@@ -182,6 +182,18 @@ def test_fresh_with_only_throws_nothing_else_away(suite: Run, tmp_path: Path, pa
     )  # the other row has another n
 
 
+def test_an_optional_row_is_made_only_where_it_is_named(suite: Run, tmp_path: Path, painter: str) -> None:
+    out, rows = tmp_path / "run", [REAL, {"model": f"{painter}:Plain", "name": "more", "optional": True}]
+    first = suite(out, rows, "--allow-code")
+    assert (first.code, sorted(path.parent.name for path in out.glob("*/record.json"))) == (0, ["real"]), first.err
+    assert suite(out, rows, "--only", "more", "--allow-code").code == 0
+    (out / "real" / "mark").touch()
+    assert suite(out, rows, "--fresh", "-n", 6).code == 0  # all of the old budget goes, the optional row's too
+    assert [path.parent.name for path in out.glob("*/record.json")] == ["real"]
+    assert not (out / "real" / "mark").exists()
+    assert [(stage.row, stage.images) for stage in ledger(out).stages] == [("real", 6)]
+
+
 # ---------------------------------------------------------------------------------------------------- failing
 
 
@@ -226,6 +238,7 @@ def test_a_failing_stage_does_not_lose_the_others(suite: Run, tmp_path: Path, pa
         ('[[row]]\nmodel = "gcdp"\ntrain = ["train.steps=4"]', ["train.steps of gcdp follows"]),
         ('[[row]]\nmodel = "gcdp"\nname = "a/b"', ["'a/b' must do as a folder's"]),
         ('[[row]]\nmodel = "gcdq"', ["unknown model 'gcdq'"]),
+        ('[[row]]\nmodel = "real"\noptional = true', ["all rows are optional"]),
     ],
 )
 def test_a_file_that_is_no_suite(cli: Cli, content: str, fragments: list[str]) -> None:
@@ -275,8 +288,9 @@ def test_the_bundled_suites(cli: Cli) -> None:
     suites = bundled()
     assert {name: suite.images for name, suite in suites.items()} == {"table1": 48_000, "figure6": 32_000}
     assert [row.name for row in suites["table1"].row] == [
-        *("gcdp-unconditional", "semantic-palette", "dataset-ddpm", "ganformer", "real"),
+        *("gcdp-unconditional", "semantic-palette", "dataset-ddpm", "ganformer", "real", "semantic-gan", "dataset-gan"),
     ]
+    assert [row.name for row in suites["table1"].row if row.optional] == ["semantic-gan", "dataset-gan"]
     assert [row.name for row in suites["figure6"].row] == ["gcdp", "imagen", "ldm", "lafite", "ldm-reconstruction"]
     assert {row.model for suite in suites.values() for row in suite.row} <= {*registry("models")}
     shown = cli("suite", "list")
