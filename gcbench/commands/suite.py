@@ -1,8 +1,8 @@
 """`gcbench suite`: train and measure every row of a suite, one after the other, so that a stopped run goes on."""
 
 import math
-import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from gcbench.commands.sweep import sweep
-from gcbench.commands.train import CONFIG, recipe_of, train
+from gcbench.commands.train import CONFIG, TRAINED, recipe_of, train
 from gcbench.core.checkpoint import read_card
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import NothingMeasured, UserError
@@ -23,6 +23,7 @@ from gcbench.evaluation.setup import choose_device
 from gcbench.reports.table import show
 from gcbench.reports.table1 import table1
 from gcbench.runs.lock import Lock
+from gcbench.runs.manifest import RUN, Manifest
 from gcbench.runs.progress import say
 from gcbench.runs.suite_plan import BUDGET, Row, Suite, bundled, find
 
@@ -231,7 +232,7 @@ def _sweep(
 
 def _resume(out: Path, planned: Ledger, fresh: Sequence[Task], everything: bool) -> Ledger:
     """The ledger to go on with. fresh: tasks whose earlier results are thrown away.
-    UserError: `out` holds another suite or budget, or is no directory."""
+    UserError: `out` holds another suite or budget, is no directory, or holds a stranger's file among those results."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")
     held = read_ledger(out / LEDGER) if (out / LEDGER).exists() and not (fresh and everything) else planned
@@ -240,10 +241,18 @@ def _resume(out: Path, planned: Ledger, fresh: Sequence[Task], everything: bool)
             f"{out} holds another suite ({'; '.join(differences)}); choose another --out, or add --fresh to start anew"
             " with all rows"
         )
-    for task in fresh:
-        folder = out / (f"{TRAIN}{task.row.name}" if task.kind == "train" else task.row.name)
-        if any((folder / mark).exists() for mark in (CONFIG, "record.json")):  # ours, and no folder of another kind
-            shutil.rmtree(folder)
+    folders = {out / (f"{TRAIN}{task.row.name}" if task.kind == "train" else task.row.name): task for task in fresh}
+    with ExitStack() as locks:
+        manifests: dict[Path, Manifest] = {}
+        for folder, task in folders.items():
+            if folder.is_dir():
+                locks.enter_context(Lock(folder))
+                trained = TRAINED if (folder / CONFIG).exists() else ()
+                manifests[folder] = Manifest(files=[*trained]) if task.kind == "train" else Manifest.read(folder)
+                manifests[folder].refuse_removal(folder, {})
+        for folder, manifest in manifests.items():
+            manifest.remove(folder)
+            (folder / RUN).unlink(missing_ok=True)
     gone = {(task.kind, task.row.name) for task in fresh}
     held.stages = [stage for stage in held.stages if (stage.kind, stage.row) not in gone]
     return held

@@ -5,8 +5,8 @@ A name that stands there and is in no manifest is somebody else's: nothing overw
 
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +30,9 @@ TRACEBACK: Final = "traceback.txt"
 MEASURED: Final = (RECORD, SCORES, PER_SAMPLE, *CURVE, SHARDS)
 """What every command that measures writes."""
 
-INSIDE = re.compile(r"(\d{6,}|prompts)\.(png|jsonl|safetensors)|\.(\d{6,}|prompts)\.\w+\.(png|jsonl|safetensors)")
+INSIDE = re.compile(
+    r"(\d{6,}|prompts)\.(png|jsonl|safetensors)|\.(\d{6,}|prompts)\.((png|jsonl|safetensors)\.\w+\.tmp|\w+\.(png|jsonl))"
+)
 """Files that a run writes into its folders, and what is left of one in the making when it is killed."""
 
 
@@ -58,7 +60,7 @@ class Manifest(BaseModel):
 
     @classmethod
     def _of_record(cls, folder: Path) -> "Manifest":
-        if not (folder / RECORD).exists():
+        if not (folder / RECORD).is_file():
             return cls()
         record = Record.read(folder / RECORD)
         scales = {point_folder(point.guidance) for point in record.points}
@@ -101,23 +103,18 @@ class Manifest(BaseModel):
                     raise UserError(f"--fresh would remove {option} {path}; choose another --out")
             for root, folders, files in os.walk(folder / name) if not (folder / name).is_symlink() else ():
                 links = [one for one in folders if (Path(root) / one).is_symlink()]
-                if strange := sorted(links + [one for one in files if not self._wrote(one)]):
+                if strange := sorted(links + [one for one in files if not _wrote(one, self.samples)]):
                     raise UserError(
                         f"--fresh would remove {Path(root) / strange[0]}, which no run of gcbench wrote; take it out,"
                         " or choose another --out"
                     )
-
-    def _wrote(self, name: str) -> bool:
-        """Whether runs call files inside their folders so."""
-        match = re.fullmatch(r"\.(.+)\.\w+\.png|(.+)\.png", name)
-        return bool(INSIDE.fullmatch(name)) or (match is not None and (match[1] or match[2]) in self.samples)
 
     def remove(self, folder: Path) -> None:
         """Remove all that runs wrote."""
         for name in self.files:
             path = folder / name
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+                remove_written(path, self.samples)
             else:
                 path.unlink(missing_ok=True)
 
@@ -136,6 +133,22 @@ def given_to(files: Path) -> str | None:
             given = manifest.run.protocol.given if known and manifest.run else None
             return None if given is None else given.partition(" ")[0]
     return None
+
+
+def _wrote(name: str, samples: Sequence[str]) -> bool:
+    """Whether runs call files inside their folders so. samples: names of theirs that are not numbers."""
+    match = re.fullmatch(r"\.(.+)\.\w+\.png|(.+)\.png", name)
+    return bool(INSIDE.fullmatch(name)) or (match is not None and (match[1] or match[2]) in samples)
+
+
+def remove_written(folder: Path, samples: Sequence[str] = ()) -> None:
+    """Remove what runs wrote into a folder of theirs, and the folder if nothing is left."""
+    for root, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            if _wrote(name, samples):
+                (Path(root) / name).unlink()
+        with suppress(OSError):  # it is not empty
+            os.rmdir(root)
 
 
 def point_folder(scale: float | None) -> str:

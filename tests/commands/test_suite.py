@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli, Result, comparable
+from conftest import Cli, Result, comparable, content
 
 import gcbench.commands.suite as run_module
 import gcbench.training.trainer as train_module
@@ -171,15 +171,31 @@ def test_another_budget_is_refused_and_fresh_starts_anew(suite: Run, tmp_path: P
 def test_fresh_with_only_throws_nothing_else_away(suite: Run, tmp_path: Path, painter: str) -> None:
     out, rows = tmp_path / "run", [REAL, {"model": f"{painter}:Plain"}]
     assert suite(out, rows, "--allow-code").code == 0
-    (out / "real" / "mark").touch()
-    (out / "Plain" / "mark").touch()
+    records = [out / "real/record.json", out / "Plain/record.json"]
+    before = [path.stat().st_mtime_ns for path in records]
+    (out / "Plain/mine.txt").touch()
     assert suite(out, rows, "--only", "Plain", "--fresh", "--allow-code").code == 0
-    assert (out / "real" / "mark").exists()
-    assert not (out / "Plain" / "mark").exists()
+    assert [path.stat().st_mtime_ns == time for path, time in zip(records, before, strict=True)] == [True, False]
+    assert (out / "Plain/mine.txt").exists()
     assert [stage.row for stage in ledger(out).stages] == ["real", "Plain"]
-    assert (
-        suite(out, rows, "--only", "Plain", "--fresh", "--allow-code", "-n", 6).code == 2
-    )  # the other row has another n
+    again = suite(out, rows, "--only", "Plain", "--fresh", "--allow-code", "-n", 6)
+    assert again.code == 2  # the other row has another n
+
+
+@pytest.mark.parametrize("name", ["real/shards/mine.txt", "train-small/previews/mine.png"])
+def test_fresh_refuses_what_no_stage_wrote(suite: Run, tmp_path: Path, name: str) -> None:
+    """Before anything is removed."""
+    out = tmp_path / "run"
+    for folder, mark in (("real", "record.json"), ("train-small", "config.json")):
+        (out / folder).mkdir(parents=True)
+        (out / folder / mark).touch()
+    (out / "real/run.json").write_text('{"files": ["record.json", "shards"]}')
+    (out / name).parent.mkdir()
+    (out / name).touch()
+    before = content(out)
+    result = suite(out, (IMAGEN, REAL), "--fresh")
+    assert (result.code, name in result.complaint) == (2, True), result.complaint
+    assert content(out) == before
 
 
 def test_an_optional_row_is_made_only_where_it_is_named(suite: Run, tmp_path: Path, painter: str) -> None:
