@@ -136,7 +136,7 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
     from gcbench.core.settings import read_settings
 
     options: dict[str, Any] = {
-        NAMES.get(name, name): value or () if name in NAMES else value for name, value in values.items()
+        NAMES.get(name, name.rstrip("_")): value or () if name in NAMES else value for name, value in values.items()
     }
     if "settings" in options:
         options["settings"] = read_settings(options.pop("config", None), options["settings"])
@@ -194,6 +194,9 @@ def sweep(
     set_: Choices = None,
     size: Size = None,
     split: Split = None,
+    given_: Annotated[
+        str | None, typer.Option("--given", help="layouts or images: give the model the split's.")
+    ] = None,
     metrics: Metrics = None,
     checkpoint: Checkpoint = None,
     cascade: Stages = None,
@@ -225,6 +228,7 @@ def evaluate(
     dataset: Data = "streets",
     layouts: Annotated[Path | None, typer.Option(help="Folder, .zip or .npz: class ids, or colours.")] = None,
     prompts: Annotated[Path | None, typer.Option(help='JSON lines {"file_name": …, "text": [ … ]}.')] = None,
+    given_: Annotated[bool, typer.Option("--given", help="The layouts were given to the model.")] = False,
     derived_by: Annotated[str | None, typer.Option(help="The segmenter that made the layouts, if one did.")] = None,
     split: Split = None,
     metrics: Metrics = None,
@@ -241,6 +245,9 @@ def evaluate(
     options = given(locals())
     options.pop("json")
     check(options)
+    from gcbench.data.finished_images import check_layouts
+
+    check_layouts(images, layouts, options["given"], derived_by)
     from gcbench.commands.evaluate import evaluate as run
 
     show(run(**options), json)
@@ -252,7 +259,10 @@ def sample(
     model: ModelName = "gcdp",
     dataset: Data = "streets",
     prompt: Annotated[list[str] | None, typer.Option(help="A text; without any, the split's captions.")] = None,
-    n: Annotated[int, typer.Option("-n", help="Images.")] = 8,
+    given_layouts: Annotated[Path | None, typer.Option(help="Layouts to draw images on: folder, .zip or .npz.")] = None,
+    given_images: Annotated[Path | None, typer.Option(help="Images to draw layouts of: folder, .zip or .npz.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Times that each step is taken with what is given; 1.")] = None,
+    n: Annotated[int | None, typer.Option("-n", help="Images; 8, or as many as are given.")] = None,
     guidance: Annotated[str, typer.Option(help="Guidance scale; of several, 1,2,4, one sheet is made.")] = "3",
     seed: Annotated[int, typer.Option(help="Seed of the first image.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
@@ -266,7 +276,9 @@ def sample(
 ) -> None:
     """Draw images and layouts from texts. Stopped, the same command draws what is missing."""
     options = given(locals())
-    check(options)
+    from gcbench.core.run_spec import check_given
+
+    check({**options, "n": 8 if n is None else n, **check_given(given_layouts, given_images, repeats, {})[1]})
     from gcbench.commands.sample import sample as run
 
     run(**options, returned=False)

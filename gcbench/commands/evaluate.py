@@ -17,18 +17,18 @@ from gcbench.core.record import ModelInfo, Point, Record
 from gcbench.core.reference import Reference
 from gcbench.core.run_spec import RunSpec
 from gcbench.core.samples import Samples
-from gcbench.data.finished_images import FinishedImages, read_pairs
+from gcbench.data.finished_images import FinishedImages, check_layouts, read_pairs
 from gcbench.data.layouts import LabelIds, has_label_ids
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.finished_samples import read_samples
 from gcbench.evaluation.input_warnings import input_warnings
 from gcbench.evaluation.scoring import Scoring, measure_real, open_evaluators
 from gcbench.evaluation.self_check import self_check as check_evaluators_on
-from gcbench.evaluation.setup import choose_device, default_metrics, evaluation_split, protocol_of, size_of
+from gcbench.evaluation.setup import choose_device, evaluation_split, metrics_of, protocol_of, size_of
 from gcbench.evaluation.shards import Shards
 from gcbench.reports import curve
 from gcbench.reports.record_table import write_scores
-from gcbench.runs.manifest import MEASURED, SCORES, SHARDS, remove_written
+from gcbench.runs.manifest import MEASURED, SCORES, SHARDS, given_to, remove_written
 from gcbench.runs.progress import Bar, say
 from gcbench.runs.provenance import provenance
 from gcbench.runs.run_directory import RunDirectory
@@ -42,6 +42,7 @@ def evaluate(
     *,
     layouts: Path | None = None,
     prompts: Path | None = None,
+    given: bool = False,
     derived_by: str | None = None,
     name: str | None = None,
     out: Path | None = None,
@@ -52,16 +53,19 @@ def evaluate(
     """Measure the images in the folder, zip or npz `images` against a split of `dataset`; return the written record.
 
     layouts: class ids or colours of the dataset's palette, STEM.png for each image's STEM, or an npz; an npz of
-    images may hold them itself. prompts: lines of file_name and text. derived_by: the segmenter that made the
-    layouts, if a generator did not: mIoU is refused then. Images of another size are brought to the dataset's by the
-    box filter, layouts by the nearest neighbour. self_check: measure the evaluators on all real pairs of the split
+    images may hold them itself. prompts: lines of file_name and text. given: the layouts were given to the model that
+    drew the images, which is known by itself of the folders that `sample` writes. derived_by: the segmenter that made
+    the layouts, if a generator did not: mIoU is refused then. Images of another size are brought to the dataset's by
+    the box filter, layouts by the nearest neighbour. self_check: measure the evaluators on all real pairs of the split
     first. options: `split`, `size`, `metrics`, `evaluators` and `device` of `RunSpec`.
 
     Raises:
         UserError: an empty or unpaired source, unreadable files, ids or colours that the dataset lacks, ...
     """
     began = time.perf_counter()
-    spec = RunSpec.of(dataset=dataset, **options)
+    check_layouts(images, layouts, given, derived_by)
+    known = given_to(layouts or images) if derived_by is None else None
+    spec = RunSpec.of(dataset=dataset, given="layouts" if given else known, **options)
     device = choose_device(spec.device)
     opened = open_dataset(dataset)
     reference = Reference(opened, evaluation_split(opened, spec.split), size_of(spec, opened))
@@ -69,7 +73,7 @@ def evaluate(
     found = read_pairs(images, layouts and Path(layouts), prompts and Path(prompts))
     if len(found) < 2:
         raise UserError(f"{images} holds one image; give at least 2, so that a spread can be measured")
-    metrics = spec.metrics or default_metrics()
+    metrics = metrics_of(spec, spec.given)
     name = check_label(name or folder_name(images), "--name")
     if out is None:
         check_word(name, "without --out, --name")
@@ -78,7 +82,7 @@ def evaluate(
     if any(path is not None and out.resolve() == Path(path).resolve() for path in inputs.values()):
         raise UserError(f"--out {out} is what is evaluated; choose another directory")
     with RunDirectory(out, fresh, MEASURED, inputs) as folder:
-        scoring = Scoring(opened, metrics, open_evaluators(opened, metrics, spec.evaluators, device))
+        scoring = Scoring(opened, metrics, open_evaluators(opened, metrics, spec.evaluators, device), given=spec.given)
         stopwatch = Stopwatch()
         with stopwatch("read"), Bar("reading images", len(found)) as bar:
             survey = found.survey(bar.advance)
@@ -97,6 +101,8 @@ def evaluate(
         say(f"{len(found)} images of {images} against {reference}: {', '.join(metrics)}. Run: {folder.path}")
         for skipped, reason in scoring.missing.items():
             say(f"{skipped} will be skipped: {reason}")
+        if known and not given:
+            say(f"The {known} were given to the model, as the run says that wrote them.")
         if layouts is None and found.layouts is not None:
             say(f"The layouts are those that {images} holds itself.")
         for line in warnings:
@@ -104,7 +110,7 @@ def evaluate(
         if self_check:
             with stopwatch("self-check"), Bar("checking the evaluators", len(reference)) as bar:
                 planned.self_check = check_evaluators_on(reference, scoring.evaluators, bar.advance)
-        source = f"derived:{derived_by}" if derived_by else "generated"
+        source = f"derived:{derived_by}" if derived_by else "given" if spec.given == "layouts" else "generated"
         label_ids = found.named_label_ids and has_label_ids(opened)
         settings = [planned.protocol.model_dump_json(), planned.model.model_dump_json(), *metrics, f"fresh: {fresh}"]
         shards = partial(Shards, folder.path / SHARDS, check=folder.check)

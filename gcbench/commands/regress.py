@@ -24,6 +24,7 @@ from gcbench.data.finished_images import read_pairs
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.finished_samples import read_samples
 from gcbench.evaluation.generation import Generator, joined, measure_point
+from gcbench.evaluation.given import given_pairs
 from gcbench.evaluation.scoring import Scoring, measure_real, open_evaluators
 from gcbench.evaluation.setup import choose_device, evaluation_split, prepare, protocol_of
 from gcbench.reports.regression_checks import ELSEWHERE, HERE, Check, Gated, Report, same_samples, same_scores
@@ -91,7 +92,8 @@ def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool)
     notes: list[str] = []
     if generate:
         model, scoring, reference, prompts, planned = prepare(spec, given.device)
-        generator = Generator(spec.model, model, reference, prompts, spec.seed)
+        pairs = given_pairs(spec.given, reference, prompts.rows)
+        generator = Generator(spec.model, model, reference, prompts, spec.seed, given=pairs)
         now, then = planned.model.model_dump(exclude={"name"}), record.model.model_dump(exclude={"name"})
         notes += [f"model {key}: {then[key]!r} recorded, {now[key]!r} now" for key in now if now[key] != then[key]]
         planned_protocol = planned.protocol
@@ -100,7 +102,7 @@ def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool)
         reference = Reference(opened, evaluation_split(opened, protocol.split), protocol.size)
         metrics, derives = spec.metrics or (), record.model.layouts is not None
         opened_evaluators = open_evaluators(opened, metrics, spec.evaluators, given.device, derives)
-        scoring = Scoring(opened, metrics, opened_evaluators, derives)
+        scoring = Scoring(opened, metrics, opened_evaluators, derives, protocol.given)
         prompts = reference.prompts(protocol.n)
         texts = prompts.texts if protocol.prompts is not None else None
         told = {"seed": protocol.seed, "sampler": protocol.sampler}
@@ -131,6 +133,7 @@ def spec_of(path: Path, record: Record, given: Given, generate: bool) -> RunSpec
         checkpoint=given.checkpoint,
         cascade=given.cascade,
         precision="bf16" if precision == "bf16" else "fp32",
+        given=protocol.given,
     )
 
 
@@ -236,7 +239,8 @@ def score_stored(
         raise UserError(f"{folder} holds {len(found)} samples where its record has {len(names)}; put them back")
     groups = prompts.groups if record.protocol.prompts is not None else names
     group_of = dict(zip(names, groups, strict=True))
-    parts = list(read_samples(found, reference, "generated"))
+    source = "given" if record.protocol.given == "layouts" else "generated"
+    parts = list(read_samples(found, reference, source))
     kept = joined(parts, record.model.name)
     metrics = scoring.start()
     for samples in parts:

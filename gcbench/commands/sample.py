@@ -10,11 +10,12 @@ from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record
 from gcbench.core.reference import Prompts, Reference
-from gcbench.core.run_spec import RunSpec, guidance_text
-from gcbench.core.samples import Samples, sample_ids
+from gcbench.core.run_spec import RunSpec, check_given, guidance_text
+from gcbench.core.samples import Samples
 from gcbench.data.contact_sheet import save_png
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.generation import Generator
+from gcbench.evaluation.given import GivenRows, given_files, texts_beside
 from gcbench.evaluation.setup import (
     choose_device,
     evaluation_split,
@@ -42,14 +43,21 @@ def sample(
     dataset: str = "streets",
     *,
     prompts: Sequence[str] = (),
-    n: int = 8,
+    given_layouts: Path | None = None,
+    given_images: Path | None = None,
+    repeats: int | None = None,
+    n: int | None = None,
     guidance: str | float | Sequence[float] = 3.0,
     fresh: bool = False,
     returned: bool = True,
     **options: Any,
 ) -> list[Samples]:
-    """Draw n samples a guidance scale: of `prompts` in turn, or of the evaluation split's captions; write them.
+    """Draw n samples (8) a guidance scale: of `prompts` in turn, or of the evaluation split's captions; write them.
 
+    given_layouts, given_images: a folder, zip or npz of what is known of the samples; the other part is drawn. Each has
+    the name of its file; n takes the first only. The texts are then `prompts`, or one that is empty, else those of a
+    `prompts.jsonl` beside the files or the captions of the dataset's pairs, if the files are of these; else there are
+    none. repeats: how often every step is taken with what is given (`gcbench.diffusion.completion.complete`).
     options: further fields of `RunSpec`, named as the options of `gcbench sample`. One scale is written into `out`
     itself, several into `out`/guidance-SCALE; `out`/grid.png shows all. Called again with the same arguments, it draws
     what is missing, and the images are those of a call that was never stopped. returned: off, the list that is returned
@@ -58,25 +66,33 @@ def sample(
     Raises:
         UserError: an empty prompt, what opening the model and the dataset refuses, or other samples in `out`.
     """
-    spec = RunSpec.of(model=model, dataset=dataset, n=n, guidance=guidance, batch_size=8, **options)
-    for i, text in enumerate(prompts, 1):
+    place, options = check_given(given_layouts, given_images, repeats, options)
+    no_text = place is not None and list(prompts) == [""]
+    spec = RunSpec.of(model=model, dataset=dataset, n=8 if n is None else n, guidance=guidance, batch_size=8, **options)
+    for i, text in enumerate([] if no_text else prompts, 1):
         if not text.strip():
             raise UserError(f"prompt {i} is empty; give a text or leave it out")
         if text.encode("utf-8", "replace") != text.encode("utf-8", "surrogatepass"):
             raise UserError(f"prompt {i} is not valid UTF-8; give it in that encoding")
     device = choose_device(spec.device)
     out = Path(out)
+    if place is not None and out.resolve() == place.resolve():
+        raise UserError(f"--out {out} is what is given; choose another directory")
     scales = spec.guidance or (1.0,)
     names = [point_folder(scale) for scale in scales] if len(scales) > 1 else ["images", "layouts", PROMPTS]
-    inputs = {"--dataset": Path(spec.dataset), **spec.weights}
+    inputs = {"--dataset": Path(spec.dataset), **spec.weights, f"--given-{spec.given}": place}
     with RunDirectory(out, fresh, [GRID, *names], inputs) as folder:
         opened = open_dataset(spec.dataset)
         drawing = open_model(spec, opened, device)
         if prompts and not drawing.conditional:
             raise UserError(f"model {model} reads no prompts; leave --prompt out")
         reference = Reference(opened, evaluation_split(opened, spec.split), size_of(spec, opened, drawing))
-        texts = tuple(prompts[i % len(prompts)] for i in range(n)) if prompts else ()
-        chosen = Prompts(list(range(n)), texts, texts) if prompts else reference.prompts(n)
+        given = None
+        if spec.given and place is not None:
+            given = given_files(spec.given, place, opened, reference.size, n)
+        chosen = texts_of(() if no_text else prompts, spec.n, reference, given, None if no_text else place)
+        if drawing.conditional and not chosen.texts:
+            say(f"No texts: {model} draws from the {spec.given} alone, and --guidance changes nothing.")
         texts_read = chosen.texts[: len(prompts) or None]  # each prompt once
         for line in reading_lines(model, reading_of(model, drawing, texts_read)):
             say(line)
@@ -85,40 +101,56 @@ def sample(
             dataset=opened.name,
             dataset_version=reference.version,
             split=reference.split,
-            n=n,
+            n=len(chosen.rows),
             size=reference.size,
             resize=opened.resize,
-            prompts=text_hash(*chosen.texts) if drawing.conditional else None,
+            prompts=text_hash(*chosen.texts) if drawing.conditional and chosen.texts else None,
             seed=spec.seed,
             sampler=sampler,
+            given=None if given is None else f"{given.part} {given.hash}",
         )
         info = model_info(model, drawing)
-        folder.resume(Record(kind="sample", model=info, protocol=protocol, provenance=provenance(device)))
+        planned = Record(kind="sample", model=info, protocol=protocol, provenance=provenance(device))
+        folder.resume(planned, samples=(given and given.ids) or ())
         drawn: list[Samples] = []
         rows: list[SheetRow] = []
-        with Bar("sampling", n * len(scales)) as bar:
-            generator = Generator(model, drawing, reference, chosen, spec.seed, spec.batch_size, bar.advance)
+        with Bar("sampling", len(chosen.rows) * len(scales)) as bar:
+            generator = Generator(model, drawing, reference, chosen, spec.seed, spec.batch_size, bar.advance, given)
             for scale in scales:
-                place = SampleFolder(out if len(scales) == 1 else out / point_folder(scale))
+                written = SampleFolder(out if len(scales) == 1 else out / point_folder(scale))
                 label = "" if len(scales) == 1 else f"guidance {guidance_text(scale)}"
-                for i, samples in enumerate(draw_missing(generator, scale, place, folder)):
+                for i, samples in enumerate(draw_missing(generator, scale, written, folder)):
                     drawn += [samples] * returned
                     rows += [SheetRow(label, samples)] * (i < SHOWN // spec.batch_size)
                 folder.check()
                 save_png(out / GRID, sheet(rows, opened.palette))
-    say(f"Wrote {n * len(scales)} samples and their contact sheet {out / GRID}")
+    say(f"Wrote {len(chosen.rows) * len(scales)} samples and their contact sheet {out / GRID}")
     return drawn
+
+
+def texts_of(
+    prompts: Sequence[str], n: int, reference: Reference, given: GivenRows | None, place: Path | None
+) -> Prompts:
+    """The texts of n samples: `prompts` in turn, else those that belong to what is given at `place`, if anything is."""
+    if given is not None and not prompts:
+        return texts_beside(given, place, reference.dataset, reference.size)
+    if not prompts:
+        return reference.prompts(n)
+    n = n if given is None else len(given.ids or ())
+    texts = tuple(prompts[i % len(prompts)] for i in range(n))
+    return Prompts(list(range(n)), texts, texts)
 
 
 def draw_missing(generator: Generator, scale: float, place: SampleFolder, folder: RunDirectory) -> Iterator[Samples]:
     """The samples of one scale, batch by batch: read where they are there, else generated and written."""
-    ids, groups = sample_ids(generator.n), generator.prompts.groups if generator.model.conditional else None
+    ids, groups = generator.ids, generator.prompts.groups if generator.told else None
+    source = "given" if generator.given is not None and generator.given.part == "layouts" else "generated"
     for start in range(0, generator.n, generator.batch_size):
         part = range(start, min(start + generator.batch_size, generator.n))
         names = ids[part.start : part.stop]
-        if place.holds(names, generator.model):
+        if place.holds(names, generator.parts, generator.told):
             with suppress(OSError, ValueError):  # a damaged image: all of its batch is drawn again
-                yield place.read(names, groups and groups[part.start : part.stop])
+                yield place.read(names, groups and groups[part.start : part.stop], source)
                 generator.progress(len(part))
                 continue
         for samples in generator.batches(scale, part):

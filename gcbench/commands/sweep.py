@@ -13,6 +13,7 @@ from gcbench.core.run_spec import DEFAULT_GUIDANCE, LONG_GUIDANCE, RunSpec, guid
 from gcbench.core.samples import Samples, sample_ids
 from gcbench.data.contact_sheet import save_png
 from gcbench.evaluation.generation import Generator, in_batches, measure_point, seconds_per_image
+from gcbench.evaluation.given import given_pairs
 from gcbench.evaluation.saturation import saturated, watched_metric
 from gcbench.evaluation.scoring import BATCH, measure_real
 from gcbench.evaluation.setup import Prepared, choose_device, prepare, reading_lines
@@ -86,7 +87,10 @@ class Sweep:
     def __init__(self, spec: RunSpec, prepared: Prepared, folder: RunDirectory, keep: bool):
         self.spec, self.folder, self.keep = spec, folder, keep
         self.model, self.scoring, self.reference, self.prompts, planned = prepared
-        self.generator = Generator(spec.model, self.model, self.reference, self.prompts, spec.seed, spec.batch_size)
+        given = given_pairs(spec.given, self.reference, self.prompts.rows)
+        self.generator = Generator(
+            spec.model, self.model, self.reference, self.prompts, spec.seed, spec.batch_size, given=given
+        )
         metrics = [*self.scoring.metrics, *self.scoring.missing]
         if not self.scoring.metrics:
             raise UserError(f"no metric can be measured: {next(iter(self.scoring.missing.values()))}")
@@ -117,9 +121,10 @@ class Sweep:
         """Say what will be done, and how long it will take."""
         height, width = self.reference.size
         scales = ", ".join(guidance_text(scale) for scale in self.scales if scale is not None)
+        given = self.spec.given
         say(
             f"{self.spec.model} on {self.reference}: {self.spec.n} images of {height}×{width}"
-            f"{' at guidance ' + scales if scales else ''}, then"
+            f"{' at guidance ' + scales if scales else ''}{f', of given {given}' if given else ''}, then"
             f" {', '.join([*self.scoring.metrics, *self.scoring.missing])}. Run: {self.folder.path}"
         )
         for line in reading_lines(self.spec.model, self.record.reading):
@@ -199,7 +204,7 @@ class Sweep:
         }
         for scale in self.todo:
             generating = known[scale in (None, 1.0)]
-            if generating is None:
+            if generating is None or self.spec.given is not None:  # it may take every step several times
                 return f"Evaluating takes about {seconds:.0f} s; how long the model takes, its bar will say."
             seconds += self.spec.n * generating
         return f"This takes about {seconds:.0f} s." if seconds < 100 else f"This takes about {seconds / 60:.0f} min."

@@ -146,7 +146,8 @@ class Model(ABC):
     size: the (H, W) it was trained at, which a run takes unless told another; None for the dataset's own.
     derives: it draws no layouts; those that it is measured by are read from its images by the segmenter that measures,
     and marked so. progress: while it works, `generate` may tell this which share of its images is done, 0 to 1.
-    given: what may be known of its samples: `layouts`, `images`. staged: it takes a second stage (`--cascade`).
+    given: what may be known of its samples: `layouts`, `images`. layouts_given: its samples have layouts that it was
+    given by itself, as finished images of a layout-to-image system have. staged: it takes a second stage (`--cascade`).
     recipe: None, or a class method `recipe(dataset, settings)` that gives what `gcbench train` trains, a
     `gcbench.training.recipe.Recipe`.
     """
@@ -157,6 +158,7 @@ class Model(ABC):
     derives: bool = False
     size: Size | None = None
     given: frozenset[str] = frozenset()
+    layouts_given: bool = False
     staged: ClassVar[bool] = False
     progress: Callable[[float], object] = staticmethod(lambda share: None)
     recipe: ClassVar[Any] = None
@@ -172,7 +174,7 @@ class Model(ABC):
     ) -> Samples:
         """n samples. Sample i depends on prompts[i] and seeds[i] only: never on batch size or order.
 
-        A model that says what may be `given` takes `given` too, a `Given` of n rows."""
+        A model that says what may be `given` takes `given` too, a `Given` of n rows, and returns these as they are."""
 
     def reading(self, texts: Sequence[str]) -> Reading | None:
         """What it leaves out of the texts, text i being sample i's; None where that is not known."""
@@ -249,7 +251,7 @@ class Metric(ABC):
     or gain (`correspondence`). headline: the columns that a table shows, "" for the value itself. default: whether a
     run measures it unasked. gain: the least difference that counts when a sweep asks whether it is saturated.
     thresholds: named numbers that change the value; they are part of the protocol. reference: what `update_reference`
-    builds, if `needs` has it.
+    builds, if `needs` has it. when_given: the metric that takes its place where the layouts were given to the model.
     """
 
     needs: ClassVar[frozenset[str]]
@@ -266,6 +268,7 @@ class Metric(ABC):
     default: ClassVar[bool] = False
     gain: ClassVar[float | None] = None
     thresholds: ClassVar[Mapping[str, float]] = {}
+    when_given: ClassVar[str | None] = None
     reference: Any
 
     def __init__(self, task: Task):

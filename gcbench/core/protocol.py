@@ -24,6 +24,11 @@ class Protocol(BaseModel):
     prompts: str | None = Field(None, description="Hash of the prompts in order; null without prompts.")
     seed: int | None = Field(None, description="Seed of the first image; null for finished images.")
     sampler: dict[str, float | str] = Field(default_factory=dict, description="The sampler's settings, such as steps.")
+    given: str | None = Field(
+        None,
+        description="What of each sample was given to the model: `layouts` or `images`, of a user's files with the"
+        " hash of their content; null where it drew both.",
+    )
     reference_n: int = Field(0, description="Real images that the reference was made from.")
     metrics: dict[str, str] = Field(
         default_factory=dict, description="Metric -> file and hash, for those that were given as FILE.py:CLASS."

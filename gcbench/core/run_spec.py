@@ -38,6 +38,8 @@ COUNTS: Final = {
 }
 """Field -> its option, the least and the most that it may be, and what a message of too little adds."""
 
+PARTS: Final = ("layouts", "images")
+"""Of a sample, which a model may be given."""
 PRECISIONS: Final = ("fp32", "bf16")
 
 
@@ -56,6 +58,7 @@ class RunSpec(BaseModel):
     guidance: tuple[float, ...] | None = Field(None, description="Scales, rising; 1 is plain conditional.")
     steps: int | None = Field(None, description="Sampling steps; None for the model's own.")
     settings: dict[str, Any] = Field({}, description="Further settings of the sampler, by dotted key.")
+    given: str | None = Field(None, description="What of each sample the model is given: layouts or images.")
     metrics: tuple[str, ...] | None = Field(None, description="Names; None for those that are measured by default.")
     evaluators: tuple[str, ...] = Field((), description="`ROLE=ID[@FILE]`, one a role.")
     checkpoint: Path | None = Field(None, description="Weights; None to look for them.")
@@ -157,6 +160,15 @@ class RunSpec(BaseModel):
             raise UserError(f"--watch {self.watch} is for --until-saturation; add that, or leave --watch out")
         return self
 
+    @field_validator("given", mode="before")
+    @classmethod
+    def _given(cls, value: Any) -> Any:
+        if isinstance(value, bool):  # of finished images only their layouts can have been given
+            return "layouts" if value else None
+        if value is not None and value not in PARTS:
+            raise UserError(f"--given {value!r}: choose {' or '.join(PARTS)}")
+        return value
+
     @field_validator("settings", mode="before")
     @classmethod
     def _settings(cls, value: Any) -> Any:
@@ -183,6 +195,31 @@ def check_count(option: str, value: int, least: int, most: int, why: str = "") -
         number = value if abs(value) < 10**30 else "with so many digits"
         raise UserError(f"{option} {number}: {bound}".rstrip().replace(" ;", ";"))
     return value
+
+
+def check_given(
+    layouts: Path | None, images: Path | None, repeats: int | None, options: Mapping[str, Any]
+) -> tuple[Path | None, dict[str, Any]]:
+    """Where what is given to a model lies, and the options of a run that is given it.
+    UserError: both parts are given, or files that are not there, or `repeats` without any or beside a setting of it."""
+    if layouts is not None and images is not None:
+        raise UserError("--given-layouts and --given-images leave nothing to draw; give one of them")
+    if repeats is None:
+        settings = dict(options.get("settings") or {})
+    else:
+        check_count("--repeats", repeats, 1, MOST_STEPS, "; the default is 1")
+        settings = {"sampler.repeats": repeats, **(options.get("settings") or {})}
+        if layouts is None and images is None:
+            raise UserError("--repeats is for what is given; add --given-layouts or --given-images, or leave it out")
+        if settings["sampler.repeats"] != repeats:
+            raise UserError(f"--repeats {repeats} and --set sampler.repeats contradict each other; leave one out")
+    if options.get("given") is not None:
+        raise UserError("given is for a sweep; give the files as given_layouts or given_images")
+    part = "layouts" if layouts is not None else "images" if images is not None else None
+    place = layouts if images is None else images
+    if place is not None and not Path(place).exists():
+        raise UserError(f"--given-{part} {place} is not there; give the folder, .zip or .npz that holds the {part}")
+    return None if place is None else Path(place), {**options, "settings": settings, "given": part}
 
 
 def guidance_scales(value: str | float | Sequence[Any]) -> tuple[float, ...]:

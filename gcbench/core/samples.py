@@ -36,7 +36,8 @@ class Samples:
 
     images: uint8 [B,3,H,W], RGB.
     layouts: int64 [B,H,W] class ids (void is a class of its own), or None.
-    layout_source: `real`, `generated`, `derived:<evaluator id>`, or None without layouts.
+    layout_source: `real`, `generated`, `given` (to the model, which drew the images), `derived:<evaluator id>`, or None
+        without layouts.
     prompts: B texts, or None.
     ids: B names, unique in a run. Their sorted order is the sample index that block jackknives cut.
     groups: B names of what is dependent (a video sequence, one prompt drawn twice); the ids if nothing is.

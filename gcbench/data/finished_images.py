@@ -119,6 +119,15 @@ class FinishedImages:
         return image_files.rgb(self.images.image(name))
 
 
+def check_layouts(images: Path, layouts: Path | None, given: bool, derived_by: str | None) -> None:
+    """UserError: what is said of the layouts contradicts itself, or there are none. An npz may hold its own."""
+    if given and derived_by is not None:
+        raise UserError(f"--given and --derived-by {derived_by} contradict each other; leave one out")
+    if (given or derived_by is not None) and layouts is None and Path(images).suffix.lower() != ".npz":
+        option = "--given" if given else f"--derived-by {derived_by}"
+        raise UserError(f"{option} says where layouts are from, and there are none; name them with --layouts")
+
+
 def read_pairs(images: Path, layouts: Path | None = None, prompts: Path | None = None) -> FinishedImages:
     """List finished images: a folder, zip or npz of images, one of layouts, a file of JSON lines.
 

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import torch
 
-from gcbench.core.contracts import Metric, Model
+from gcbench.core.contracts import Given, Metric, Model
 from gcbench.core.errors import UserError, calling
 from gcbench.core.record import Point
 from gcbench.core.reference import Prompts, Reference
 from gcbench.core.samples import Samples, sample_ids
+from gcbench.evaluation.given import GivenRows
 from gcbench.evaluation.scoring import BATCH, Scoring
 from gcbench.evaluation.shards import Shards
 from gcbench.runs.sample_folder import SampleFolder
@@ -22,7 +23,8 @@ from gcbench.runs.stopwatch import Stopwatch
 class Generator:
     """A model and what it draws: the texts of `prompts`, with seeds seed, seed + 1, …, at the reference's size.
 
-    name: what the model is called. batch_size: images that go through it together; changes no number.
+    name: what the model is called. batch_size: images that go through it together; changes no number. given: what it is
+    given of each sample; a user's files give the samples their names.
     progress: told how many images more are done, in fractions while a batch is sampled.
     """
 
@@ -33,27 +35,46 @@ class Generator:
     seed: int = 0
     batch_size: int = 16
     progress: Callable[[float], object] = lambda images: None
+    given: GivenRows | None = None
 
     @property
     def n(self) -> int:
-        return len(self.prompts.texts)
+        return len(self.prompts.rows)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return (self.given and self.given.ids) or sample_ids(self.n)
+
+    @property
+    def told(self) -> bool:
+        """Whether the model reads texts, and there are any."""
+        return self.model.conditional and len(self.prompts.texts) > 0
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What its samples have."""
+        layouts = self.model.layouts or (self.given is not None and self.given.part == "layouts")
+        return ("images", "layouts") if layouts else ("images",)
 
     def batches(self, guidance: float | None, places: range) -> Iterator[Samples]:
         """The samples at `places` at one scale, batch by batch, by the names of the run.
         UserError: the model gave other samples than the contract says."""
-        ids = sample_ids(places.stop)
         for start in range(places.start, places.stop, self.batch_size):
             part = slice(start, min(start + self.batch_size, places.stop))
-            texts = self.prompts.texts[part] if self.model.conditional else None
-            samples = self._generate(texts, range(self.seed + start, self.seed + part.stop), guidance)
+            texts = self.prompts.texts[part] if self.told else None
+            seeds = range(self.seed + start, self.seed + part.stop)
+            given = None if self.given is None else self.given.at(range(start, part.stop))
+            samples = self._generate(texts, seeds, guidance, given)
             yield replace(
                 samples,
-                ids=ids[part],
-                groups=self.prompts.groups[part] if self.model.conditional else None,
+                ids=self.ids[part],
+                groups=self.prompts.groups[part] if self.told else None,
                 prompts=samples.prompts if texts is None else texts,
             )
 
-    def _generate(self, texts: Sequence[str] | None, seeds: range, guidance: float | None) -> Samples:
+    def _generate(
+        self, texts: Sequence[str] | None, seeds: range, guidance: float | None, given: Given | None
+    ) -> Samples:
         count, size = len(seeds), self.reference.size
         told = 0.0  # images of this batch that `progress` has heard of
 
@@ -67,8 +88,11 @@ class Generator:
         self.model.progress = sampling
         with calling(f"model {self.name}"):
             scale = 1.0 if guidance is None else guidance
-            samples = self.model.generate(texts, n=count, size=size, guidance=scale, seeds=seeds)
+            known: dict[str, Given] = {} if given is None else {"given": given}
+            samples = self.model.generate(texts, n=count, size=size, guidance=scale, seeds=seeds, **known)
         check_samples(samples, self.name, self.model, count, self.reference)
+        if self.given is not None and given is not None:
+            samples = self.given.kept(samples, given, self.name)
         self.progress(count - told)
         return samples
 
@@ -107,7 +131,7 @@ def measure_point(
                 yield batch
 
     def whole(part: range) -> bool:
-        return kept is None or kept.holds(sample_ids(part.stop)[part.start :], generator.model)
+        return kept is None or kept.holds(generator.ids[part.start : part.stop], generator.parts, generator.told)
 
     metrics, shown = shards.measure(scoring, generator.n, samples, whole)
     with stopwatch("score"):

@@ -100,14 +100,21 @@ def open_evaluator(role: str, text: str | None, dataset: Dataset, device: str) -
 class Scoring:
     """The metrics of a run: their references, and fresh instances for each set of samples.
 
-    derives: the samples' layouts are what the segmenter reads in them. real: digests of the reference's images;
-    shown: of the samples since `start`; given: whether their layouts are real ones. What stands on both sides makes a
-    distance too small, down to 0.
+    derives: the samples' layouts are what the segmenter reads in them. given: what of the samples was given to their
+    model, `images` or `layouts`. real: digests of the reference's images and layouts; shown: of the samples since
+    `start`; sources: of their layouts. What stands on both sides makes a distance too small, down to 0.
     """
 
-    def __init__(self, dataset: Dataset, names: Sequence[str], evaluators: EvaluatorSet, derives: bool = False):
+    def __init__(
+        self,
+        dataset: Dataset,
+        names: Sequence[str],
+        evaluators: EvaluatorSet,
+        derives: bool = False,
+        given: str | None = None,
+    ):
         self.task = Task.of(dataset)
-        self.evaluators = evaluators
+        self.evaluators, self.given = evaluators, given
         reader = evaluators.by_role.get(SEGMENTER) if derives else None
         self.derived = None if reader is None else f"derived:{reader.id}"
         self.metrics: dict[str, Metric] = {}
@@ -123,7 +130,7 @@ class Scoring:
                     self.metrics[name] = metric(self.task)
         self.real: set[bytes] = set()
         self.shown: list[bytes] = []
-        self.given = False
+        self.sources: set[str] = set()
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -132,7 +139,7 @@ class Scoring:
 
     def start(self) -> dict[str, Metric]:
         """Metrics without samples, on this run's references, for a new set of samples."""
-        self.shown, self.given = [], False
+        self.shown, self.sources = [], set()
         return self.fresh()
 
     def fresh(self) -> dict[str, Metric]:
@@ -141,24 +148,34 @@ class Scoring:
 
     def finish(self, metrics: Mapping[str, Metric]) -> dict[str, Score]:
         """Every asked metric's score, those that cannot be measured with their reason."""
-        scores = {name: self._on_both_sides(metric) or computed(name, metric) for name, metric in metrics.items()}
+        scores = {name: self._not_drawn(metric) or computed(name, metric) for name, metric in metrics.items()}
         return {**scores, **{name: Score.skipped(reason) for name, reason in self.missing.items()}}
 
-    def _on_both_sides(self, metric: Metric) -> Score | None:
-        """Why a distance is not one: its samples are the reference's own."""
+    def _not_drawn(self, metric: Metric) -> Score | None:
+        """Why a number says nothing of the model: all that it reads was given, or is the reference's own."""
+        n, given = len(self.shown), {self.given, *(["layouts"] if "given" in self.sources else [])}
+        if (parts := metric.needs & {"images", "layouts"}) and parts <= given:
+            part = min(parts)
+            return Score.skipped(f"the {part} were given to the model, and this number is of {part} alone", n)
         if "reference" not in metric.needs:
             return None
-        n, own = len(self.shown), sum(digest in self.real for digest in self.shown)
+        own, layouts = (sum(_halves(digest)[part] in self.real for digest in self.shown) for part in (0, 1))
         if own:
             reason = f"of the {n} images {own} are the reference's own; the ceiling is what real ones reach"
             return Score.skipped(reason, n)
-        if self.given and "layouts" in metric.needs:
+        if "layouts" not in metric.needs:
+            return None
+        if "real" in self.sources:
             return Score.skipped("the layouts are real ones; the ceiling is what these reach", n)
+        if 2 * layouts > n:  # few may be so by chance, such as one that is all sky
+            reason = f"of the {n} layouts {layouts} are the reference's own; add --given if a model drew on them"
+            return Score.skipped(reason, n)
         return None
 
     def update(self, metrics: Mapping[str, Metric], samples: Samples) -> None:
         self.shown += digests(samples)
-        self.given |= samples.layout_source == "real"
+        if samples.layout_source is not None:
+            self.sources.add(samples.layout_source)
         features = self.evaluators.features(samples)
         if self.derived is not None:
             samples = replace(samples, layouts=features[SEGMENTER].labels, layout_source=self.derived)
@@ -203,8 +220,16 @@ def computed(name: str, metric: Metric) -> Score:
 
 
 def digests(samples: Samples) -> list[bytes]:
-    """What tells each image from every other."""
-    return [hashlib.sha256(image.cpu().numpy().tobytes()).digest() for image in samples.images]
+    """What tells each image from every other, then each layout, if it has one."""
+    layouts = [None] * len(samples) if samples.layouts is None else samples.layouts
+    return [
+        b"".join(hashlib.sha256(b"" if part is None else part.cpu().numpy().tobytes()).digest() for part in pair)
+        for pair in zip(samples.images, layouts, strict=True)
+    ]
+
+
+def _halves(digest: bytes) -> tuple[bytes, bytes]:
+    return digest[: len(digest) // 2], digest[len(digest) // 2 :]
 
 
 def batches(n: int) -> Iterator[range]:
@@ -252,7 +277,7 @@ def measure_real(
     with ReferenceFeatures(reference, scoring.evaluators.by_role, cached) as kept:
         for places in batches(len(groups)):
             samples = reference.samples(places, places.start)
-            scoring.real |= set(digests(samples))
+            scoring.real |= {half for digest in digests(samples) for half in _halves(digest)}
             features = scoring.evaluators.reread(kept.features(places, samples), samples.prompts)
 
             def part(of: Collection[int], places: Sequence[int] = places) -> list[int]:

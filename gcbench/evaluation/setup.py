@@ -40,9 +40,10 @@ def prepare(spec: RunSpec, device: str) -> Prepared:
     split = evaluation_split(dataset, spec.split)
     model = open_model(spec, dataset, device)
     reference = Reference(dataset, split, size_of(spec, dataset, model))
-    metrics = spec.metrics or default_metrics()
-    derives = model.derives
-    scoring = Scoring(dataset, metrics, open_evaluators(dataset, metrics, spec.evaluators, device, derives), derives)
+    derives, given = model.derives, "layouts" if model.layouts_given else spec.given
+    metrics = metrics_of(spec, given)
+    evaluators = open_evaluators(dataset, metrics, spec.evaluators, device, derives)
+    scoring = Scoring(dataset, metrics, evaluators, derives, given)
     prompts = reference.prompts(spec.n)
     record = Record(
         kind="sweep",
@@ -61,6 +62,12 @@ def prepare(spec: RunSpec, device: str) -> Prepared:
         provenance=provenance(device),
     )
     return Prepared(model, scoring, reference, prompts, record)
+
+
+def metrics_of(spec: RunSpec, given: str | None) -> tuple[str, ...]:
+    """What was asked for, else what is measured by default; where layouts were given, what takes a metric's place."""
+    names, known = spec.metrics or default_metrics(), registry("metrics")
+    return names if given != "layouts" else tuple(dict.fromkeys(known[name].when_given or name for name in names))
 
 
 def default_metrics() -> tuple[str, ...]:
@@ -97,6 +104,7 @@ def protocol_of(
         prompts=text_hash(*prompts) if prompts else None,
         seed=seed,
         sampler=dict(sampler or {}),
+        given=scoring.given,
         reference_n=len(reference),
         metrics=registry("metrics").files([*scoring.metrics, *scoring.missing]),
     )
@@ -148,6 +156,9 @@ def open_model(spec: RunSpec, dataset: Dataset, device: str) -> Model:
             raise UserError(f"model {name} does not say whether it is {attribute}; set {attribute} to True or False")
     if model.layouts and model.derives:
         raise UserError(f"model {name} draws layouts and derives them too; set layouts or derives to False")
+    if spec.given is not None and spec.given not in model.given:
+        takes = f"only {' or '.join(sorted(model.given))} can be" if model.given else "it draws all of them itself"
+        raise UserError(f"model {name} cannot be given the {spec.given} of its samples: {takes}; leave them out")
     size = model.size
     if size is not None and (len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size)):
         raise UserError(f"model {name} gives its size as {size!r}; set size to (height, width) in pixels, or to None")

@@ -24,7 +24,7 @@ SHARD = 4 * BATCH
 """Samples of a shard: what a killed run loses at most."""
 
 ABOUT = ""
-"""In a shard's file, what is no metric's: the images' digests, whether layouts are real ones, and the first samples."""
+"""In a shard's file, what is no metric's: the images' digests, where their layouts are from, and the first samples."""
 
 
 def shards(n: int) -> list[range]:
@@ -117,7 +117,7 @@ class Shards:
         first = shown[0] if shown else None
         if self.folder is not None:
             digests = torch.frombuffer(bytearray(b"".join(scoring.shown[before:])), dtype=torch.uint8)
-            about: State = {"digests": digests, "given": scoring.given, **_packed(first)}
+            about: State = {"digests": digests, "sources": sorted(scoring.sources), **_packed(first)}
             states: dict[str, State] = {ABOUT: about}
             for name, metric in metrics.items():
                 with calling(f"metric {name}"):
@@ -143,7 +143,7 @@ class Shards:
             say(f"{self._file(part)} cannot be read ({error}); its samples are measured again")
             return None
         scoring.shown += [row.tobytes() for row in digests]
-        scoring.given |= bool(about["given"])
+        scoring.sources |= set(about["sources"])
         return metrics, first
 
 

@@ -38,6 +38,9 @@ class MeanIoU(RowMetric):
     headline = ("", "void_share")
     default = True
     gain = 0.005
+    when_given: ClassVar[str | None] = "layout-faithfulness"
+    of_others: ClassVar[str] = "given"
+    elsewhere: ClassVar[str] = "the layouts were given to the model; layout-faithfulness measures the images on them"
 
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {"void_share": (0.0, 100.0)}
     least = 2
@@ -45,6 +48,8 @@ class MeanIoU(RowMetric):
     def lacking(self, samples: Samples, features: Mapping[str, Features]) -> str | None:
         if samples.layout_source is not None and samples.layout_source.startswith("derived:"):
             return f"the layouts are {samples.layout_source}: they agree with a segmenter by construction"
+        if samples.layout_source == self.of_others:
+            return self.elsewhere
         return super().lacking(samples, features)
 
     def rows(self, samples: Samples, features: Mapping[str, Features]) -> np.ndarray:
@@ -91,6 +96,24 @@ class MeanIoU(RowMetric):
         """The share of pixels, void layouts left out, on which layout and prediction agree: in [0,1]."""
         jack = _jackknife(lambda confusion: pixel_accuracy(confusion, self.task.void), confusions, groups)
         return self.scored(jack, "pixel_accuracy", n=n, unscored=len(confusions) - n, detail=jack.detail())
+
+
+class LayoutFaithfulness(MeanIoU):
+    """Whether an image follows the layout that its model was given: `MeanIoU` of given layouts, in [0,1].
+
+    The same number under another name, for it answers another question: agreement with a layout that the model drew
+    itself also rewards layouts that are easy to paint, and the two are never compared. Its ceiling is real images with
+    their own layouts. Bias: as of mIoU; a model trained against the segmenter that measures scores too high. Source:
+    the mIoU of layout-to-image papers, Park et al. 2019, "Semantic Image Synthesis with Spatially-Adaptive
+    Normalization" (there with other segmenters).
+    """
+
+    title = "Layout faithfulness"
+    summary = "mIoU of layouts that were given: a segmenter's view of the image against the layout it was made from"
+    default = False
+    when_given = None
+    of_others = "generated"
+    elsewhere = "the layouts were generated beside the images; miou measures their agreement"
 
 
 def _jackknife(statistic: Callable[[np.ndarray], float], confusions: np.ndarray, groups: list[str]) -> Jackknife:

@@ -109,6 +109,8 @@ def footnotes(record: Record, columns: Sequence[Column], rows: Sequence[Row]) ->
         "± is half the 95 % interval for the metric at this n, the reference fixed; [ ] its ends if uneven.",
         *few_groups(rows),
     ]
+    if protocol.given:
+        lines.append(f"The {protocol.given} were given to the model, which drew the rest.")
     if any(point.pareto for point in record.points):
         lines.append(
             "* is on the Pareto front: no other is better on one axis beyond the interval and not worse on the other."

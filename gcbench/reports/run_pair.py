@@ -144,6 +144,8 @@ class RunPair:
         mine, theirs = self.a.record.model.layouts, self.b.record.model.layouts
         if mine and theirs and mine != theirs and (known is None or "layouts" in needs):
             reasons.append(f"layouts: {mine} against {theirs}")
+        if a.given != b.given and (known is None or "layouts" in needs):
+            reasons.append(f"given: {a.given or 'nothing'} against {b.given or 'nothing'}")
         keys: dict[str, Iterable[str]] = {
             "evaluators": {*a.evaluators, *b.evaluators} if known is None else known.roles,
             "thresholds": {key for key in (*a.thresholds, *b.thresholds) if key.rpartition(".")[0] == metric},
@@ -192,6 +194,9 @@ class RunPair:
         if mine.prompts != theirs.prompts and None in (mine.prompts, theirs.prompts):
             blind, reader = (a.letter, b.letter) if mine.prompts is None else (b.letter, a.letter)
             lines.append(f"{blind} was made without prompts, {reader} with them.")
+        if mine.given != theirs.given:
+            told = [f"{run.letter} was given {run.record.protocol.given or 'nothing'} of its samples" for run in (a, b)]
+            lines.append(f"{', '.join(told)}.")
         for run in (a, b):
             if not run.rows:
                 file = (run.path if run.path.is_dir() else run.path.parent) / PER_SAMPLE

@@ -38,13 +38,14 @@ INSIDE = re.compile(
 
 class Manifest(BaseModel):
     """files: names in the directory that runs wrote or will write. run: of which model and protocol, without points;
-    metrics: what it measures."""
+    metrics: what it measures; samples: what they are called, if not by their numbers."""
 
     model_config = ConfigDict(extra="forbid")
 
     files: list[str] = Field(default_factory=list)
     run: Record | None = None
     metrics: list[str] = Field(default_factory=list)
+    samples: list[str] = Field(default_factory=list)
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -102,7 +103,7 @@ class Manifest(BaseModel):
                     raise UserError(f"--fresh would remove {option} {path}; choose another --out")
             for root, folders, files in os.walk(folder / name) if not (folder / name).is_symlink() else ():
                 links = [one for one in folders if (Path(root) / one).is_symlink()]
-                if strange := sorted(links + [one for one in files if not INSIDE.fullmatch(one)]):
+                if strange := sorted(links + [one for one in files if not _wrote(one, self.samples)]):
                     raise UserError(
                         f"--fresh would remove {Path(root) / strange[0]}, which no run of gcbench wrote; take it out,"
                         " or choose another --out"
@@ -113,16 +114,38 @@ class Manifest(BaseModel):
         for name in self.files:
             path = folder / name
             if path.is_dir() and not path.is_symlink():
-                remove_written(path)
+                remove_written(path, self.samples)
             else:
                 path.unlink(missing_ok=True)
 
 
-def remove_written(folder: Path) -> None:
+def given_to(files: Path) -> str | None:
+    """What was given to the run that wrote the samples' folder `files`: `layouts` or `images`; None for nothing, or
+    where no run is known."""
+    files = Path(files).resolve()
+    for folder in files.parents[:3]:  # samples/SCALE/layouts of a sweep
+        if (folder / RUN).is_file():
+            try:
+                manifest = Manifest.read(folder)
+            except UserError:
+                return None
+            known = manifest.run is not None and files.relative_to(folder).parts[0] in manifest.files
+            given = manifest.run.protocol.given if known and manifest.run else None
+            return None if given is None else given.partition(" ")[0]
+    return None
+
+
+def _wrote(name: str, samples: Sequence[str]) -> bool:
+    """Whether runs call files inside their folders so. samples: names of theirs that are not numbers."""
+    match = re.fullmatch(r"\.(.+)\.\w+\.png|(.+)\.png", name)
+    return bool(INSIDE.fullmatch(name)) or (match is not None and (match[1] or match[2]) in samples)
+
+
+def remove_written(folder: Path, samples: Sequence[str] = ()) -> None:
     """Remove what runs wrote into a folder of theirs, and the folder if nothing is left."""
     for root, _, files in os.walk(folder, topdown=False):
         for name in files:
-            if INSIDE.fullmatch(name):
+            if _wrote(name, samples):
                 (Path(root) / name).unlink()
         with suppress(OSError):  # it is not empty
             os.rmdir(root)

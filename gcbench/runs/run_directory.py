@@ -63,9 +63,9 @@ class RunDirectory:
         if isinstance(error, PluginError):
             raise UserError(f"{error}; its traceback is in {self.path / TRACEBACK}") from error
 
-    def resume(self, planned: Record, metrics: Sequence[str] = ()) -> Record:
+    def resume(self, planned: Record, metrics: Sequence[str] = (), samples: Sequence[str] = ()) -> Record:
         """The record to go on with: the one held if it is of the same run, else the planned one. From here on the
-        directory is of this run.
+        directory is of this run. samples: what they are called, if not by their numbers.
         UserError: the directory holds another model, protocol or list of metrics."""
         self.check()
         held: Record | None = None
@@ -82,7 +82,8 @@ class RunDirectory:
                     " start anew there"
                 )
         if self.fresh or self.manifest.run is None:
-            self.manifest = Manifest(run=planned.model_copy(update={"points": []}), metrics=list(metrics))
+            run = planned.model_copy(update={"points": []})
+            self.manifest = Manifest(run=run, metrics=list(metrics), samples=list(samples))
         self._claim()
         return planned if held is None else held.model_copy(update={"reading": planned.reading})
 

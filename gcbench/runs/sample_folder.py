@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from gcbench.core.contracts import Model
 from gcbench.core.samples import Samples
 from gcbench.data.contact_sheet import save_png
 from gcbench.data.prompts import Line, read_prompts, write_prompts
@@ -38,14 +37,13 @@ class SampleFolder:
                 save_png(self._png("layouts", name), samples.layouts[row])
             save_png(self._png("images", name), samples.images[row])
 
-    def holds(self, ids: Sequence[str], model: Model) -> bool:
-        """Whether all that `model` gives of these samples is there."""
-        parts = ("images", "layouts") if model.layouts else ("images",)
+    def holds(self, ids: Sequence[str], parts: Sequence[str], texts: bool) -> bool:
+        """Whether these parts of the samples are there, and their texts if they have any."""
         files = all(self._png(part, name).is_file() for part in parts for name in ids)
-        return files and (not model.conditional or all(name in self._lines for name in ids))
+        return files and (not texts or all(name in self._lines for name in ids))
 
-    def read(self, ids: Sequence[str], groups: Sequence[str] | None) -> Samples:
-        """Samples that are there."""
+    def read(self, ids: Sequence[str], groups: Sequence[str] | None, source: str = "generated") -> Samples:
+        """Samples that are there. source: of their layouts, if they have any."""
         images = [np.array(Image.open(self._png("images", name))) for name in ids]
         drawn = all(self._png("layouts", name).is_file() for name in ids)
         layouts = [np.array(Image.open(self._png("layouts", name))) for name in ids] if drawn else []
@@ -53,7 +51,7 @@ class SampleFolder:
         return Samples(
             torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
             torch.from_numpy(np.stack(layouts)).long() if drawn else None,
-            "generated" if drawn else None,
+            source if drawn else None,
             tuple(texts) if len(texts) == len(ids) else None,
             tuple(ids),
             None if groups is None else tuple(groups),

@@ -170,7 +170,7 @@ def test_spade_results(tmp_path: Path, below: str) -> None:
     for i in range(3):
         save(tmp_path / below / "synthesized_image" / f"{STEM.format(i)}.png", images[i])
         save(tmp_path / below / "input_label" / f"{STEM.format(i)}.png", PALETTE[layouts[i]])
-    check(taken(opened(tmp_path)), images, layouts, "real")
+    check(taken(opened(tmp_path)), images, layouts, "given")
     check(taken(opened(tmp_path, layout_source="generated")), images, layouts, "generated")
 
 
@@ -187,7 +187,7 @@ def test_spade_colours_labels_as_pascal_voc_does(tmp_path: Path) -> None:
     row = np.array(VOC, np.uint8)[np.where(labels[2] == 23, 0, labels[2] + 1)]
     row[0, 0] = (64, 64, 0)  # VOC's colour 24
     save(tmp_path / "input_label" / "2.png", row)
-    check(taken(opened(tmp_path)), images, cityscapes_classes.TRAIN_IDS[labels], "real")
+    check(taken(opened(tmp_path)), images, cityscapes_classes.TRAIN_IDS[labels], "given")
     row[0, 0] = (1, 2, 3)
     save(tmp_path / "input_label" / "2.png", row)
     with pytest.raises(UserError, match=r"2\.png has the colour \(1, 2, 3\), which is no label's"):

@@ -53,7 +53,7 @@ def part(places: list[int], prefix: str = "s") -> tuple[Samples, dict[str, Featu
     samples = Samples(
         torch.from_numpy(np.array(images)),
         torch.from_numpy(np.array(layouts)),
-        "generated",
+        "real",
         tuple(PROMPTS[place % len(PROMPTS)] for place in places),
         tuple(f"{prefix}{place:02}" for place in places),
         tuple(f"g{place // 3}" for place in places),

@@ -28,7 +28,7 @@ class SourceConfig(BaseModel):
 
     format: a name of `FORMATS`, where the tree does not tell. layouts: a folder, zip or npz of layouts, in place of the
     format's own. prompts: JSON lines of file_name and text. derived_by: the segmenter that made the layouts.
-    layout_source: whether the system drew its layouts (`generated`) or was given the dataset's (`real`).
+    layout_source: whether the system drew its layouts (`generated`) or was given them (`given`).
     psi: the truncation that the images were drawn with. ratio: height over width of the band in the middle of each
     image that is no letterbox.
     """
@@ -39,7 +39,7 @@ class SourceConfig(BaseModel):
     layouts: UserPath | None = None
     prompts: UserPath | None = None
     derived_by: str | None = Field(default=None, min_length=1)
-    layout_source: Literal["generated", "real"] | None = None
+    layout_source: Literal["generated", "given"] | None = None
     psi: float | None = Field(default=None, allow_inf_nan=False)
     ratio: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
@@ -57,6 +57,7 @@ class Folder(Model):
     def __init__(self, finished: FinishedImages, form: str, dataset: Dataset, source: str | None, cfg: SourceConfig):
         self.finished, self.form, self.dataset, self.source, self.cfg = finished, form, dataset, source, cfg
         self.layouts = finished.layouts is not None
+        self.layouts_given = source == "given"
         self.survey = finished.survey()
         self.label_ids = _holds_label_ids(finished, dataset)
 
@@ -139,7 +140,7 @@ def _read(place: Path, form: str, dataset: Dataset, cfg: SourceConfig) -> tuple[
         return finished, None
     if cfg.derived_by:
         return finished, f"derived:{cfg.derived_by}"
-    return finished, cfg.layout_source or ("generated" if draws else "real")
+    return finished, cfg.layout_source or ("generated" if draws else "given")
 
 
 def _holds_label_ids(finished: FinishedImages, dataset: Dataset) -> bool:
