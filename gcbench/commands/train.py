@@ -59,6 +59,8 @@ def recipe_of(
             raise UserError(f"{fault}; change what --set or --config gives") from error
     if not isinstance(recipe, Recipe):
         raise UserError(f"recipe() of {name} gave no gcbench.training.recipe.Recipe; mend it")
+    if recipe.train_config.resize == "nearest":
+        recipe.dataset.resize_by_nearest()
     return recipe
 
 
@@ -120,6 +122,8 @@ def train(
     if cfg.compile and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
         raise UserError("setting train.compile=true: there is no C++ compiler here; install g++, or leave it out")
     device = choose_device(device)
+    if cfg.precision == "fp16" and device == "cpu":
+        raise UserError("setting train.precision='fp16': it needs a GPU and there is none here; take bf16 or fp32")
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")
     if not resume and any((out / name).exists() for name in (CONFIG, STATE, WEIGHTS)):
@@ -136,7 +140,7 @@ def train(
         f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} images. Run: {out}"
     )
     with Bar("reading pairs", n) as bar:
-        pairs = Pairs(opened, split, recipe.size, tick=bar.advance)
+        pairs = Pairs(opened, split, recipe.size, for_crops=cfg.crop != (1.0, 1.0), tick=bar.advance)
     with Bar("training", cfg.steps) as bar:
         facts = provenance(device)
         path = run_trainer(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
 from gcbench.core.samples import Features, Samples, Texts
 from gcbench.core.score import Estimate, Score
@@ -76,6 +77,10 @@ class Dataset(ABC):
     def attribute_labels(self, split: str, index: int) -> np.ndarray | None:
         """Which of `attributes` the pair has, bool [A]; None for a dataset without attributes."""
         return None
+
+    def resize_by_nearest(self) -> None:
+        """Bring images to size by the nearest pixel from now on. UserError: it does not choose how."""
+        raise UserError(f"setting train.resize=nearest: {self.name} brings its images to size by itself; leave it out")
 
     def fingerprint(self, split: str) -> str:
         """A hash of what the split's images show; here of `version`, which must then change with any pixel."""

@@ -42,6 +42,10 @@ class Subset(Dataset):
     def attribute_labels(self, split: str, index: int) -> np.ndarray | None:
         return self.whole.attribute_labels(split, index)
 
+    def resize_by_nearest(self) -> None:
+        self.whole.resize_by_nearest()
+        self.resize = self.whole.resize
+
     def fingerprint(self, split: str) -> str:
         return self.whole.fingerprint(split)
 

@@ -47,7 +47,10 @@ class GCDPRecipe(Recipe):
         b, _, h, w = batch.images.shape
         x0 = batch.images.to(device).float() / 127.5 - 1
         y0 = batch.layouts.to(device) if self.process.cfg.classes else None
-        t = training_times(b, self.process.cfg.steps, self.cfg.time_power, generator)
+        if self.cfg.times == "continuous":
+            t = torch.rand(b, generator=generator) ** self.cfg.time_power * LAST_TIME
+        else:
+            t = training_times(b, self.process.cfg.steps, self.cfg.time_power, generator)
         eps = torch.randn(b, 3, h, w, generator=generator).to(device)
         uniform = torch.rand(b, h, w, generator=generator).to(device)
         keep = (torch.rand(b, generator=generator) >= self.cfg.cond_drop).to(device)
