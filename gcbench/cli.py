@@ -280,6 +280,7 @@ def train(
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     limit: Annotated[int | None, typer.Option(help="Use only the first pairs of the training split.")] = None,
+    split: Annotated[str | None, typer.Option(help="Train on this split, such as train25.")] = None,
     init: Annotated[Path | None, typer.Option(help="Start from the weights of this checkpoint.")] = None,
     device: Device = "auto",
 ) -> None:

@@ -28,10 +28,15 @@ BUILDING = (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueErr
 
 
 def recipe_of(
-    model: str | None, evaluator: str | None, dataset_name: str, settings: dict[str, Any], limit: int | None = None
+    model: str | None,
+    evaluator: str | None,
+    dataset_name: str,
+    settings: dict[str, Any],
+    limit: int | None = None,
+    split: str | None = None,
 ) -> Recipe:
-    """The recipe of a registered model or evaluator, on the first `limit` training pairs of the dataset.
-    UserError: neither or both are named, what is named cannot be trained, or no pair is left."""
+    """The recipe of a registered model or evaluator, on the first `limit` pairs of the dataset's training split, or of
+    `split`. UserError: neither or both are named, what is named cannot be trained, or no pair is left."""
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: at least 1 pair is needed to train")
     if (model is None) == (evaluator is None):
@@ -44,13 +49,17 @@ def recipe_of(
             f"{dataset_name} has the one split {dataset.splits[0]!r}: what is trained on it could only be measured on"
             " what it has seen; add a split to train on, train/images and train/layouts"
         )
+    if split is not None and split not in (trainable := (*dataset.splits[:-1], *dataset.parts)):
+        known = ", ".join(trainable)
+        held = "is held out" if split in dataset.splits else f"is no split of {dataset_name}"
+        raise UserError(f"--split {split}: it {held}; train on one of {known}")
     from gcbench.training.recipe import Recipe
 
     trained = registry(kind)[name]
     if trained.recipe is None:
         raise UserError(f"{name} has nothing to train; see `gcbench list {kind}`")
-    if limit is not None:
-        dataset = Subset(dataset, limit)
+    if limit is not None or split is not None:
+        dataset = Subset(dataset, limit, split)
     with calling(f"recipe() of {name}"):
         try:
             recipe = trained.recipe(dataset, settings)
@@ -86,18 +95,20 @@ def train(
     out: Path | None = None,
     resume: bool = False,
     limit: int | None = None,
+    split: str | None = None,
     init: Path | None = None,
     device: str = "auto",
 ) -> Path:
     """Train and return the checkpoint's path; with `resume`, a finished training is left as it is.
 
-    settings: dotted keys, as `--set` and `--config` give them. steps: in place of the recipe's own. init: a checkpoint
+    settings: dotted keys, as `--set` and `--config` give them. steps: in place of the recipe's own. split: of the
+    dataset, in place of the one that it is trained on by itself. limit: use its first pairs only. init: a checkpoint
     whose weights the training starts from.
     """
     if steps is not None:
         check_count("--steps", steps, 1, MOST_STEPS)
     settings = (settings or {}) | ({} if steps is None else {"train.steps": steps})
-    recipe = recipe_of(model, evaluator, dataset, settings, limit)
+    recipe = recipe_of(model, evaluator, dataset, settings, limit, split)
     from accelerate import PartialState
 
     from gcbench.core.checkpoint import copy_card, load, start_from
@@ -115,7 +126,7 @@ def train(
         if new:
             say(f"{init} lacks {len(new)} tensors of this network ({new[0]}, ...); they start fresh")
     opened = recipe.dataset
-    split = opened.splits[0]
+    chosen = opened.splits[0]
     cfg = recipe.train_config
     what = model or str(evaluator)
     out = Path(out or Path("runs") / f"train-{Path(what.partition(':')[0]).stem}-{opened.name}")
@@ -128,7 +139,7 @@ def train(
         raise UserError(f"--out {out} is a file; choose a directory")
     if not resume and any((out / name).exists() for name in (CONFIG, STATE, WEIGHTS)):
         raise UserError(f"{out} already holds a training run; add --resume to go on with it or choose another --out")
-    n = len(opened.ids(split))
+    n = len(opened.ids(chosen))
     if resume and init is None and finished(recipe, out, n):
         copy_card(out / WEIGHTS)
         say(f"{out} holds the finished training of {what}.")
@@ -136,11 +147,11 @@ def train(
     PartialState(cpu=device == "cpu").wait_for_everyone()  # no process writes there before all have looked
     count = sum(p.numel() for p in recipe.parameters() if p.requires_grad)
     say(
-        f"Training {what} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{split}"
+        f"Training {what} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{chosen}"
         f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} images. Run: {out}"
     )
     with Bar("reading pairs", n) as bar:
-        pairs = Pairs(opened, split, recipe.size, for_crops=cfg.crop != (1.0, 1.0), tick=bar.advance)
+        pairs = Pairs(opened, chosen, recipe.size, for_crops=cfg.crop != (1.0, 1.0), tick=bar.advance)
     with Bar("training", cfg.steps) as bar:
         facts = provenance(device)
         path = run_trainer(
@@ -152,7 +163,7 @@ def train(
                 "device": facts.device,
                 "packages": facts.packages,
                 "dataset_version": opened.version,
-                "split": split,
+                "split": chosen,
                 "pairs": n,
                 "train": cfg.model_dump(),
                 **before,

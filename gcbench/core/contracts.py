@@ -33,7 +33,8 @@ class Dataset(ABC):
 
     classes: K names; a class's place is its id in every layout. palette: K RGB triples. void: the id of the
     void class, or None. size: the default (H, W). splits: names, the one to train on first, the one to evaluate on
-    last; with one only, nothing can be trained. aliases: class name -> the words (lower case,
+    last; with one only, nothing can be trained. parts: further ones, parts of the first, to be trained on by name (one
+    may be among `splits` instead). aliases: class name -> the words (lower case,
     singular and plural) by which a text names it; void has none. resize: how images are brought to size.
     mirror: what each class id becomes in an image seen in a mirror (left and right parts change names); None if
     nothing changes. attributes: names of what a whole image can be (`Smiling`); attribute_words: attribute -> the
@@ -46,6 +47,7 @@ class Dataset(ABC):
     void: int | None
     size: Size
     splits: tuple[str, ...]
+    parts: tuple[str, ...] = ()
     aliases: Mapping[str, tuple[str, ...]]
     resize: str
     mirror: tuple[int, ...] | None = None

@@ -212,7 +212,7 @@ def read_text(path: Path, most: int = MOST_TEXT) -> str:
 
 
 def cache_directory(kind: str) -> Path | None:
-    """Where what can be made again is kept, by kind, or None for nowhere: by choice, or because this user has no home."""
+    """Where what can be made again is kept, by kind; None for nowhere: by choice, or because this user has no home."""
     if chosen := os.environ.get("GCBENCH_CACHE"):
         return None if chosen == "off" else Path(chosen).expanduser() / kind
     home = os.path.expanduser("~") if os.environ.get("HOME", "~") else ""

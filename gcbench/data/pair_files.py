@@ -98,7 +98,7 @@ class PairFiles(Dataset):
 
     @cached_property
     def _version(self) -> str:
-        rows = [f"{path.relative_to(self.root).as_posix()} {_mark(path)}" for path in self._files()]
+        rows = [f"{Path(os.path.relpath(path, self.root)).as_posix()} {_mark(path)}" for path in self._files()]
         return text_hash(*sorted(rows))
 
     def _files(self) -> set[Path]:
@@ -148,7 +148,7 @@ def match(
 
 
 def check_split(dataset: Dataset, split: str) -> None:
-    if split not in dataset.splits:
+    if split not in (*dataset.splits, *dataset.parts):
         raise UserError(f"{dataset.name} has no split {split!r}; use {' or '.join(dataset.splits)}")
 
 

@@ -14,7 +14,7 @@ from gcbench.training.recipe import ImageSize, SampleBatch, SampleSteps, TrainCo
 class GCDPConfig(Config):
     """unet, process, text: see each. text None makes an unconditional model.
 
-    size: (H, W) it is trained at. cond_drop: share of texts replaced by the null in training. times: in training,
+    size: (H, W) it is trained at. cond_drop: share of texts replaced by the null in training. training_times:
     `whole`, of 1..T, one in each of B equal parts for a batch of B, or `continuous`, T times independent numbers of
     [0, 0.999), as the authors draw them. time_power: they are T u^time_power with uniform u: 1 is uniform; 2 spends
     more of a short training where details are drawn.
@@ -29,7 +29,7 @@ class GCDPConfig(Config):
     text: TextConfig | None = Field(default_factory=TextConfig)
     size: ImageSize = (64, 128)
     cond_drop: Share = 0.1
-    times: Literal["whole", "continuous"] = "whole"
+    training_times: Literal["whole", "continuous"] = "whole"
     time_power: float = Field(default=1.0, gt=0)
     sample_steps: SampleSteps = 100
     sample_batch: SampleBatch = 1
@@ -72,7 +72,7 @@ PAPER = GCDPConfig(
     process=ProcessConfig(image_schedule="linear", label_schedule="linear", label_scale="authors"),
     text=TextConfig(kind="t5", dim=1024, max_length=256),
     size=(128, 256),
-    times="continuous",
+    training_times="continuous",
 )
 """The paper's base model for Cityscapes, 697.35 M parameters, with the schedules and losses of its authors' scripts."""
 

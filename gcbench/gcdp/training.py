@@ -47,7 +47,7 @@ class GCDPRecipe(Recipe):
         b, _, h, w = batch.images.shape
         x0 = batch.images.to(device).float() / 127.5 - 1
         y0 = batch.layouts.to(device) if self.process.cfg.classes else None
-        if self.cfg.times == "continuous":
+        if self.cfg.training_times == "continuous":
             t = torch.rand(b, generator=generator) ** self.cfg.time_power * LAST_TIME
         else:
             t = training_times(b, self.process.cfg.steps, self.cfg.time_power, generator)
