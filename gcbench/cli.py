@@ -127,6 +127,7 @@ Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that 
 Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
 Choices = Annotated[list[str] | None, typer.Option("--set", help="The sampler's: sampler.image_sampler=ddim.")]
 TableFormat = Annotated[str, typer.Option("--format", help="rich, md, latex, csv or json.")]
+Plan = Annotated[bool, typer.Option("--plan", help="Only say what it takes: memory, seconds, disk. Writes nothing.")]
 Out = Annotated[Path | None, typer.Option(help="Run directory; ./runs/<name> by default.")]
 
 
@@ -204,6 +205,7 @@ def sweep(
     precision: Precision = "fp32",
     device: Device = "auto",
     json: Json = False,
+    plan: Plan = False,
 ) -> None:
     """Measure a model at several guidance scales: a curve of realism against correspondence with the text.
 
@@ -211,7 +213,12 @@ def sweep(
     """
     options = given(locals())
     options.pop("json")
+    planned = options.pop("plan")
     check(options)
+    if planned:
+        from gcbench.commands.plan import plan_sweep
+
+        return plan_sweep(**options)
     from gcbench.commands.sweep import sweep as run
 
     show(run(**options), json)
@@ -283,10 +290,15 @@ def train(
     split: Annotated[str | None, typer.Option(help="Train on this split, such as train25.")] = None,
     init: Annotated[Path | None, typer.Option(help="Start from the weights of this checkpoint.")] = None,
     device: Device = "auto",
+    plan: Plan = False,
 ) -> None:
     """Train a model or an evaluator; resumable, with a log, previews and averaged weights."""
     options = given(locals())
     options["evaluator"] = options.pop("evaluators") or None  # of a role, and one only
+    if options.pop("plan"):
+        from gcbench.commands.plan import plan_training
+
+        return plan_training(**options)
     from gcbench.commands.train import train as run
 
     run(**options)

@@ -155,7 +155,8 @@ class Model(ABC):
     and marked so. progress: while it works, `generate` may tell this which share of its images is done, 0 to 1.
     given: what may be known of its samples: `layouts`, `images`. staged: it takes a second stage (`--cascade`).
     recipe: None, or a class method `recipe(dataset, settings)` that gives what `gcbench train` trains, a
-    `gcbench.training.recipe.Recipe`.
+    `gcbench.training.recipe.Recipe`. contentless: its recipe can be built and run on tensors without content, for a
+    plan.
     """
 
     conditional: bool
@@ -167,6 +168,7 @@ class Model(ABC):
     staged: ClassVar[bool] = False
     progress: Callable[[float], object] = staticmethod(lambda share: None)
     recipe: ClassVar[Any] = None
+    contentless: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

@@ -39,6 +39,7 @@ class GCDP(TrainedModel):
     stepped = True
     enlarges: ClassVar[bool] = False
     staged: ClassVar[bool] = True
+    contentless: ClassVar[bool] = True
     layouts: bool = True
     network: TextToPair
     cfg: GCDPConfig

@@ -200,6 +200,11 @@ class Recipe(nn.Module):
             provenance=provenance,
         )
 
+    def shrunk(self) -> Mapping[str, Any]:
+        """Settings of a small network of the same kind, by which the speed of this one is estimated; empty for one that
+        is small itself, or where none stands for it."""
+        return {}
+
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:
         """The tensors that a checkpoint stores, by name. Must be a subset of `state_dict()` up to names."""
