@@ -428,11 +428,15 @@ def list_(
 def speed(
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     sweep: Annotated[bool, typer.Option("--sweep", help="Also time the default sweep, in minutes.")] = False,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="Time the paper's base model instead: 8 GiB, minutes.")
+    ] = False,
+    precision: Precision = "fp32",
 ) -> None:
     """Time the parts whose speed is promised, each beside the way it is compared with, in one run."""
     from gcbench.commands.speed import run
 
-    run(json, sweep)
+    run(json, sweep, paper, precision)
 
 
 @data_app.command("list")
@@ -576,7 +580,8 @@ gcbench figure 6 --dataset streets --runs runs/suite-figure6-streets""",
     "list": """gcbench list
 gcbench list metrics""",
     "speed": """gcbench speed
-gcbench speed --sweep --json""",
+gcbench speed --sweep --json
+gcbench speed --paper --precision bf16""",
     "suite list": """gcbench suite list
 gcbench suite run table1 --dataset streets""",
     "suite run": """gcbench suite run table1 --dataset streets

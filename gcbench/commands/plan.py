@@ -59,7 +59,7 @@ def plan_training(
     if plan.seconds is None:
         rows.append(("a step", "unknown", "no small network stands for this one"))
     else:
-        rows.append(("a step", f"{plan.seconds:.2g} s", f"an estimate, from steps of a small network on {device}"))
+        rows.append(("a step", f"{plan.seconds:.3g} s", f"an estimate, from steps of a small network on {device}"))
         rows.append((f"{cfg.steps} steps", f"{plan.seconds * cfg.steps / 3600:.3g} h", "an estimate"))
     show(rows + [(f"disk, {file}", gib(taken), "") for file, taken in plan.disk.items()])
 
@@ -94,8 +94,8 @@ def plan_sweep(
         rows.append(("memory, activations", gib(memory.peak), "the most of one batch of one pass"))
         steps = record.protocol.sampler.get("steps")
         if isinstance(steps, float):
-            rows.append(("a step of an image", f"{took / steps:.2g} s", "an estimate, from one pass"))
-        rows.append(("an image", f"{took:.2g} s", "an estimate"))
+            rows.append(("a step of an image", f"{took / steps:.3g} s", "an estimate, from one pass"))
+        rows.append(("an image", f"{took:.3g} s", "an estimate"))
     h, w = reference.size
     images = spec.n * len(scales)
     rows.append(("the sweep", f"{images} images", estimate(spec, opened, scoring, reference, scales)))

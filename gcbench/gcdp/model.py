@@ -19,7 +19,7 @@ from gcbench.core.contracts import Dataset, Given, ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.diffusion.joint import AUTHORS, JointProcess
 from gcbench.gcdp.config import PRESETS, GCDPConfig
-from gcbench.gcdp.network import TextToPair
+from gcbench.gcdp.network import TextToPair, store_in_bfloat16
 from gcbench.gcdp.sampling import Beside, Sampling, sample_many
 from gcbench.training.recipe import TrainConfig
 from gcbench.training.trained_model import Imported, TrainedModel, seconds
@@ -46,6 +46,8 @@ class GCDP(TrainedModel):
     steps: int
 
     def __init__(self, network: nn.Module, cfg: GCDPConfig, card: Card, options: ModelOptions):
+        if options.precision == "bf16":
+            store_in_bfloat16(network)
         super().__init__(network, cfg, card, options)
         self.process = JointProcess(cfg.process)
         self.conditional = self.guided = cfg.text is not None
@@ -72,7 +74,7 @@ class GCDP(TrainedModel):
         if cfg.unet.lowres != cls.enlarges:
             stage = "a super-resolution stage, which enlarges another's samples" if cfg.unet.lowres else "a base stage"
             raise UserError(f"{weights.path} is {stage}; give both stages as --cascade BASE,SR")
-        network = TextToPair(cfg)
+        network = TextToPair(cfg, empty=True)
         fill(network, weights, frozen=network.state_dict().keys() - network.trained().keys())
         return network
 

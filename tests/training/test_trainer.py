@@ -317,13 +317,17 @@ def test_average_by_hand() -> None:
     assert module.weight.item() == pytest.approx(np.sin(11))
 
 
-def test_the_checkpoint_holds_the_average_and_training_goes_on_from_the_weights(pairs: Pairs, tmp_path: Path) -> None:
-    recipe = Brightness(preview_every=5)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_the_checkpoint_holds_the_average_and_training_goes_on_from_the_weights(
+    pairs: Pairs, tmp_path: Path, dtype: str
+) -> None:
+    recipe = Brightness(preview_every=5, weights_dtype=dtype)
     _, state = run(recipe, pairs, tmp_path)
     found = load_file(tmp_path / "model.safetensors")
     for key, value in found.items():
-        assert torch.equal(value, state["ema"][f"body.{key}"].half())
-        assert not torch.equal(value, state["module"][f"body.{key}"].half())
+        assert value.dtype == getattr(torch, dtype)
+        assert torch.equal(value, state["ema"][f"body.{key}"].to(value.dtype))
+        assert not torch.equal(value, state["module"][f"body.{key}"].to(value.dtype))
     assert_same(dict(recipe.state_dict()), state["module"])
     assert recipe.training
     assert [path.name for path in recipe.previews] == ["0000005.png", "0000010.png"]
