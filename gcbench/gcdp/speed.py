@@ -24,7 +24,7 @@ from gcbench.gcdp.sampling import Sampling, sample_batch
 from gcbench.networks.text import frozen_unread
 
 CLASSES = 20
-TIMES = 3
+TIMES = 2
 
 Moment = tuple[float, float]
 """The clock, and the process's time on processors."""

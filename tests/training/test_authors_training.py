@@ -7,17 +7,20 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import kstest
 from test_trainer import Toy
 from torch import nn
 from typer.testing import CliRunner
 
 from gcbench.cli import app
+from gcbench.commands.train import recipe_of
 from gcbench.core.errors import UserError
 from gcbench.data.image_files import resize_pair
+from gcbench.diffusion.joint import Losses
 from gcbench.gcdp.config import PRESETS
 from gcbench.training.ema import EMA
 from gcbench.training.pairs import Pairs
-from gcbench.training.recipe import choose
+from gcbench.training.recipe import Batch, choose
 
 
 def test_the_average_is_that_of_ema_pytorch() -> None:
@@ -127,6 +130,31 @@ def test_parts_keep_their_names_where_no_swap_is_wanted() -> None:
     flipped = (swapped.layouts != kept.layouts).any(2).any(1)
     assert 0 < int(flipped.sum()) < 7
     assert torch.equal(swapped.layouts[flipped], 1 - kept.layouts[flipped])
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_continuous_times_are_independent_uniform_numbers(power: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below .999: against scipy's Kolmogorov-Smirnov, and batches' means scatter as independent numbers' do."""
+    small = {"dim": 8, "mults": [1], "blocks": [1], "self_attention": [False], "cross_attention": [False]}
+    unet = {f"model.unet.{key}": value for key, value in {**small, "drawing_blocks": 0}.items()}
+    more = {"model.training_times": "continuous", "model.time_power": power, "model.process.label_scale": "authors"}
+    recipe = recipe_of("gcdp", None, "streets", {**unet, **more}, limit=2)
+    seen: list[torch.Tensor] = []
+
+    def losses(predict: object, x0: object, y0: object, t: torch.Tensor, *rest: object) -> Losses:
+        seen.append(t)
+        return Losses(torch.zeros(()), torch.zeros(()), torch.zeros(()))
+
+    monkeypatch.setattr(recipe.process, "losses", losses)
+    batch = Batch(torch.zeros(8, 3, 8, 8), torch.zeros(8, 8, 8, dtype=torch.int64), ["a car"] * 8)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(400):
+        recipe(batch, generator)
+    u = (torch.stack(seen) / 0.999).double() ** (1 / power)  # [400,8]
+    assert u.dtype == torch.float64
+    assert kstest(u.flatten().numpy(), "uniform").pvalue > 1e-3
+    assert float(u.mean(1).var()) == pytest.approx(1 / 12 / 8, rel=0.25)
+    assert float(torch.stack(seen).max()) < 0.999
 
 
 @pytest.mark.parametrize(
