@@ -601,7 +601,7 @@ GCBENCH_WEIGHTS=/weights gcbench weights list""",
     "weights fetch": """gcbench weights fetch inception-2015-12-05
 gcbench weights fetch inception-2015-12-05 --from downloads/weights.pth""",
     "weights import": """gcbench weights import checkpoint.300000.pt --as gcdp --dataset cityscapes
-gcbench weights import sr.pt --as gcdp --dataset celeba --image-schedule cosine --out weights/sr""",
+gcbench weights import sr.pt --as gcdp --dataset celeba --out weights/sr""",
     "weights check": """gcbench weights check
 gcbench weights check inception-2015-12-05""",
 }

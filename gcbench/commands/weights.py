@@ -10,7 +10,7 @@ from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
 from gcbench.core.registry import registry
-from gcbench.data.open_dataset import open_dataset
+from gcbench.data.open_dataset import known_of
 from gcbench.runs.progress import Bar, say
 from gcbench.weights import fetch as fetching
 from gcbench.weights.manifest import MANIFEST, find_entry, place, read_manifest
@@ -64,7 +64,7 @@ def import_file(
     size: Size | None = None,
 ) -> Path:
     """Store what others' code trained as a checkpoint of ours, in float32, with its card; gives the folder."""
-    kind, data = registry("models")[model], open_dataset(dataset)
+    kind, data = registry("models")[model], known_of(dataset)
     if not hasattr(kind, "import_weights"):
         raise UserError(f"--as {model}: no file of others is known for it")
     taken = kind.import_weights(file, data, weights=weights, image_schedule=image_schedule, size=size)
@@ -81,7 +81,7 @@ def import_file(
     )
     folder = out or Path("runs") / f"import-{model}-{data.name}"
     save(folder / "model.safetensors", taken.state, card)
-    say(f"{folder}: use it as --model {model} --dataset {data.argument} --checkpoint {folder / 'model.safetensors'}")
+    say(f"{folder}: use it as --model {model} --dataset {dataset} --checkpoint {folder / 'model.safetensors'}")
     return folder
 
 

@@ -181,7 +181,9 @@ def read_card(path: Path) -> Card:
 
 
 def _embedded(path: Path) -> str | None:
-    """The text of the card in the file, if it has one. UserError: the file cannot be read."""
+    """The text of the card in the file, if it is there and has one. UserError: it cannot be read."""
+    if not path.exists():
+        return None
     try:
         with safe_open(path, "pt") as file:
             return (file.metadata() or {}).get(CARD)

@@ -10,6 +10,15 @@ from gcbench.core.registry import in_file, registry
 from gcbench.data.folder import CONFIG, Folder
 
 
+def known_of(name_or_path: str) -> Dataset | type[Dataset]:
+    """`name`, `classes` and `size` of a dataset, of which the files need not be here if its class says them."""
+    datasets = registry("datasets")
+    kind = datasets.get(name_or_path)
+    if kind is not None and all(isinstance(getattr(kind, fact, None), tuple) for fact in ("classes", "size")):
+        return kind
+    return open_dataset(name_or_path)
+
+
 def open_dataset(name_or_path: str) -> Dataset:
     """The dataset called so, the class of a file (`FILE.py:CLASS`), or the directory that holds a `dataset.toml`.
 

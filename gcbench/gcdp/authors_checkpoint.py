@@ -27,7 +27,12 @@ HEIGHTS = (128, 256)
 
 
 def read_authors_checkpoint(
-    path: Path, dataset: Dataset, *, weights: str = "ema", image_schedule: str | None = None, size: Size | None = None
+    path: Path,
+    dataset: Dataset | type[Dataset],
+    *,
+    weights: str = "ema",
+    image_schedule: str | None = None,
+    size: Size | None = None,
 ) -> Imported:
     """The last stage that the file holds.
 

@@ -64,7 +64,7 @@ class GCDP(TrainedModel):
         return {"text_encoder": "text.name"} if cfg.text is not None and cfg.text.kind == "t5" else {}
 
     @classmethod
-    def import_weights(cls, path: Path, dataset: Dataset, **options: Any) -> Imported:
+    def import_weights(cls, path: Path, dataset: Dataset | type[Dataset], **options: Any) -> Imported:
         from gcbench.gcdp.authors_checkpoint import read_authors_checkpoint
 
         return read_authors_checkpoint(path, dataset, **options)

@@ -95,7 +95,7 @@ class TrainedModel(Model):
         return {**{f"sampler.{key}": value for key, value in cls.sampler_presets[preset].items()}, **settings}
 
     @classmethod
-    def import_weights(cls, path: Path, dataset: Dataset, **options: Any) -> "Imported":
+    def import_weights(cls, path: Path, dataset: Dataset | type[Dataset], **options: Any) -> "Imported":
         """A file that others' code wrote, as ours. UserError: it is none that this model knows."""
         raise UserError(f"--as {cls.name}: no file of others is known for it; train it with `gcbench train`")
 

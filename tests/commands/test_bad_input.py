@@ -503,7 +503,7 @@ def test_train_into_a_training_run(cli: Cli, toyland: Path, monkeypatch: pytest.
         path.name for path in Path("run").iterdir()
     }
     before = content(Path("run"))
-    refused(cli(*base, "--resume", "--set", "train.lr=1e-5"), "run holds a run with other settings", "another --out")
+    refused(cli(*base, "--resume", "--set", "train.lr=1e-5"), "run/config.json says other settings", "another --out")
     monkeypatch.setattr("gcbench.training.pairs.Pairs", None)
     refused(cli(*base), "run already holds a training run", "--resume")
     assert content(Path("run")) == before

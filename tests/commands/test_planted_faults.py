@@ -16,7 +16,7 @@ from torch import Tensor
 import gcbench.gcdp.sampling as sampling
 from gcbench.commands import regress
 from gcbench.diffusion import categorical, gaussian
-from gcbench.diffusion.joint import JointProcess, Schedule
+from gcbench.diffusion.joint import JointProcess
 from gcbench.diffusion.noise import SeededNoise
 from gcbench.evaluation.scoring import Bounds, measure_real
 from gcbench.evaluators.hrnet import HRNet
@@ -52,9 +52,17 @@ def swap_schedules(real: Callable[..., None], self: JointProcess, cfg: Any) -> N
     self.image, self.label = self.label, self.image
 
 
+def told_less(real: Callable[..., Any], self: JointProcess, count: int) -> Any:
+    """The network hears of the time one before."""
+    steps = real(self, count)
+    times = [1.0, *(step.s for step in steps[:-1])]
+    told = [self.image.log_snr(torch.tensor(round(t * self.cfg.steps) - 1)) for t in times]
+    return [step._replace(log_snr=value) for step, value in zip(steps, told, strict=True)]
+
+
 def noisy_end(real: Callable[..., Any], self: JointProcess, *step: Any) -> Any:
     x, y, x0 = real(self, *step)
-    return (x + 0.02 * step[-1].normal(*x.shape[1:]), y, x0) if step[5] == 0 else (x, y, x0)
+    return (x + 0.02 * step[-1].normal(*x.shape[1:]), y, x0) if step[4].s == 0 else (x, y, x0)
 
 
 def disturbed(real: Callable[..., Any], self: HRNet, images: Tensor) -> Any:
@@ -70,7 +78,7 @@ def disturbed(real: Callable[..., Any], self: HRNet, images: Tensor) -> Any:
 LAYOUTS, IMAGES = ("new against stored", "layouts changed %"), ("new against stored", "images RMS")
 
 OF_THE_MODEL: dict[str, tuple[Plant, tuple[str, str]]] = {
-    "the network is told t-1": (replaced(Schedule, "log_snr", lambda real, self, t: real(self, t - 1)), LAYOUTS),
+    "the network is told t-1": (replaced(JointProcess, "steps", told_less), LAYOUTS),
     "label posterior smoothed by 2 %": (replaced(categorical, "draw_posterior", smoothed), LAYOUTS),
     "layout shifted by one pixel": (drawn(lambda x, y: (x, y.roll(1, dims=-1))), LAYOUTS),
     "guidance off by 0.1": (replaced(sampling, "guided_head", lambda real, h, w: real(h, w + 0.1)), LAYOUTS),
@@ -78,7 +86,7 @@ OF_THE_MODEL: dict[str, tuple[Plant, tuple[str, str]]] = {
         replaced(SeededNoise, "__init__", lambda real, self, seeds, *a: real(self, [s + 1 for s in seeds], *a)),
         LAYOUTS,
     ),
-    "x0 not clipped": (replaced(gaussian, "dynamic_threshold", lambda real, x0, *a: x0), IMAGES),
+    "x0 not clipped": (replaced(gaussian, "dynamic_threshold", lambda real, x0, *a, **k: x0), IMAGES),
     "schedules of image and label swapped": (replaced(JointProcess, "__init__", swap_schedules), LAYOUTS),
     "two class ids swapped": (
         drawn(lambda x, y: (x, torch.where(y < 2, 1 - y, y))),

@@ -296,14 +296,14 @@ def trained(toyland: Path, gcdp: Path, out: Path) -> Path:
 
 
 @pytest.mark.parametrize(("factor", "passes"), [(1 + 1e-8, True), (1 + 1e-4, False)])
-@pytest.mark.parametrize("place", ["value", "standard_error", "left_out"])
+@pytest.mark.parametrize("place", ["value", "standard_error", "influence"])
 def test_stored_samples_hold_to_six_digits(
     regress: Regress, own: Path, factor: float, passes: bool, place: str
 ) -> None:
     def change(content: dict[str, Any]) -> None:
         score = content["points"][0]["scores"]["fsd"]
-        if place == "left_out":
-            score["detail"]["left_out"][3] *= factor
+        if place == "influence":
+            score["detail"]["influence"][3] *= factor
         else:
             score[place] *= factor
 
@@ -312,7 +312,7 @@ def test_stored_samples_hold_to_six_digits(
     assert (result.code == 0) == passes
     assert failures == (set() if passes else {("stored samples", "fsd")})
     if not passes and place != "value":
-        assert f"fsd: {'left_out 3' if place == 'left_out' else place}: " in result.out
+        assert f"fsd: {'influence 3' if place == 'influence' else place}: " in result.out
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])

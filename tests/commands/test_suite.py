@@ -170,14 +170,16 @@ def test_another_budget_is_refused_and_fresh_starts_anew(suite: Run, tmp_path: P
 
 def test_fresh_with_only_throws_nothing_else_away(suite: Run, tmp_path: Path, painter: str) -> None:
     out, rows = tmp_path / "run", [REAL, {"model": f"{painter}:Plain"}]
-    assert suite(out, rows).code == 0
+    assert suite(out, rows, "--allow-code").code == 0
     (out / "real" / "mark").touch()
     (out / "Plain" / "mark").touch()
-    assert suite(out, rows, "--only", "Plain", "--fresh").code == 0
+    assert suite(out, rows, "--only", "Plain", "--fresh", "--allow-code").code == 0
     assert (out / "real" / "mark").exists()
     assert not (out / "Plain" / "mark").exists()
     assert [stage.row for stage in ledger(out).stages] == ["real", "Plain"]
-    assert suite(out, rows, "--only", "Plain", "--fresh", "-n", 6).code == 2  # the other row has another n
+    assert (
+        suite(out, rows, "--only", "Plain", "--fresh", "--allow-code", "-n", 6).code == 2
+    )  # the other row has another n
 
 
 # ---------------------------------------------------------------------------------------------------- failing
@@ -191,7 +193,7 @@ def test_a_failing_stage_does_not_lose_the_others(suite: Run, tmp_path: Path, pa
         REAL,
     ]
     out = tmp_path / "run"
-    result = suite(out, rows)
+    result = suite(out, rows, "--allow-code")
     assert result.code == 2
     assert result.complaint.startswith("gcbench: 4 of 5 stages were not made (train broken: setting model.size=")
     assert "sweep heir: the training of broken was not made" in result.complaint
@@ -199,12 +201,14 @@ def test_a_failing_stage_does_not_lose_the_others(suite: Run, tmp_path: Path, pa
     assert (out / "real/record.json").is_file()
     failed = {(stage.kind, stage.row) for stage in ledger(out).stages if stage.status == "failed"}
     assert failed == {("train", "broken"), ("sweep", "broken"), ("sweep", "heir"), ("sweep", "too-few")}
-    again = suite(out, [*rows[:2], {"model": f"{painter}:Plain", "name": "too-few"}, REAL], "--only", "too-few")
+    again = suite(
+        out, [*rows[:2], {"model": f"{painter}:Plain", "name": "too-few"}, REAL], "--only", "too-few", "--allow-code"
+    )
     assert again.code == 0, again.err  # mended
     assert {(stage.row, stage.status) for stage in ledger(out).stages} >= {("too-few", "ok"), ("broken", "failed")}
     mended = [{**rows[0], "train": SMALL}, {**rows[1], "name": "heir"}, *rows[2:]]
     heir = suite(
-        out, mended, "--only", "heir"
+        out, mended, "--only", "heir", "--allow-code"
     )  # its training is mended; the sweep of "broken" failed, and is not asked for
     assert heir.code == 0, heir.err
     assert ("sweep", "broken", "failed") in {(stage.kind, stage.row, stage.status) for stage in ledger(out).stages}

@@ -78,7 +78,7 @@ def test_the_number_is_the_engines(name: str, toyland: Path, monkeypatch: pytest
         if add != metric.update_reference or real:
             batch = Reference(dataset, "val", dataset.size).samples(places)
             more: dict[str, Any] = {"prompts": batch.prompts} if add == metric.update else {}
-            add(batch.images, layouts=batch.layouts, **more)
+            add(batch.images, layouts=batch.layouts, groups=batch.groups, **more)
     assert expected.status == "ok"
     assert metric.compute() == expected
 

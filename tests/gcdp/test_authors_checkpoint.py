@@ -84,6 +84,14 @@ def test_sampling_from_an_imported_checkpoint(path: Path, tmp_path: Path, cli: C
     assert images[0] != images[1]
 
 
+@pytest.mark.parametrize("path", files("checkpoint-*.pt"))
+def test_the_dataset_s_files_need_not_be_here(path: Path, tmp_path: Path, cli: Cli) -> None:
+    ran = cli("weights", "import", path, "--as", "gcdp", "--dataset", "cityscapes", "--out", tmp_path / "w")
+    assert ran.code == 0, ran.err
+    config = load(tmp_path / "w", kind="model", name="gcdp").card.config
+    assert config["size"] == ([256, 512] if "sr" in path.name else [128, 256])
+
+
 def other_files(folder: Path) -> dict[str, tuple[Path, str]]:
     """Files that are no checkpoint of theirs, and a word of what is said of each."""
     made: dict[str, tuple[Path, str]] = {}

@@ -16,6 +16,7 @@ from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Point, Provenance, Record
 from gcbench.core.reference import Reference
 from gcbench.core.score import Score
+from gcbench.data.folder import Folder
 from gcbench.data.open_dataset import open_dataset
 from gcbench.reports.figure6 import class_shares, gather
 from gcbench.text.class_mentions import named_classes
@@ -26,8 +27,11 @@ RECALLS: dict[str, float | None] = {"road": 1.0, "car": 0.5, "sky": 0.25, "tree"
 
 @pytest.fixture
 def rare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In toyland all but the road are rare."""
+    """In toyland all but the road are rare; every pair has a text of its own."""
     monkeypatch.setattr("gcbench.reports.figure6.RARE", 0.5)
+    captions = Folder.captions
+    own = lambda self, split, i: (f"{captions(self, split, i)[0]} Number {i}.",)  # noqa: E731
+    monkeypatch.setattr(Folder, "captions", own)
 
 
 def score(value: float, half: float = 0.05) -> Score:
