@@ -201,7 +201,7 @@ def test_a_run_of_an_earlier_version_goes_on(pairs: Pairs, tmp_path: Path) -> No
         ("train.lr", 0, "give more than 0"),
         ("train.lr", float("nan"), "give a finite number"),
         ("train.ema", 1.5, "give at most 1"),
-        ("train.precision", "fp16", "choose fp32 or bf16"),
+        ("train.precision", "fp8", "choose fp32, bf16 or fp16"),
         ("model.sample_batch", 0, "give at least 1"),
         ("model.sample_steps", 21, "give 1 to 20, as the process has steps"),
         ("model.unet.patch", 0, "give at least 1"),
