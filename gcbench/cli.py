@@ -650,7 +650,7 @@ def escaped(error: UnicodeError) -> tuple[str, int]:
 
 
 def prepare_process() -> None:
-    """Streams that are there and take every character, figures in our own style, SIGTERM as Ctrl-C."""
+    """Streams that are there and take every character, figures in our own style, SIGTERM and Ctrl-C alike."""
     codecs.register_error("gcbench", escaped)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:  # closed; a file that is opened next must not take its place
@@ -661,15 +661,21 @@ def prepare_process() -> None:
             stream.reconfigure(errors="gcbench")
     os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}  # nobody's own, which may not even load
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells where its cache lies without a home
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        process = os.getpid()
+    process = os.getpid()
+    asked: list[int] = []
 
-        def terminate(number: int, frame: object) -> None:
-            if os.getpid() != process:  # a child of a fork
-                os._exit(143)
+    def stop(number: int, frame: object) -> None:
+        first = not asked  # known before the next one can come
+        asked.append(number)
+        if os.getpid() != process or len(asked) > 2:  # a child of a fork; somebody who will not wait
+            os._exit(128 + number)
+        if first:  # pressed twice: the line that says how it goes on is still to come
             raise Stopped(number)
 
-        signal.signal(signal.SIGTERM, terminate)
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(number, stop)
 
 
 OUTPUT_FAILS = (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EPIPE, errno.EFBIG)

@@ -15,6 +15,7 @@ from gcbench.data.folder import Folder
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.split import plan_split, write_split
 from gcbench.reports.table import show_texts
+from gcbench.runs.lock import Lock
 from gcbench.runs.progress import Bar, say
 
 
@@ -94,6 +95,6 @@ def write_copy(name: str, out: Path, form: str, size: str | None, limit: int | N
         raise UserError(f"--limit {limit}: at least 1 pair a split")
     dataset = open_dataset(name)
     total = sum(min(limit or len(dataset.ids(split)), len(dataset.ids(split))) for split in dataset.splits)
-    with Bar(f"writing {dataset.name}", total) as bar:
+    with Lock(out), Bar(f"writing {dataset.name}", total) as bar:
         count = export(dataset, out, form, parse_size(size), limit, lambda done, of: bar.set(done))  # type: ignore[arg-type]
     say(f"{out} holds {count} pairs of {dataset.name} as a {form} tree")

@@ -4,7 +4,6 @@ An image is decoded once, when it is evaluated; what its bytes and its header sa
 are evaluated before the real ones, so that a damaged one costs no longer wait than it must.
 """
 
-import shutil
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -29,7 +28,7 @@ from gcbench.evaluation.setup import choose_device, default_metrics, evaluation_
 from gcbench.evaluation.shards import Shards
 from gcbench.reports import curve
 from gcbench.reports.record_table import write_scores
-from gcbench.runs.manifest import MEASURED, SCORES, SHARDS
+from gcbench.runs.manifest import MEASURED, SCORES, SHARDS, remove_written
 from gcbench.runs.progress import Bar, say
 from gcbench.runs.provenance import provenance
 from gcbench.runs.run_directory import RunDirectory
@@ -140,7 +139,7 @@ def evaluate(
         write_scores(record, folder.path / SCORES)
         curve.draw(record, folder.path)
         folder.write(record, table)
-        shutil.rmtree(folder.path / SHARDS, ignore_errors=True)
+        remove_written(folder.path / SHARDS)
         if not any(score.value is not None for score in scores.values()):
             raise NothingMeasured(f"nothing could be measured; the reasons are in {folder.path}")
     return record

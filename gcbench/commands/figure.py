@@ -44,10 +44,10 @@ def draw_figure(
 
     bundle = Path(str(files("gcbench.results"))) / "measured" / opened.name / SUITE
     folder = out or Path("runs") / f"figure-{number}-{opened.name}"
-    found = gather(opened, bundle if runs is None else Path(runs), chosen)
-    for line in found.left_out:
-        say(f"Not drawn: {line}")
     with Lock(folder):
+        found = gather(opened, bundle if runs is None else Path(runs), chosen)
+        for line in found.left_out:
+            say(f"Not drawn: {line}")
         write_text(folder / f"figure{number}.csv", as_csv(found.numbers))
         draw(found, folder, f"figure{number}")
     say(f"Wrote {folder}/figure{number}.png, .svg and .csv")

@@ -1,8 +1,8 @@
 """`gcbench suite`: train and measure every row of a suite, one after the other, so that a stopped run goes on."""
 
 import math
-import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from gcbench.commands.sweep import sweep
-from gcbench.commands.train import CONFIG, recipe_of, train
+from gcbench.commands.train import CONFIG, TRAINED, recipe_of, train
 from gcbench.core.checkpoint import read_card
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import NothingMeasured, UserError
@@ -23,6 +23,7 @@ from gcbench.evaluation.setup import choose_device
 from gcbench.reports.table import show
 from gcbench.reports.table1 import table1
 from gcbench.runs.lock import Lock
+from gcbench.runs.manifest import RUN, Manifest
 from gcbench.runs.progress import say
 from gcbench.runs.suite_plan import BUDGET, Row, Suite, bundled, find
 
@@ -131,8 +132,10 @@ def run_suite(
         n=suite.n,
         evaluators=list(evaluators),
     )
+    again = [] if not fresh else tasks(suite, suite.row) if only is None else todo
+    everything = [task.row for task in again if task.kind == "sweep"] == suite.row
     with Lock(out):
-        ledger = _resume(out, planned, todo if fresh else [], everything=len(rows) == len(suite.row))
+        ledger = _resume(out, planned, again, everything)
         ledger.write(out)
         say(f"{suite.title or suite.name} on {opened.name}: {len(todo)} stages. Run: {out}")
         for task in todo:
@@ -172,7 +175,8 @@ def run_suite(
 def list_suites() -> None:
     """Print the suites that come with gcbench: their rows and budget."""
     for name, suite in bundled().items():
-        print(f"{name}  {suite.title}: {', '.join(row.name for row in suite.row)};")
+        rows = ", ".join(f"{row.name} (optional)" if row.optional else row.name for row in suite.row)
+        print(f"{name}  {suite.title}: {rows};")
         print(f"  {suite.images} images a training, {suite.n} images measured")
 
 
@@ -228,7 +232,7 @@ def _sweep(
 
 def _resume(out: Path, planned: Ledger, fresh: Sequence[Task], everything: bool) -> Ledger:
     """The ledger to go on with. fresh: tasks whose earlier results are thrown away.
-    UserError: `out` holds another suite or budget, or is no directory."""
+    UserError: `out` holds another suite or budget, is no directory, or holds a stranger's file among those results."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")
     held = read_ledger(out / LEDGER) if (out / LEDGER).exists() and not (fresh and everything) else planned
@@ -237,10 +241,18 @@ def _resume(out: Path, planned: Ledger, fresh: Sequence[Task], everything: bool)
             f"{out} holds another suite ({'; '.join(differences)}); choose another --out, or add --fresh to start anew"
             " with all rows"
         )
-    for task in fresh:
-        folder = out / (f"{TRAIN}{task.row.name}" if task.kind == "train" else task.row.name)
-        if any((folder / mark).exists() for mark in (CONFIG, "record.json")):  # ours, and no folder of another kind
-            shutil.rmtree(folder)
+    folders = {out / (f"{TRAIN}{task.row.name}" if task.kind == "train" else task.row.name): task for task in fresh}
+    with ExitStack() as locks:
+        manifests: dict[Path, Manifest] = {}
+        for folder, task in folders.items():
+            if folder.is_dir():
+                locks.enter_context(Lock(folder))
+                trained = TRAINED if (folder / CONFIG).exists() else ()
+                manifests[folder] = Manifest(files=[*trained]) if task.kind == "train" else Manifest.read(folder)
+                manifests[folder].refuse_removal(folder, {})
+        for folder, manifest in manifests.items():
+            manifest.remove(folder)
+            (folder / RUN).unlink(missing_ok=True)
     gone = {(task.kind, task.row.name) for task in fresh}
     held.stages = [stage for stage in held.stages if (stage.kind, stage.row) not in gone]
     return held

@@ -1,6 +1,5 @@
 """`gcbench sweep`: a model at several guidance scales, the same prompts and seeds at each, all metrics in one pass."""
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +24,7 @@ from gcbench.reports import curve, pareto
 from gcbench.reports.record_table import number_column, write_scores
 from gcbench.reports.sample_grid import SheetRow, sheet
 from gcbench.reports.table import Row
-from gcbench.runs.manifest import GRID, KEPT, MEASURED, SCORES, SHARDS
+from gcbench.runs.manifest import GRID, KEPT, MEASURED, SCORES, SHARDS, remove_written
 from gcbench.runs.progress import Bar, say
 from gcbench.runs.run_directory import RunDirectory, kept_samples
 from gcbench.runs.sample_folder import SampleFolder
@@ -76,7 +75,7 @@ def sweep(
                 point = run.measure(scale, bar.advance, began)
                 say(_line(point))
         run.write_grid()
-        shutil.rmtree(folder.path / SHARDS, ignore_errors=True)
+        remove_written(folder.path / SHARDS)
         if not any(score.value is not None for point in run.record.points for score in point.scores.values()):
             raise NothingMeasured(f"nothing could be measured; the reasons are in {folder.path}")
     return run.record

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from gcbench.core.registry import registry
 from gcbench.core.run_spec import MOST_STEPS, check_count
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.subset import Subset
+from gcbench.runs.lock import Lock
 from gcbench.runs.progress import Bar, say
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 CONFIG, STATE, WEIGHTS = "config.json", "state.pt", "model.safetensors"
 """Of a training's directory: what is trained and how, what resumes, and what came of it."""
+TRAINED = (CONFIG, STATE, "state.before.pt", WEIGHTS, "model.json", "log.csv", "previews")
+"""All that it holds."""
 
 BUILDING = (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueError)
 """What building a network raises for sizes that do not go together."""
@@ -135,42 +139,44 @@ def train(
     device = choose_device(device)
     if cfg.precision == "fp16" and device == "cpu":
         raise UserError("setting train.precision='fp16': it needs a GPU and there is none here; take bf16 or fp32")
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file; choose a directory")
-    if not resume and any((out / name).exists() for name in (CONFIG, STATE, WEIGHTS)):
-        raise UserError(f"{out} already holds a training run; add --resume to go on with it or choose another --out")
-    n = len(opened.ids(chosen))
-    if resume and init is None and finished(recipe, out, n):
-        copy_card(out / WEIGHTS)
-        say(f"{out} holds the finished training of {what}.")
-        return out / WEIGHTS
-    PartialState(cpu=device == "cpu").wait_for_everyone()  # no process writes there before all have looked
-    count = sum(p.numel() for p in recipe.parameters() if p.requires_grad)
-    say(
-        f"Training {what} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{chosen}"
-        f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} images. Run: {out}"
-    )
-    with Bar("reading pairs", n) as bar:
-        pairs = Pairs(opened, chosen, recipe.size, for_crops=cfg.crop != (1.0, 1.0), tick=bar.advance)
-    with Bar("training", cfg.steps) as bar:
-        facts = provenance(device)
-        path = run_trainer(
-            recipe,
-            pairs,
-            out,
-            provenance={
-                "command": facts.command,
-                "device": facts.device,
-                "packages": facts.packages,
-                "dataset_version": opened.version,
-                "split": chosen,
-                "pairs": n,
-                "train": cfg.model_dump(),
-                **before,
-            },
-            resume=resume,
-            device=device,
-            tick=lambda step, loss, speed: bar.set(step, f"loss {loss:.3f}, {speed:.0f} images/s"),
+    state = PartialState(cpu=device == "cpu")
+    with Lock(out) if state.is_main_process else nullcontext():
+        if not resume and any((out / name).exists() for name in (CONFIG, STATE, WEIGHTS)):
+            raise UserError(
+                f"{out} already holds a training run; add --resume to go on with it or choose another --out"
+            )
+        n = len(opened.ids(chosen))
+        if resume and init is None and finished(recipe, out, n):
+            copy_card(out / WEIGHTS)
+            say(f"{out} holds the finished training of {what}.")
+            return out / WEIGHTS
+        state.wait_for_everyone()  # no process writes there before all have looked
+        count = sum(p.numel() for p in recipe.parameters() if p.requires_grad)
+        say(
+            f"Training {what} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{chosen}"
+            f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} images. Run: {out}"
         )
-    say(f"Wrote {path} ({path.stat().st_size / 2**20:.1f} MiB)")
+        with Bar("reading pairs", n) as bar:
+            pairs = Pairs(opened, chosen, recipe.size, for_crops=cfg.crop != (1.0, 1.0), tick=bar.advance)
+        with Bar("training", cfg.steps) as bar:
+            facts = provenance(device)
+            path = run_trainer(
+                recipe,
+                pairs,
+                out,
+                provenance={
+                    "command": facts.command,
+                    "device": facts.device,
+                    "packages": facts.packages,
+                    "dataset_version": opened.version,
+                    "split": chosen,
+                    "pairs": n,
+                    "train": cfg.model_dump(),
+                    **before,
+                },
+                resume=resume,
+                device=device,
+                tick=lambda step, loss, speed: bar.set(step, f"loss {loss:.3f}, {speed:.0f} images/s"),
+            )
+        say(f"Wrote {path} ({path.stat().st_size / 2**20:.1f} MiB)")
     return path

@@ -188,7 +188,14 @@ class Record(BaseModel):
         path = Path(path)
         path = path / "record.json" if path.is_dir() else path
         try:
-            return cls.model_validate(parse_json(read_text(path)))
+            content = parse_json(read_text(path))
+            version = content.get("schema_version") if isinstance(content, dict) else None
+            if isinstance(version, int) and version not in (1, SCHEMA_VERSION):
+                raise UserError(
+                    f"{path} has schema {version}, and this version of gcbench reads {SCHEMA_VERSION}; read it with the"
+                    " version that wrote it, or measure the run again"
+                )
+            return cls.model_validate(content)
         except FileNotFoundError:
             raise UserError(f"{path} does not exist; give a run directory or a record.json") from None
         except OSError as error:

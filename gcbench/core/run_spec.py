@@ -36,7 +36,7 @@ COUNTS: Final = {
     "steps": ("--steps", 1, MOST_STEPS, "; the model's own by default"),
     "batch_size": ("--batch-size", 1, 2**16, "image goes through the model at a time"),
 }
-"""Field -> its option, the least and the most that it may be, and what a message adds."""
+"""Field -> its option, the least and the most that it may be, and what a message of too little adds."""
 
 PRECISIONS: Final = ("fp32", "bf16")
 
@@ -146,9 +146,9 @@ class RunSpec(BaseModel):
 def check_count(option: str, value: int, least: int, most: int, why: str = "") -> int:
     """The value. UserError: it is below `least` or above `most`; names the option and its bound."""
     if not least <= value <= most:
-        bound = f"at least {least}" if value < least else f"at most {most}"
+        bound = f"at least {least} {why}" if value < least else f"at most {most}"
         number = value if abs(value) < 10**30 else "with so many digits"
-        raise UserError(f"{option} {number}: {bound} {why}".rstrip().replace(" ;", ";"))
+        raise UserError(f"{option} {number}: {bound}".rstrip().replace(" ;", ";"))
     return value
 
 

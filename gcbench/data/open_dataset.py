@@ -40,4 +40,5 @@ def open_dataset(name_or_path: str) -> Dataset:
         return Folder(path)
     if path.is_dir():
         raise UserError(f'{path} holds no {CONFIG}; write one with name = "…" and classes = ["…", …]')
-    raise UserError(f"{path} is not there; give a directory with a {CONFIG} or one of {', '.join(datasets)}")
+    fault = "is no directory" if path.exists() else "is not there"
+    raise UserError(f"{path} {fault}; give a directory with a {CONFIG} or one of {', '.join(datasets)}")

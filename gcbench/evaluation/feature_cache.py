@@ -8,8 +8,7 @@ is no longer found. Texts are not kept.
 """
 
 import os
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -18,21 +17,18 @@ from types import TracebackType
 import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from gcbench.core import files
 from gcbench.core.contracts import Evaluator
 from gcbench.core.errors import UserError, calling
 from gcbench.core.files import text_hash
-from gcbench.core.metric_state import save_tensors
+from gcbench.core.metric_state import load_checked, save_tensors, with_checksum
 from gcbench.core.reference import Reference
 from gcbench.core.samples import Features, Samples
 from gcbench.runs.progress import say
 
 PARTS = ("vectors", "labels", "probabilities")
-CHECKSUM = "checksum"
-"""CRC-32 of each part: a flipped bit would change numbers unseen."""
 
 
 def cache_directory() -> Path | None:
@@ -119,10 +115,7 @@ def read(file: Path, n: int) -> Features | None:
     try:
         if not file.exists():
             return None
-        parts = load_file(file)
-        checksum = parts.pop(CHECKSUM, None)
-        if checksum is None or checksum.tolist() != _checksum(parts):
-            raise ValueError("its checksum is another")
+        parts = load_checked(file)
     except (OSError, SafetensorError, ValueError) as error:
         say(f"{file} cannot be read ({error}); the real images are evaluated again")
         return None
@@ -142,11 +135,7 @@ def write(file: Path, batches: Sequence[Features]) -> None:
             whole = torch.cat(pieces)
             parts[name] = whole.to(torch.uint8 if name == "labels" else torch.float32).cpu().contiguous()
     if parts:
-        save_tensors(file, {**parts, CHECKSUM: torch.tensor(_checksum(parts), dtype=torch.int64)})
-
-
-def _checksum(parts: Mapping[str, Tensor]) -> list[int]:
-    return [zlib.crc32(parts[name].numpy().data) for name in sorted(parts)]
+        save_tensors(file, with_checksum(parts))
 
 
 def _count(features: Features) -> int:

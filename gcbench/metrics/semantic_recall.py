@@ -72,11 +72,11 @@ class SemanticRecall(MeanMetric):
         negated = kept["negated"]  # [n,K]
         if negated.any():
             counts = negated.sum(axis=0)  # [K]
-            detail["negated"] = {label: int(counts[k]) for k, label in enumerate(self.task.classes) if counts[k]}
+            detail["negated"] = {label: float(counts[k]) for k, label in enumerate(self.task.classes) if counts[k]}
             detail["negated_found"] = self._shares(kept["negated_found"], negated)
             denying = negated.any(axis=1)  # [n]
             alone = denying & ~kept["named"].any(axis=1)
-            detail["prompts"] = {"denying": int(denying.sum()), "only denying": int(alone.sum())}
+            detail["prompts"] = {"denying": float(denying.sum()), "only denying": float(alone.sum())}
         return detail
 
     def _shares(self, part: np.ndarray, whole: np.ndarray) -> dict[str, float | None]:

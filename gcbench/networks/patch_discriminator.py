@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gcbench.core.errors import UserError
 from gcbench.core.settings import Config, Count
 from gcbench.networks.adversarial import hinge_discriminator
 from gcbench.networks.spectral import spectral
@@ -22,6 +23,13 @@ class PatchConfig(Config):
     width: Count = 64
     layers: Count = 3
     scales: Count = 2
+
+
+def check_scales(size: tuple[int, int], cfg: PatchConfig, setting: str) -> None:
+    """UserError: the last scale would see one pixel, which has no variance to be normalised by."""
+    if max(size) <= 2 ** (cfg.scales - 1):
+        h, w = size
+        raise UserError(f"setting {setting}.scales={cfg.scales} halves images of {h}x{w} to one pixel; take fewer")
 
 
 class PatchOutput(NamedTuple):

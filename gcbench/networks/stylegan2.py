@@ -180,12 +180,12 @@ class StyledConv(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """A modulated 1×1 convolution to three channels, without demodulation."""
+    """A modulated 1×1 convolution to three channels, or others, without demodulation."""
 
-    def __init__(self, inputs: int, style_dim: int):
+    def __init__(self, inputs: int, style_dim: int, outputs: int = 3):
         super().__init__()
-        self.conv = ModulatedConv(inputs, 3, 1, style_dim, demodulate=False)
-        self.bias = nn.Parameter(torch.zeros(3))
+        self.conv = ModulatedConv(inputs, outputs, 1, style_dim, demodulate=False)
+        self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         return self.conv(x, style) + self.bias[:, None, None]

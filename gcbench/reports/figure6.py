@@ -81,7 +81,7 @@ def gather(dataset: Dataset, folder: Path, axes: Axes | None = None) -> Figure:
 
     axes: metrics (cost, gain); None for the first of realism and the first of correspondence that a record has.
     """
-    wanted = [row.name for row in bundled()[SUITE].row]
+    wanted = [row.name for row in bundled()[SUITE].chosen(None)]
     present = sorted(path.parent.name for path in folder.glob(f"[!.]*/{RECORD}"))
     order = [name for name in wanted if name in present] + [name for name in present if name not in wanted]
     left_out = [f"{name}: no record of it in {folder.name}" for name in wanted if name not in present]

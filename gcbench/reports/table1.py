@@ -58,6 +58,16 @@ ABOUT = (
 """Columns about a row: what it was told, and of a measured model its size and its budget in training."""
 
 
+def _in_paper(order: Sequence[str]) -> Column:
+    """Of a trained model, whether the paper's table has a row of it; the column is shown where one has none."""
+
+    def said(row: Row) -> str | None:
+        model = row.record.model if row.kind == "model" and row.record is not None else None
+        return None if model is None or model.weights is None else "yes" if model.name in order else "no"
+
+    return Column("in_paper", "in paper", of=said)
+
+
 def table1(
     dataset: str | None = None, measured: Path | None = None, *, everything: bool = False, notes: bool = False
 ) -> list[Table]:
@@ -155,7 +165,8 @@ def _measured(records: Mapping[str, Record], published: Sequence[str], order: Se
     bounds = [Row("ceiling", "ceiling", record.ceiling) for record in records.values()]
     bounds += [Row("floor", "floor", record.floor) for record in records.values()]
     rows += [row for place, row in enumerate(bounds) if row.scores and row not in bounds[:place]]
-    columns = _columns(rows, published, protocol.n)
+    columns, paper = _columns(rows, published, protocol.n), _in_paper(order)
+    about = [*ABOUT, *[paper][: "no" in paper.texts(rows)]]
     facts = {
         "dataset": protocol.dataset,
         "n_protocol": protocol.n,
@@ -168,7 +179,7 @@ def _measured(records: Mapping[str, Record], published: Sequence[str], order: Se
     shown += few_groups(rows)
     height, width = protocol.size
     title = f"measured on {protocol.dataset}/{protocol.split}: n = {protocol.n}, {height}×{width}"
-    return Table(title, [*ABOUT, *columns], rows, shown, facts)
+    return Table(title, [*about, *columns], rows, shown, facts)
 
 
 def _columns(rows: Sequence[Row], published: Sequence[str], n: int) -> list[Column]:

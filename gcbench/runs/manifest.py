@@ -5,8 +5,8 @@ A name that stands there and is in no manifest is somebody else's: nothing overw
 
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +30,9 @@ TRACEBACK: Final = "traceback.txt"
 MEASURED: Final = (RECORD, SCORES, PER_SAMPLE, *CURVE, SHARDS)
 """What every command that measures writes."""
 
-INSIDE = re.compile(r"(\d{6,}|prompts)\.(png|jsonl|safetensors)|\.(\d{6,}|prompts)\.\w+\.(png|jsonl|safetensors)")
+INSIDE = re.compile(
+    r"(\d{6,}|prompts)\.(png|jsonl|safetensors)|\.(\d{6,}|prompts)\.((png|jsonl|safetensors)\.\w+\.tmp|\w+\.(png|jsonl))"
+)
 """Files that a run writes into its folders, and what is left of one in the making when it is killed."""
 
 
@@ -57,7 +59,7 @@ class Manifest(BaseModel):
 
     @classmethod
     def _of_record(cls, folder: Path) -> "Manifest":
-        if not (folder / RECORD).exists():
+        if not (folder / RECORD).is_file():
             return cls()
         record = Record.read(folder / RECORD)
         scales = {point_folder(point.guidance) for point in record.points}
@@ -111,9 +113,19 @@ class Manifest(BaseModel):
         for name in self.files:
             path = folder / name
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+                remove_written(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def remove_written(folder: Path) -> None:
+    """Remove what runs wrote into a folder of theirs, and the folder if nothing is left."""
+    for root, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            if INSIDE.fullmatch(name):
+                (Path(root) / name).unlink()
+        with suppress(OSError):  # it is not empty
+            os.rmdir(root)
 
 
 def point_folder(scale: float | None) -> str:

@@ -143,8 +143,8 @@ def _by_blocks(a: Score, b: Score, plain: float, names: tuple[str, str]) -> Pair
 
 
 def _blocks(score: Score) -> tuple[object, list[float]]:
-    """How the samples were cut into blocks, and the influence of each block. None: contiguous tenths, as records up to
-    1.0 have them, which stored the values without each block."""
+    """How the samples were cut into blocks, and the influence of each block. None: contiguous tenths, as older
+    records have them, which stored the values without each block."""
     influence, left_out = score.detail.get("influence"), score.detail.get("left_out")
     if isinstance(influence, list):
         values = [np.nan if value is None else value for value in influence]

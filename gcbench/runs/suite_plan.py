@@ -24,6 +24,7 @@ class Row(BaseModel):
     model: a name, or file.py:Class. name: of its folder and in tables, if it is not the model's. train, sample:
     settings as `--set` of `gcbench train` and `gcbench sweep` takes them. weights: the earlier row whose training it
     uses, instead of one of its own. guidance: the scales of a guided model; until_saturation: as in `gcbench sweep`.
+    optional: made only where `--only` names it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -35,6 +36,7 @@ class Row(BaseModel):
     weights: str | None = None
     guidance: list[float] | None = None
     until_saturation: bool = False
+    optional: bool = False
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -84,13 +86,15 @@ class Suite(BaseModel):
             if row.weights is not None and row.weights not in known:
                 raise ValueError(f"{row.name} takes the weights of {row.weights!r}, which is no earlier row")
             known.add(row.name)
+        if all(row.optional for row in self.row):
+            raise ValueError("all rows are optional; leave out `optional` of one at least")
         return self
 
     def chosen(self, only: str | None) -> list[Row]:
-        """The rows that `only` names, with commas, by name or model; all without it.
+        """The rows that `only` names, with commas, by name or model; without it all that are not optional.
         UserError: a name that no row has."""
         if only is None:
-            return self.row
+            return [row for row in self.row if not row.optional]
         asked = [part.strip() for part in only.split(",") if part.strip()]
         for part in asked:
             if not any(part in (row.name, row.model) for row in self.row):

@@ -310,7 +310,8 @@ def _is_subject(tokens: Sequence[str], place: int) -> bool:
 
 
 def _list_end(tokens: Sequence[str], place: int) -> int | None:
-    """The comma or "the" that ends a list at the head of a sentence: "Without cars, buses, and trams, the road is"."""
+    """The comma or the subject that ends a list at the head of a sentence: "Without cars, buses, and trams, the road
+    is"; "instead of cars there are trams"."""
     if place and tokens[place - 1] not in STOPS:
         return None
     stop = next((i for i in range(place, len(tokens)) if tokens[i] in STOPS), len(tokens))
@@ -324,7 +325,11 @@ def _list_end(tokens: Sequence[str], place: int) -> int | None:
             return end if end < stop else None
     if commas:
         return commas[0]
-    return next((i for i in range(place + 3, stop) if tokens[i] == "the" and tokens[i - 1] not in _PLACES), None)
+    for i in range(place + 2, stop):
+        subject = tokens[i] in _SUBJECTS or (tokens[i] == "the" and i > place + 2)
+        if subject and tokens[i - 1] not in _PLACES | {"of", "that"}:
+            return i
+    return None
 
 
 def _ends(tokens: Sequence[str], place: int, scope: _Scope) -> bool:

@@ -17,8 +17,10 @@ _LETTER = rf"(?:[^\W_]|[{_MARKS}])"
 _TOKEN = re.compile(rf"\d+(?:[.,]\d+)+|{_LETTER}+(?:'{_LETTER}+)*[+#]*|[^\w\s]")
 _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
 _CLITIC = re.compile(r"(.+)('(?:s|re|ve|d|ll|m))")
-_BREAK = re.compile(r"\s*\n\s*(?=\n|[-*•]\s|\d+[.)]\s|[A-Z])")
+_BREAK = re.compile(r"\s*\n\s*(?=\n|[-*•]\s|\d+[.)]\s|[A-Z\u00c0-\u00d6\u00d8-\u00de])")
 _DASH = re.compile(r"\s[-\u2010-\u2015]+\s|--+|\u2014")
+_OPTION = re.compile(r"(?<!\S)(?:--|\u2014)no\s+((?:(?!\s--)[^.;\n])*)", re.IGNORECASE)
+"""`--no cars, people`: what a prompt must not show, as image generators take it."""
 _ALIKE = str.maketrans(
     {
         **dict.fromkeys("_\u2010\u2011\u2012\u2013\u2015\u2043\u2212", "-"),
@@ -42,9 +44,11 @@ def read_words(text: str) -> Words:
     """Any text as tokens: `The man’s TRAFFIC_light.` is the, man, 's, traffic, light (glued) and a stop.
 
     NFKC and case-folding; hyphens of any kind and underscores join two tokens; a curly apostrophe is a straight one;
-    `'s` and its like are tokens of their own, `isn't` is one. `&` is "and", `/` "or", `w/o` "without". Quotation marks
-    and what is neither letter, stop, comma nor symbol is left out.
+    `'s` and its like are tokens of their own, `isn't` is one. `&` is "and", `/` "or", `w/o` "without", `--no a, b`
+    "without a or b". Quotation marks and what is neither letter, stop, comma nor symbol is left out.
     """
+    text = unicodedata.normalize("NFC", text)
+    text = _OPTION.sub(lambda option: f" \u2014 without {option[1].replace(',', ' or ')} \u2014 ", text)
     text = _DASH.sub(" — ", _BREAK.sub(" — ", text)).translate(_ALIKE)
     text = unicodedata.normalize("NFKC", text).translate(_ALIKE).casefold().replace("i\u0307", "i").translate(_FOLDED)
     text = _SUSPENDED.sub(r"\1-\3 \2 ", text)  # car- and people-free

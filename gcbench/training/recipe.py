@@ -131,6 +131,12 @@ def check_multiples(size: Size, multiple: int, reader: str = "the network") -> N
         raise UserError(f"setting model.size={list(size)} does not suit {reader}; take multiples of {multiple}")
 
 
+def check_uncompiled(name: str, cfg: TrainConfig) -> None:
+    """Refuse `train.compile` for a recipe that takes second derivatives."""
+    if cfg.compile:
+        raise UserError(f"setting train.compile: {name} takes second derivatives, which torch.compile does not give")
+
+
 class OptimizerGroup(NamedTuple):
     """Parameters that one optimiser moves. rate: its share of `train.lr`; betas: its own, None for `train.betas`."""
 

@@ -37,7 +37,7 @@ def save_state(out: Path, state: dict[str, Any]) -> None:
         try:
             torch.save({"format": FORMAT, **state}, temporary)
         except RuntimeError as error:  # what torch.save makes of a full disk
-            raise OSError(str(error).splitlines()[0]) from error
+            raise OSError("the disk took a part of it only") from error
         if (out / STATE).is_file():
             os.replace(out / STATE, out / BEFORE)
 

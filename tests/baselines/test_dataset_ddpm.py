@@ -15,12 +15,12 @@ from scipy.spatial.distance import jensenshannon
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gcbench.baselines.dataset_ddpm.annotator import TRY, Annotator
+from gcbench.baselines.dataset_ddpm.annotator import Annotator
 from gcbench.baselines.dataset_ddpm.config import PAPER, TINY
-from gcbench.baselines.dataset_ddpm.ensemble import uncertainty, vote
+from gcbench.baselines.dataset_ddpm.ensemble import TRY, uncertainty, vote
 from gcbench.baselines.dataset_ddpm.features import at_pixels, equal_times
 from gcbench.baselines.dataset_ddpm.model import DatasetDDPM
-from gcbench.baselines.dataset_ddpm.training import DatasetDDPMRecipe
+from gcbench.baselines.dataset_ddpm.training import DatasetDDPMRecipe, labelled
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, ModelOptions
 from gcbench.core.errors import UserError
@@ -255,15 +255,19 @@ def test_classes_of_few_pixels_are_not_learnt_from(dataset: Dataset, monkeypatch
 
     monkeypatch.setattr(dataset, "pair", pair)
     share = 20 / (SIZE[0] * SIZE[1])
-    [(_, ids, pixels), *_] = recipe_of(dataset, ignored_share=share, kept_pixels=9999).labelled()
+
+    def chosen(**settings: Any) -> list[tuple[Tensor, Tensor, Tensor]]:
+        return list(labelled(dataset, recipe_of(dataset, **settings).cfg, SIZE, 0))
+
+    [(_, ids, pixels), *_] = chosen(ignored_share=share, kept_pixels=9999)
     assert sorted(ids.flatten()[pixels].unique().tolist()) == [0, 2]
     assert len(pixels) == len(pixels.unique()) == SIZE[0] * SIZE[1] - 20
-    [(_, ids, pixels), *_] = recipe_of(dataset, ignored_share=0, kept_pixels=9999).labelled()
+    [(_, ids, pixels), *_] = chosen(ignored_share=0, kept_pixels=9999)
     assert ids.flatten()[pixels].unique().tolist() == [0, 1, 2, 3]
-    [(_, ids, pixels), *_] = recipe_of(dataset).labelled()  # 20 of 65,536 are less than one of 2,048
+    [(_, ids, pixels), *_] = chosen()  # 20 of 65,536 are less than one of 2,048
     assert len(pixels) == 1024
     asked.clear()
-    assert len(list(recipe_of(dataset, labelled=3).labelled())) == 3
+    assert len(chosen(labelled=3)) == 3
     assert asked == [0, 2, 4]
 
 

@@ -171,7 +171,7 @@ def test_resume_gives_the_same_weights(toyland: Path, tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         train(recipe_of(toyland, **more), pairs, tmp_path / "two", provenance={}, tick=stop)
     two = train(recipe_of(toyland, **more), pairs, tmp_path / "two", provenance={}, resume=True)
-    assert one.read_bytes() == two.read_bytes()
+    assert checkpoint.read_card(one).sha256 == checkpoint.read_card(two).sha256  # of the weights; seconds differ
     assert (tmp_path / "one" / "log.csv").read_text().splitlines()[0].split(",")[:4] == [
         "step", "encoder", "matched", "pseudo",
     ]  # fmt: skip

@@ -21,8 +21,9 @@ FEW = {
     "model.kept_pixels": 200,
     "model.batch_pixels": 16,
     "model.classifier_lr": 0.01,
-    "model.ddpm_share": 0.5,
 }
+FEW_LABELLED = {**FEW, "model.ddpm_share": 0.5}
+FEW_DRAWN = {**FEW, "model.gan_share": 0.5, "model.inversion_steps": 2}
 
 
 @pytest.mark.usefixtures("oracle", "without_curve")
@@ -32,8 +33,10 @@ FEW = {
         ("gcdp", DIFFUSION, ["loss", "label"], {FD, RECALL, MIOU, FSD}),
         ("imagen", DIFFUSION, ["loss"], {FD, RECALL}),
         ("ldm", DIFFUSION, ["reconstruction"], {FD, RECALL}),
-        ("dataset-ddpm", {**DIFFUSION, **FEW}, ["image", "classifiers"], {FD, MIOU, FSD}),
+        ("dataset-ddpm", {**DIFFUSION, **FEW_LABELLED}, ["image", "classifiers"], {FD, MIOU, FSD}),
         ("ganformer", {}, ["discriminator"], {FD}),
+        ("semantic-gan", {}, ["pair-discriminator"], {FD, MIOU, FSD}),
+        ("dataset-gan", FEW_DRAWN, ["discriminator", "classifiers"], {FD, MIOU, FSD}),
         ("lafite", {}, ["encoder"], {FD, RECALL}),
         ("semantic-palette", {}, ["layout-critic"], {FD, MIOU, FSD}),
     ],

@@ -265,7 +265,7 @@ def test_out_is_a_file(sweep: Callable[..., Result], monkeypatch: pytest.MonkeyP
     ("name", "text", "fragments"),
     [
         ("record.json", "{", ["record.json is not a record"]),
-        ("record.json", '{"schema_version": 9}', ["record.json is not a record of schema 2"]),
+        ("record.json", '{"schema_version": 9}', ["record.json has schema 9, and this version of gcbench reads 2"]),
         ("per_sample.csv", "guidance,id,semantic-recall\n1,000000,high\n", ["per_sample.csv is damaged", "--fresh"]),
         ("per_sample.csv", "a\n1\n", ["per_sample.csv is damaged"]),
         ("per_sample.csv", "guidance,id\n", ["per_sample.csv is damaged", "--fresh"]),

@@ -104,9 +104,11 @@ def test_told_to_stop_it_keeps_its_shards_and_says_so(
     while not list((tmp_path / "run").glob("shards/*/000064.safetensors")):
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(sign)
+    for _ in range(2):  # as the impatient do
+        process.send_signal(sign)
+        time.sleep(0.01)
     _, said = process.communicate()
-    assert process.returncode == code
+    assert process.returncode in (code, -sign)  # the second may come when all is done
     assert said.strip().endswith("gcbench: stopped; the same command resumes the run")
     assert "Traceback" not in said
     process = start(asked)
@@ -119,21 +121,30 @@ def test_told_to_stop_it_keeps_its_shards_and_says_so(
     "variables",
     [
         {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        {"PYTHONIOENCODING": "cp1252", "MPLBACKEND": "garbage", "HOME": "/dev/null", "COLUMNS": "20", "TERM": "dumb"},
+        {
+            "PYTHONIOENCODING": "cp1252",
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            "HOME": "/dev/null",
+            "COLUMNS": "20",
+            "TERM": "dumb",
+        },
     ],
 )
 def test_a_strange_environment_changes_nothing(
     variables: dict[str, str], cheap: str, toyland: Path, tmp_path: Path
 ) -> None:
-    """A stream without the record's "×", a backend that there is not, no home: whole JSON, and not a word."""
+    """A stream without the record's "×", a backend that there is not, no home: whole JSON, and not a word. The same
+    command reads what it wrote."""
     asked = ("sweep", "--model", cheap, "--dataset", toyland, "-n", 4, "--guidance", "1", "--metrics", "fsd")
     environment = {"GCBENCH_CACHE": "", "XDG_CACHE_HOME": "", **variables}
-    process = start((*asked, "--device", "cpu", "--out", tmp_path / "run", "--json"), **environment)
-    out, said = process.communicate()
-    assert process.returncode == 0, said
-    assert "\ufffd" not in out
-    assert json.loads(out) == json.loads((tmp_path / "run/record.json").read_text(encoding="utf-8"))
-    assert not [word for word in ("Traceback", "Warning", "atplotlib") if word in said]
+    for _ in range(2):
+        process = start((*asked, "--device", "cpu", "--out", tmp_path / "run", "--json"), **environment)
+        out, said = process.communicate()
+        assert process.returncode == 0, said
+        assert "\ufffd" not in out
+        assert json.loads(out) == json.loads((tmp_path / "run/record.json").read_text(encoding="utf-8"))
+        assert not [word for word in ("Traceback", "Warning", "atplotlib") if word in said]
+    assert "Nothing is left to do." in said
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli, Result, comparable
+from conftest import Cli, Result, comparable, content
 
 import gcbench.commands.suite as run_module
 import gcbench.training.trainer as train_module
@@ -171,15 +171,43 @@ def test_another_budget_is_refused_and_fresh_starts_anew(suite: Run, tmp_path: P
 def test_fresh_with_only_throws_nothing_else_away(suite: Run, tmp_path: Path, painter: str) -> None:
     out, rows = tmp_path / "run", [REAL, {"model": f"{painter}:Plain"}]
     assert suite(out, rows, "--allow-code").code == 0
-    (out / "real" / "mark").touch()
-    (out / "Plain" / "mark").touch()
+    records = [out / "real/record.json", out / "Plain/record.json"]
+    before = [path.stat().st_mtime_ns for path in records]
+    (out / "Plain/mine.txt").touch()
     assert suite(out, rows, "--only", "Plain", "--fresh", "--allow-code").code == 0
-    assert (out / "real" / "mark").exists()
-    assert not (out / "Plain" / "mark").exists()
+    assert [path.stat().st_mtime_ns == time for path, time in zip(records, before, strict=True)] == [True, False]
+    assert (out / "Plain/mine.txt").exists()
     assert [stage.row for stage in ledger(out).stages] == ["real", "Plain"]
-    assert (
-        suite(out, rows, "--only", "Plain", "--fresh", "--allow-code", "-n", 6).code == 2
-    )  # the other row has another n
+    again = suite(out, rows, "--only", "Plain", "--fresh", "--allow-code", "-n", 6)
+    assert again.code == 2  # the other row has another n
+
+
+@pytest.mark.parametrize("name", ["real/shards/mine.txt", "train-small/previews/mine.png"])
+def test_fresh_refuses_what_no_stage_wrote(suite: Run, tmp_path: Path, name: str) -> None:
+    """Before anything is removed."""
+    out = tmp_path / "run"
+    for folder, mark in (("real", "record.json"), ("train-small", "config.json")):
+        (out / folder).mkdir(parents=True)
+        (out / folder / mark).touch()
+    (out / "real/run.json").write_text('{"files": ["record.json", "shards"]}')
+    (out / name).parent.mkdir()
+    (out / name).touch()
+    before = content(out)
+    result = suite(out, (IMAGEN, REAL), "--fresh")
+    assert (result.code, name in result.complaint) == (2, True), result.complaint
+    assert content(out) == before
+
+
+def test_an_optional_row_is_made_only_where_it_is_named(suite: Run, tmp_path: Path, painter: str) -> None:
+    out, rows = tmp_path / "run", [REAL, {"model": f"{painter}:Plain", "name": "more", "optional": True}]
+    first = suite(out, rows, "--allow-code")
+    assert (first.code, sorted(path.parent.name for path in out.glob("*/record.json"))) == (0, ["real"]), first.err
+    assert suite(out, rows, "--only", "more", "--allow-code").code == 0
+    (out / "real" / "mark").touch()
+    assert suite(out, rows, "--fresh", "-n", 6).code == 0  # all of the old budget goes, the optional row's too
+    assert [path.parent.name for path in out.glob("*/record.json")] == ["real"]
+    assert not (out / "real" / "mark").exists()
+    assert [(stage.row, stage.images) for stage in ledger(out).stages] == [("real", 6)]
 
 
 # ---------------------------------------------------------------------------------------------------- failing
@@ -226,6 +254,7 @@ def test_a_failing_stage_does_not_lose_the_others(suite: Run, tmp_path: Path, pa
         ('[[row]]\nmodel = "gcdp"\ntrain = ["train.steps=4"]', ["train.steps of gcdp follows"]),
         ('[[row]]\nmodel = "gcdp"\nname = "a/b"', ["'a/b' must do as a folder's"]),
         ('[[row]]\nmodel = "gcdq"', ["unknown model 'gcdq'"]),
+        ('[[row]]\nmodel = "real"\noptional = true', ["all rows are optional"]),
     ],
 )
 def test_a_file_that_is_no_suite(cli: Cli, content: str, fragments: list[str]) -> None:
@@ -275,8 +304,9 @@ def test_the_bundled_suites(cli: Cli) -> None:
     suites = bundled()
     assert {name: suite.images for name, suite in suites.items()} == {"table1": 48_000, "figure6": 32_000}
     assert [row.name for row in suites["table1"].row] == [
-        *("gcdp-unconditional", "semantic-palette", "dataset-ddpm", "ganformer", "real"),
+        *("gcdp-unconditional", "semantic-palette", "dataset-ddpm", "ganformer", "real", "semantic-gan", "dataset-gan"),
     ]
+    assert [row.name for row in suites["table1"].row if row.optional] == ["semantic-gan", "dataset-gan"]
     assert [row.name for row in suites["figure6"].row] == ["gcdp", "imagen", "ldm", "lafite", "ldm-reconstruction"]
     assert {row.model for suite in suites.values() for row in suite.row} <= {*registry("models")}
     shown = cli("suite", "list")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gcbench.core.errors import UserError
 from gcbench.core.metric_state import load_states, save_states
@@ -51,3 +53,15 @@ def test_what_is_not_plain_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         save_states(tmp_path / "s.safetensors", {"a": {"x": object()}})
     assert list(tmp_path.iterdir()) == []
+
+
+@given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_no_flipped_bit_goes_unseen(tmp_path_factory: pytest.TempPathFactory, where: float, bit: int) -> None:
+    """Anywhere in the file, its header included."""
+    path = tmp_path_factory.mktemp("state") / "s.safetensors"
+    save_states(path, {"a": {"rows": torch.arange(50.0), "ids": ["x", "y"]}})
+    content = bytearray(path.read_bytes())
+    content[int(where * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="holds no states of metrics"):
+        load_states(path)

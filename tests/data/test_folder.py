@@ -130,6 +130,9 @@ def test_find_names_what_is_wrong(root, tmp_path, monkeypatch):
         open_dataset("cityscape")
     with pytest.raises(UserError, match=r"holds no dataset\.toml; write"):
         open_dataset(str(root / "images"))
+    (tmp_path / "dataset").touch()
+    with pytest.raises(UserError, match="dataset is no directory; give a directory"):
+        open_dataset(str(tmp_path / "dataset"))
     with pytest.raises(UserError, match="nowhere is not there; give a directory"):
         open_dataset(str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="--dataset PATH"):

@@ -1,10 +1,13 @@
 """Semantic Recall by hand: two thresholds, void, unscored prompts, precision."""
 
+import warnings
+
 import pytest
 import torch
 
 from gcbench.core.contracts import Task
 from gcbench.core.samples import Features, Samples
+from gcbench.core.score import Score
 from gcbench.metrics.semantic_recall import SemanticRecall
 
 TASK = Task(
@@ -75,6 +78,9 @@ def test_what_is_denied_is_unwanted_and_counted() -> None:
     assert result.detail["negated"] == {"car": 3, "person": 1}
     assert result.detail["negated_found"] == {"road": None, "car": pytest.approx(2 / 3), "person": 1.0}
     assert result.detail["prompts"] == {"denying": 4, "only denying": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # pydantic's, of counts that are no floats
+        assert Score.model_validate_json(result.model_dump_json()) == result
     assert result.detail["per_class"] == {"road": 1.0, "car": 1.0, "person": None}
     wanted, _ = score(("no cars here, cars there", image(ROAD, car=9)))
     assert (wanted.value, list(wanted.detail)) == (1.0, ["per_class", "per_class@0.1%"])

@@ -171,6 +171,24 @@ def test_size_and_budget_of_a_measured_model(tmp_path: Path) -> None:
     }
 
 
+def test_a_trained_model_that_the_papers_table_lacks_is_marked(tmp_path: Path) -> None:
+    known, added = (trained(name, 48_000, protocol()) for name in ("ganformer", "semantic-gan"))
+    known.write(tmp_path / "table1" / "ganformer" / "record.json")
+    record(protocol(), name="real").write(tmp_path / "table1" / "real" / "record.json")
+    _, plain = table1("cityscapes", tmp_path)
+    assert "in paper" not in grid(plain)["ganformer"]
+    added.write(tmp_path / "table1" / "semantic-gan" / "record.json")
+    _, measured = tables = table1("cityscapes", tmp_path)
+    assert models(measured) == ["ganformer", "real", "semantic-gan"]
+    said = {name: row["in paper"] for name, row in grid(measured).items()}
+    assert said == {"ganformer": "yes", "real": "–", "semantic-gan": "no", "ceiling": "–", "floor": "–"}
+    lines = csv.DictReader(StringIO(render(tables, "csv")))
+    assert {(line["name"], line["in_paper"]) for line in lines if line["in_paper"]} == {
+        ("ganformer", "yes"),
+        ("semantic-gan", "no"),
+    }
+
+
 def test_several_records_of_one_model(tmp_path: Path) -> None:
     """Two trainings of one protocol are told apart; a copy is not."""
     captioned = protocol(prompts="0123456789ab")

@@ -10,6 +10,7 @@ from conftest import Cli, Result, content
 from PIL import Image
 
 from gcbench.core.errors import UserError
+from gcbench.core.files import write_atomic
 from gcbench.runs.lock import Lock
 
 pytestmark = pytest.mark.usefixtures("oracle", "without_curve")
@@ -30,7 +31,17 @@ def sample(cli: Cli, toyland: Path, painter: str) -> Run:
 
 @pytest.mark.parametrize("fresh", [(), ("--fresh",)])
 @pytest.mark.parametrize(
-    "name", ["record.json", "scores.csv", "per_sample.csv", "grid.png", "curve.png", "samples/mine.png", "shards/a"]
+    "name",
+    [
+        "record.json",
+        "scores.csv",
+        "per_sample.csv",
+        "grid.png",
+        "curve.png",
+        "samples/mine.png",
+        "shards/a",
+        "record.json/a",
+    ],
 )
 def test_a_strangers_file_is_refused(sweep: Run, name: str, fresh: tuple[str, ...]) -> None:
     """With or without --fresh: no run of ours is known there."""
@@ -52,6 +63,22 @@ def test_fresh_keeps_a_strangers_samples(sweep: Run) -> None:
     assert sweep("--fresh").code == 0
     assert mine.read_bytes() == b"mine"
     assert "no run of gcbench wrote it" in sweep("--fresh", "--keep-samples").complaint
+
+
+def test_fresh_removes_what_a_kill_left(sweep: Run) -> None:
+    assert sweep("--keep-samples").code == 0
+    writing = Path("run/samples/guidance-1/images/000001.png")
+
+    def killed(temporary: Path) -> None:
+        temporary.write_bytes(b"half")
+        shutil.copy(temporary, temporary.with_suffix(".copy"))  # what stays where nothing tidies up
+        left.append(temporary)
+
+    left: list[Path] = []
+    write_atomic(writing, killed)
+    left[0].with_suffix(".copy").rename(left[0])
+    assert sweep("--keep-samples", "--fresh").code == 0
+    assert not left[0].exists()
 
 
 @pytest.mark.parametrize("name", ["samples/notes.txt", "samples/guidance-1/images/cat.png", "shards/notes.txt"])
@@ -87,6 +114,23 @@ def test_a_run_of_an_older_gcbench_is_known_by_its_record(sweep: Run) -> None:
     Path("run/run.json").unlink()
     assert sweep("--fresh").code == 0
     assert not Path("run/samples").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train", "--model", "gcdp", "--steps", 1, "--device", "cpu", "--dataset"),
+        ("train", "--model", "gcdp", "--steps", 1, "--device", "cpu", "--resume", "--dataset"),
+        ("data", "export"),
+        ("data", "prepare", "--size", "8x8"),
+        ("suite", "run", "table1", "--dataset"),
+    ],
+)
+def test_one_writer_at_a_time(cli: Cli, toyland: Path, command: tuple[str, ...]) -> None:
+    with Lock(Path("run")):
+        result = cli(*command, toyland, "--out", "run")
+        assert (result.code, result.complaint.count("another process writes into run")) == (2, 1)
+        assert list(content(Path("run"))) == [".lock"]
 
 
 def test_the_lock_sees_through_links_and_outlives_no_process(tmp_path: Path) -> None:

@@ -1,46 +1,29 @@
 """Labels for finished images: decoder features of the diffusion network, read by the ensemble."""
 
-import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gcbench.baselines.dataset_ddpm import ensemble
 from gcbench.baselines.dataset_ddpm.config import DatasetDDPMConfig
+from gcbench.baselines.dataset_ddpm.ensemble import Ensemble
 from gcbench.baselines.dataset_ddpm.features import at_pixels, by_size, channels, choose_blocks, equal_times, recorded
 from gcbench.diffusion import gaussian
 from gcbench.diffusion.schedules import Schedule
 from gcbench.networks.unet import UNet
 
-TRY, CALIBRATION = 1, 2
-"""What a derived seed is for."""
 
-
-class Annotator(nn.Module):
-    """All that is stored beside the U-Net, which it is handed.
-
-    noise: [3,H,W], put on every image. uncertainties: [calibration], of samples; until they are measured log M, which
-    none can exceed.
-    """
+class Annotator(Ensemble):
+    """All that is stored beside the U-Net, which it is handed. noise: [3,H,W], put on every image."""
 
     noise: Tensor
-    uncertainties: Tensor
 
     def __init__(self, cfg: DatasetDDPMConfig, unet: UNet, classes: int, seed: int = 0):
-        super().__init__()
+        super().__init__(cfg, channels(unet, cfg.decoder_blocks, len(cfg.times)), classes)
         self.cfg = cfg
         self.schedule = Schedule(cfg.process.image_schedule, cfg.process.steps)
-        width = channels(unet, cfg.decoder_blocks, len(cfg.times))
-        self.members = nn.ModuleList(ensemble.PixelClassifier(width, classes) for _ in range(cfg.members))
         noise = torch.randn(3, *cfg.size, generator=torch.Generator().manual_seed(seed), device="cpu")
         self.register_buffer("noise", noise.half().float())  # as the checkpoint stores it
-        self.register_buffer("uncertainties", torch.full((cfg.calibration,), math.log(cfg.members)))
-
-    @property
-    def trained(self) -> bool:
-        """Whether the classifiers have learnt anything yet."""
-        return any(int(seen) for name, seen in self.named_buffers() if name.endswith("num_batches_tracked"))
 
     def maps(self, unet: UNet, images: Tensor) -> list[Tensor]:
         """Features of images uint8 [B,3,H,W] at the sizes of the network's levels: one [B,C,h,w] a size.
@@ -72,16 +55,5 @@ class Annotator(nn.Module):
         image's features are all that is held.
         """
         h, w = images.shape[2:]
-        layouts, doubts = [], []
-        for image in images.split(1):
-            maps = self.maps(unet, image)
-            voted = ensemble.vote(member.on_maps(maps, (h, w)) for member in self.members)  # type: ignore[operator]
-            layouts.append(voted.labels.cpu())
-            doubts.append(ensemble.uncertainty(voted.divergence).cpu())
+        layouts, doubts = zip(*(self.read(self.maps(unet, image), (h, w)) for image in images.split(1)), strict=True)
         return torch.cat(layouts), torch.cat(doubts)
-
-    def threshold(self, keep: float) -> float:
-        """The uncertainty that a share `keep` of the calibration samples does not exceed; 1: none is too high."""
-        if keep == 1:
-            return math.inf
-        return float(self.uncertainties.sort().values[math.ceil(keep * len(self.uncertainties)) - 1])

@@ -27,33 +27,37 @@ class FilterConfig(Config):
     tries: Count = 4
 
 
-class DatasetDDPMConfig(GCDPConfig):
-    """GCDP's fields, `text` always None and `process.classes` too: the diffusion knows neither.
-
-    decoder_blocks: whose features the classifiers read (names: `features.decoder_blocks`). times: at which noise the
-    features are taken, in 0..999 of DDPM's own linear schedule (`features.equal_times`). members: classifiers.
-    labelled: pairs of the training split whose layouts the classifiers see, or as many as there are, evenly spaced in
-    it. kept_pixels: pixels of each of them, drawn
-    uniformly, whose features are kept for training: labelled · kept_pixels · d floats are all the memory that this
-    takes. batch_pixels: pixels a step that each classifier learns from. ignored_share: a class with a smaller share
-    of a labelled image's area is not learnt from there; by default the original's 20 pixels of 256×256, and 0 learns
-    from all. classifier_lr: their learning rate. ddpm_share: of the training steps, those that train the diffusion; the
-    classifiers have the rest. calibration: samples that say how uncertain a sample is, from which `filter` has its
-    threshold.
+class EnsembleConfig(Config):
+    """members: classifiers. labelled: pairs of the training split whose layouts they see, or as many as there are,
+    evenly spaced in it. kept_pixels: pixels of each of them, drawn uniformly, whose features are kept for training:
+    labelled · kept_pixels · d floats are all the memory that this takes. batch_pixels: pixels a step that each
+    classifier learns from. ignored_share: a class with a smaller share of a labelled image's area is not learnt from
+    there; by default the original's 20 pixels of 256×256, and 0 learns from all. classifier_lr: their learning rate.
+    calibration: samples that say how uncertain a sample is, from which `filter` has its threshold.
     """
 
-    text: None = None
-    decoder_blocks: tuple[str, ...] = Field(min_length=1)
-    times: tuple[Annotated[int, Field(ge=0, lt=1000)], ...] = Field(default=(50, 150, 250), min_length=1)
     members: Count = 10
     labelled: Count = 30
     kept_pixels: Count = 1024
     batch_pixels: int = Field(default=512, ge=2)
     ignored_share: float = Field(default=20 / 256**2, ge=0, lt=1)
     classifier_lr: float = Field(default=1e-3, gt=0)
-    ddpm_share: float = Field(default=0.8, gt=0, lt=1)
     calibration: int = Field(default=40, ge=8)
     filter: FilterConfig = Field(default_factory=FilterConfig)
+
+
+class DatasetDDPMConfig(GCDPConfig, EnsembleConfig):
+    """GCDP's fields, `text` always None and `process.classes` too: the diffusion knows neither; and the classifiers'.
+
+    decoder_blocks: whose features the classifiers read (names: `features.decoder_blocks`). times: at which noise the
+    features are taken, in 0..999 of DDPM's own linear schedule (`features.equal_times`). ddpm_share: of the training
+    steps, those that train the diffusion; the classifiers have the rest.
+    """
+
+    text: None = None
+    decoder_blocks: tuple[str, ...] = Field(min_length=1)
+    times: tuple[Annotated[int, Field(ge=0, lt=1000)], ...] = Field(default=(50, 150, 250), min_length=1)
+    ddpm_share: float = Field(default=0.8, gt=0, lt=1)
 
 
 TINY = DatasetDDPMConfig(

@@ -1,14 +1,23 @@
-"""Pixel classifiers that read features, their vote, and how far they disagree."""
+"""Pixel classifiers that read features, their vote, and how far they disagree: of any generator's features."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gcbench.baselines.dataset_ddpm.config import EnsembleConfig
+from gcbench.core.errors import UserError
+from gcbench.diffusion.noise import derived_seed
+
 TOP = 0.1
 """The share of an image's pixels, the most disputed ones, that makes its uncertainty."""
+
+TRY, CALIBRATION = 1, 2
+"""What a derived seed is for."""
 
 
 class PixelClassifier(nn.Module):
@@ -77,3 +86,66 @@ def uncertainty(divergence: Tensor) -> Tensor:
     """[B,H,W] -> [B]: the mean over an image's `TOP` most disputed pixels."""
     pixels = divergence.flatten(1)  # [B,HW]
     return pixels.topk(max(1, round(TOP * pixels.shape[1])), dim=1).values.mean(dim=1)
+
+
+class Ensemble(nn.Module):
+    """The classifiers of features [P,width], and how uncertain they are of samples of the generator.
+
+    uncertainties: [calibration]; until they are measured log M, which none can exceed.
+    """
+
+    uncertainties: Tensor
+
+    def __init__(self, cfg: EnsembleConfig, width: int, classes: int):
+        super().__init__()
+        self.members = nn.ModuleList(PixelClassifier(width, classes) for _ in range(cfg.members))
+        self.register_buffer("uncertainties", torch.full((cfg.calibration,), math.log(cfg.members)))
+
+    def check_trained(self, path: Path) -> None:
+        """UserError: the classifiers of the checkpoint `path` have learnt nothing yet."""
+        if not any(int(seen) for name, seen in self.named_buffers() if name.endswith("num_batches_tracked")):
+            raise UserError(
+                f"checkpoint {path} was saved before its pixel classifiers were trained; go on with its"
+                " training, by --resume, or choose another"
+            )
+
+    def loss(self, features: Tensor, classes: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
+        """The mean over classifiers of the cross-entropy on so many pixels, each one's own draw from
+        features [N,d] and classes [N]."""
+        losses = []
+        for member in self.members:
+            rows = torch.randint(len(classes), (pixels,), generator=generator).to(classes.device)
+            losses.append(F.cross_entropy(member(features[rows]).float(), classes[rows]))
+        return torch.stack(losses).mean()
+
+    def read(self, maps: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Layouts int64 [B,H,W] and uncertainties [B] of maps [B,C,h,w], on the CPU."""
+        voted = vote(member.on_maps(maps, size) for member in self.members)  # type: ignore[operator]
+        return voted.labels.cpu(), uncertainty(voted.divergence).cpu()
+
+    def threshold(self, keep: float) -> float:
+        """The uncertainty that a share `keep` of the calibration samples does not exceed; 1: none is too high."""
+        if keep == 1:
+            return math.inf
+        return float(self.uncertainties.sort().values[math.ceil(keep * len(self.uncertainties)) - 1])
+
+
+def filtered(
+    draw: Callable[[Sequence[int], int], tuple[Tensor, ...]],
+    seeds: Sequence[int],
+    batch_size: int,
+    threshold: float,
+    tries: int,
+) -> tuple[Tensor, Tensor]:
+    """Images and layouts of the seeds; one of an uncertainty above `threshold` is drawn again, from a derived seed.
+
+    draw: (seeds, batch_size) -> images, layouts and uncertainties [N]. After `tries` the least uncertain one is taken.
+    """
+    images, layouts, doubts = draw(seeds, batch_size)
+    for number in range(1, tries):
+        doubtful = [i for i in range(len(seeds)) if doubts[i] > threshold]
+        for i in doubtful:
+            again = draw([derived_seed(seeds[i], TRY, number)], 1)
+            if again[2][0] < doubts[i]:
+                images[i], layouts[i], doubts[i] = (part[0] for part in again)
+    return images, layouts

@@ -4,7 +4,7 @@ Knows nothing of classes. The features of a pixel are all blocks' channels at al
 image's size by bilinear interpolation (pixel centres, edges repeated).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -53,7 +53,7 @@ def equal_times(schedule: Schedule, times: Sequence[int]) -> list[int]:
 
 
 @contextmanager
-def recorded(blocks: dict[str, ResnetBlock]) -> Iterator[dict[str, Tensor]]:
+def recorded(blocks: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
     """While it is open, what each of `blocks` last gave: name -> [B,C,h,w]."""
     outputs: dict[str, Tensor] = {}
 

@@ -12,12 +12,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gcbench.baselines.dataset_ddpm.annotator import TRY, Annotator
+from gcbench.baselines.dataset_ddpm.annotator import Annotator
 from gcbench.baselines.dataset_ddpm.config import PRESETS, DatasetDDPMConfig
+from gcbench.baselines.dataset_ddpm.ensemble import filtered
 from gcbench.core.checkpoint import Card, Checkpoint, fill
 from gcbench.core.contracts import Dataset, Given, ModelOptions, Size
-from gcbench.core.errors import UserError
-from gcbench.diffusion.noise import derived_seed
 from gcbench.gcdp.model import GCDP
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import Sampling, sample_batch
@@ -57,11 +56,7 @@ class DatasetDDPM(GCDP):
         annotator = Annotator(cfg, network.unet, len(dataset.classes))
         both = nn.ModuleDict({"network": network, "annotator": annotator})
         fill(both, weights)
-        if not annotator.trained:
-            raise UserError(
-                f"checkpoint {weights.path} was saved before its pixel classifiers were trained; go on with its"
-                " training, by --resume, or choose another"
-            )
+        annotator.check_trained(weights.path)
         return both
 
     def draw(
@@ -73,15 +68,8 @@ class DatasetDDPM(GCDP):
         guidance: float,
         given: Given | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        images, layouts, doubts = self.draw_once(seeds, self.cfg.sample_batch)
         threshold = self.annotator.threshold(self.cfg.filter.keep)
-        for number in range(1, self.cfg.filter.tries):
-            doubtful = [i for i in range(len(seeds)) if doubts[i] > threshold]
-            for i in doubtful:
-                again = self.draw_once([derived_seed(seeds[i], TRY, number)], 1)
-                if again[2][0] < doubts[i]:
-                    images[i], layouts[i], doubts[i] = (part[0] for part in again)
-        return images, layouts
+        return filtered(self.draw_once, seeds, self.cfg.sample_batch, threshold, self.cfg.filter.tries)
 
     def draw_once(self, seeds: Sequence[int], batch_size: int) -> tuple[Tensor, ...]:
         """Images uint8 [N,3,H,W], their layouts int64 [N,H,W] and uncertainties [N], whether they pass or not."""

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from gcbench.baselines.dataset_ddpm.annotator import CALIBRATION, Annotator
-from gcbench.baselines.dataset_ddpm.config import DatasetDDPMConfig
-from gcbench.core.contracts import Dataset
+from gcbench.baselines.dataset_ddpm.annotator import Annotator
+from gcbench.baselines.dataset_ddpm.config import DatasetDDPMConfig, EnsembleConfig
+from gcbench.baselines.dataset_ddpm.ensemble import CALIBRATION
+from gcbench.core.contracts import Dataset, Size
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.diffusion.noise import derived_seed
 from gcbench.gcdp.sampling import Sampling, sample_many
@@ -32,6 +32,22 @@ class Learnt(NamedTuple):
     features: Tensor
     classes: Tensor
     samples: Tensor
+
+
+def labelled(dataset: Dataset, cfg: EnsembleConfig, size: Size, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Labelled pairs: image uint8 [3,H,W], layout int64 [H,W], and the pixels [P] that are learnt from."""
+    split = dataset.splits[0]
+    total = len(dataset.ids(split))
+    count = min(cfg.labelled, total)
+    generator = torch.Generator().manual_seed(seed)
+    for i in range(count):
+        image, layout = dataset.pair(split, i * total // count, size)
+        ids = torch.from_numpy(np.ascontiguousarray(layout)).long()  # [H,W]
+        area = torch.bincount(ids.flatten(), minlength=len(dataset.classes))  # [K]
+        large = area >= cfg.ignored_share * ids.numel()
+        usable = large[ids.flatten()].nonzero()[:, 0]
+        pixels = usable[torch.randperm(len(usable), generator=generator)[: cfg.kept_pixels]]
+        yield torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1), ids, pixels
 
 
 class DatasetDDPMRecipe(ImageRecipe):
@@ -64,17 +80,13 @@ class DatasetDDPMRecipe(ImageRecipe):
             return super().forward(batch, generator)
         if self.learnt is None:
             self.learnt = self.learn_from()
-        features, classes = self.learnt.features, self.learnt.classes
-        losses = []
-        for member in self.annotator.members:
-            rows = torch.randint(len(classes), (self.cfg.batch_pixels,), generator=generator).to(classes.device)
-            losses.append(F.cross_entropy(member(features[rows]).float(), classes[rows]))
-        return {"loss": torch.stack(losses).mean()}
+        features, classes, _ = self.learnt
+        return {"loss": self.annotator.loss(features, classes, self.cfg.batch_pixels, generator)}
 
     def learn_from(self) -> Learnt:
         """Features of the labelled pixels, a batch of images at a time, into the one place that keeps them."""
         unet, device = self.network.unet, self.network.device
-        chosen = list(self.labelled())
+        chosen = list(labelled(self.dataset, self.cfg, self.size, self.train_config.seed))
         count = sum(len(pixels) for _, _, pixels in chosen)
         width = self.annotator.members[0].read.in_features  # type: ignore[union-attr]
         features = torch.empty(count, width, device=device)  # type: ignore[arg-type]
@@ -87,21 +99,6 @@ class DatasetDDPMRecipe(ImageRecipe):
                 filled += len(part)
         seeds = [derived_seed(self.train_config.seed, CALIBRATION, i) for i in range(self.cfg.calibration)]
         return Learnt(features, classes, self.draw(seeds))
-
-    def labelled(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Labelled pairs: image uint8 [3,H,W], layout int64 [H,W], and the pixels [P] that are learnt from."""
-        split = self.dataset.splits[0]
-        total = len(self.dataset.ids(split))
-        count = min(self.cfg.labelled, total)
-        generator = torch.Generator().manual_seed(self.train_config.seed)
-        for i in range(count):
-            image, layout = self.dataset.pair(split, i * total // count, self.size)
-            ids = torch.from_numpy(np.ascontiguousarray(layout)).long()  # [H,W]
-            area = torch.bincount(ids.flatten(), minlength=len(self.dataset.classes))  # [K]
-            large = area >= self.cfg.ignored_share * ids.numel()
-            usable = large[ids.flatten()].nonzero()[:, 0]
-            pixels = usable[torch.randperm(len(usable), generator=generator)[: self.cfg.kept_pixels]]
-            yield torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1), ids, pixels
 
     def draw(self, seeds: Sequence[int]) -> Tensor:
         """Images uint8 [N,3,H,W] as the model will draw them."""

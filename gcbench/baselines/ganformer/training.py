@@ -12,7 +12,7 @@ from gcbench.core.contracts import Dataset
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.networks.adversarial import logistic_discriminator, logistic_generator, r1
 from gcbench.networks.stylegan2 import Discriminator, mixed
-from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, TrainConfig
+from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, TrainConfig, check_uncompiled
 
 LAZY = 16
 """R1 comes at every LAZY-th step, so many times as strong (Karras et al. 2020)."""
@@ -26,6 +26,7 @@ class GANformerRecipe(Recipe):
 
     def __init__(self, name: str, cfg: GANformerConfig, dataset: Dataset, train_config: TrainConfig):
         super().__init__(name, cfg, dataset, train_config)
+        check_uncompiled(name, train_config)
         torch.manual_seed(train_config.seed)
         self.generator = Generator(cfg)
         self.discriminator = Discriminator(cfg)

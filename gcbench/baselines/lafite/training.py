@@ -12,12 +12,20 @@ from gcbench.baselines.lafite.encoder import build_encoder, with_hash
 from gcbench.baselines.lafite.network import TextToImage, sample_many
 from gcbench.baselines.lafite.pseudo import Pseudo, fixed
 from gcbench.core.contracts import Dataset
-from gcbench.core.errors import UserError
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.networks.adversarial import logistic_discriminator, logistic_generator, path_lengths, r1
 from gcbench.networks.stylegan2 import Discriminator, Noise, mixed
 from gcbench.text.known_words import learned
-from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, TrainConfig, captions_of, preview_captions
+from gcbench.training.recipe import (
+    Batch,
+    OptimizerGroup,
+    Phase,
+    Recipe,
+    TrainConfig,
+    captions_of,
+    check_uncompiled,
+    preview_captions,
+)
 
 PLAIN_RATE = 0.4
 """Of the networks without equalised learning rate, beside those that have it."""
@@ -31,10 +39,7 @@ class LafiteRecipe(Recipe):
 
     def __init__(self, name: str, cfg: LafiteConfig, dataset: Dataset, train_config: TrainConfig):
         super().__init__(name, cfg, dataset, train_config)
-        if train_config.compile:
-            raise UserError(
-                f"setting train.compile: {name} takes second derivatives, which torch.compile does not give"
-            )
+        check_uncompiled(name, train_config)
         encoder = with_hash(cfg.encoder)
         if encoder.kind == "dual" and not encoder.vocabulary:
             encoder = encoder.model_copy(update=learned(captions_of(dataset, dataset.splits[0]), dataset.aliases))

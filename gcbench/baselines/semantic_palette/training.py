@@ -22,9 +22,15 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.files import file_hash
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.networks.adversarial import gradient_penalty
-from gcbench.networks.patch_discriminator import PatchDiscriminator, critic_loss, feature_matching, generator_loss
+from gcbench.networks.patch_discriminator import (
+    PatchDiscriminator,
+    check_scales,
+    critic_loss,
+    feature_matching,
+    generator_loss,
+)
 from gcbench.networks.perceptual import perceptual_loss
-from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, TrainConfig, check_multiples
+from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, TrainConfig, check_multiples, check_uncompiled
 
 Losses = dict[str, Tensor]
 IMAGE_BETAS = (0.0, 0.9)
@@ -35,6 +41,7 @@ class PaletteRecipe(Recipe):
 
     def __init__(self, name: str, cfg: SemanticPaletteConfig, dataset: Dataset, train_config: TrainConfig):
         super().__init__(name, cfg, dataset, train_config)
+        check_uncompiled(name, train_config)
         k = len(dataset.classes)
         self.perceptual = None if cfg.vgg == "off" else perceptual_loss(Path(cfg.vgg))
         self.cfg = cfg.model_copy(
@@ -45,6 +52,7 @@ class PaletteRecipe(Recipe):
             }
         )
         check_multiples(self.size, cfg.image.stride, "SPADE")
+        check_scales(self.size, cfg.discriminator, "model.discriminator")
         check_multiples(self.size, cfg.layout.patch, "the layout GAN's patches")
         torch.manual_seed(train_config.seed)
         self.network = PaletteToPair(self.cfg)
