@@ -78,9 +78,7 @@ def test_peak_by_hand() -> None:
     assert view.shape == (16, 16)
 
 
-@pytest.mark.parametrize(
-    "command", [["train", "--model", "gcdp", "--limit", "4"], ["sweep", "--guidance", "1,2", "-n", "4"]]
-)
+@pytest.mark.parametrize("command", ["train --model gcdp --limit 4", "sweep --guidance 1,2 -n 4"])
 def test_a_plan_writes_nothing(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     small = [
