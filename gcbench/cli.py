@@ -128,6 +128,7 @@ Stages = Annotated[str | None, typer.Option("--cascade", help="BASE,SR: checkpoi
 Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
 Choices = Annotated[list[str] | None, typer.Option("--set", help="The sampler's: sampler.image_sampler=ddim.")]
 TableFormat = Annotated[str, typer.Option("--format", help="rich, md, latex, csv or json.")]
+Plan = Annotated[bool, typer.Option("--plan", help="Only say what it takes: memory, seconds, disk. Writes nothing.")]
 Out = Annotated[Path | None, typer.Option(help="Run directory; ./runs/<name> by default.")]
 
 
@@ -209,6 +210,7 @@ def sweep(
     precision: Precision = "fp32",
     device: Device = "auto",
     json: Json = False,
+    plan: Plan = False,
 ) -> None:
     """Measure a model at several guidance scales: a curve of realism against correspondence with the text.
 
@@ -216,7 +218,12 @@ def sweep(
     """
     options = given(locals())
     options.pop("json")
+    planned = options.pop("plan")
     check(options)
+    if planned:
+        from gcbench.commands.plan import plan_sweep
+
+        return plan_sweep(**options)
     from gcbench.commands.sweep import sweep as run
 
     show(run(**options), json)
@@ -295,12 +302,18 @@ def train(
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     limit: Annotated[int | None, typer.Option(help="Use only the first pairs of the training split.")] = None,
+    split: Annotated[str | None, typer.Option(help="Train on this split, such as train25.")] = None,
     init: Annotated[Path | None, typer.Option(help="Start from the weights of this checkpoint.")] = None,
     device: Device = "auto",
+    plan: Plan = False,
 ) -> None:
     """Train a model or an evaluator; resumable, with a log, previews and averaged weights."""
     options = given(locals())
     options["evaluator"] = options.pop("evaluators") or None  # of a role, and one only
+    if options.pop("plan"):
+        from gcbench.commands.plan import plan_training
+
+        return plan_training(**options)
     from gcbench.commands.train import train as run
 
     run(**options)
@@ -431,11 +444,15 @@ def list_(
 def speed(
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     sweep: Annotated[bool, typer.Option("--sweep", help="Also time the default sweep, in minutes.")] = False,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="Time the paper's base model instead: 8 GiB, minutes.")
+    ] = False,
+    precision: Precision = "fp32",
 ) -> None:
     """Time the parts whose speed is promised, each beside the way it is compared with, in one run."""
     from gcbench.commands.speed import run
 
-    run(json, sweep)
+    run(json, sweep, paper, precision)
 
 
 @data_app.command("list")
@@ -579,7 +596,8 @@ gcbench figure 6 --dataset streets --runs runs/suite-figure6-streets""",
     "list": """gcbench list
 gcbench list metrics""",
     "speed": """gcbench speed
-gcbench speed --sweep --json""",
+gcbench speed --sweep --json
+gcbench speed --paper --precision bf16""",
     "suite list": """gcbench suite list
 gcbench suite run table1 --dataset streets""",
     "suite run": """gcbench suite run table1 --dataset streets

@@ -120,19 +120,67 @@ def default_sweep() -> list[Timed]:
     ]
 
 
-def run(as_json: bool = False, with_sweep: bool = False) -> list[Timed]:
-    """Time everything and print a table, or JSON."""
-    rows = [sampling_maths(), drawing("streets"), drawing("faces"), help_page()]
-    rows += default_sweep() if with_sweep else []
-    if as_json:
-        print(json.dumps({"machine": machine("cpu"), "figures": [row._asdict() for row in rows]}, indent=1))
+PAPER = {
+    "sampling": ("guided sampling step of the paper's base model", 8.2, 6.2),
+    "training": ("its training step, forward and backward", 18.9, 9.9),
+    "checkpointing": ("the same with model.unet.checkpointing", 18.9, 9.9),
+}
+"""Kind of step -> what it is, and what the authors' code took: seconds and GiB, float32, on two cores of a server."""
+
+
+def paper_size(precision: str) -> list[Timed]:
+    """Steps of the base model (697 M parameters, 128×256, batch 1), each in a process of its own."""
+    rows = []
+    for kind, (what, took, peak) in PAPER.items():
+        command = [sys.executable, "-m", "gcbench.gcdp.speed", kind, precision]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise UserError(f"{what} failed: {done.stderr.strip()[-300:]}")
+        found = json.loads(done.stdout)
+        theirs = "the authors' code, fp32, measured once elsewhere"
+        rows.append(Timed(f"{what}, {precision}", found["seconds"], "s", theirs, took / found["seconds"]))
+        rows.append(Timed("  on a processor, a thread", found["processor"], "s", theirs, took / found["processor"]))
+        rows.append(Timed("  peak memory", found["gib"], "GiB", theirs, peak / found["gib"]))
+    return [*rows, large_kernel()]
+
+
+def large_kernel() -> Timed:
+    """The base model's convolution of 15×15, forward and backward, as its network runs it and in channels_last."""
+    layer = torch.nn.Conv2d(6, 32, 15, padding=7)
+    x = torch.randn(1, 6, 64, 128)
+
+    def step(x: Tensor) -> None:
+        layer(x).sum().backward()
+
+    took = seconds(lambda: step(x), 3)
+    last = seconds(lambda: step(x.contiguous(memory_format=torch.channels_last)), 3)
+    return Timed(
+        "convolution of 15×15, 64×128, forward and backward", 1e3 * took, "ms", "in channels_last", last / took
+    )
+
+
+def run(
+    as_json: bool = False, with_sweep: bool = False, with_paper: bool = False, precision: str = "fp32"
+) -> list[Timed]:
+    """Time everything and print a table, or JSON. with_paper: the paper's base model alone, at `precision`."""
+    if precision not in ("fp32", "bf16"):
+        raise UserError(f"--precision {precision!r}: choose fp32 or bf16")
+    if with_paper:
+        rows = paper_size(precision)
     else:
-        print_rows(rows)
+        rows = [sampling_maths(), drawing("streets"), drawing("faces"), help_page()]
+    rows += default_sweep() if with_sweep else []
+    about = machine("cpu")
+    about += f", {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    if as_json:
+        print(json.dumps({"machine": about, "figures": [row._asdict() for row in rows]}, indent=1))
+    else:
+        print_rows(rows, about)
     return rows
 
 
-def print_rows(rows: Sequence[Timed]) -> None:
+def print_rows(rows: Sequence[Timed], about: str = "") -> None:
     """The figures as a table on standard output."""
     ratios = ["" if row.ratio is None else f"{row.ratio:.1f}× {row.against}" for row in rows]
     lines = [(row.name, f"{row.value:.3g}", row.unit, ratio) for row, ratio in zip(rows, ratios, strict=True)]
-    show_texts(("what", "figure", "", "times faster than"), lines, ("figure",), machine("cpu"))
+    show_texts(("what", "figure", "", "times better than"), lines, ("figure",), about or machine("cpu"))

@@ -1,21 +1,24 @@
 """`gcbench sweep`: a model at several guidance scales, the same prompts and seeds at each, all metrics in one pass."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gcbench.commands.train import CONFIG
 from gcbench.commands.train import train as train_model
+from gcbench.core.contracts import Model
 from gcbench.core.errors import NothingMeasured, UserError
 from gcbench.core.record import Point, Record
+from gcbench.core.reference import Reference
 from gcbench.core.run_spec import DEFAULT_GUIDANCE, LONG_GUIDANCE, RunSpec, guidance_text
 from gcbench.core.samples import Samples, sample_ids
 from gcbench.data.contact_sheet import save_png
 from gcbench.evaluation.generation import Generator, in_batches, measure_point, seconds_per_image
 from gcbench.evaluation.given import given_pairs
 from gcbench.evaluation.saturation import saturated, watched_metric
-from gcbench.evaluation.scoring import BATCH, measure_real
+from gcbench.evaluation.scoring import BATCH, Scoring, measure_real
 from gcbench.evaluation.setup import Prepared, choose_device, prepare, reading_lines
 from gcbench.evaluation.shards import Shards, shards
 from gcbench.reports import curve, pareto
@@ -129,7 +132,7 @@ class Sweep:
         )
         for line in reading_lines(self.spec.model, self.record.reading):
             say(line)
-        say(self._estimate())
+        say(estimate(self.spec, self.model, self.scoring, self.reference, self.todo))
         if len(self.todo) < len(self.scales):
             done = len(self.scales) - len(self.todo)
             say(f"{done} of {len(self.scales)} points are there already; {len(self.todo)} to go.")
@@ -189,25 +192,26 @@ class Sweep:
         batch = next(in_batches(self.generator.batches(scale, shards(self.spec.n)[0]), self.spec.model))
         return batch.take(range(min(SHOWN, len(batch))))
 
-    def _estimate(self) -> str:
-        """From one batch evaluated and the model's own word."""
-        if not self.todo:
-            return "Nothing is left to do."
-        samples = self.reference.samples(range(min(BATCH, len(self.reference))))
-        began = time.perf_counter()
-        self.scoring.evaluators.features(samples)
-        evaluating = (time.perf_counter() - began) / len(samples)
-        seconds = evaluating * (len(self.reference) + self.spec.n * len(self.todo))
-        known = {
-            plain: seconds_per_image(self.spec.model, self.model, self.reference, None if plain else 2.0)
-            for plain in {scale in (None, 1.0) for scale in self.todo}
-        }
-        for scale in self.todo:
-            generating = known[scale in (None, 1.0)]
-            if generating is None or self.spec.given is not None:  # it may take every step several times
-                return f"Evaluating takes about {seconds:.0f} s; how long the model takes, its bar will say."
-            seconds += self.spec.n * generating
-        return f"This takes about {seconds:.0f} s." if seconds < 100 else f"This takes about {seconds / 60:.0f} min."
+
+def estimate(spec: RunSpec, model: Model, scoring: Scoring, reference: Reference, todo: Sequence[float | None]) -> str:
+    """How long the points of these scales take: from one batch evaluated and the model's own word."""
+    if not todo:
+        return "Nothing is left to do."
+    samples = reference.samples(range(min(BATCH, len(reference))))
+    began = time.perf_counter()
+    scoring.evaluators.features(samples)
+    evaluating = (time.perf_counter() - began) / len(samples)
+    seconds = evaluating * (len(reference) + spec.n * len(todo))
+    known = {
+        plain: seconds_per_image(spec.model, model, reference, None if plain else 2.0)
+        for plain in {scale in (None, 1.0) for scale in todo}
+    }
+    for scale in todo:
+        generating = known[scale in (None, 1.0)]
+        if generating is None or spec.given is not None:  # it may take every step several times
+            return f"Evaluating takes about {seconds:.0f} s; how long the model takes, its bar will say."
+        seconds += spec.n * generating
+    return f"This takes about {seconds:.0f} s." if seconds < 100 else f"This takes about {seconds / 60:.0f} min."
 
 
 def _trained(spec: RunSpec) -> Path:

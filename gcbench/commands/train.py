@@ -32,10 +32,15 @@ BUILDING = (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueErr
 
 
 def recipe_of(
-    model: str | None, evaluator: str | None, dataset_name: str, settings: dict[str, Any], limit: int | None = None
+    model: str | None,
+    evaluator: str | None,
+    dataset_name: str,
+    settings: dict[str, Any],
+    limit: int | None = None,
+    split: str | None = None,
 ) -> Recipe:
-    """The recipe of a registered model or evaluator, on the first `limit` training pairs of the dataset.
-    UserError: neither or both are named, what is named cannot be trained, or no pair is left."""
+    """The recipe of a registered model or evaluator, on the first `limit` pairs of the dataset's training split, or of
+    `split`. UserError: neither or both are named, what is named cannot be trained, or no pair is left."""
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: at least 1 pair is needed to train")
     if (model is None) == (evaluator is None):
@@ -48,13 +53,17 @@ def recipe_of(
             f"{dataset_name} has the one split {dataset.splits[0]!r}: what is trained on it could only be measured on"
             " what it has seen; add a split to train on, train/images and train/layouts"
         )
+    if split is not None and split not in (trainable := (*dataset.splits[:-1], *dataset.parts)):
+        known = ", ".join(trainable)
+        held = "is held out" if split in dataset.splits else f"is no split of {dataset_name}"
+        raise UserError(f"--split {split}: it {held}; train on one of {known}")
     from gcbench.training.recipe import Recipe
 
     trained = registry(kind)[name]
     if trained.recipe is None:
         raise UserError(f"{name} has nothing to train; see `gcbench list {kind}`")
-    if limit is not None:
-        dataset = Subset(dataset, limit)
+    if limit is not None or split is not None:
+        dataset = Subset(dataset, limit, split)
     with calling(f"recipe() of {name}"):
         try:
             recipe = trained.recipe(dataset, settings)
@@ -63,6 +72,8 @@ def recipe_of(
             raise UserError(f"{fault}; change what --set or --config gives") from error
     if not isinstance(recipe, Recipe):
         raise UserError(f"recipe() of {name} gave no gcbench.training.recipe.Recipe; mend it")
+    if recipe.train_config.resize == "nearest":
+        recipe.dataset.resize_by_nearest()
     return recipe
 
 
@@ -88,18 +99,20 @@ def train(
     out: Path | None = None,
     resume: bool = False,
     limit: int | None = None,
+    split: str | None = None,
     init: Path | None = None,
     device: str = "auto",
 ) -> Path:
     """Train and return the checkpoint's path; with `resume`, a finished training is left as it is.
 
-    settings: dotted keys, as `--set` and `--config` give them. steps: in place of the recipe's own. init: a checkpoint
+    settings: dotted keys, as `--set` and `--config` give them. steps: in place of the recipe's own. split: of the
+    dataset, in place of the one that it is trained on by itself. limit: use its first pairs only. init: a checkpoint
     whose weights the training starts from.
     """
     if steps is not None:
         check_count("--steps", steps, 1, MOST_STEPS)
     settings = (settings or {}) | ({} if steps is None else {"train.steps": steps})
-    recipe = recipe_of(model, evaluator, dataset, settings, limit)
+    recipe = recipe_of(model, evaluator, dataset, settings, limit, split)
     from accelerate import PartialState
 
     from gcbench.core.checkpoint import copy_card, load, start_from
@@ -117,20 +130,22 @@ def train(
         if new:
             say(f"{init} lacks {len(new)} tensors of this network ({new[0]}, ...); they start fresh")
     opened = recipe.dataset
-    split = opened.splits[0]
+    chosen = opened.splits[0]
     cfg = recipe.train_config
     what = model or str(evaluator)
     out = Path(out or Path("runs") / f"train-{Path(what.partition(':')[0]).stem}-{opened.name}")
     if cfg.compile and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
         raise UserError("setting train.compile=true: there is no C++ compiler here; install g++, or leave it out")
     device = choose_device(device)
+    if cfg.precision == "fp16" and device == "cpu":
+        raise UserError("setting train.precision='fp16': it needs a GPU and there is none here; take bf16 or fp32")
     state = PartialState(cpu=device == "cpu")
     with Lock(out) if state.is_main_process else nullcontext():
         if not resume and any((out / name).exists() for name in (CONFIG, STATE, WEIGHTS)):
             raise UserError(
                 f"{out} already holds a training run; add --resume to go on with it or choose another --out"
             )
-        n = len(opened.ids(split))
+        n = len(opened.ids(chosen))
         if resume and init is None and finished(recipe, out, n):
             copy_card(out / WEIGHTS)
             say(f"{out} holds the finished training of {what}.")
@@ -138,11 +153,11 @@ def train(
         state.wait_for_everyone()  # no process writes there before all have looked
         count = sum(p.numel() for p in recipe.parameters() if p.requires_grad)
         say(
-            f"Training {what} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{split}"
+            f"Training {what} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{chosen}"
             f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} images. Run: {out}"
         )
         with Bar("reading pairs", n) as bar:
-            pairs = Pairs(opened, split, recipe.size, tick=bar.advance)
+            pairs = Pairs(opened, chosen, recipe.size, for_crops=cfg.crop != (1.0, 1.0), tick=bar.advance)
         with Bar("training", cfg.steps) as bar:
             facts = provenance(device)
             path = run_trainer(
@@ -154,7 +169,7 @@ def train(
                     "device": facts.device,
                     "packages": facts.packages,
                     "dataset_version": opened.version,
-                    "split": split,
+                    "split": chosen,
                     "pairs": n,
                     "train": cfg.model_dump(),
                     **before,

@@ -192,11 +192,12 @@ def _embedded(path: Path) -> str | None:
 
 
 def fill(module: torch.nn.Module, checkpoint: Checkpoint, frozen: Iterable[str] = ()) -> None:
-    """Load the weights into `module`, strictly. frozen: names of those that others trained; they stay as they are.
+    """Give `module` the weights, strictly: the checkpoint's own tensors, no copies.
+    frozen: names of those that others trained; they stay as they are.
     UserError: names, shapes or number of weights differ from the module's."""
     own = module.state_dict()
     try:
-        module.load_state_dict({**checkpoint.state, **{name: own[name] for name in frozen}})
+        module.load_state_dict({**checkpoint.state, **{name: own[name] for name in frozen}}, assign=True)
     except RuntimeError as error:
         first = str(error).strip().splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise UserError(f"checkpoint {checkpoint.path} does not fit the network of its own config: {first}") from None

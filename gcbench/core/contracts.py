@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
 from gcbench.core.samples import Features, Samples, Texts
 from gcbench.core.score import Estimate, Score
@@ -32,7 +33,8 @@ class Dataset(ABC):
 
     classes: K names; a class's place is its id in every layout. palette: K RGB triples. void: the id of the
     void class, or None. size: the default (H, W). splits: names, the one to train on first, the one to evaluate on
-    last; with one only, nothing can be trained. aliases: class name -> the words (lower case,
+    last; with one only, nothing can be trained. parts: further ones, parts of the first, to be trained on by name (one
+    may be among `splits` instead). aliases: class name -> the words (lower case,
     singular and plural) by which a text names it; void has none. resize: how images are brought to size.
     mirror: what each class id becomes in an image seen in a mirror (left and right parts change names); None if
     nothing changes. attributes: names of what a whole image can be (`Smiling`); attribute_words: attribute -> the
@@ -45,6 +47,7 @@ class Dataset(ABC):
     void: int | None
     size: Size
     splits: tuple[str, ...]
+    parts: tuple[str, ...] = ()
     aliases: Mapping[str, tuple[str, ...]]
     resize: str
     mirror: tuple[int, ...] | None = None
@@ -76,6 +79,10 @@ class Dataset(ABC):
     def attribute_labels(self, split: str, index: int) -> np.ndarray | None:
         """Which of `attributes` the pair has, bool [A]; None for a dataset without attributes."""
         return None
+
+    def resize_by_nearest(self) -> None:
+        """Bring images to size by the nearest pixel from now on. UserError: it does not choose how."""
+        raise UserError(f"setting train.resize=nearest: {self.name} brings its images to size by itself; leave it out")
 
     def fingerprint(self, split: str) -> str:
         """A hash of what the split's images show; here of `version`, which must then change with any pixel."""
@@ -149,7 +156,8 @@ class Model(ABC):
     given: what may be known of its samples: `layouts`, `images`. layouts_given: its samples have layouts that it was
     given by itself, as finished images of a layout-to-image system have. staged: it takes a second stage (`--cascade`).
     recipe: None, or a class method `recipe(dataset, settings)` that gives what `gcbench train` trains, a
-    `gcbench.training.recipe.Recipe`.
+    `gcbench.training.recipe.Recipe`. contentless: its recipe can be built and run on tensors without content, for a
+    plan.
     """
 
     conditional: bool
@@ -162,6 +170,7 @@ class Model(ABC):
     staged: ClassVar[bool] = False
     progress: Callable[[float], object] = staticmethod(lambda share: None)
     recipe: ClassVar[Any] = None
+    contentless: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

@@ -211,6 +211,16 @@ def read_text(path: Path, most: int = MOST_TEXT) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def cache_directory(kind: str) -> Path | None:
+    """Where what can be made again is kept, by kind; None for nowhere: by choice, or because this user has no home."""
+    if chosen := os.environ.get("GCBENCH_CACHE"):
+        return None if chosen == "off" else Path(chosen).expanduser() / kind
+    home = os.path.expanduser("~") if os.environ.get("HOME", "~") else ""
+    places = [Path(os.environ.get("XDG_CACHE_HOME") or ""), Path(home) / ".cache"]
+    roots = [place / "gcbench" / kind for place in places if place.is_absolute()]
+    return roots[0] if roots else None
+
+
 def file_hash(path: Path, length: int = 12) -> str:
     """The first `length` hex digits of the file's SHA-256."""
     with open(path, "rb") as stream:

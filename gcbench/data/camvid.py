@@ -104,7 +104,7 @@ class CamVid(PairFiles):
         files = self.files(split, index)
         image, layout = self.read(files)
         box = _crop(files.id, layout.shape)
-        return image_files.resize_image(image, size, box), image_files.resize_layout(layout, size, box)
+        return self.at_size(image, layout, size, box)
 
     def captions_from_layouts(self, split: str) -> bool:
         return True

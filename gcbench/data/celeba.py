@@ -5,11 +5,12 @@
     <root>/CelebAMask-HQ-mask-anno/<k>/<00000>_<part>.png   else the raw masks, merged here (`celeba_masks`)
     <root>/CelebAMask-HQ-attribute-anno.txt             or list_attr_celeba.txt with CelebA-HQ-to-CelebA-mapping.txt
     <root>/text/celeba-caption/<id>.txt                 or celeba-caption/; a caption a line
+    <root>/captions/{25,50,100}_captions.jsonl          optional, before the texts; `caption_lists` says where else
     <root>/train.txt, test.txt                          optional, ids or file names
 
 All but the lists may lie in <root>/CelebAMask-HQ, the folder in the official zip. Without the lists, ids below 24000
 train and the others test, as the dataset's maintainers do; their `filenames.pickle` is not opened, because a pickle can
-run code. `train50` and `train25` are nested parts of `train`. Without an attribute file there are no attributes. Images
+run code. `train50` and `train25` are parts of `train`. Without an attribute file there are no attributes. Images
 may be larger than masks (1024 and 512 in the release); both are brought to the size that is asked for.
 """
 
@@ -22,6 +23,7 @@ import numpy as np
 from gcbench.core.errors import UserError
 from gcbench.core.files import read_text, text_hash
 from gcbench.data import image_files
+from gcbench.data.caption_lists import CaptionLists
 from gcbench.data.celeba_attributes import ATTRIBUTE_WORDS, ATTRIBUTES
 from gcbench.data.celeba_masks import find_parts, hash_parts, merge_parts
 from gcbench.data.celeba_parts import ALIASES, CLASSES, MIRROR, PALETTE
@@ -61,7 +63,8 @@ class CelebA(PairFiles):
                 f"no images of CelebA-HQ in {self.root}; put {IMAGES[0]}/<id>.jpg and {MERGED[0]}/<id>.png or"
                 f" {RAW}/<k>/<id>_<part>.png there, or use --dataset faces, which needs no files"
             )
-        divided = divide(self.root, images.keys() | layouts.keys())
+        self.lists = CaptionLists(self.root, self.name, lambda stem: str(int(stem)) if stem.isdecimal() else stem)
+        divided = divide(self.root, images.keys() | layouts.keys(), self.lists)
         self.found, self.missing = {}, {}
         for split, names in divided.items():
             whole = [name for name in names if name in images and name in layouts]
@@ -89,12 +92,15 @@ class CelebA(PairFiles):
         return image, layout
 
     def captions(self, split: str, index: int) -> Sequence[str]:
-        path = self._text(self.files(split, index).id)
+        name = self.files(split, index).id
+        if name in (lines := self.lists.lines(split)):
+            return lines[name].text
+        path = self._text(name)
         try:
-            lines = read_text(path).split("\n") if path.exists() else []
+            rows = read_text(path).split("\n") if path.exists() else []
         except OSError as error:
             raise UserError(f"cannot read the captions {path} ({error}); give lines in UTF-8") from error
-        texts = tuple(line.strip() for line in lines if line.strip())
+        texts = tuple(row.strip() for row in rows if row.strip())
         if not texts:
             state = "empty" if path.exists() else "not there"
             raise UserError(f"{path} is {state}; put the captions of this image there, one a line")
@@ -124,7 +130,8 @@ class CelebA(PairFiles):
         masks = () if self._parts else (pair.layout for pair in pairs)
         texts = (path for pair in pairs if (path := self._text(pair.id)).is_file())
         tables = (attribute_file(self.root), *(first(self.root, (name,)) for name in (*LISTS, MAPPING)))
-        return {pair.image for pair in pairs} | {*masks, *texts} | {p for p in tables if p and p.is_file()}
+        files = {pair.image for pair in pairs} | {*masks, *texts} | {p for p in tables if p and p.is_file()}
+        return files | self.lists.files
 
 
 def _by_id(folder: Path | None, endings: Sequence[str]) -> dict[str, Path]:

@@ -1,21 +1,19 @@
 """CelebA-HQ's text files: attributes, and which images are for training."""
 
 from collections.abc import Collection, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import read_text
+from gcbench.data.caption_lists import PARTS, CaptionLists
 from gcbench.data.celeba_attributes import ATTRIBUTES
 
 TRAINED = 24000
 """MM-CelebA-HQ's maintainers train on the ids below and test on the others (their issue 6)."""
 LISTS = ("train.txt", "test.txt")
 PICKLES = ("train/filenames.pickle", "test/filenames.pickle")
-SUBSETS = {"train50": 0.5, "train25": 0.25}
-SUBSET_SEED = "gcbench celeba 1"
 
 ATTRIBUTES_HQ = "CelebAMask-HQ-attribute-anno.txt"
 ATTRIBUTES_CELEBA = "list_attr_celeba.txt"
@@ -72,12 +70,11 @@ def _mapping(root: Path, needed_by: Path) -> dict[str, str]:
     return originals
 
 
-def divide(root: Path, names: Collection[str]) -> dict[str, list[str]]:
-    """Split -> ids in their order: `train`, its nested subsets, and `test`.
+def divide(root: Path, names: Collection[str], captions: CaptionLists) -> dict[str, list[str]]:
+    """Split -> ids in their order: `train`, its parts, and `test`.
 
     names: the ids that are there. By `train.txt` and `test.txt` if they are there (one id or file name a line), else by
-    the maintainers' rule. A subset is the first part of `train` in an order fixed by SUBSET_SEED, so `train25` lies in
-    `train50`.
+    the maintainers' rule. captions: lists that say the parts of `train`, where they are there.
     UserError: one list without the other, an id in both, or the maintainers' pickles without lists."""
     lists = [root / name for name in LISTS]
     if any(path.is_file() for path in lists):
@@ -94,8 +91,7 @@ def divide(root: Path, names: Collection[str]) -> dict[str, list[str]]:
                 )
         train = [name for name in names if int(name) < TRAINED]
         test = [name for name in names if int(name) >= TRAINED]
-    shuffled = sorted(train, key=lambda name: sha256(f"{SUBSET_SEED}/{name}".encode()).digest())
-    splits = {"train": train, **{k: shuffled[: round(share * len(train))] for k, share in SUBSETS.items()}}
+    splits = {"train": train, **{split: captions.part(split, train) for split in PARTS}}
     return {split: sorted(ids, key=int) for split, ids in {**splits, "test": test}.items()}
 
 

@@ -2,35 +2,35 @@
 
     <root>/leftImg8bit/<split>/<city>/<stem>_leftImg8bit.png
     <root>/gtFine/<split>/<city>/<stem>_gtFine_labelIds.png     or _labelTrainIds.png, file by file
-    <root>/captions/100_captions.jsonl      optional, also accepted as <root>/100_captions.jsonl
+    <root>/captions/{25,50,100}_captions.jsonl      optional; `caption_lists` says where else
 
 Each tree may lie in a folder of its zip's name, leftImg8bit_trainvaltest/leftImg8bit. Colours alone are not read: a
 group of poles has the poles' colour, and a licence plate the cars'.
 The folder says the split, so the three cities of `val` are held out (the GCDP authors train on them too).
 Captions are the authors' JSON lines if they are there; otherwise each image gets one, built in their
-wording from every class that its layout holds, in an order seeded by its file name.
+wording from every class that its layout holds, in an order seeded by its file name. `train50` and `train25` are parts
+of `train`.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from gcbench.core.errors import UserError
 from gcbench.data import cityscapes_classes, image_files
+from gcbench.data.caption_lists import PARTS, CaptionLists
 from gcbench.data.image_sources import visible
 from gcbench.data.layouts import urban_ids
 from gcbench.data.pair_files import Pair, PairFiles, generator, image_id, match
-from gcbench.data.prompts import Line, read_prompts
 from gcbench.text.captions import build_caption, present
 
 IMAGE = "_leftImg8bit.png"
 LAYOUT = "_gtFine_labelIds.png"
 TRAIN_LAYOUT = "_gtFine_labelTrainIds.png"
 SPLITS = ("train", "val")
-CAPTIONS = ("captions/100_captions.jsonl", "100_captions.jsonl")
+CAPTIONS = "captions/100_captions.jsonl"
 
 
 class Cityscapes(PairFiles):
@@ -60,8 +60,14 @@ class Cityscapes(PairFiles):
                 f" leftImg8bit/<split>/<city>/*{IMAGE} and gtFine/<split>/<city>/*{LAYOUT} there, or use --dataset"
                 " streets, which needs no files"
             )
-        self.found, self.missing = pairs, missing
-        self.splits = tuple(pairs)
+        self.lists = CaptionLists(self.root, self.name, lambda stem: stem.removesuffix(IMAGE.removesuffix(".png")))
+        train = [pair.id for pair in pairs.get(SPLITS[0], ())]
+        members = {split: set(self.lists.part(split, train)) for split in PARTS}
+        parts = {split: [pair for pair in pairs[SPLITS[0]] if pair.id in ids] for split, ids in members.items() if ids}
+        self.splits, self.parts = tuple(pairs), tuple(parts)
+        self.found = {**pairs, **parts}
+        alone = missing.get(SPLITS[0])
+        self.missing = {**missing, **({split: alone for split in parts} if alone else {})}
         self._built: dict[str, tuple[str, ...]] = {}
 
     def read_layout(self, path: Path) -> np.ndarray:
@@ -69,35 +75,25 @@ class Cityscapes(PairFiles):
             return super().read_layout(path)
         return urban_ids(image_files.read_layout(path), path)
 
-    @cached_property
-    def captions_file(self) -> Path | None:
-        """The authors' captions, if they are there."""
-        return next((self.root / name for name in CAPTIONS if (self.root / name).is_file()), None)
-
-    @cached_property
-    def _lines(self) -> Mapping[str, Line]:
-        return read_prompts(self.captions_file) if self.captions_file else {}
-
     def captions_from_layouts(self, split: str) -> bool:
-        return self.captions_file is None
+        return self.lists.file(split) is None
 
     def captions(self, split: str, index: int) -> Sequence[str]:
         files = self.files(split, index)
-        if self.captions_file:
-            name = image_id(files.image.stem)
-            if name not in self._lines:
+        if listed := self.lists.file(split):
+            if files.id not in self.lists.lines(split):
                 raise UserError(
-                    f"{self.captions_file} has no line for {files.image.name}; add it, or remove the file"
+                    f"{listed} has no line for {files.image.name}; add it, or remove the file"
                     " so that captions are built from the layouts"
                 )
-            return self._lines[name].text
+            return self.lists.lines(split)[files.id].text
         if files.id not in self._built:
             names = present(self.read_layout(files.layout), self.classes, self.void)
             self._built[files.id] = (build_caption(names, generator(files.image.name)),)
         return self._built[files.id]
 
     def _files(self) -> set[Path]:
-        return super()._files() | ({self.captions_file} if self.captions_file else set())
+        return super()._files() | self.lists.files
 
 
 def _tree(root: Path, name: str) -> Path:

@@ -54,7 +54,7 @@ def export(
     _claim(out, {"dataset": dataset.name, "version": dataset.version, "form": form, "size": list(size)})
     if form == "folder":
         write_text(out / CONFIG, _config(dataset, size))
-    texts = _old_lines(out / cityscapes.CAPTIONS[0]) if form == "cityscapes" else {}
+    texts = _old_lines(out / cityscapes.CAPTIONS) if form == "cityscapes" else {}
     done, total = 0, sum(map(len, stems.values()))
     for split in dataset.splits:
         ids, groups = dataset.ids(split), dataset.groups(split)
@@ -75,7 +75,7 @@ def export(
         if form == "folder" and stems[split]:
             write_prompts(out / split / PROMPTS, texts.values())
     if form == "cityscapes":
-        write_prompts(out / cityscapes.CAPTIONS[0], texts.values())
+        write_prompts(out / cityscapes.CAPTIONS, texts.values())
     return done
 
 

@@ -24,6 +24,10 @@ from gcbench.data.unreadable_files import Kind, Unreadable
 RESIZE = "box"
 """The filter's name in protocols: each pixel is the mean of the area that it covers."""
 
+NEAREST = "nearest"
+"""Where images too come to size by the nearest pixel, as the GCDP authors bring them: the one at the corner of what a
+pixel covers, so that a layout must be taken there too."""
+
 VOID_IN_FILE = 255
 """This id means void in a file, whatever void's own id is."""
 
@@ -243,6 +247,26 @@ def resize_image(image: np.ndarray, size: Size, box: Box | None = None) -> np.nd
 def resize_layout(layout: np.ndarray, size: Size, box: Box | None = None) -> np.ndarray:
     """The layout, or a box of it, at `size` by the nearest pixel, uint8 [H,W]."""
     return _resize(layout, size, box, Image.Resampling.NEAREST)
+
+
+def resize_pair(
+    image: np.ndarray, layout: np.ndarray, size: Size, box: Box | None = None, *, nearest: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """A pair, or a box of it in the layout's pixels, at `size`. nearest: the image too by the nearest pixel."""
+    if nearest:
+        return _corners(image, size, box, layout.shape), _corners(layout, size, box, layout.shape)
+    return resize_image(image, size, box), resize_layout(layout, size, box)
+
+
+def _corners(array: np.ndarray, size: Size, box: Box | None, shape: tuple[int, ...]) -> np.ndarray:
+    """By the pixel at the upper left corner of what each covers. box: in an array of `shape`, (H, W)."""
+    left, top, right, bottom = box or (0, 0, shape[1], shape[0])
+    ends = (top, bottom, array.shape[0] / shape[0]), (left, right, array.shape[1] / shape[1])
+    rows, columns = (
+        ((start + np.arange(n) * (end - start) / n) * scale + 1e-6).astype(int)
+        for n, (start, end, scale) in zip(size, ends, strict=True)
+    )
+    return array[rows][:, columns]
 
 
 def _resize(array: np.ndarray, size: Size, box: Box | None, how: Image.Resampling) -> np.ndarray:

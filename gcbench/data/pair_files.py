@@ -79,8 +79,16 @@ class PairFiles(Dataset):
         return self.found[split][index]
 
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
-        image, layout = self.read(self.files(split, index))
-        return image_files.resize_image(image, size), image_files.resize_layout(layout, size)
+        return self.at_size(*self.read(self.files(split, index)), size)
+
+    def at_size(
+        self, image: np.ndarray, layout: np.ndarray, size: Size, box: image_files.Box | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A pair, or a box of it, brought to size as `resize` says."""
+        return image_files.resize_pair(image, layout, size, box, nearest=self.resize == image_files.NEAREST)
+
+    def resize_by_nearest(self) -> None:
+        self.resize = image_files.NEAREST
 
     def read(self, files: Pair) -> tuple[np.ndarray, np.ndarray]:
         """A pair at its own size: uint8 [H,W,3] and uint8 [H,W]."""
@@ -90,7 +98,7 @@ class PairFiles(Dataset):
 
     @cached_property
     def _version(self) -> str:
-        rows = [f"{path.relative_to(self.root).as_posix()} {_mark(path)}" for path in self._files()]
+        rows = [f"{Path(os.path.relpath(path, self.root)).as_posix()} {_mark(path)}" for path in self._files()]
         return text_hash(*sorted(rows))
 
     def _files(self) -> set[Path]:
@@ -140,7 +148,7 @@ def match(
 
 
 def check_split(dataset: Dataset, split: str) -> None:
-    if split not in dataset.splits:
+    if split not in (*dataset.splits, *dataset.parts):
         raise UserError(f"{dataset.name} has no split {split!r}; use {' or '.join(dataset.splits)}")
 
 

@@ -1,4 +1,4 @@
-"""The first pairs of a dataset: what a training with `--limit` sees, in every part of it."""
+"""Some pairs of a dataset: what a training with `--limit` or `--split` sees, in every part of it."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,14 @@ from gcbench.core.contracts import Dataset, Size
 
 
 class Subset(Dataset):
-    """Another dataset whose training split ends after `limit` pairs; all else is that dataset's."""
+    """Another dataset that is trained on `split`, if named, and there on `limit` pairs; all else is that dataset's."""
 
-    def __init__(self, whole: Dataset, limit: int):
+    def __init__(self, whole: Dataset, limit: int | None = None, split: str | None = None):
         self.whole, self.limit = whole, limit
         for name in Dataset.__annotations__:
             setattr(self, name, getattr(whole, name))
+        if split is not None:
+            self.splits = (split, *(name for name in whole.splits if name != split))
 
     @classmethod
     def open(cls) -> "Subset":
@@ -41,6 +43,10 @@ class Subset(Dataset):
 
     def attribute_labels(self, split: str, index: int) -> np.ndarray | None:
         return self.whole.attribute_labels(split, index)
+
+    def resize_by_nearest(self) -> None:
+        self.whole.resize_by_nearest()
+        self.resize = self.whole.resize
 
     def fingerprint(self, split: str) -> str:
         return self.whole.fingerprint(split)

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from torch import Tensor
 
+from gcbench.core import files
 from gcbench.core.contracts import Evaluator
 from gcbench.core.errors import UserError, calling
 from gcbench.core.files import text_hash
@@ -32,12 +33,7 @@ PARTS = ("vectors", "labels", "probabilities")
 
 def cache_directory() -> Path | None:
     """Where features are kept, or None for nowhere: by choice, or because this user has no home."""
-    if chosen := os.environ.get("GCBENCH_CACHE"):
-        return None if chosen == "off" else Path(chosen).expanduser()
-    home = os.path.expanduser("~") if os.environ.get("HOME", "~") else ""
-    places = [Path(os.environ.get("XDG_CACHE_HOME") or ""), Path(home) / ".cache"]
-    roots = [place / "gcbench" / "features" for place in places if place.is_absolute()]
-    return roots[0] if roots else None
+    return files.cache_directory("" if os.environ.get("GCBENCH_CACHE") else "features")
 
 
 def key_of(reference: Reference, evaluator: Evaluator) -> str:

@@ -14,8 +14,10 @@ from gcbench.training.recipe import ImageSize, SampleBatch, SampleSteps, TrainCo
 class GCDPConfig(Config):
     """unet, process, text: see each. text None makes an unconditional model.
 
-    size: (H, W) it is trained at. cond_drop: share of texts replaced by the null in training. time_power: training
-    times are T u^time_power with uniform u: 1 is uniform; 2 spends more of a short training where details are drawn.
+    size: (H, W) it is trained at. cond_drop: share of texts replaced by the null in training. training_times:
+    `whole`, of 1..T, one in each of B equal parts for a batch of B, or `continuous`, T times independent numbers of
+    [0, 0.999), as the authors draw them. time_power: they are T u^time_power with uniform u: 1 is uniform; 2 spends
+    more of a short training where details are drawn.
     sample_steps: default number of sampling steps. sample_batch: images that go through the network together.
     repeats, renoise: where a layout or an image is given, as in `gcbench.diffusion.completion.complete`.
     A super-resolution stage (unet.lowres) enlarges pairs of `low_size` (half of `size` by default), noised at time
@@ -27,6 +29,7 @@ class GCDPConfig(Config):
     text: TextConfig | None = Field(default_factory=TextConfig)
     size: ImageSize = (64, 128)
     cond_drop: Share = 0.1
+    training_times: Literal["whole", "continuous"] = "whole"
     time_power: float = Field(default=1.0, gt=0)
     sample_steps: SampleSteps = 100
     sample_batch: SampleBatch = 1
@@ -64,11 +67,32 @@ TINY = GCDPConfig(
 """For 64×128 on two cores: what ships. The image's schedule is noisier than the layout's at every time, so that the
 layout leads and the image fills it in: a small network learns that sooner than both at once."""
 
-PAPER = GCDPConfig(unet=UNetConfig(), text=TextConfig(kind="t5", dim=1024, max_length=256), size=(128, 256))
-"""The paper's base model for Cityscapes: 697.35 M parameters."""
+PAPER = GCDPConfig(
+    unet=UNetConfig(),
+    process=ProcessConfig(image_schedule="linear", label_schedule="linear", label_scale="authors"),
+    text=TextConfig(kind="t5", dim=1024, max_length=256),
+    size=(128, 256),
+    training_times="continuous",
+)
+"""The paper's base model for Cityscapes, 697.35 M parameters, with the schedules and losses of its authors' scripts."""
+
+PAPER_CELEBA = PAPER.model_copy(update={"process": ProcessConfig(label_scale="authors"), "size": (128, 128)})
+"""The paper's base model for MM-CelebA-HQ."""
 
 TINY_TRAINING = TrainConfig(steps=4000, batch_size=16, lr=8e-4, warmup=100, decay=0.5, clip=1.0, ema=0.999)
-PAPER_TRAINING = TrainConfig(steps=300_000, batch_size=8, lr=1.2e-4, ema=0.9999)
+PAPER_TRAINING = TrainConfig(
+    steps=300_000,
+    batch_size=8,
+    lr=1.2e-4,
+    ema_every=10,
+    ema_after=100,
+    ema_growth="power",
+    crop=(1.0, 1.2),
+    log_every=100,
+    save_every=2000,
+    preview_every=10_000,
+)
+"""As the authors train for Cityscapes; for MM-CelebA-HQ they do not crop."""
 
 TINY_SR = TINY.model_copy(
     update={
@@ -91,5 +115,6 @@ PRESETS = {
     "tiny": (TINY, TINY_TRAINING),
     "tiny-sr": (TINY_SR, TINY_TRAINING),
     "paper": (PAPER, PAPER_TRAINING),
+    "paper-celeba": (PAPER_CELEBA, PAPER_TRAINING.model_copy(update={"crop": (1.0, 1.0)})),
     "paper-sr": (PAPER_SR, PAPER_TRAINING),
 }

@@ -19,7 +19,7 @@ from gcbench.core.contracts import Dataset, Given, ModelOptions, Size
 from gcbench.core.errors import UserError
 from gcbench.diffusion.joint import AUTHORS, JointProcess
 from gcbench.gcdp.config import PRESETS, GCDPConfig
-from gcbench.gcdp.network import TextToPair
+from gcbench.gcdp.network import TextToPair, store_in_bfloat16
 from gcbench.gcdp.sampling import Beside, Sampling, sample_many
 from gcbench.networks.unet import LowRes
 from gcbench.training.recipe import TrainConfig
@@ -40,12 +40,15 @@ class GCDP(TrainedModel):
     stepped = True
     enlarges: ClassVar[bool] = False
     staged: ClassVar[bool] = True
+    contentless: ClassVar[bool] = True
     layouts: bool = True
     network: TextToPair
     cfg: GCDPConfig
     steps: int
 
     def __init__(self, network: nn.Module, cfg: GCDPConfig, card: Card, options: ModelOptions):
+        if options.precision == "bf16":
+            store_in_bfloat16(network)
         super().__init__(network, cfg, card, options)
         self.process = JointProcess(cfg.process)
         self.conditional = self.guided = cfg.text is not None
@@ -72,7 +75,7 @@ class GCDP(TrainedModel):
         if cfg.unet.lowres != cls.enlarges:
             stage, place = ("super-resolution", "second") if cfg.unet.lowres else ("base", "first")
             raise UserError(f"{weights.path} is a {stage} stage; give both stages, this one {place}: --cascade BASE,SR")
-        network = TextToPair(cfg)
+        network = TextToPair(cfg, empty=True)
         fill(network, weights, frozen=network.state_dict().keys() - network.trained().keys())
         return network
 

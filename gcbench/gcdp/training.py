@@ -1,7 +1,8 @@
 """How a GCDP is trained: the recipe that the trainer runs."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -53,7 +54,10 @@ class GCDPRecipe(Recipe):
         b, _, h, w = batch.images.shape
         x0 = batch.images.to(device).float() / 127.5 - 1
         y0 = batch.layouts.to(device) if self.process.cfg.classes else None
-        t = training_times(b, self.process.cfg.steps, self.cfg.time_power, generator)
+        if self.cfg.training_times == "continuous":
+            t = torch.rand(b, generator=generator) ** self.cfg.time_power * LAST_TIME
+        else:
+            t = training_times(b, self.process.cfg.steps, self.cfg.time_power, generator)
         eps = torch.randn(b, 3, h, w, generator=generator).to(device)
         uniform = torch.rand(b, h, w, generator=generator).to(device)
         keep = (torch.rand(b, generator=generator) >= self.cfg.cond_drop).to(device)
@@ -72,6 +76,13 @@ class GCDPRecipe(Recipe):
         eps = torch.randn(image.shape, generator=generator).to(image.device)
         uniform = None if layout is None else torch.rand(layout.shape, generator=generator).to(image.device)
         return told(image, layout, u, eps, uniform, self.process.cfg.classes)
+
+    def shrunk(self) -> Mapping[str, Any]:
+        """A quarter as wide, on images half as high and wide."""
+        unet, (h, w) = self.cfg.unet, self.size
+        if unet.dim < 128 or h % (2 * unet.stride) or w % (2 * unet.stride):
+            return {}
+        return {"model.unet.dim": unet.dim // 4, "model.size": [h // 2, w // 2]}
 
     def weights(self) -> dict[str, Tensor]:
         return self.network.trained()

@@ -5,20 +5,26 @@ The null text that guidance needs is learned by the network that reads the vecto
 
 import os
 import re
+import zlib
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
+from gcbench.core.checkpoint import weights_hash
 from gcbench.core.contracts import Reading
 from gcbench.core.errors import UserError
 from gcbench.core.samples import sample_ids
 from gcbench.core.settings import Count
+from gcbench.networks.text_cache import TextCache
 from gcbench.text.known_words import Aliases, KnownWords, most_frequent, reading, told, words_of
 from gcbench.weights.download import reachable
 from gcbench.weights.manifest import folder_of, offline
@@ -88,6 +94,8 @@ class WordEncoder(TextEncoder):
 class T5Encoder(TextEncoder):
     """The encoder half of a T5, frozen, float32, padded to the longest text; padding is zeroed.
 
+    It is part of no state dict, average or optimiser. Each text is encoded alone, so that its vectors depend on nothing
+    else to the last bit, and once: `TextCache` keeps them.
     Source: Raffel et al. 2020; the reference model uses `t5-large` (d 1024, at most 256 tokens). Needs the extra
     `text`.
     """
@@ -104,8 +112,28 @@ class T5Encoder(TextEncoder):
             encoder = T5EncoderModel.from_pretrained(place, dtype=torch.float32, local_files_only=local)
         except (OSError, ValueError):  # of the second kind where files are there that are no T5's
             raise no_t5(cfg.name, "are not whole" if place != cfg.name else "are not to be had") from None
-        self.encoder = encoder.eval().requires_grad_(False)
+        self._frozen = (encoder.eval().requires_grad_(False),)  # in a tuple: not one of this module's own
         self.dim, self.max_length = encoder.config.d_model, cfg.max_length
+        self._cache: TextCache | None = None
+
+    @property
+    def encoder(self) -> Any:
+        return self._frozen[0]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        self.encoder._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+    @property
+    def cache(self) -> TextCache:
+        """Of this encoder: its weights, its tokenizer, the texts' greatest length, the device and the libraries."""
+        if self._cache is None:
+            weights = weights_hash({name: tensor.cpu() for name, tensor in self.encoder.state_dict().items()})
+            words = zlib.crc32(repr(sorted(self.tokenizer.get_vocab().items())).encode())
+            made = f"{torch.__version__}-{version('transformers')}".replace("+", "-")
+            name = f"t5-{weights}-{words:08x}-{self.max_length}-{self.encoder.device.type}-{made}"
+            self._cache = TextCache(name, self.dim)
+        return self._cache
 
     def train(self, mode: bool = True) -> "T5Encoder":
         """Stays in evaluation mode: a frozen encoder must not drop out while the network around it trains."""
@@ -113,13 +141,21 @@ class T5Encoder(TextEncoder):
 
     @torch.no_grad()
     def forward(self, texts: Sequence[str]) -> Embedded:
-        tokens = self.tokenizer(
-            list(texts), padding="longest", truncation=True, max_length=self.max_length, return_tensors="pt"
-        ).to(self.encoder.device)
-        with torch.autocast(self.encoder.device.type, enabled=False):
-            out = self.encoder(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
-        mask = tokens.attention_mask.bool()
-        return Embedded(out * mask.unsqueeze(-1), mask)
+        rows = [self._vectors(text) for text in texts]
+        out = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        lengths = torch.tensor([len(row) for row in rows], device=out.device)
+        return Embedded(out, torch.arange(out.shape[1], device=out.device) < lengths[:, None])
+
+    def _vectors(self, text: str) -> Tensor:
+        """float32 [L,dim] of one text."""
+        device = self.encoder.device
+        if (kept := self.cache.get(text)) is not None:
+            return kept.to(device)
+        tokens = self.tokenizer([text], truncation=True, max_length=self.max_length, return_tensors="pt").to(device)
+        with torch.autocast(device.type, enabled=False):
+            out = self.encoder(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state[0]
+        self.cache.put(text, out)
+        return out
 
     def reading(self, texts: Sequence[str], aliases: Aliases) -> Reading:
         """Cut are texts of more than `max_length` tokens. Unknown are words of which a part has no token."""
@@ -161,5 +197,35 @@ def no_t5(name: str, fault: str) -> UserError:
     )
 
 
+class Unread(TextEncoder):
+    """In the place of a frozen encoder whose weights are not read: vectors of 0 of full length."""
+
+    def __init__(self, cfg: TextConfig):
+        super().__init__()
+        self.dim, self.length = cfg.dim, cfg.max_length
+
+    def forward(self, texts: Sequence[str]) -> Embedded:
+        n = len(texts)
+        return Embedded(torch.zeros(n, self.length, self.dim), torch.ones(n, self.length, dtype=torch.bool))
+
+    def reading(self, texts: Sequence[str], aliases: Aliases) -> Reading:
+        return Reading(n=len(texts))
+
+
+_unread = ContextVar("frozen encoders are not read", default=False)
+
+
+@contextmanager
+def frozen_unread() -> Iterator[None]:
+    """Networks built within read no weights of frozen text encoders: enough to plan or to time them."""
+    before = _unread.set(True)
+    try:
+        yield
+    finally:
+        _unread.reset(before)
+
+
 def build_text_encoder(cfg: TextConfig) -> TextEncoder:
-    return T5Encoder(cfg) if cfg.kind == "t5" else WordEncoder(cfg)
+    if cfg.kind == "t5":
+        return Unread(cfg) if _unread.get() else T5Encoder(cfg)
+    return WordEncoder(cfg)

@@ -6,12 +6,15 @@ the layout channels of the ICCV 2023 paper.
 """
 
 import math
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from gcbench.core.settings import Config, Count
 from gcbench.networks.attention import (
@@ -40,6 +43,7 @@ class UNetConfig(Config):
     pooled_text: the sum of a text's vectors over the root of their number is added to the time embedding too, through a
     linear layer that starts at 0 (not at paper size; Saharia et al. 2022 add a pooled vector). A small network needs
     it: the mean of its few resampled tokens tells but a handful of classes apart.
+    checkpointing: keep no block's inner activations in training, and make them again for the gradient.
     mults, blocks, self_attention, cross_attention: one entry a level.
     """
 
@@ -67,6 +71,7 @@ class UNetConfig(Config):
     init_to_final: bool = False
     drawing_blocks: int = Field(default=0, ge=0)
     pooled_text: bool = False
+    checkpointing: bool = False
 
     @property
     def stride(self) -> int:
@@ -343,6 +348,12 @@ class UNet(nn.Module):
         x = image if embedding is None else torch.cat((image, embedding(layout).to(image.dtype)), dim=1)
         return F.pixel_unshuffle(x, self.cfg.patch) if self.cfg.patch > 1 else x
 
+    def through(self, block: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """What a block gives; with `checkpointing`, only its inputs are kept for the gradient."""
+        if not (self.cfg.checkpointing and self.training and torch.is_grad_enabled()):
+            return block(*inputs)
+        return cast(Tensor, checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False))
+
     def forward(
         self,
         image: Tensor,
@@ -373,33 +384,34 @@ class UNet(nn.Module):
 
         x = self.init_conv(x)
         first_map = x
-        x = self.init_resnet_block(x, time)
+        run = self.through
+        x = run(self.init_resnet_block, x, time)
         skips = []
         for down, first, rest, last in self.downs:
-            x = first(down(x), time, context)
+            x = run(first, down(x), time, context)
             for block in rest:
-                x = block(x, time)
+                x = run(block, x, time)
                 skips.append(x)
-            x = last(x, context) if isinstance(last, TransformerBlock) else x
+            x = run(last, x, context) if isinstance(last, TransformerBlock) else x
             skips.append(x)
 
-        x = self.mid_block1(x, time, context)
-        x = self.mid_attn(x)
-        x = self.mid_block2(x, time, context)
+        x = run(self.mid_block1, x, time, context)
+        x = run(self.mid_attn, x)
+        x = run(self.mid_block2, x, time, context)
 
-        def join(x: Tensor) -> Tensor:
-            return torch.cat((x, skips.pop() * 2**-0.5), dim=1)
+        def joined(block: nn.Module, x: Tensor, skip: Tensor, *rest: Tensor) -> Tensor:
+            return cast(Tensor, block(torch.cat((x, skip * 2**-0.5), dim=1), *rest))
 
         for first, rest, last, up in self.ups:
-            x = first(join(x), time, context)
+            x = run(partial(joined, first), x, skips.pop(), time, context)
             for block in rest:
-                x = block(join(x), time)
-            x = last(x, context) if isinstance(last, TransformerBlock) else x
-            x = up(x)
+                x = run(partial(joined, block), x, skips.pop(), time)
+            x = run(last, x, context) if isinstance(last, TransformerBlock) else x
+            x = run(up, x)
 
         if cfg.init_to_final:
             x = torch.cat((x, first_map), dim=1)
-        x = self.final_res_block(x, time)
+        x = run(self.final_res_block, x, time)
         if low is not None:
             x = torch.cat((x, low), dim=1)
         logits = self.final_conv_seg(x) if cfg.classes else None
@@ -422,7 +434,7 @@ class UNet(nn.Module):
             read.append(first_map)
         x = torch.cat(read, dim=1)
         for block in self.drawing:
-            x = block(x, time)
+            x = self.through(block, x, time)
         return x
 
 

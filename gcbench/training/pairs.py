@@ -6,24 +6,35 @@ import numpy as np
 import torch
 
 from gcbench.core.contracts import Dataset, Size
+from gcbench.data import image_files
 from gcbench.training.recipe import Batch
 
 
 class Pairs:
-    """All pairs of a split at one size, uint8 in memory.
+    """All pairs of a split at one size, uint8 in memory; `for_crops` holds them twice as high and wide.
 
     `batch(step)` depends on seed and step alone, so a resumed run sees the same data as one never stopped.
     """
 
-    def __init__(self, dataset: Dataset, split: str, size: Size, *, tick: Callable[[], object] = lambda: None):
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: str,
+        size: Size,
+        *,
+        for_crops: bool = False,
+        tick: Callable[[], object] = lambda: None,
+    ):
         n = len(dataset.ids(split))
-        self.images = np.empty((n, *size, 3), np.uint8)
-        self.layouts = np.empty((n, *size), np.uint8)
+        self.size, self.nearest = size, dataset.resize == image_files.NEAREST
+        held = (2 * size[0], 2 * size[1]) if for_crops else size
+        self.images = np.empty((n, *held, 3), np.uint8)
+        self.layouts = np.empty((n, *held), np.uint8)
         self.captions: list[tuple[str, ...]] = []
         self.attributes = np.empty((n, len(dataset.attributes)), bool)
         self.mirror = None if dataset.mirror is None else np.array(dataset.mirror, np.uint8)
         for i in range(n):
-            self.images[i], self.layouts[i] = dataset.pair(split, i, size)
+            self.images[i], self.layouts[i] = dataset.pair(split, i, held)
             self.captions.append(tuple(dataset.captions(split, i)))
             if dataset.attributes:
                 self.attributes[i] = dataset.attribute_labels(split, i)
@@ -32,8 +43,18 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.images)
 
-    def batch(self, step: int, size: int, *, seed: int, flip: bool) -> Batch:
-        """The batch of `size` pairs of step 0, 1, ...: epochs are permutations; flips and captions are drawn."""
+    def batch(
+        self,
+        step: int,
+        size: int,
+        *,
+        seed: int,
+        flip: bool,
+        crop: tuple[float, float] = (1.0, 1.0),
+        swap: bool = True,
+    ) -> Batch:
+        """The batch of `size` pairs of step 0, 1, ...: epochs are permutations; flips, crops and captions are drawn.
+        flip, crop, swap: as flip, crop and swap_mirrored of TrainConfig."""
         n = len(self)
         places = np.arange(step * size, (step + 1) * size)
         order = {epoch: np.random.default_rng([seed, epoch]).permutation(n) for epoch in np.unique(places // n)}
@@ -41,9 +62,9 @@ class Pairs:
         rng = np.random.default_rng([seed, step, 1])
         flips = rng.random(size) < (0.5 if flip else 0.0)
         texts = [self.captions[row][rng.integers(len(self.captions[row]))] for row in rows]
-        images, layouts = self.images[rows], self.layouts[rows]
+        images, layouts = self.cropped(rows, np.random.default_rng([seed, step, 2]), crop)
         images[flips], layouts[flips] = images[flips, :, ::-1], layouts[flips, :, ::-1]
-        if self.mirror is not None:
+        if self.mirror is not None and swap:
             layouts[flips] = self.mirror[layouts[flips]]
         return Batch(
             torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
@@ -51,3 +72,20 @@ class Pairs:
             texts,
             torch.from_numpy(self.attributes[rows]) if self.attributes.shape[1] else None,
         )
+
+    def cropped(
+        self, rows: np.ndarray, rng: np.random.Generator, crop: tuple[float, float]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The pairs, each enlarged by a factor of its own and cut to size at a place of its own."""
+        images, layouts = self.images[rows], self.layouts[rows]
+        if images.shape[1:3] == self.size and crop == (1.0, 1.0):
+            return images, layouts
+        height, width = images.shape[1:3]
+        factors, places = rng.uniform(*crop, len(rows)), rng.random((len(rows), 2))
+        parts = []
+        for image, layout, factor, (down, right) in zip(images, layouts, factors, places, strict=True):
+            h, w = height / factor, width / factor
+            top, left = down * (height - h), right * (width - w)
+            box = (left, top, min(left + w, width), min(top + h, height))
+            parts.append(image_files.resize_pair(image, layout, self.size, box, nearest=self.nearest))
+        return np.stack([image for image, _ in parts]), np.stack([layout for _, layout in parts])

@@ -14,6 +14,7 @@ from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
 from gcbench.core.run_spec import parse_size
 from gcbench.core.settings import AnyConfig, Config, Count, Share, Weight, apply
+from gcbench.training.ema import Growth
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -49,9 +50,23 @@ ImageSize = Annotated[
 """(H, W), or a text `HxW`."""
 
 
-class TrainConfig(Config):
-    """How to train. seed fixes initial weights, order of data and noise. ema: decay of the averaged weights.
+Enlarged = Annotated[float, Field(ge=1, le=4)]
 
+
+def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("give the smaller number first")
+    return pair
+
+
+class TrainConfig(Config):
+    """How to train. seed fixes initial weights, order of data and noise.
+
+    ema: decay of the averaged weights; ema_every, ema_after, ema_growth: as in `EMA`.
+    flip: mirror half of the images; swap_mirrored: left and right parts then change names, where the dataset has such.
+    crop: enlarge each image by a factor drawn from this range, and cut a window of the image's size out of it.
+    resize: how images that are files come to size, by `area` or, as their layouts do, by the `nearest` pixel.
+    precision: `fp16` scales its losses, and needs a GPU. weights_dtype: of the checkpoint's tensors.
     batch_size: images a step, over all processes; micro_batch: images at a time (0: all at once).
     warmup: steps of linear rise of lr; decay: fraction of the run, at its end, over which lr falls to 0.
     compile: let torch.compile fuse the network's small operations: some minutes at the start, then faster steps.
@@ -67,8 +82,15 @@ class TrainConfig(Config):
     decay: Share = 0.0
     clip: Weight = 0.0
     ema: Share = 0.9999
+    ema_every: Count = 1
+    ema_after: int = Field(default=0, ge=0)
+    ema_growth: Growth = "ratio"
     flip: bool = True
-    precision: Literal["fp32", "bf16"] = "fp32"
+    swap_mirrored: bool = True
+    crop: Annotated[tuple[Enlarged, Enlarged], AfterValidator(_rising)] = (1.0, 1.0)
+    resize: Literal["area", "nearest"] = "area"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    weights_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = False
     seed: int = Field(default=0, ge=0, lt=2**32)
     log_every: Count = 20
@@ -187,6 +209,11 @@ class Recipe(nn.Module):
             config=self.cfg.model_dump(mode="json"),
             provenance=provenance,
         )
+
+    def shrunk(self) -> Mapping[str, Any]:
+        """Settings of a small network of the same kind, by which the speed of this one is estimated; empty for one that
+        is small itself, or where none stands for it."""
+        return {}
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 from accelerate import Accelerator
@@ -83,6 +83,7 @@ class _Run:
     out: Path
     provenance: dict[str, Any]
     plan: dict[str, Any]
+    scaler: Any = None
 
     def save(self, at: _Progress, *, preview: bool) -> None:
         """Write the state of a step that is done, then log, preview and weights.
@@ -93,6 +94,7 @@ class _Run:
             "ema": self.ema.shadow,
             "optimizers": self.optimizers.state(),
             "plan": self.plan,
+            **({"scaler": self.scaler.state_dict()} if self.scaler else {}),
         }
         if bad := checkpoint.not_finite(self._weights() | dict(tensors_of(state))):
             raise UserError(
@@ -111,7 +113,7 @@ class _Run:
             checkpoint.copy_card(weights)
         else:
             card = self.recipe.card({**self.provenance, "steps": at.step, "seconds": round(at.seconds)})
-            checkpoint.save(weights, self._weights(), card, torch.float16)
+            checkpoint.save(weights, self._weights(), card, self._dtype)
 
     def preview(self, step: int) -> None:
         """Draw the preview of a step at which one is due, unless it is there."""
@@ -121,12 +123,16 @@ class _Run:
             with calling(f"preview() of {self.recipe.name}"):
                 _with_average(self.recipe, self.ema, lambda: self.recipe.preview(path))
 
+    @property
+    def _dtype(self) -> torch.dtype:
+        return cast(torch.dtype, getattr(torch, self.recipe.train_config.weights_dtype))
+
     def _weights(self) -> dict[str, Tensor]:
         """The averaged weights, as a checkpoint stores them."""
 
         def stored() -> dict[str, Tensor]:
             return {
-                name: tensor.detach().to("cpu", torch.float16 if tensor.is_floating_point() else None, copy=True)
+                name: tensor.detach().to("cpu", self._dtype if tensor.is_floating_point() else None, copy=True)
                 for name, tensor in self.recipe.weights().items()
             }
 
@@ -149,6 +155,8 @@ class _Run:
                 if state["ema"][name].shape != average.shape:
                     raise ValueError
                 average.copy_(state["ema"][name])
+            if self.scaler:
+                self.scaler.load_state_dict(state["scaler"])
         except (RuntimeError, ValueError, LookupError, TypeError, AttributeError):
             refuse(self.out / STATE, "is of another network")
         at.rows = logged(self.out, state)
@@ -183,7 +191,7 @@ def train(
     """
     cfg = recipe.train_config
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
-    accelerator = Accelerator(mixed_precision="bf16" if cfg.precision == "bf16" else "no", cpu=device == "cpu")
+    accelerator = Accelerator(mixed_precision=cfg.precision.replace("fp32", "no"), cpu=device == "cpu")
     ranks = accelerator.num_processes
     if cfg.batch_size < ranks:
         _raise_once(
@@ -205,7 +213,17 @@ def train(
         raise UserError(
             "what has several optimizer groups, as adversarial models have, trains in one process; start one only"
         )
-    run = _Run(recipe, optimizers, EMA(recipe, cfg.ema), out, provenance, plan)
+    if len(optimizers.groups) > 1 and cfg.precision == "fp16":
+        raise UserError("train.precision=fp16 scales the loss of one optimizer group; take bf16 for what has several")
+    run = _Run(
+        recipe,
+        optimizers,
+        EMA(recipe, cfg.ema, every=cfg.ema_every, after=cfg.ema_after, growth=cfg.ema_growth),
+        out,
+        provenance,
+        plan,
+        accelerator.scaler,
+    )
     at = _Progress()
     if resume:
         run.load(at, accelerator.device)
@@ -225,7 +243,9 @@ def train(
             if step in begins[1:]:
                 recipe.load_state_dict(run.ema.shadow)
             set_seed((cfg.seed * 1_000_003 + step * 64 + accelerator.process_index) % 2**32)  # of dropout, and the like
-            batch = pairs.batch(step, cfg.batch_size, seed=cfg.seed, flip=cfg.flip)
+            batch = pairs.batch(
+                step, cfg.batch_size, seed=cfg.seed, flip=cfg.flip, crop=cfg.crop, swap=cfg.swap_mirrored
+            )
             rate, loss = 0.0, math.nan
             for number, phase in enumerate(due(recipe.phases(), step, cfg.steps)):
                 phase_rate = optimizers.begin(phase, step)
@@ -334,11 +354,10 @@ T = TypeVar("T")
 
 def _with_average(recipe: Recipe, ema: EMA, act: Callable[[], T]) -> T:
     """What `act` gives while the recipe holds the averaged weights and is in evaluation mode."""
-    kept = {name: tensor.detach().clone() for name, tensor in recipe.state_dict().items()}
-    recipe.load_state_dict(ema.shadow)
+    ema.exchange(recipe)
     recipe.eval()
     try:
         return act()
     finally:
-        recipe.load_state_dict(kept)
+        ema.exchange(recipe)
         recipe.train()

@@ -16,6 +16,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.files import read_text, write_text
 from gcbench.core.settings import read_settings
 from gcbench.data.camvid import CamVid
+from gcbench.data.caption_lists import CaptionLists
 from gcbench.data.celeba_tables import divide
 from gcbench.data.finished_images import read_pairs
 from gcbench.data.folder import Folder
@@ -43,7 +44,8 @@ def test_every_mark_is_read_and_left_out(tmp_path: Path, codec: str) -> None:
     assert read_prompts(prompts)["a"].text == ("café",)
     (tmp_path / "train.txt").write_bytes("0\r\n".encode(codec))
     (tmp_path / "test.txt").write_bytes("images\\1.jpg\r\n".encode(codec))
-    assert (divide(tmp_path, ["0", "1"])["train"], divide(tmp_path, ["0", "1"])["test"]) == (["0"], ["1"])
+    divided = divide(tmp_path, ["0", "1"], CaptionLists(tmp_path, "celeba"))
+    assert (divided["train"], divided["test"]) == (["0"], ["1"])
     suite = tmp_path / "s.toml"
     suite.write_bytes("title = 1\r\n".encode(codec))
     with pytest.raises(UserError, match=r"suite .*s\.toml is none"):  # parsed, and no suite

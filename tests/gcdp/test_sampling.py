@@ -18,7 +18,7 @@ from gcbench.diffusion.joint import JointProcess
 from gcbench.diffusion.noise import SeededNoise
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.model import GCDP
-from gcbench.gcdp.network import TextToPair
+from gcbench.gcdp.network import TextToPair, store_in_bfloat16
 from gcbench.gcdp.sampling import Sampling, sample_many
 
 WORDS = ("bus", "car", "road", "sky", "tree")
@@ -255,6 +255,28 @@ def test_half_precision_gives_samples(net: TextToPair, cfg: GCDPConfig) -> None:
     images, layouts = draw(net, cfg, PROMPTS[:2], SEEDS[:2], precision="bf16")
     assert images.shape == (2, 3, *SIZE)
     assert layouts.max() < 4
+
+
+def test_weights_held_in_half_precision_are_what_autocast_reads(cfg: GCDPConfig) -> None:
+    """The same samples to the bit; convolutions and linear layers take half the memory."""
+    net = network(cfg)
+    before = draw(net, cfg, PROMPTS, SEEDS, precision="bf16")
+    store_in_bfloat16(net)
+    after = draw(net, cfg, PROMPTS, SEEDS, precision="bf16")
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    halved = [p for p in net.parameters() if p.dtype == torch.bfloat16]
+    assert sum(p.numel() for p in halved) > 0.9 * sum(p.numel() for p in net.unet.parameters())
+
+
+def test_a_network_without_content_is_filled_without_copies(saved: Path, net: TextToPair, cfg: GCDPConfig) -> None:
+    loaded = checkpoint.load(saved, kind="model")
+    empty = TextToPair(cfg, empty=True)
+    assert {p.device.type for p in empty.unet.parameters()} == {"meta"}
+    checkpoint.fill(empty, loaded)
+    assert all(p.data_ptr() == loaded.state[name].data_ptr() for name, p in empty.named_parameters())
+    assert all(p.requires_grad for p in empty.parameters())
+    drawn, expected = (draw(each.eval(), cfg, PROMPTS, SEEDS) for each in (empty, net))
+    assert all(torch.equal(a, b) for a, b in zip(drawn, expected, strict=True))
 
 
 # ------------------------------------------------------------------------------------------------ checkpoints

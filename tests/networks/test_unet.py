@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gcbench.gcdp.config import PAPER
 from gcbench.networks.unet import LowRes, Text, UNet, UNetConfig
+from gcbench.training.plan import Peak
 
 TINY: dict[str, Any] = {
     "dim": 8,
@@ -393,3 +394,28 @@ def test_pooled_text_is_a_linear_map_of_the_words_sum_over_the_root_of_their_num
     for found, vectors in zip(added, (embeddings[0, :3], embeddings[1, :10]), strict=True):
         torch.testing.assert_close(found, layer.weight @ vectors.sum(0) / len(vectors) ** 0.5 + layer.bias)
     torch.testing.assert_close(net.encode_text(embeddings, mask, NONE), plain.encode_text(embeddings, mask, NONE))
+
+
+# ---------------------------------------------------------------------------------------------------- checkpointing
+
+
+@pytest.mark.parametrize("settings", [{}, {"drawing_blocks": 1, "init_to_final": True, "patch": 2}])
+def test_checkpointing_keeps_less_and_changes_no_gradient(settings: dict[str, Any]) -> None:
+    """The same gradients; the most memory at once, at a size where activations count, falls to about a half."""
+    more = {"classes": 5, "text_dim": 6, "blocks": (2, 2), **settings}
+    grads, peaks = [], []
+    for checkpointing in (False, True):
+        net = awake(tiny(**more, checkpointing=checkpointing)).train()
+        image, layout, log_snr = inputs(size=(64, 96))
+        with Peak(list(net.parameters())) as memory:
+            out = net(image, layout, log_snr, net.encode_text(*words(net), ALL))
+            assert out.logits is not None
+            (out.noise.square().sum() + out.logits.logsumexp(1).sum()).backward()
+        grads.append({name: p.grad for name, p in net.named_parameters() if p.grad is not None})
+        peaks.append(memory.peak)
+        with torch.no_grad():
+            net(image, layout, log_snr, net.encode_text(*words(net), ALL))
+    assert grads[0].keys() == grads[1].keys()
+    for name, grad in grads[0].items():
+        torch.testing.assert_close(grads[1][name], grad, rtol=1e-5, atol=1e-6)
+    assert peaks[1] < 0.55 * peaks[0]

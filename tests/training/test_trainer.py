@@ -201,7 +201,7 @@ def test_a_run_of_an_earlier_version_goes_on(pairs: Pairs, tmp_path: Path) -> No
         ("train.lr", 0, "give more than 0"),
         ("train.lr", float("nan"), "give a finite number"),
         ("train.ema", 1.5, "give at most 1"),
-        ("train.precision", "fp16", "choose fp32 or bf16"),
+        ("train.precision", "fp8", "choose fp32, bf16 or fp16"),
         ("model.sample_batch", 0, "give at least 1"),
         ("model.sample_steps", 21, "give 1 to 20, as the process has steps"),
         ("model.unet.patch", 0, "give at least 1"),
@@ -317,13 +317,17 @@ def test_average_by_hand() -> None:
     assert module.weight.item() == pytest.approx(np.sin(11))
 
 
-def test_the_checkpoint_holds_the_average_and_training_goes_on_from_the_weights(pairs: Pairs, tmp_path: Path) -> None:
-    recipe = Brightness(preview_every=5)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_the_checkpoint_holds_the_average_and_training_goes_on_from_the_weights(
+    pairs: Pairs, tmp_path: Path, dtype: str
+) -> None:
+    recipe = Brightness(preview_every=5, weights_dtype=dtype)
     _, state = run(recipe, pairs, tmp_path)
     found = load_file(tmp_path / "model.safetensors")
     for key, value in found.items():
-        assert torch.equal(value, state["ema"][f"body.{key}"].half())
-        assert not torch.equal(value, state["module"][f"body.{key}"].half())
+        assert value.dtype == getattr(torch, dtype)
+        assert torch.equal(value, state["ema"][f"body.{key}"].to(value.dtype))
+        assert not torch.equal(value, state["module"][f"body.{key}"].to(value.dtype))
     assert_same(dict(recipe.state_dict()), state["module"])
     assert recipe.training
     assert [path.name for path in recipe.previews] == ["0000005.png", "0000010.png"]
