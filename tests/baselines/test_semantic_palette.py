@@ -84,7 +84,9 @@ def colour_error(network: PaletteToPair, dataset: Dataset) -> float:
 
 @pytest.fixture(scope="module")
 def weights(toyland: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    recipe = SemanticPalette.recipe(open_dataset(str(toyland)), {**SMALL, "train.steps": 10})
+    recipe = SemanticPalette.recipe(
+        open_dataset(str(toyland)), {**SMALL, "train.steps": 10, "train.weights_dtype": "float16"}
+    )
     pairs = Pairs(recipe.dataset, "train", recipe.size)
     return train(recipe, pairs, tmp_path_factory.mktemp("palette") / "run", provenance={})
 

@@ -475,7 +475,7 @@ def test_sample_breaks_the_contract(cli: Cli, toyland: Path, painter: str) -> No
         (["--model", "gcdp", "--set", "train.lr=fast"], ["train.lr='fast'"]),
         (["--model", "gcdp", "--set", "preset=huge"], ["'huge'", "tiny"]),
         (["--model", "gcdp", "--set", "train.batch_size=0"], ["train.batch_size=0", "at least 1"]),
-        (["--model", "gcdp", "--set", "train.precision=fp64"], ["train.precision='fp64'", "fp32 or bf16"]),
+        (["--model", "gcdp", "--set", "train.precision=fp64"], ["train.precision='fp64'", "fp32, bf16 or fp16"]),
         (["--model", "gcdp", "--steps", "0"], ["--steps 0", "at least 1"]),
         (["--model", "gcdp", "--limit", "0"], ["--limit 0"]),
         (["--model", "gcdp", "--config", "absent.toml"], ["--config absent.toml cannot be read"]),

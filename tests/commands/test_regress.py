@@ -607,13 +607,15 @@ def test_each_gated_number_of_the_bundled_baseline_can_fail() -> None:
 def test_an_evaluator_in_double_precision_is_opened_by_its_recorded_name() -> None:
     held = Record.read(BUNDLED / "streets" / "record.json")
     assert held.protocol.evaluators["segmenter"].endswith(" fp64")
-    assert evaluators_of(BUNDLED, held, Given(None, None, None, (), {}, "cpu")) == [
+    assert evaluators_of(BUNDLED, held, Given(None, None, None, None, (), {}, "cpu")) == [
         "segmenter=hrnet_w18_small:fp64@streets"
     ]
     asked = ["segmenter=hrnet_w18_small@streets"]
-    assert evaluators_of(BUNDLED, held, Given(None, None, None, asked, {}, "cpu")) == asked
+    assert evaluators_of(BUNDLED, held, Given(None, None, None, None, asked, {}, "cpu")) == asked
     single = held.protocol.model_copy(update={"evaluators": {"segmenter": "hrnet_w18_small@streets#abc ×2 fp32"}})
     assert (
-        evaluators_of(BUNDLED, held.model_copy(update={"protocol": single}), Given(None, None, None, (), {}, "cpu"))
+        evaluators_of(
+            BUNDLED, held.model_copy(update={"protocol": single}), Given(None, None, None, None, (), {}, "cpu")
+        )
         == []
     )

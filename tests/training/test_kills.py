@@ -153,7 +153,7 @@ def kill_at_random(whole: dict[str, Any], out: Path, rng: random.Random, number:
 
         def begin() -> None:
             recipe = Drawn()
-            recipe.pause = 0.003
+            recipe.pause = 0.03
             train(recipe, PAIRS, out, provenance={}, resume=True)
 
         pid = forked(begin)
