@@ -144,7 +144,7 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-NAMES = {"set_": "settings", "evaluator": "evaluators", "prompt": "prompts"}
+NAMES = {"set_": "settings", "evaluator": "evaluators", "prompt": "prompts", "slurm": "slurm_options"}
 """Options that may be given several times, and what holds all of them."""
 
 
@@ -417,17 +417,38 @@ def suite_run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Throw away what --out holds of these rows.")] = False,
     allow_code: Annotated[bool, typer.Option("--allow-code", help="Run Python files that the suite names.")] = False,
     device: Device = "auto",
+    engine: Annotated[str, typer.Option(help="local: processes here; slurm: jobs of a cluster.")] = "local",
+    jobs: Annotated[int | None, typer.Option(help="Stages at once: 1 here by default, all on a cluster.")] = None,
+    shards: Annotated[int, typer.Option(help="Parts that each sweep is cut into, a stage each.")] = 1,
+    slurm: Annotated[list[str] | None, typer.Option(help="For sbatch, KEY=VALUE: partition=gpu, time=240.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only print the stages and command lines. Makes nothing.")
+    ] = False,
 ) -> None:
     """Train and measure every row of a suite under one budget. Stopped, the same command goes on."""
     options = given(locals())
     from gcbench.data.open_dataset import open_dataset
-    from gcbench.runs.suite_plan import find
+    from gcbench.runs.suite_plan import check_engine, find
 
-    find(name).check_code(only, allow_code)  # what cannot be is refused before torch is loaded
+    check_engine(engine, jobs, shards, options["slurm_options"])
+    suite = find(name)
+    suite.check_code(only, allow_code)  # what cannot be is refused before torch is loaded
+    suite.check_metrics()
     open_dataset(dataset)
     from gcbench.commands.suite import run_suite
 
     run_suite(**options)
+
+
+@suite_app.command("show")
+def suite_show(folder: Annotated[Path, typer.Argument(help="A directory that `gcbench suite run` wrote.")]) -> None:
+    """Print what a suite shows of the records that are there, and write its tables over seeds."""
+    from gcbench.runs.suite_ledger import Ledger
+
+    Ledger.read(folder)
+    from gcbench.commands.suite import show_suite
+
+    show_suite(folder)
 
 
 @app.command("list")
@@ -601,7 +622,10 @@ gcbench speed --paper --precision bf16""",
     "suite list": """gcbench suite list
 gcbench suite run table1 --dataset streets""",
     "suite run": """gcbench suite run table1 --dataset streets
-gcbench suite run table1 --only gcdp,lafite --images 4800 -n 64""",
+gcbench suite run table1 --jobs 2 --plan
+gcbench suite run figure6 --only gcdp,lafite --images 4800 -n 64""",
+    "suite show": """gcbench suite show runs/suite-table1-streets
+gcbench suite show runs/suite-mine-streets""",
     "data list": """gcbench data list
 GCBENCH_DATA=/data gcbench data list""",
     "data check": """gcbench data check streets

@@ -1,10 +1,11 @@
 """What a suite is: its rows and their budget, read from a TOML file."""
 
 import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -12,10 +13,20 @@ from gcbench.core.errors import UserError
 from gcbench.core.files import read_toml
 from gcbench.core.names import check_word
 from gcbench.core.registry import in_file, registry
-from gcbench.core.run_spec import LONG_GUIDANCE, MOST_IMAGES, MOST_TRAINED, guidance_scales
+from gcbench.core.run_spec import LONG_GUIDANCE, MOST_IMAGES, MOST_TRAINED, check_count, guidance_scales, metric_names
 
 BUDGET = "train.steps"
 """The setting that a row may not make: the suite's `images` does."""
+SEED = "train.seed"
+"""The setting that a row may not make where its suite has `seeds`."""
+
+Show = Literal["table1", "figure6"]
+"""What can be made of a suite's records at the end; how, says `gcbench.commands.suite`."""
+
+
+ENGINES = ("local", "slurm")
+MOST_JOBS = 1024
+"""At once, and shards of a sweep."""
 
 
 class Row(BaseModel):
@@ -23,7 +34,8 @@ class Row(BaseModel):
 
     model: a name, or file.py:Class. name: of its folder and in tables, if it is not the model's. train, sample:
     settings as `--set` of `gcbench train` and `gcbench sweep` takes them. weights: the earlier row whose training it
-    uses, instead of one of its own. guidance: the scales of a guided model; until_saturation: as in `gcbench sweep`.
+    uses, instead of one of its own. splits: that it is trained on, one training each, if not the suite's. guidance: the
+    scales of a guided model; until_saturation: as in `gcbench sweep`.
     optional: made only where `--only` names it.
     """
 
@@ -34,6 +46,7 @@ class Row(BaseModel):
     train: list[str] = Field(default_factory=list)
     sample: list[str] = Field(default_factory=list)
     weights: str | None = None
+    splits: list[str] | None = Field(None, min_length=1)
     guidance: list[float] | None = None
     until_saturation: bool = False
     optional: bool = False
@@ -48,6 +61,9 @@ class Row(BaseModel):
             self.guidance = list(guidance_scales(self.guidance))
         if any(setting.partition("=")[0] == BUDGET for setting in self.train):
             raise ValueError(f"{BUDGET} of {self.name} follows from the suite's `images`; leave it out")
+        if self.weights is not None and self.splits is not None:
+            raise ValueError(f"{self.name} takes the weights of {self.weights}, and so its splits; leave `splits` out")
+        _distinct("splits", self.splits or ())
         return self
 
     @property
@@ -61,11 +77,27 @@ class Row(BaseModel):
         return self.guidance or (list(LONG_GUIDANCE) if self.until_saturation else [1.0])
 
 
+class Variant(NamedTuple):
+    """A row trained on one split with one seed; None: the dataset's own split, the settings' seed, or no training."""
+
+    row: Row
+    split: str | None = None
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its folder: the row's name, then the split and the seed where the suite has these axes."""
+        parts = (self.row.name, self.split, None if self.seed is None else f"s{self.seed}")
+        return "-".join(part for part in parts if part is not None)
+
+
 class Suite(BaseModel):
     """Rows under one budget.
 
     images: that each training sees, steps x batch size, rounded up to a whole step. n: that each row is measured on.
-    show: what is made of the records at the end.
+    seeds: how many times each row is trained, with the seeds 0, 1, ... splits: that each row is trained on. metrics:
+    what is measured, the dataset's by default. show: what is made of the records at the end. compare: two rows, whose
+    paired differences are taken.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -74,7 +106,11 @@ class Suite(BaseModel):
     title: str = ""
     images: int = Field(default=48_000, ge=1, le=MOST_TRAINED)
     n: int = Field(default=500, ge=2, le=MOST_IMAGES)
-    show: Literal["table1", "figure6"] | None = None
+    seeds: int | None = Field(default=None, ge=1, le=1000)
+    splits: list[str] | None = Field(None, min_length=1)
+    metrics: list[str] | None = Field(None, min_length=1)
+    show: Show | None = None
+    compare: list[str] | None = Field(None, min_length=2, max_length=2)
     row: list[Row] = Field(min_length=1, max_length=1000)
 
     @model_validator(mode="after")
@@ -86,6 +122,15 @@ class Suite(BaseModel):
             if row.weights is not None and row.weights not in known:
                 raise ValueError(f"{row.name} takes the weights of {row.weights!r}, which is no earlier row")
             known.add(row.name)
+            if self.seeds is not None and any(setting.partition("=")[0] == SEED for setting in row.train):
+                raise ValueError(f"{SEED} of {row.name} follows from the suite's `seeds`; leave it out")
+        _distinct("splits", self.splits or ())
+        names = [variant.name for row in self.row for variant in self._named(row)]
+        _distinct("folders of the rows", names)
+        if strange := [name for name in self.compare or () if name not in known]:
+            raise ValueError(f"compare names {strange[0]!r}, which is no row")
+        if self.compare and self.compare[0] == self.compare[1]:
+            raise ValueError("compare names one row twice; name two")
         if all(row.optional for row in self.row):
             raise ValueError("all rows are optional; leave out `optional` of one at least")
         return self
@@ -116,6 +161,40 @@ class Suite(BaseModel):
         """The row whose training gives this one's weights; None for a model without a training."""
         owner = row if row.weights is None else next(other for other in self.row if other.name == row.weights)
         return owner if owner.trainable else None
+
+    def variants(self, row: Row) -> list[Variant]:
+        """The row on each split with each seed, where it is trained; else the row alone."""
+        return self._named(row) if self.trained_by(row) else [Variant(row)]
+
+    def _named(self, row: Row) -> list[Variant]:
+        owner = row if row.weights is None else next(other for other in self.row if other.name == row.weights)
+        splits: Sequence[str | None] = owner.splits or self.splits or [None]
+        seeds: Sequence[int | None] = [None] if self.seeds is None else range(self.seeds)
+        return [Variant(row, split, seed) for split in splits for seed in seeds]
+
+    def check_metrics(self) -> None:
+        """UserError: a metric that there is not."""
+        if self.metrics is not None:
+            metric_names(self.metrics)
+
+
+def _distinct(what: str, names: Sequence[str]) -> None:
+    """ValueError: a name is there twice, or is none that a folder may have."""
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{what}: {name!r} is there twice")
+        check_word(name, what)
+
+
+def check_engine(engine: str, jobs: int | None, shards: int, slurm_options: Sequence[str]) -> None:
+    """UserError: an option that cannot be."""
+    if engine not in ENGINES:
+        raise UserError(f"--engine {engine}: choose {' or '.join(ENGINES)}")
+    if jobs is not None:
+        check_count("--jobs", jobs, 1, MOST_JOBS, "stage at once")
+    check_count("--shards", shards, 1, MOST_JOBS, "shard of a sweep")
+    if slurm_options and engine != "slurm":
+        raise UserError(f"--slurm {slurm_options[0]} is for --engine slurm; add that, or leave it out")
 
 
 def bundled() -> dict[str, Suite]:

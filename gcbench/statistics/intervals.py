@@ -130,6 +130,21 @@ def cluster_bootstrap_mean(values: np.ndarray, clusters: Sequence[str], seed: in
     return Mean(mean, *_Resampled.of(sums, counts, seed, resamples).spread(), len(sums))
 
 
+def student_mean(values: Sequence[float]) -> Mean:
+    """The mean of k independent values, such as of trainings with k seeds: SE = s / √k with the sample standard
+    deviation s, and mean ± t(k-1) · SE with Student's 97.5 % quantile. One value has neither SE nor interval.
+    ValueError: no values, or values that are not finite."""
+    x = np.asarray(values, dtype=np.float64)  # [k]
+    if not len(x) or not np.isfinite(x).all():
+        raise ValueError("a mean needs values, all finite")
+    mean, count = float(x.mean()), len(x)
+    if count < 2:
+        return Mean(mean, None, None, count)
+    error = float(x.std(ddof=1) / np.sqrt(count))
+    half = float(stdtrit(count - 1, 0.975)) * error
+    return Mean(mean, error, (mean - half, mean + half), count)
+
+
 def paired_difference(
     values_a: np.ndarray, values_b: np.ndarray, clusters: Sequence[str], seed: int, resamples: int = 2000
 ) -> Difference:

@@ -10,12 +10,14 @@ from conftest import Cli, Result, comparable, content
 
 import gcbench.commands.suite as run_module
 import gcbench.training.trainer as train_module
-from gcbench.commands.suite import Ledger, tasks
+from gcbench.cli import app
 from gcbench.core import checkpoint
-from gcbench.core.errors import UserError
+from gcbench.core.errors import NothingMeasured, UserError
 from gcbench.core.record import Record
 from gcbench.core.registry import registry
-from gcbench.runs.suite_plan import Row, Suite, bundled, find
+from gcbench.runs.suite_ledger import Ledger, Outcome
+from gcbench.runs.suite_plan import Row, Suite, Variant, bundled, find
+from gcbench.runs.suite_stages import Job, Stage
 
 SMALL = [
     "model.unet.dim=16",
@@ -45,9 +47,21 @@ IMAGEN = {"model": "imagen", "name": "small", "train": SMALL, "guidance": [1.0, 
 REAL = {"model": "real"}
 
 
+def run_here(stage: Stage, *rest: Any) -> str | None:
+    """In place of a process of its own, so that tests can reach into the stage."""
+    try:
+        app(list(stage.command), standalone_mode=False)
+    except (UserError, NothingMeasured) as error:
+        return str(error)
+    return None
+
+
 @pytest.fixture
-def suite(cli: Cli, toyland: Path, tmp_path: Path, oracle: None, without_curve: None) -> Run:
-    """`suite(out, rows, …)` runs the suite of `rows` on toyland."""
+def suite(
+    cli: Cli, toyland: Path, tmp_path: Path, oracle: None, without_curve: None, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """`suite(out, rows, …)` runs the suite of `rows` on toyland, its stages in this process."""
+    monkeypatch.setattr("gcbench.runs.local_engine.run_stage", run_here)
 
     def run(out: Path, rows: Sequence[dict[str, Any]] = (IMAGEN, REAL), *options: object, **more: Any) -> Result:
         file = write_suite(tmp_path / "mine.toml", rows, **more)
@@ -81,7 +95,7 @@ def test_killed_in_training_and_in_a_sweep_it_comes_to_the_same_records(
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     first = suite(whole)
     assert first.code == 0, first.err
-    for line in ("train small", "sweep small", "sweep real: 4 images"):
+    for line in ("train small", "sweep small after train small", "Stage 3 of 3: sweep real"):
         assert line in first.err
 
     with monkeypatch.context() as patch:
@@ -321,7 +335,10 @@ def test_only_what_is_needed_is_trained() -> None:
     suite = Suite(name="s", images=100, n=10, row=rows)
 
     def planned(only: str | None) -> list[tuple[str, str]]:
-        return [(task.kind, task.row.name) for task in tasks(suite, suite.chosen(only))]
+        job = Job(suite, "toyland", Path("out"), "cpu", (), {"gcdp": 10})
+        stages = job.stages([Variant(row) for row in suite.chosen(only)])
+        assert stages[-1].kind == "table"
+        return [(stage.kind, stage.name) for stage in stages[:-1]]
 
     everything = [("train", "gcdp"), *(("sweep", name) for name in ("gcdp", "heir", "real"))]
     assert planned(None) == everything
@@ -344,12 +361,12 @@ def test_the_estimate_scales_what_the_bundled_run_took(
 
     monkeypatch.setattr(run_module, "files", lambda package: tmp_path)
     suite = Suite(name="s", images=100, n=10, row=[Row(model="gcdp")])
-    todo, dataset = tasks(suite, suite.row), open_dataset(str(toyland))
+    todo, dataset = [Variant(suite.row[0])], open_dataset(str(toyland))
     assert run_module._estimate(suite, dataset, todo) is None
     held = Ledger(suite="s", dataset="toyland", dataset_version="1", images=200, n=20)
-    held.put(run_module.Stage(kind="train", row="gcdp", model="gcdp", seconds=3600, device="cpu X"))
+    held.put(Outcome(kind="train", row="gcdp", model="gcdp", seconds=3600, device="cpu X"))
     held.write(tmp_path / "measured/toyland/s")
     assert run_module._estimate(suite, dataset, todo) is None  # the sweep is not known
-    held.put(run_module.Stage(kind="sweep", row="gcdp", model="gcdp", seconds=1200, device="cpu X"))
+    held.put(Outcome(kind="sweep", row="gcdp", model="gcdp", seconds=1200, device="cpu X"))
     held.write(tmp_path / "measured/toyland/s")
     assert "takes 40 min on cpu X" in str(run_module._estimate(suite, dataset, todo))
