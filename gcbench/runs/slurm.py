@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from submitit import Executor, Job
 
 Dependency = str | None
+ARRAY = "SLURM_ARRAY"
+"""How the variables begin that tell a job its place in an array."""
 
 
 class Command:
@@ -25,7 +28,10 @@ class Command:
 
     def __call__(self) -> None:
         """RuntimeError: the command failed; so does the job then."""
-        code = subprocess.run(self.stage.line, stdin=subprocess.DEVNULL).returncode
+        apart = {
+            key: value for key, value in os.environ.items() if not key.startswith(ARRAY)
+        }  # its line says its shard
+        code = subprocess.run(self.stage.line, stdin=subprocess.DEVNULL, env=apart).returncode
         if code:
             raise RuntimeError(f"{self.stage.key} ended with exit code {code}")
 

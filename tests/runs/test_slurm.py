@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,15 @@ TINY = [
     Stage("sweep", "a", ("list", "metrics"), needs=("train a",)),
     Stage("table", "", ("list", "models"), needs=("train a", "sweep a")),
 ]
+
+
+def test_a_stage_does_not_take_its_place_in_an_array_for_a_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import os; assert not [key for key in os.environ if key.startswith('SLURM_ARRAY')] and os.environ['HERE']"
+    monkeypatch.setattr(Stage, "line", property(lambda stage: [sys.executable, "-c", code]))
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    monkeypatch.setenv("HERE", "1")
+    slurm.Command(TINY[0])()
+    assert os.environ["SLURM_ARRAY_TASK_ID"] == "3"
 
 
 def test_submitits_debug_executor_runs_the_command_lines(tmp_path: Path) -> None:
