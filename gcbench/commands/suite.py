@@ -132,6 +132,8 @@ def show_suite(folder: Path) -> None:
         ledger = Ledger.read(folder)
         for stage in ledger.waiting:
             there = ended(stage, folder)
+            if stage.shard and not there:
+                continue  # of what is not merged nothing is known here
             ledger.collect(stage, folder, None if there else stage.fault or f"it did not end; see {folder / LOGS}")
         ledger.write(folder)
         for outcome in ledger.failed(ledger.waiting):
@@ -144,7 +146,9 @@ def list_suites() -> None:
     for name, suite in bundled().items():
         rows = ", ".join(f"{row.name} (optional)" if row.optional else row.name for row in suite.row)
         print(f"{name}  {suite.title}: {rows};")
-        print(f"  {suite.images} images a training, {suite.n} images measured")
+        axes = "" if suite.seeds is None else f", {suite.seeds} seeds"
+        axes += "" if suite.splits is None else f", trained on {' and '.join(suite.splits)}"
+        print(f"  {suite.images} images a training, {suite.n} images measured{axes}")
 
 
 def _logs(out: Path) -> Path:

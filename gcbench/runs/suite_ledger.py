@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gcbench.core.errors import UserError
 from gcbench.core.files import parse_json, read_text, write_text
 from gcbench.core.record import Provenance, Record
-from gcbench.runs.manifest import RECORD
+from gcbench.runs.manifest import GRID, RECORD, SHARDS
 from gcbench.runs.suite_plan import Suite
 from gcbench.runs.suite_stages import TRAIN, WEIGHTS, Stage
 
@@ -110,7 +110,8 @@ def ended(stage: Stage, out: Path) -> bool:
     """Whether the files that a stage leaves at its end are there."""
     if stage.kind == "train":
         return (out / f"{TRAIN}{stage.name}" / WEIGHTS).is_file()
-    return (out / stage.name / RECORD).is_file()
+    run = out / stage.name  # a record is there from its first point on, the grid at the end
+    return (run / RECORD).is_file() and (run / GRID).is_file() and not (run / SHARDS).exists()
 
 
 def _add_training(found: Outcome, folder: Path) -> None:

@@ -180,6 +180,11 @@ def test_on_a_cluster_it_submits_and_the_table_collects(
     text = (out / "over_seeds.csv").read_text()
     assert "mean of 2" in text
     assert "mean of 1" in text  # what is there of the slow row
+    (out / "real/grid.png").unlink()  # as if its job had been killed after the first point
+    again = cli("suite", "show", out)
+    assert again.code == 0, again.err
+    assert f"sweep real: it did not end; see {out}/jobs" in again.err
+    assert {outcome.key for outcome in Ledger.read(out).stages if outcome.status == "failed"} == {*lost, "sweep real"}
 
 
 @pytest.mark.slow
