@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from gcbench.core import __version__
 
 if TYPE_CHECKING:
+    from gcbench.commands.downstream import downstream
     from gcbench.commands.evaluate import evaluate
     from gcbench.commands.regress import regress
     from gcbench.commands.sample import sample
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _API = {
     "compare": "gcbench.reports.comparison",
+    "downstream": "gcbench.commands.downstream",
     "evaluate": "gcbench.commands.evaluate",
     "load_record": "gcbench.core.record",
     "metric": "gcbench.evaluation.tensor_metric",
@@ -25,7 +27,18 @@ _API = {
     "sweep": "gcbench.commands.sweep",
     "train": "gcbench.commands.train",
 }
-__all__ = ["__version__", "compare", "evaluate", "load_record", "metric", "regress", "sample", "sweep", "train"]
+__all__ = [
+    "__version__",
+    "compare",
+    "downstream",
+    "evaluate",
+    "load_record",
+    "metric",
+    "regress",
+    "sample",
+    "sweep",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,7 @@ from gcbench.core import __version__
 from gcbench.core.errors import NothingMeasured, Stopped, UserError
 from gcbench.core.names import plain
 
-RESUMES = ("sweep", "evaluate", "sample", "suite", "train")
+RESUMES = ("sweep", "evaluate", "sample", "suite", "train", "downstream")
 """Commands that go on where they were stopped."""
 
 
@@ -320,6 +320,62 @@ def train(
 
 
 @app.command()
+def downstream(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Runs of `sweep --keep-samples`, or a suite's directory.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Draw the pairs with this model instead.")] = None,
+    checkpoint: Checkpoint = None,
+    images: Annotated[Path | None, typer.Option(help="Or take finished images: folder, .zip or .npz.")] = None,
+    layouts: Annotated[Path | None, typer.Option(help="Their layouts: class ids, or colours.")] = None,
+    given_: Annotated[bool, typer.Option("--given", help="The layouts were given to the model.")] = False,
+    derived_by: Annotated[str | None, typer.Option(help="The segmenter that made the layouts, if one did.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the pairs.")] = None,
+    dataset: Data = "streets",
+    split: Annotated[str | None, typer.Option(help="Split to test on; the dataset's last by default.")] = None,
+    n: Annotated[int | None, typer.Option("-n", help="Pairs; 500, or as many as there are.")] = None,
+    seeds: Annotated[int, typer.Option(help="Segmenters an arm, each of another seed.")] = 3,
+    steps: Annotated[int, typer.Option(help="Training steps of every segmenter.")] = 200,
+    ratio: Annotated[str, typer.Option(help="generated:real where both are trained on.")] = "1:1",
+    guidance: Annotated[str | None, typer.Option(help="Scale of the pairs; 1 for --model.")] = None,
+    sampling_steps: Annotated[int | None, typer.Option(help="Of --model; its own by default.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="The segmenter's: train.lr=1e-3.")] = None,
+    size: Annotated[str | None, typer.Option(help="HxW in pixels; the dataset's by default.")] = None,
+    evaluator: Evaluators = None,
+    out: Out = None,
+    fresh: Fresh = False,
+    batch_size: Annotated[int, typer.Option(help="Images drawn at a time; changes no number.")] = 16,
+    device: Device = "auto",
+    format: TableFormat = "rich",
+    json: Json = False,
+    plan: Plan = False,
+) -> None:
+    """Do a model's pairs teach? Segmenters trained on them, on real pairs and on both, tested on real held-out ones.
+
+    Equal steps, several seeds, differences from real pairs with intervals. Stopped, the same command resumes it.
+    """
+    options = given({name: value for name, value in locals().items() if name not in ("format", "json")})
+    options["runs"] = tuple(options.pop("runs") or ())
+    asked = {key: value for key, value in options.items() if key not in ("out", "fresh", "plan")}
+    from gcbench.data.open_dataset import open_dataset
+    from gcbench.reports.table import check_format
+    from gcbench.runs.downstream_record import DownstreamSpec
+
+    check_format(format)
+    open_dataset(DownstreamSpec.of(**asked).dataset)  # what cannot be is refused before torch is loaded
+    from gcbench.commands.downstream import downstream as run
+
+    result = run(*options.pop("runs"), **options)
+    if result is not None and json:
+        typer.echo(result.json_text())
+    elif result is not None:
+        from gcbench.reports.downstream_table import downstream_tables
+        from gcbench.reports.table import show as show_tables
+
+        show_tables(downstream_tables(result), format)
+
+
+@app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, or their record.json; A is the first.")],
     guidance: Annotated[str | None, typer.Option(help="One scale, or `best`: each run's own; else all.")] = None,
@@ -606,6 +662,9 @@ gcbench evaluate --images a.zip --layouts layouts --dataset data/mine""",
 gcbench sample --model imagen --dataset faces --guidance 2 --out faces""",
     "train": """gcbench train --model gcdp --dataset data/mine --steps 20000
 gcbench train --evaluator segmenter --dataset data/mine --set train.lr=1e-4""",
+    "downstream": """gcbench downstream runs/sweep-gcdp-streets --guidance 2
+gcbench downstream --model gcdp --dataset streets --seeds 3 --ratio 1:1
+gcbench downstream runs/suite-table1-streets --plan""",
     "compare": """gcbench compare runs/sweep-gcdp-streets runs/sweep-imagen-streets
 gcbench compare runs/a runs/b --guidance best""",
     "regress": """gcbench regress --junit report.xml

@@ -1,6 +1,6 @@
 """mIoU: does the image agree with the layout that was generated beside it?"""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -8,8 +8,7 @@ import numpy as np
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.metrics.row_metric import RowMetric
-from gcbench.statistics.confusion import confusion_matrix, mean_iou, pixel_accuracy
-from gcbench.statistics.intervals import Jackknife, by_group, jackknife
+from gcbench.statistics.confusion import confusion_jackknife, confusion_matrix, mean_iou, pixel_accuracy
 
 
 class MeanIoU(RowMetric):
@@ -62,13 +61,13 @@ class MeanIoU(RowMetric):
     def score(self) -> Score:
         _, confusions, groups = self._samples.sorted()  # [n,K,K]
         void = self.task.void
-        total = _sum(confusions)  # [K,K]
+        total = confusions.sum(axis=0, dtype=np.int64)  # [K,K]
         iou = mean_iou(total, void)
         all_void = 0 if void is None else int((confusions.sum(axis=(1, 2)) == confusions[:, void].sum(axis=1)).sum())
         n = len(confusions) - all_void
         if not iou.scored:
             return Score.skipped("every layout is void everywhere", unscored=all_void)
-        jack = _jackknife(lambda confusion: mean_iou(confusion, void).mean, confusions, groups)
+        jack = confusion_jackknife(lambda confusion: mean_iou(confusion, void).mean, confusions, groups)
         names = [(k, name) for k, name in enumerate(self.task.classes) if k != void]
         return self.scored(
             jack,
@@ -94,7 +93,7 @@ class MeanIoU(RowMetric):
 
     def _pixel_accuracy(self, confusions: np.ndarray, groups: list[str], n: int) -> Score:
         """The share of pixels, void layouts left out, on which layout and prediction agree: in [0,1]."""
-        jack = _jackknife(lambda confusion: pixel_accuracy(confusion, self.task.void), confusions, groups)
+        jack = confusion_jackknife(lambda confusion: pixel_accuracy(confusion, self.task.void), confusions, groups)
         return self.scored(jack, "pixel_accuracy", n=n, unscored=len(confusions) - n, detail=jack.detail())
 
 
@@ -114,17 +113,6 @@ class LayoutFaithfulness(MeanIoU):
     when_given = None
     of_others = "generated"
     elsewhere = "the layouts were generated beside the images; miou measures their agreement"
-
-
-def _jackknife(statistic: Callable[[np.ndarray], float], confusions: np.ndarray, groups: list[str]) -> Jackknife:
-    """A number of the sum [K,K] of confusions [n,K,K], with its jackknife over groups."""
-    total, parts = _sum(confusions), by_group(groups)
-    without = [statistic(total - _sum(confusions[part])) for part in parts] if len(parts) > 1 else []
-    return jackknife(statistic(total), without, groups)
-
-
-def _sum(confusions: np.ndarray) -> np.ndarray:
-    return confusions.sum(axis=0, dtype=np.int64)  # [K,K]
 
 
 def _or_none(value: float) -> float | None:

@@ -240,9 +240,14 @@ def render(tables: Sequence[Table], format: str = "rich", width: int | None = No
         console = Console(file=StringIO(), width=width or terminal_width(), highlight=False)
         _rich(tables, console)
         return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
-    if format not in WRITERS:
-        raise UserError(f"unknown --format {format!r}; choose one of {', '.join(FORMATS)}")
+    check_format(format)
     return WRITERS[format](tables)
+
+
+def check_format(format: str) -> None:
+    """UserError: there is no such."""
+    if format not in FORMATS:
+        raise UserError(f"unknown --format {format!r}; choose one of {', '.join(FORMATS)}")
 
 
 def show(tables: Sequence[Table], format: str = "rich", console: Console | None = None) -> None:

@@ -3,9 +3,12 @@
 Everywhere rows are the layout (what was asked for or drawn) and columns the prediction (what was seen).
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from gcbench.statistics.intervals import Jackknife, by_group, jackknife
 
 
 @dataclass(frozen=True)
@@ -71,3 +74,12 @@ def without_void(confusion: np.ndarray, void: int | None) -> np.ndarray:
     counted = confusion.copy()
     counted[..., void, :] = 0
     return counted
+
+
+def confusion_jackknife(
+    statistic: Callable[[np.ndarray], float], confusions: np.ndarray, groups: Sequence[str]
+) -> Jackknife:
+    """A number of the sum [K,K] of the images' confusion matrices [n,K,K], with its jackknife over groups."""
+    total, parts = confusions.sum(axis=0, dtype=np.int64), by_group(groups)  # [K,K]
+    without = [statistic(total - confusions[part].sum(axis=0, dtype=np.int64)) for part in parts]
+    return jackknife(statistic(total), without if len(parts) > 1 else [], groups)
