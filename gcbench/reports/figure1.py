@@ -135,6 +135,8 @@ def _draw(bars: Sequence[Bar], grouped: BySplit, records: Records, left_out: Seq
                 marks = [bar for bar in bars if bar.model == real and bar.name in names]
                 middle = [names.index(bar.name) for bar in marks]
                 ends = [x - 0.44 for x in middle], [x + 0.44 for x in middle]
+                if not marks:
+                    continue
                 panel.hlines([bar.value for bar in marks], *ends, color=drawing.INK, lw=1, ls=line, label=real)
             panel.set_title(drawing.shown(model))
             panel.set_ylabel("recall")
