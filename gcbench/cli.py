@@ -441,16 +441,32 @@ def table1(
 
 @app.command()
 def figure(
-    number: Annotated[int, typer.Argument(help="6: realism against correspondence, rare classes, class shares.")],
+    number: Annotated[int, typer.Argument(help="1, 6, 7: of records; 2: of a dataset; 5, 8, 9: of weights.")],
     dataset: Data = "streets",
-    runs: Annotated[Path | None, typer.Option(help="Your run directories, not the bundled records.")] = None,
-    axes: Annotated[str | None, typer.Option(help="Metrics of the trade-off, COST,GAIN: fid,clip-score.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="Your run directories, not the bundled records (1, 6, 7).")] = None,
+    axes: Annotated[str | None, typer.Option(help="Metrics of the trade-off, COST,GAIN (6, 7).")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the files; ./runs/figure-N-<dataset> by default.")] = None,
+    checkpoint: Annotated[
+        list[Path] | None, typer.Option(help="Weights of a model; repeat for several (5, 8).", show_default=False)
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model whose weights are looked for; gcdp by default.")] = None,
+    n: Annotated[int | None, typer.Option("-n", help="Samples or pairs (2, 5, 8, 9).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the first sample; 0 by default.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="One scale; 3 by default (5, 9).")] = None,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
+    split: Annotated[str | None, typer.Option(help="Split of the pairs; the last by default.")] = None,
+    evaluator: Annotated[
+        list[str] | None, typer.Option(help="ROLE=ID[@FILE] in place of the usual one (9).", show_default=False)
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.", show_default="auto")] = None,
 ) -> None:
-    """A figure of the paper, made from records: PNG, SVG and CSV."""
+    """A figure of the paper: PNG, SVG and CSV."""
     from gcbench.commands.figure import draw_figure
 
-    draw_figure(number, dataset, runs=runs, axes=axes, out=out)
+    sampling = {"model": model, "n": n, "seed": seed, "guidance": guidance, "steps": steps, "split": split}
+    evaluators = tuple(evaluator) if evaluator else None
+    options = {"axes": axes, **sampling, "evaluators": evaluators, "device": device}
+    draw_figure(number, dataset, runs=runs, out=out, checkpoints=checkpoint or (), **options)
 
 
 @suite_app.command("list")
@@ -672,7 +688,8 @@ gcbench regress --runs runs --model my_model.py:MyModel""",
     "table1": """gcbench table1
 gcbench table1 --dataset streets --format latex""",
     "figure": """gcbench figure 6
-gcbench figure 6 --dataset streets --runs runs/suite-figure6-streets""",
+gcbench figure 6 --dataset streets --runs runs/suite-figure6-streets
+gcbench figure 8 -n 8""",
     "list": """gcbench list
 gcbench list metrics""",
     "speed": """gcbench speed

@@ -160,7 +160,7 @@ def test_ctrl_c_is_one_line(
         ["train", "--model", "gcdp", "--dataset", "./nothing"],
         ["compare", "a", "b"],
         ["regress", "--suite", "nothing"],
-        ["figure", "9"],
+        ["figure", "3"],
         ["suite", "run", "nothing"],
         ["table1", "--format", "nothing"],
     ],

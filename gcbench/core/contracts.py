@@ -197,6 +197,14 @@ class Model(ABC):
         """The sampler's settings, for the protocol."""
         return {}
 
+    def decoder_features(
+        self, pairs: Samples, time: float, seeds: Sequence[int], *, layouts: bool = True
+    ) -> Mapping[str, torch.Tensor] | None:
+        """What each level of its decoder says of real pairs noised at a share `time` of its process, in (0,1]: level ->
+        [B,C,h,w], the deepest first. layouts: off, a network that reads layouts is given uniform noise in their place.
+        None for a model without such a network."""
+        return None
+
     def seconds_per_image(self, size: Size, guidance: float) -> float | None:
         """An estimate, made in well under a few seconds, or None."""
         return None

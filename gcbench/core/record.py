@@ -49,6 +49,7 @@ class Training(BaseModel):
     images: int | None = Field(
         None, description="Seen in training, steps x batch size; earlier trainings that it started from included."
     )
+    split: str | None = Field(None, description="Of the dataset, that the last training saw; null in old records.")
     seconds: float | None = Field(None, description="That the last training took.")
     device: str = Field("", description="Of the last training.")
 

@@ -242,4 +242,9 @@ def training_of(model: Model) -> Training | None:
     if not isinstance(card, Card):
         return None
     told = card.provenance
-    return Training(images=card.images_seen, seconds=told.get("seconds"), device=str(told.get("device") or ""))
+    return Training(
+        images=card.images_seen,
+        split=told.get("split"),
+        seconds=told.get("seconds"),
+        device=str(told.get("device") or ""),
+    )

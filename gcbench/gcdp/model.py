@@ -17,10 +17,13 @@ from torch import Tensor, nn
 from gcbench.core.checkpoint import Card, Checkpoint, fill
 from gcbench.core.contracts import Dataset, Given, ModelOptions, Size
 from gcbench.core.errors import UserError
+from gcbench.core.samples import Samples
 from gcbench.diffusion.joint import AUTHORS, JointProcess
+from gcbench.diffusion.noise import SeededNoise
 from gcbench.gcdp.config import PRESETS, GCDPConfig
 from gcbench.gcdp.network import TextToPair, store_in_bfloat16
-from gcbench.gcdp.sampling import Beside, Sampling, sample_many
+from gcbench.gcdp.sampling import Beside, Sampling, on, sample_many, unit
+from gcbench.networks.decoder_blocks import last_of_levels, recorded
 from gcbench.networks.unet import LowRes
 from gcbench.training.recipe import TrainConfig
 from gcbench.training.trained_model import Imported, TrainedModel, seconds
@@ -110,6 +113,30 @@ class GCDP(TrainedModel):
         stride = self.cfg.unet.stride
         if size[0] % stride or size[1] % stride:
             raise UserError(f"size {size[0]}x{size[1]} does not suit this model; take multiples of {stride}")
+
+    @torch.inference_mode()
+    def decoder_features(
+        self, pairs: Samples, time: float, seeds: Sequence[int], *, layouts: bool = True
+    ) -> Mapping[str, Tensor]:
+        """As the contract says, of the texts of the pairs where the model reads any."""
+        (_, _, h, w), n, process = pairs.images.shape, len(pairs), self.process
+        size = (h, w)
+        self.check_size(size)
+        noise = SeededNoise(seeds, self.device)
+        t = torch.full((n,), max(1, round(time * process.cfg.steps)), device=self.device)
+        eps, u, other = noise.normal(3, *size), noise.uniform(*size), noise.uniform(*size)
+        z = process.noised(unit(pairs.images.to(self.device)), on(pairs.layouts, self.device), t, eps, u)
+        layout = z.layout if layouts or z.layout is None else (other * (process.cfg.classes or 0)).long()
+        told = self.told(pairs.prompts)
+        blocks = last_of_levels(self.network.unet)
+        with (
+            torch.compiler.set_stance("force_eager"),  # hooks set after a network was compiled are not seen by it
+            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"),
+            recorded(blocks) as seen,
+        ):
+            text = self.network.read(told, torch.full((n,), told is not None, device=self.device))
+            self.network.unet(z.image, layout, z.log_snr, text)
+        return {name: seen[name].float().cpu() for name in blocks}  # [B,C,h,w] each
 
     @torch.inference_mode()
     def seconds_per_image(self, size: Size, guidance: float) -> float:

@@ -1,6 +1,7 @@
 """`gcbench figure 6`: the paper's three panels from the records of the suite `figure6`, as PNG, SVG and CSV.
 
-Panels: `trade-off` (two metrics, by default those of a sweep's curve; a line a guided model), `recall` (of each rare
+Panels: `trade-off` (two metrics, by default those of a sweep's curve; a line a guided model), `f1` (the same cost
+against the F1 of precision and recall of the named classes), `recall` (of each rare
 class, at the guidance scale where the model's mean is best), `shares` (of each class in the area of the training
 layouts). Numbers are in the metrics' units. Knows records, and of the dataset its layouts and prompts; measures no
 image.
@@ -10,25 +11,28 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import binomtest
 
 from gcbench.core.contracts import Dataset
-from gcbench.core.errors import UserError
 from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Point, Record
 from gcbench.core.reference import Reference
 from gcbench.core.run_spec import guidance_text
-from gcbench.reports.pareto import Axes, trade_off
+from gcbench.reports.figure_records import read_records
+from gcbench.reports.pareto import Axes
 from gcbench.reports.record_table import declared, number_column
 from gcbench.reports.run_pair import best
 from gcbench.reports.table import Cell, Column, csv_text, missing
-from gcbench.runs.manifest import RECORD
+from gcbench.runs.manifest import PER_SAMPLE
+from gcbench.runs.paired import values_of
 from gcbench.runs.progress import Bar
+from gcbench.runs.sample_table import SampleTable
 from gcbench.runs.suite_plan import bundled
+from gcbench.statistics.intervals import Mean, cluster_bootstrap_mean
 from gcbench.text.class_mentions import named_classes
 
 SUITE = "figure6"
@@ -37,6 +41,9 @@ PER_CLASS = "per_class"
 
 RARE = 0.01
 """A class of a smaller share of the area is rare."""
+
+PRECISION, F1 = "precision", "f1"
+"""The column beside a recall, and what is made of the two."""
 
 CEILING, FLOOR = "ceiling", "floor"
 
@@ -82,23 +89,8 @@ def gather(dataset: Dataset, folder: Path, axes: Axes | None = None) -> Figure:
     axes: metrics (cost, gain); None for the first of realism and the first of correspondence that a record has.
     """
     wanted = [row.name for row in bundled()[SUITE].chosen(None)]
-    present = sorted(path.parent.name for path in folder.glob(f"[!.]*/{RECORD}"))
-    order = [name for name in wanted if name in present] + [name for name in present if name not in wanted]
-    left_out = [f"{name}: no record of it in {folder.name}" for name in wanted if name not in present]
-    read = {name: Record.read(folder / name / RECORD) for name in order}
-    chosen = axes or next(filter(None, (trade_off(record) for record in read.values() if record.points)), None)
-    records: dict[str, Record] = {}
-    for name, record in read.items():
-        if reason := _unfit(record, dataset, chosen, next(iter(records.values()), None)):
-            left_out.append(f"{name}: {reason}")
-        else:
-            records[name] = record
-    if not records or chosen is None:
-        why = f" ({'; '.join(left_out)})" if present else ""
-        raise UserError(
-            f"no record to draw for {dataset.name}{why}; run `gcbench suite run {SUITE} --dataset {dataset.argument}`"
-            " and give its directory as --runs"
-        )
+    remedy = f"run `gcbench suite run {SUITE} --dataset {dataset.argument}` and give its directory as --runs"
+    records, chosen, left_out = read_records(dataset, folder, remedy, wanted, axes)
     first = next(iter(records.values()))
     cost, gain = (number_column(name, n=first.protocol.n) for name in chosen)
     recall = next(filter(None, map(_recall_metric, records.values())), Column("recall", "recall"))
@@ -108,13 +100,16 @@ def gather(dataset: Dataset, folder: Path, axes: Axes | None = None) -> Figure:
     for name, record in records.items():
         for point in sorted(record.points, key=lambda point: point.guidance or 0):
             if not any(missing(point.scores.get(metric)) for metric in chosen):
-                numbers += _trade_off(name, point, (cost, gain))
+                numbers += trade_off_numbers(name, point, (cost, gain))
+        f1s, why = _f1(folder / name, record, recall.metric, cost)
+        numbers += f1s
+        left_out += [f"F1 of {name}: {why}"] * bool(why)
     for name, scores in ((CEILING, first.ceiling), (FLOOR, first.floor)):
         real = Point(scores=scores)
-        numbers += _trade_off(name, real, (cost, gain)) + _recalls(name, real, recall, rare, Counter())
+        numbers += trade_off_numbers(name, real, (cost, gain)) + _recalls(name, real, recall, rare, Counter())
     for name, record in records.items():
         if at_best := best(record, recall.metric):
-            numbers += _recalls(name, at_best, recall, rare, _asked(record.protocol, dataset))
+            numbers += _recalls(name, at_best, recall, rare, asked_of(record.protocol, dataset))
     numbers += [Number("shares", class_=name, metric="share", value=share) for name, share in shares.items()]
     return Figure(numbers, list(records), first.protocol, (cost, gain), recall, left_out)
 
@@ -141,27 +136,7 @@ def class_shares(dataset: Dataset) -> dict[str, float]:
     return {dataset.classes[k]: float(counts[k] / counts.sum()) for k in np.argsort(-counts, kind="stable")}
 
 
-def _unfit(record: Record, dataset: Dataset, axes: Axes | None, first: Record | None) -> str | None:
-    """Why a record cannot stand beside the first one."""
-    if record.protocol.dataset != dataset.name:
-        return f"it was measured on {record.protocol.dataset}"
-    if not record.points:
-        return "it has no finished point"
-    if axes is None:
-        return "it has no metric of realism beside one of correspondence"
-    lacking = ["; ".join(f"{m} {why}" for m in axes if (why := missing(p.scores.get(m)))) for p in record.points]
-    if all(lacking):
-        return lacking[-1]
-    if first is None:
-        return None
-    mine, theirs = record.protocol.of_any_model(), first.protocol.of_any_model()
-    if None in (mine.prompts, theirs.prompts):  # a model that reads no text is scored against its samples' own
-        mine = mine.model_copy(update={"prompts": theirs.prompts})
-    differences = "; ".join(theirs.differences(mine))
-    return f"another protocol ({differences})" if differences else None
-
-
-def _trade_off(model: str, point: Point, axes: Sequence[Column]) -> list[Number]:
+def trade_off_numbers(model: str, point: Point, axes: Sequence[Column]) -> list[Number]:
     cells = {c.metric: c.shown(point.scores[c.metric]) for c in axes if not missing(point.scores.get(c.metric))}
     return [
         Number("trade-off", model, point.guidance, "", metric, cell.at, *(cell.interval or ()))
@@ -182,7 +157,33 @@ def _recalls(model: str, point: Point, recall: Column, rare: Sequence[str], aske
     return out
 
 
-def _asked(protocol: Protocol, dataset: Dataset) -> Counter[str]:
+def _f1(run: Path, record: Record, metric: str, cost: Column) -> tuple[list[Number], str]:
+    """The panel `f1` of one model, or why it has none: mean_i 2 p_i r_i / (p_i + r_i) over images i with a recall r_i;
+    p_i is precision, and the term is 0 where nothing that is named was found. From the values that the run stored,
+    bootstrapped by group."""
+    if not (run / PER_SAMPLE).is_file():
+        return [], f"its run has no {PER_SAMPLE}"
+    table, numbers = SampleTable.read(run / PER_SAMPLE), list[Number]()
+    for point in sorted(record.points, key=lambda point: point.guidance or 0):
+        recalls = values_of(table.rows, point.guidance, metric)
+        precisions = values_of(table.rows, point.guidance, metric, PRECISION)
+        pairs = {i: (r, precisions.get(i) or 0.0) for i, r in recalls.items() if r is not None}
+        if not pairs or not precisions or missing(point.scores.get(cost.metric)):
+            continue
+        values = np.array([2 * r * p / (r + p) if r + p else 0.0 for r, p in pairs.values()])
+        mean = cluster_bootstrap_mean(values, [table.groups.get(i, i) for i in pairs], seed=0)
+        numbers.append(Number("f1", model=run.name, guidance=point.guidance, metric=F1, **_ends(mean)))
+        at = cost.shown(point.scores[cost.metric])
+        numbers.append(Number("f1", run.name, point.guidance, "", cost.metric, at.at, *(at.interval or ())))
+    return numbers, "" if numbers else f"no precision stands beside {metric}"
+
+
+def _ends(mean: Mean) -> dict[str, Any]:
+    low, high = mean.interval or (None, None)
+    return {"value": mean.value, "low": low, "high": high}
+
+
+def asked_of(protocol: Protocol, dataset: Dataset) -> Counter[str]:
     """How many of the run's prompts name each class; empty where they are unknown or depend on each other."""
     if protocol.prompts is None or protocol.dataset_version != dataset.version:
         return Counter()

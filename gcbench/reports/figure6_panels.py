@@ -11,62 +11,37 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from gcbench.core.run_spec import guidance_text
 from gcbench.reports import drawing
-from gcbench.reports.figure6 import CEILING, FLOOR, RARE, Figure, Number
-
-MARKERS = "osD^vP*"
-WIDE = 8.0
-"""The ratio of the largest to the smallest distance from which the axis is logarithmic."""
+from gcbench.reports.figure6 import CEILING, F1, FLOOR, RARE, Figure, Number
+from gcbench.reports.table import Column
+from gcbench.reports.trade_off_panel import model_colour, trade_off_panel
 
 
 def draw(figure: Figure, folder: Path, name: str) -> None:
     """Write `name`.png and `name`.svg."""
     with mpl.rc_context(drawing.STYLE):
-        paper = drawing.new_figure((11, 8.2))
-        panels = paper.subplot_mosaic([["trade-off", "shares"], ["recall", "recall"]], width_ratios=(1.7, 1))
+        paper = drawing.new_figure((12.5, 8.2))
+        rows: Any = [["trade-off", "f1", "shares"], ["recall"] * 3]
+        panels = paper.subplot_mosaic(rows, width_ratios=(1.6, 1.2, 1))
         lacking = ", ".join(line.partition(":")[0] for line in figure.left_out)
         more = f"\nnot drawn: {lacking}" if lacking else ""
         drawing.set_title(paper, figure.protocol, after=f"; thin lines are 95 % intervals{more}")
         _shares(figure.panel("shares"), panels["shares"])
         _recall(figure, panels["recall"])
-        _trade_off(figure, panels["trade-off"])
+        _f1(figure, panels["f1"])
+        cost, gain = figure.axes
+        title = f"{cost.head} against {gain.head}, over guidance"
+        trade_off_panel(panels["trade-off"], figure.panel("trade-off"), figure.models, (cost, gain), title)
         drawing.save(paper, folder, name)
 
 
-def _colour(figure: Figure, model: str) -> str:
-    return drawing.COLOURS[figure.models.index(model) % len(drawing.COLOURS)]
-
-
-def _trade_off(figure: Figure, panel: Axes) -> None:
-    cost, gain = (column.metric for column in figure.axes)
-    labels, bars = [], []
-    for place, model in enumerate(figure.models):
-        xs, ys = (figure.panel("trade-off", model, metric) for metric in (cost, gain))
-        colour, scales = _colour(figure, model), [guidance_text(x.guidance) for x in xs]
-        label = drawing.shown(model) if len(xs) < 2 else f"{drawing.shown(model)}, w = {scales[0]} to {scales[-1]}"
-        if xs:
-            places, marker = ([x.cell for x in xs], [y.cell for y in ys]), f"{MARKERS[place % len(MARKERS)]}-"
-            bars += drawing.error_points(panel, *places, marker, ms=5, lw=1.1, color=colour, label=label)
-        if scales and scales[-1]:  # one end of each curve is named
-            labels.append((f"w = {scales[-1]}", (xs[-1].value, ys[-1].value), colour))
-    real = {(one.model, one.metric): one for one in figure.panel("trade-off") if one.model in (CEILING, FLOOR)}
-    x, y = real.get((CEILING, cost)), real.get((CEILING, gain))
-    if x and y:
-        drawing.error_points(panel, [x.cell], [y.cell], "*", ms=11, color=drawing.INK, label="ceiling: real")
-    if floor := real.get((FLOOR, gain)):
-        panel.axhline(floor.value, color=drawing.INK, lw=0.9, ls="--", label="floor: permuted captions", zorder=0)
-    values = [one.value for one in figure.panel("trade-off", metric=cost)]
-    if min(values) > 0 and max(values) > WIDE * min(values):
-        panel.set_xscale("log")
-        panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-        panel.xaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else ""))
-        panel.tick_params(axis="x", which="both", labelsize=9)
-    panel.set_xlabel(drawing.shown(figure.axes[0].heading))
-    panel.set_ylabel(drawing.shown(figure.axes[1].heading))
-    panel.set_title(drawing.shown(f"{figure.axes[0].head} against {figure.axes[1].head}, over guidance"))
-    handles, names = panel.get_legend_handles_labels()
-    order = sorted(range(len(names)), key=lambda i: names[i].startswith((CEILING, FLOOR)))  # models first
-    panel.legend([handles[i] for i in order], [names[i] for i in order])
-    drawing.label_points(panel, labels, bars, [])
+def _f1(figure: Figure, panel: Axes) -> None:
+    numbers = figure.panel("f1")
+    if not numbers:
+        panel.set_axis_off()
+        return
+    gain = Column(F1, "F1 of named classes", direction="higher", metric=F1)
+    axes = figure.axes[0], gain
+    trade_off_panel(panel, numbers, figure.models, axes, "the same with F1 of precision and recall")
 
 
 def _recall(figure: Figure, panel: Axes) -> None:
@@ -81,7 +56,7 @@ def _recall(figure: Figure, panel: Axes) -> None:
         at = [classes.index(one.class_) + (place - (len(models) - 1) / 2) * width for one in bars]
         style: Any = {
             "label": drawing.shown(model) + (guidance and f", w = {guidance}"),
-            "color": _colour(figure, model),
+            "color": model_colour(figure.models, model),
         }
         if any(one.low is not None for one in bars):
             style["yerr"] = drawing.errors([one.cell for one in bars])

@@ -125,9 +125,7 @@ class TrainedModel(Model):
     ) -> Samples:
         """Samples are named by their seeds."""
         self.check_size(size)
-        told = list(prompts) if self.conditional and prompts is not None else None
-        if told and (reader := self.reader):
-            told = [reader.told(text, self.aliases) for text in told]
+        told = self.told(prompts)
         more: dict[str, Any] = {} if given is None else {"given": given}
         try:
             images, layouts = self.draw(told, list(seeds), size=size, guidance=guidance, **more)
@@ -144,6 +142,13 @@ class TrainedModel(Model):
             tuple(prompts) if prompts is not None else None,
             tuple(f"{seed:06d}" for seed in seeds),
         )
+
+    def told(self, prompts: Sequence[str] | None) -> list[str] | None:
+        """The texts as its network is given them; None for a model that reads none."""
+        told = list(prompts) if self.conditional and prompts is not None else None
+        if told and (reader := self.reader):
+            return [reader.told(text, self.aliases) for text in told]
+        return told
 
     @property
     def reader(self) -> Reader | None:

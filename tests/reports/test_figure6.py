@@ -19,6 +19,7 @@ from gcbench.core.score import Score
 from gcbench.data.folder import Folder
 from gcbench.data.open_dataset import open_dataset
 from gcbench.reports.figure6 import class_shares, gather
+from gcbench.runs.sample_table import SampleTable
 from gcbench.text.class_mentions import named_classes
 
 N = 14
@@ -98,7 +99,7 @@ def test_files(cli: Cli, toyland: Path, runs: Path, tmp_path: Path) -> None:
     with open(out / "figure6.csv", newline="") as stream:
         lines = list(csv.DictReader(stream))
     assert list(lines[0]) == ["panel", "model", "guidance", "class", "metric", "value", "low", "high"]
-    assert {line["panel"] for line in lines} == {"trade-off", "recall", "shares"}
+    assert {line["panel"] for line in lines} == {"trade-off", "recall", "shares"}  # no F1 without values per sample
     curve = [
         (line["guidance"], line["metric"], float(line["value"]))
         for line in lines
@@ -165,6 +166,25 @@ def test_any_two_metrics_in_their_units(cli: Cli, toyland: Path, tmp_path: Path)
     assert cli("figure", 6, "--dataset", toyland, "--axes", "fid", *out).code == 2
 
 
+def test_f1_is_the_mean_over_images(toyland: Path, tmp_path: Path) -> None:
+    """By hand: recall and precision of four images; nothing found is 0, an image without a recall does not count."""
+    run = tmp_path / "runs/mine"
+    write(toyland, run, [point(2, 30, 0.5)])
+    values = {"a": (1.0, 0.5), "b": (0.5, 0.5), "c": (0.0, None), "d": (0.0, 0.0), "e": (None, None)}
+    sample_table = SampleTable()
+    for name, pair in values.items():
+        sample_table.groups[name] = name
+        for column, value in zip(("", "precision"), pair, strict=True):
+            sample_table.rows["2", name, "semantic-recall", column] = value
+    sample_table.write(run / "per_sample.csv")
+    figure = gather(open_dataset(str(toyland)), tmp_path / "runs")
+    f1, fd = figure.panel("f1", "mine")
+    assert (f1.metric, f1.guidance, f1.value) == ("f1", 2.0, pytest.approx((2 / 3 + 1 / 2 + 0 + 0) / 4))
+    assert f1.low is not None
+    assert f1.low < f1.value
+    assert (fd.metric, fd.value, fd.low) == ("fd", 30, 29.95)
+
+
 def wilson(hits: int, n: int) -> tuple[float, float]:
     """Wilson (1927): the p for which |hits/n - p| = z sqrt(p (1 - p) / n)."""
     z, share = 1.959963984540054, hits / n
@@ -193,7 +213,7 @@ def test_one_model_of_one_point_and_no_rare_class(
 def test_an_unknown_figure(cli: Cli) -> None:
     result = cli("figure", 3)
     assert (result.code, result.out) == (2, "")
-    assert "there is no figure 3 here; known: 6 (realism against correspondence with the text)" in result.complaint
+    assert "there is no figure 3 here; known: 1 (recall of each attribute" in result.complaint
 
 
 def test_without_records(cli: Cli, toyland: Path, tmp_path: Path) -> None:

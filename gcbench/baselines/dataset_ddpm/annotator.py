@@ -7,9 +7,10 @@ from torch import Tensor
 
 from gcbench.baselines.dataset_ddpm.config import DatasetDDPMConfig
 from gcbench.baselines.dataset_ddpm.ensemble import Ensemble
-from gcbench.baselines.dataset_ddpm.features import at_pixels, by_size, channels, choose_blocks, equal_times, recorded
+from gcbench.baselines.dataset_ddpm.features import at_pixels, by_size, channels, choose_blocks, equal_times
 from gcbench.diffusion import gaussian
 from gcbench.diffusion.schedules import Schedule
+from gcbench.networks.decoder_blocks import recorded
 from gcbench.networks.unet import UNet
 
 

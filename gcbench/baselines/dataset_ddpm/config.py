@@ -49,7 +49,7 @@ class EnsembleConfig(Config):
 class DatasetDDPMConfig(GCDPConfig, EnsembleConfig):
     """GCDP's fields, `text` always None and `process.classes` too: the diffusion knows neither; and the classifiers'.
 
-    decoder_blocks: whose features the classifiers read (names: `features.decoder_blocks`). times: at which noise the
+    decoder_blocks: whose features the classifiers read (names: `networks.decoder_blocks`). times: at which noise the
     features are taken, in 0..999 of DDPM's own linear schedule (`features.equal_times`). ddpm_share: of the training
     steps, those that train the diffusion; the classifiers have the rest.
     """

@@ -4,27 +4,16 @@ Knows nothing of classes. The features of a pixel are all blocks' channels at al
 image's size by bilinear interpolation (pixel centres, edges repeated).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from gcbench.core.errors import UserError
 from gcbench.diffusion.schedules import Schedule
+from gcbench.networks.decoder_blocks import decoder_blocks
 from gcbench.networks.unet import ResnetBlock, UNet
-
-
-def decoder_blocks(unet: UNet) -> dict[str, ResnetBlock]:
-    """The residual blocks on the way up by name: `up0.0`, `up0.1`, ... from the deepest level on; last, `final`."""
-    named = {
-        f"up{level}.{place}": block
-        for level, (first, rest, _, _) in enumerate(unet.ups)
-        for place, block in enumerate((first, *rest))
-    }
-    return {**named, "final": unet.final_res_block}
 
 
 def choose_blocks(unet: UNet, names: Sequence[str]) -> dict[str, ResnetBlock]:
@@ -50,22 +39,6 @@ def equal_times(schedule: Schedule, times: Sequence[int]) -> list[int]:
     kept = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), dim=0)[list(times)]  # alpha_bar
     own = schedule.alpha_bar[1:]
     return [int(i) + 1 for i in (torch.logit(own) - torch.logit(kept)[:, None]).abs().argmin(dim=1)]
-
-
-@contextmanager
-def recorded(blocks: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """While it is open, what each of `blocks` last gave: name -> [B,C,h,w]."""
-    outputs: dict[str, Tensor] = {}
-
-    def keep(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        outputs[name] = output
-
-    handles = [block.register_forward_hook(partial(keep, name)) for name, block in blocks.items()]
-    try:
-        yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def by_size(maps: Sequence[Tensor]) -> list[Tensor]:

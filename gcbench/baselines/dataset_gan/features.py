@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gcbench.baselines.dataset_ddpm.ensemble import Ensemble
-from gcbench.baselines.dataset_ddpm.features import by_size, recorded
+from gcbench.baselines.dataset_ddpm.features import by_size
 from gcbench.baselines.stylegan2 import Generator, seeded
 from gcbench.core.samples import to_bytes
 from gcbench.diffusion.noise import SeededNoise
+from gcbench.networks.decoder_blocks import recorded
 from gcbench.networks.stylegan2 import Noise, StyledConv
 from gcbench.training.fixed_batches import in_fixed_batches
 

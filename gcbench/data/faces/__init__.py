@@ -16,11 +16,12 @@ from gcbench.data.faces.person import ATTRIBUTES, attributes
 from gcbench.data.faces.render import SIZE, person, render
 
 COUNTS = {"train": 5400, "val": 600}
+PARTS = {"train50": 2700, "train25": 1350}
 CAPTIONS = 5
 
 
 class Faces(DrawnDataset):
-    """Drawn faces: 5400 to train, 600 to validate."""
+    """Drawn faces: 5400 to train, of which the first half and the first quarter are parts; 600 to validate."""
 
     name = "faces"
     classes = CLASSES
@@ -28,7 +29,9 @@ class Faces(DrawnDataset):
     void = None
     size = SIZE
     counts = COUNTS
+    part_counts = PARTS
     splits = tuple(COUNTS)
+    parts = tuple(PARTS)
     aliases = ALIASES
     mirror = MIRROR
     attributes = tuple(ATTRIBUTES)

@@ -1,0 +1,59 @@
+"""One panel: a metric of realism against one of correspondence, a line a model over guidance."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+
+from gcbench.core.run_spec import guidance_text
+from gcbench.reports import drawing
+from gcbench.reports.figure6 import CEILING, FLOOR, Number
+from gcbench.reports.table import Column
+
+MARKERS = "osD^vP*"
+WIDE = 8.0
+"""The ratio of the largest to the smallest distance from which the axis is logarithmic."""
+
+
+def model_colour(models: Sequence[str], model: str) -> str:
+    return drawing.COLOURS[models.index(model) % len(drawing.COLOURS)]
+
+
+def trade_off_panel(
+    panel: Axes, numbers: Sequence[Number], models: Sequence[str], axes: tuple[Column, Column], title: str
+) -> None:
+    """Draw `numbers` of two metrics, axes (cost, gain): a line a model over guidance, the ceiling and the floor."""
+    cost, gain = (column.metric for column in axes)
+
+    def of(model: str, metric: str) -> list[Number]:
+        return [one for one in numbers if (one.model, one.metric) == (model, metric)]
+
+    labels, bars = [], []
+    for place, model in enumerate(models):
+        xs, ys = (of(model, metric) for metric in (cost, gain))
+        colour, scales = model_colour(models, model), [guidance_text(x.guidance) for x in xs]
+        label = drawing.shown(model) if len(xs) < 2 else f"{drawing.shown(model)}, w = {scales[0]} to {scales[-1]}"
+        if xs:
+            places, marker = ([x.cell for x in xs], [y.cell for y in ys]), f"{MARKERS[place % len(MARKERS)]}-"
+            bars += drawing.error_points(panel, *places, marker, ms=5, lw=1.1, color=colour, label=label)
+        if scales and scales[-1]:  # one end of each curve is named
+            labels.append((f"w = {scales[-1]}", (xs[-1].value, ys[-1].value), colour))
+    real = {(one.model, one.metric): one for one in numbers if one.model in (CEILING, FLOOR)}
+    x, y = real.get((CEILING, cost)), real.get((CEILING, gain))
+    if x and y:
+        drawing.error_points(panel, [x.cell], [y.cell], "*", ms=11, color=drawing.INK, label="ceiling: real")
+    if floor := real.get((FLOOR, gain)):
+        panel.axhline(floor.value, color=drawing.INK, lw=0.9, ls="--", label="floor: permuted captions", zorder=0)
+    values = [one.value for one in numbers if one.metric == cost]
+    if min(values) > 0 and max(values) > WIDE * min(values):
+        panel.set_xscale("log")
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        panel.xaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else ""))
+        panel.tick_params(axis="x", which="both", labelsize=9)
+    panel.set_xlabel(drawing.shown(axes[0].heading))
+    panel.set_ylabel(drawing.shown(axes[1].heading))
+    panel.set_title(drawing.shown(title))
+    handles, names = panel.get_legend_handles_labels()
+    order = sorted(range(len(names)), key=lambda i: names[i].startswith((CEILING, FLOOR)))  # models first
+    panel.legend([handles[i] for i in order], [names[i] for i in order])
+    drawing.label_points(panel, labels, bars, [])
