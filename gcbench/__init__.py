@@ -8,6 +8,7 @@ from gcbench.core import __version__
 if TYPE_CHECKING:
     from gcbench.commands.evaluate import evaluate
     from gcbench.commands.regress import regress
+    from gcbench.commands.report import report
     from gcbench.commands.sample import sample
     from gcbench.commands.sweep import sweep
     from gcbench.commands.train import train
@@ -21,11 +22,13 @@ _API = {
     "load_record": "gcbench.core.record",
     "metric": "gcbench.evaluation.tensor_metric",
     "regress": "gcbench.commands.regress",
+    "report": "gcbench.commands.report",
     "sample": "gcbench.commands.sample",
     "sweep": "gcbench.commands.sweep",
     "train": "gcbench.commands.train",
 }
-__all__ = ["__version__", "compare", "evaluate", "load_record", "metric", "regress", "sample", "sweep", "train"]
+__all__ = ["__version__", "load_record", "metric"]
+__all__ += ["compare", "evaluate", "regress", "report", "sample", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -384,6 +384,21 @@ def table1(
 
 
 @app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, or their record.json; A is the first.")],
+    out: Annotated[Path, typer.Option(help="The HTML file.")] = Path("report.html"),
+    segmenter: Annotated[
+        bool, typer.Option("--segmenter/--no-segmenter", help="Let the record's segmenter label the kept images.")
+    ] = True,
+    device: Device = "auto",
+) -> None:
+    """Runs as one HTML file that needs no network: protocol, tables, curves, classes, samples side by side."""
+    from gcbench.commands.report import report as run
+
+    run(*runs, out=out, segmenter=segmenter, device=device)
+
+
+@app.command()
 def figure(
     number: Annotated[int, typer.Argument(help="6: realism against correspondence, rare classes, class shares.")],
     dataset: Data = "streets",
@@ -591,6 +606,8 @@ gcbench compare runs/a runs/b --guidance best""",
 gcbench regress --runs runs --model my_model.py:MyModel""",
     "table1": """gcbench table1
 gcbench table1 --dataset streets --format latex""",
+    "report": """gcbench report runs/sweep-gcdp-streets
+gcbench report runs/a runs/b --out both.html --no-segmenter""",
     "figure": """gcbench figure 6
 gcbench figure 6 --dataset streets --runs runs/suite-figure6-streets""",
     "list": """gcbench list
