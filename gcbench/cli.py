@@ -385,8 +385,11 @@ def table1(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories, or their record.json; A is the first.")],
-    out: Annotated[Path, typer.Option(help="The HTML file.")] = Path("report.html"),
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run directories, or their record.json; A is the first.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The HTML file, ./report.html; of --bundled a folder.")] = None,
+    bundled: Annotated[bool, typer.Option("--bundled", help="A site of the bundled records instead.")] = False,
     segmenter: Annotated[
         bool, typer.Option("--segmenter/--no-segmenter", help="Let the record's segmenter label the kept images.")
     ] = True,
@@ -395,7 +398,7 @@ def report(
     """Runs as one HTML file that needs no network: protocol, tables, curves, classes, samples side by side."""
     from gcbench.commands.report import report as run
 
-    run(*runs, out=out, segmenter=segmenter, device=device)
+    run(*(runs or ()), out=out, bundled=bundled, segmenter=segmenter, device=device)
 
 
 @app.command()
@@ -607,7 +610,8 @@ gcbench regress --runs runs --model my_model.py:MyModel""",
     "table1": """gcbench table1
 gcbench table1 --dataset streets --format latex""",
     "report": """gcbench report runs/sweep-gcdp-streets
-gcbench report runs/a runs/b --out both.html --no-segmenter""",
+gcbench report runs/a runs/b --out both.html --no-segmenter
+gcbench report --bundled --out site""",
     "figure": """gcbench figure 6
 gcbench figure 6 --dataset streets --runs runs/suite-figure6-streets""",
     "list": """gcbench list

@@ -8,18 +8,31 @@ import numpy as np
 from gcbench.core.errors import UserError
 from gcbench.core.run_spec import check_evaluators
 from gcbench.data.open_dataset import open_dataset
-from gcbench.reports.html_report import write_report
+from gcbench.reports.html_report import write_report, write_site
 from gcbench.reports.run_pair import Run
 from gcbench.runs.progress import say
 
 
-def report(*runs: str | Path, out: str | Path = "report.html", segmenter: bool = True, device: str = "auto") -> Path:
-    """Write the report of `runs` as the one HTML file `out`; returns it.
+def report(
+    *runs: str | Path,
+    out: str | Path | None = None,
+    bundled: bool = False,
+    segmenter: bool = True,
+    device: str = "auto",
+) -> Path:
+    """Write the report of `runs` as the one HTML file `out` (./report.html); returns it.
 
+    bundled: instead, a page for each folder of the bundled records, into the folder `out` (./site); returns the index.
     segmenter: let the segmenter that measured a run, known by its id, label the images that the run keeps.
     UserError: a run that cannot be read, or an `out` that cannot be written.
     """
-    out = Path(out)
+    if bundled:
+        if runs:
+            raise UserError("--bundled takes no runs; leave them or --bundled out")
+        index = write_site(Path(out or "site"))
+        say(f"Wrote {index}")
+        return index
+    out = Path(out or "report.html")
     if out.is_dir():
         raise UserError(f"--out {out} is a directory; name a file, such as {out / 'report.html'}")
     written = write_report([Path(run) for run in runs], out, Segmenters(device) if segmenter else None)

@@ -7,7 +7,7 @@ given by the caller (`Look`), since this file opens no network.
 import io
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,8 @@ from gcbench.reports.comparison import compare, comparison_tables
 from gcbench.reports.record_table import declared, number_column, record_table
 from gcbench.reports.run_pair import Run
 from gcbench.reports.table import Table
-from gcbench.runs.run_directory import kept_samples
+from gcbench.runs.manifest import RECORD
+from gcbench.runs.run_directory import REGRESSION, kept_samples
 from gcbench.text.class_mentions import named_classes
 
 Look = Callable[[Run, np.ndarray], np.ndarray]
@@ -67,19 +68,40 @@ def write_report(runs: Sequence[Path], out: Path, look: Look | None = None) -> P
 
 def html(runs: Sequence[Run], look: Look | None = None) -> str:
     """The report as text."""
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(loader=PackageLoader("gcbench.reports", "templates"), autoescape=True, trim_blocks=True)
-    environment.filters["plain"] = plain
     notes: list[str] = []
     columns = list(dict.fromkeys((key[2], key[3]) for run in runs for key in run.rows))
-    return environment.get_template("report.html").render(
+    return _filled(
+        "report.html",
         runs=[_section(run) for run in runs],
         compared=_compared(runs),
         columns=[number_column(*column).heading for column in columns],
         cards=_cards(runs, columns, look, notes),
         notes=notes,
     )
+
+
+def _filled(template: str, **facts: Any) -> str:
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(loader=PackageLoader("gcbench.reports", "templates"), autoescape=True, trim_blocks=True)
+    environment.filters["plain"] = plain
+    return environment.get_template(template).render(**facts)
+
+
+def write_site(out: Path) -> Path:
+    """A page for each folder of bundled records and an index of them, into the folder `out`; returns the index."""
+    root = Path(str(files("gcbench.results"))) / "measured"
+    groups: dict[str, list[Path]] = {}
+    for record in sorted(root.rglob(RECORD)):
+        place = record.parent.relative_to(root)
+        if place.parts[0] != REGRESSION:
+            groups.setdefault("/".join(place.parts[: max(1, len(place.parts) - 1)]), []).append(record.parent)
+    pages = []
+    for name, runs in groups.items():
+        write_report(runs, out / f"{name.replace('/', '-')}.html")
+        pages.append((name, ", ".join(run.name for run in runs)))
+    write_text(out / "index.html", _filled("index.html", pages=pages))
+    return out / "index.html"
 
 
 def _section(run: Run) -> dict[str, Any]:
@@ -101,7 +123,7 @@ def in_words(run: Run) -> list[str]:
     """What was measured under which protocol, in sentences."""
     record, protocol = run.record, run.record.protocol
     height, width = protocol.size
-    scales = f" at the guidance scales {run.scales}" if run.scales else ""
+    scales = f", guidance {run.scales}" if run.scales else ""
     lines = [
         f"{record.model.name} was measured on {protocol.n} images of {height}×{width} pixels (H×W){scales}.",
         f"Texts and reference come from the split {protocol.split} of {protocol.dataset} ({protocol.dataset_version});"
@@ -168,9 +190,9 @@ def _cards(runs: Sequence[Run], columns: Sequence[tuple[str, str]], look: Look |
     values: dict[tuple[str, str], list[list[float | None]]] = {}
     aliases: Mapping[str, tuple[str, ...]] = {}
     for run in runs:
-        folders = [
-            (guidance_text(point.guidance), kept_samples(run.path, point.guidance)) for point in run.record.points
-        ]
+        home = run.path if run.path.is_dir() else run.path.parent
+        scales = [point.guidance for point in run.record.points]
+        folders = [(guidance_text(scale), kept_samples(home, scale)) for scale in scales]
         if not any((folder / "images").is_dir() for _, folder in folders):
             notes.append(f"{run.letter} ({run.path}) keeps no samples: `--keep-samples` of gcbench sweep keeps them.")
             continue
@@ -266,6 +288,5 @@ def _encoded(image: Image.Image, **how: Any) -> bytes:
     return out.getvalue()
 
 
-@cache
 def _uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{b64encode(content).decode()}"
