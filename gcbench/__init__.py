@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from gcbench.commands.downstream import downstream
     from gcbench.commands.evaluate import evaluate
     from gcbench.commands.regress import regress
+    from gcbench.commands.report import report
     from gcbench.commands.sample import sample
     from gcbench.commands.sweep import sweep
     from gcbench.commands.train import train
@@ -23,30 +24,10 @@ _API = {
     "load_record": "gcbench.core.record",
     "metric": "gcbench.evaluation.tensor_metric",
     "regress": "gcbench.commands.regress",
+    "report": "gcbench.commands.report",
     "sample": "gcbench.commands.sample",
     "sweep": "gcbench.commands.sweep",
     "train": "gcbench.commands.train",
 }
-__all__ = [
-    "__version__",
-    "compare",
-    "downstream",
-    "evaluate",
-    "load_record",
-    "metric",
-    "regress",
-    "sample",
-    "sweep",
-    "train",
-]
-
-
-def __getattr__(name: str) -> Any:
-    """Load the Python API on first use, so that `import gcbench` stays free of torch."""
-    if name in _API:
-        return getattr(import_module(_API[name]), name)
-    raise AttributeError(f"module 'gcbench' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__all__ = ["__version__", "load_record", "metric"]
+__all__ += ["compare", "downstream", "evaluate", "regress", "report", "sample", "sweep", "train"]

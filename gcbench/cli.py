@@ -440,6 +440,24 @@ def table1(
 
 
 @app.command()
+def report(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run directories, or their record.json; A is the first.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The HTML file, ./report.html; of --bundled a folder.")] = None,
+    bundled: Annotated[bool, typer.Option("--bundled", help="A site of the bundled records instead.")] = False,
+    segmenter: Annotated[
+        bool, typer.Option("--segmenter/--no-segmenter", help="Let the record's segmenter label the kept images.")
+    ] = True,
+    device: Device = "auto",
+) -> None:
+    """Runs as one HTML file that needs no network: protocol, tables, curves, classes, samples side by side."""
+    from gcbench.commands.report import report as run
+
+    run(*(runs or ()), out=out, bundled=bundled, segmenter=segmenter, device=device)
+
+
+@app.command()
 def figure(
     number: Annotated[int, typer.Argument(help="1, 6, 7: of records; 2: of a dataset; 5, 8, 9: of weights.")],
     dataset: Data = "streets",
@@ -687,6 +705,9 @@ gcbench compare runs/a runs/b --guidance best""",
 gcbench regress --runs runs --model my_model.py:MyModel""",
     "table1": """gcbench table1
 gcbench table1 --dataset streets --format latex""",
+    "report": """gcbench report runs/sweep-gcdp-streets
+gcbench report runs/a runs/b --out both.html --no-segmenter
+gcbench report --bundled --out site""",
     "figure": """gcbench figure 6
 gcbench figure 6 --dataset streets --runs runs/suite-figure6-streets
 gcbench figure 8 -n 8""",

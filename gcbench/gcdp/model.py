@@ -145,9 +145,9 @@ class GCDP(TrainedModel):
         b, device = self.cfg.sample_batch, self.device
         image = torch.zeros(b, 3, *size, device=device)
         layout = torch.zeros(b, *size, dtype=torch.int64, device=device) if self.process.cfg.classes else None
-        text = self.network.read(None, torch.zeros(b, dtype=torch.bool, device=device))
         log_snr = torch.zeros(b, device=device)
         low = LowRes(image, layout, log_snr) if self.enlarges else None
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            text = self.network.read(None, torch.zeros(b, dtype=torch.bool, device=device))
             took = seconds(lambda: self.network.unet(image, layout, log_snr, text, low).noise.sum().item())
         return took / b * self.steps * (2 if self.guided and guidance != 1 else 1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes as Panel
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from gcbench.core.record import Point, Record
@@ -31,6 +32,24 @@ def draw(record: Record, folder: Path, axes: Axes | None = None) -> None:
         if found:
             _trade_off(panels[0][0], record, points, *(number_column(name, n=record.protocol.n) for name in found))
         drawing.save(figure, folder, "curve")
+
+
+def panels(record: Record, axes: Axes | None = None) -> list[tuple[str, Figure]]:
+    """Each panel as a figure of its own with a title, for a page that is read on narrow screens too."""
+    found, bounded = trade_off(record, axes), _bounded(record)
+    points = sorted(record.points, key=lambda point: point.guidance or 0)
+    drawn = []
+    with mpl.rc_context(drawing.STYLE):
+        if found:
+            figure = drawing.new_figure((5.2, 4.2))
+            columns = [number_column(name, n=record.protocol.n) for name in found]
+            _trade_off(figure.subplots(), record, points, *columns)
+            drawn.append((f"{columns[1].head} against {columns[0].head} over guidance", figure))
+        if bounded:
+            figure = drawing.new_figure((5.2, 4.2))
+            _against_guidance(figure.subplots(), points, bounded)
+            drawn.append((f"{', '.join(column.head for column in bounded)} against guidance", figure))
+    return drawn
 
 
 def _bounded(record: Record) -> list[Column]:

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 from functools import partial
+from io import BytesIO
 from itertools import pairwise
 from math import cos, pi, sin
 from pathlib import Path
@@ -68,6 +69,14 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     formats: dict[str, dict[str, Any]] = {"png": {"dpi": 150}, "svg": {"metadata": {"Date": None}}}
     for ending, extra in formats.items():
         write_atomic(folder / f"{name}.{ending}", partial(figure.savefig, format=ending, **extra))
+
+
+def svg(figure: Figure) -> bytes:
+    """The figure as SVG whose texts are texts, for a page that shows it."""
+    out = BytesIO()
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    return out.getvalue()
 
 
 Place = tuple[float, float]

@@ -55,13 +55,14 @@ class Row(BaseModel):
 
 
 class Run(NamedTuple):
-    """A run as it was stored. groups: by sample id; empty where the file does not name them."""
+    """A run as it was stored. groups, prompts: by sample id; empty where the file does not name them."""
 
     letter: str
     path: Path
     record: Record
     rows: Rows
     groups: dict[str, str]
+    prompts: dict[str, str]
 
     @classmethod
     def read(cls, path: Path, letter: str) -> "Run":
@@ -70,7 +71,7 @@ class Run(NamedTuple):
         file = path / RECORD if path.is_dir() else path
         record = Record.read(file)
         table = SampleTable.read(file.parent / PER_SAMPLE)
-        return cls(letter, path, record, table.rows, table.groups)
+        return cls(letter, path, record, table.rows, table.groups, table.prompts)
 
     @property
     def scales(self) -> str:

@@ -719,3 +719,11 @@ def test_another_run_is_named_by_the_settings_that_differ(
     assert cli(*asked, "--steps", 1).code == 0
     result = cli(*asked, "--steps", 2)
     assert "holds another run (sampler steps: 1.0 against 2.0); choose" in result.complaint
+
+
+def test_half_precision(cli: Cli, toyland: Path, gcdp: Path, oracle: None, without_curve: None, tmp_path: Path) -> None:
+    """With a text encoder, in bfloat16: the estimate of the time reads the texts in the same precision."""
+    out = tmp_path / "run"
+    given = ("--dataset", toyland, "--checkpoint", gcdp, "-n", 4, "--guidance", "2", "--out", out, "--json")
+    record = record_of(cli("sweep", *given, "--precision", "bf16"))
+    assert record["points"][0]["scores"]["semantic-recall"]["status"] == "ok"

@@ -1,0 +1,292 @@
+"""Runs as one HTML file: protocol in words, tables, curves, bars a class, and a gallery of kept samples.
+
+The file needs nothing from elsewhere. All that comes from records is escaped by the template. What the segmenter saw is
+given by the caller (`Look`), since this file opens no network.
+"""
+
+import io
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from gcbench.core.contracts import Dataset
+from gcbench.core.errors import UserError
+from gcbench.core.files import write_text
+from gcbench.core.names import plain
+from gcbench.core.run_spec import guidance_text
+from gcbench.data.open_dataset import open_dataset
+from gcbench.reports.comparison import compare, comparison_tables
+from gcbench.reports.record_table import declared, number_column, record_table
+from gcbench.reports.run_pair import Run
+from gcbench.reports.table import Table
+from gcbench.runs.manifest import RECORD
+from gcbench.runs.run_directory import REGRESSION, kept_samples
+from gcbench.text.class_mentions import named_classes
+
+Look = Callable[[Run, np.ndarray], np.ndarray]
+"""What a run's segmenter sees: images uint8 [B,H,W,3] -> class ids uint8 [B,H,W].
+UserError: it cannot be had, and why."""
+
+
+class Tile(NamedTuple):
+    """One sample of one run at one scale. image, layout, seen: data URIs, "" where there is none."""
+
+    label: str
+    image: str
+    layout: str
+    seen: str
+    values: str
+
+
+class Card(NamedTuple):
+    """All that runs drew for one text. means: of each column over the tiles, None where none is scored."""
+
+    name: str
+    prompt: str
+    classes: list[str]
+    tiles: list[Tile]
+    means: list[float | None]
+
+
+def write_report(runs: Sequence[Path], out: Path, look: Look | None = None) -> Path:
+    """Write the report of run directories (or their record.json) as the one file `out`; returns it.
+
+    look: labels kept images for the gallery; None: what the segmenter saw is left out, which the report says.
+    UserError: a run that cannot be read.
+    """
+    if not runs:
+        raise UserError("report takes at least one run; give a run directory or its record.json")
+    read = [Run.read(path, chr(ord("A") + place)) for place, path in enumerate(runs)]
+    write_text(out, html(read, look))
+    return out
+
+
+def html(runs: Sequence[Run], look: Look | None = None) -> str:
+    """The report as text."""
+    notes: list[str] = []
+    columns = list(dict.fromkeys((key[2], key[3]) for run in runs for key in run.rows))
+    return _filled(
+        "report.html",
+        runs=[_section(run) for run in runs],
+        compared=_compared(runs),
+        columns=[number_column(*column).heading for column in columns],
+        cards=_cards(runs, columns, look, notes),
+        notes=notes,
+    )
+
+
+def _filled(template: str, **facts: Any) -> str:
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(loader=PackageLoader("gcbench.reports", "templates"), autoescape=True, trim_blocks=True)
+    environment.filters["plain"] = plain
+    return environment.get_template(template).render(**facts)
+
+
+def write_site(out: Path) -> Path:
+    """A page for each folder of bundled records and an index of them, into the folder `out`; returns the index."""
+    root = Path(str(files("gcbench.results"))) / "measured"
+    groups: dict[str, list[Path]] = {}
+    for record in sorted(root.rglob(RECORD)):
+        place = record.parent.relative_to(root)
+        if place.parts[0] != REGRESSION:
+            groups.setdefault("/".join(place.parts[: max(1, len(place.parts) - 1)]), []).append(record.parent)
+    pages = []
+    for name, runs in groups.items():
+        write_report(runs, out / f"{name.replace('/', '-')}.html")
+        pages.append((name, ", ".join(run.name for run in runs)))
+    write_text(out / "index.html", _filled("index.html", pages=pages))
+    return out / "index.html"
+
+
+def _section(run: Run) -> dict[str, Any]:
+    from gcbench.reports.curve import panels
+    from gcbench.reports.drawing import svg
+
+    record = run.record
+    return {
+        "letter": run.letter,
+        "name": record.model.name,
+        "words": in_words(run),
+        "table": grid(record_table(record)),
+        "curves": [(title, _uri(svg(figure), "svg+xml")) for title, figure in panels(record)],
+        "bars": _bars(run),
+    }
+
+
+def in_words(run: Run) -> list[str]:
+    """What was measured under which protocol, in sentences."""
+    record, protocol = run.record, run.record.protocol
+    height, width = protocol.size
+    scales = f", guidance {run.scales}" if run.scales else ""
+    lines = [
+        f"{record.model.name} was measured on {protocol.n} images of {height}×{width} pixels (H×W){scales}.",
+        f"Texts and reference come from the split {protocol.split} of {protocol.dataset} ({protocol.dataset_version});"
+        f" the reference is {protocol.reference_n} real images, brought to size by {protocol.resize}.",
+        f"Void: {protocol.void}.",
+    ]
+    lines += [f"The {role} is {name}." for role, name in protocol.evaluators.items()]
+    if protocol.seed is not None:
+        lines.append(f"The first image has seed {protocol.seed}, each further one the next.")
+    for what, facts in (("The sampler", protocol.sampler), ("Thresholds", protocol.thresholds)):
+        if facts:
+            lines.append(f"{what}: {', '.join(f'{name} {value}' for name, value in facts.items())}.")
+    made = record.provenance
+    lines.append(f"Written by gcbench {made.gcbench} ({record.kind}), {made.created or 'at an unknown time'}.")
+    return lines
+
+
+def grid(table: Table) -> dict[str, Any]:
+    """A table as heads, lines and notes; kind of each line beside it."""
+    strips = table.strips() if table.rows else []
+    lines = list(zip(*(strip.texts for strip in strips), strict=True))
+    kinds = ["" if table.across else row.kind for row in table.rows][: len(lines)]
+    kinds += [""] * (len(lines) - len(kinds))
+    heads = [(strip.head, strip.about) for strip in strips]
+    return {"title": table.heading, "heads": heads, "lines": list(zip(kinds, lines, strict=True)), "notes": table.notes}
+
+
+def _compared(runs: Sequence[Run]) -> dict[str, Any]:
+    """Tables of paired differences to the first run; why there are none."""
+    if len(runs) < 2:
+        return {}
+    try:
+        return {"tables": [grid(table) for table in comparison_tables(compare(*(run.path for run in runs)))]}
+    except UserError as error:
+        return {"reason": str(error)}
+
+
+def _bars(run: Run) -> list[dict[str, Any]]:
+    """Of each metric that says something by class: a line a class, a share of the best possible a scale."""
+    record, found = run.record, []
+    sets = [(guidance_text(point.guidance) or "value", point.scores) for point in record.points]
+    sets += [(name, scores) for name, scores in (("ceiling", record.ceiling), ("floor", record.floor)) if scores]
+    for metric in run.metrics:
+        known = declared(metric)
+        for key in dict.fromkeys(key for _, scores in sets if metric in scores for key in scores[metric].detail):
+            maps = {name: scores[metric].detail.get(key) for name, scores in sets if metric in scores}
+            by_class = {name: values for name, values in maps.items() if isinstance(values, Mapping)}
+            shares = [value for values in by_class.values() for value in values.values() if value is not None]
+            if "class" not in key or not shares or min(shares) < 0 or max(shares) > 1:
+                continue
+            classes = dict.fromkeys(name for values in by_class.values() for name in values)
+            lines = [(name, [values.get(name) for values in by_class.values()]) for name in classes]
+            title = f"{known.title if known else metric}: {key.replace('_', ' ')}"
+            found.append({"title": title, "heads": list(by_class), "lines": lines})
+    return found
+
+
+# -------------------------------------------------------------------------------------------------------- gallery
+
+
+def _cards(runs: Sequence[Run], columns: Sequence[tuple[str, str]], look: Look | None, notes: list[str]) -> list[Card]:
+    """A card a text and sample name; what is lacking is said in `notes`."""
+    tiles: dict[tuple[str, str], list[Tile]] = {}
+    values: dict[tuple[str, str], list[list[float | None]]] = {}
+    aliases: Mapping[str, tuple[str, ...]] = {}
+    for run in runs:
+        home = run.path if run.path.is_dir() else run.path.parent
+        scales = [point.guidance for point in run.record.points]
+        folders = [(guidance_text(scale), kept_samples(home, scale)) for scale in scales]
+        if not any((folder / "images").is_dir() for _, folder in folders):
+            notes.append(f"{run.letter} ({run.path}) keeps no samples: `--keep-samples` of gcbench sweep keeps them.")
+            continue
+        try:
+            dataset = _dataset(run)
+        except UserError as error:
+            notes.append(f"{run.letter}: its samples are not shown, {error}.")
+            continue
+        aliases = {**aliases, **dataset.aliases}
+        for scale, folder in folders:
+            for name, tile, numbers in _tiles(run, scale, folder, dataset, columns, look, notes):
+                key = name, run.prompts.get(name, "")
+                tiles.setdefault(key, []).append(tile)
+                values.setdefault(key, []).append(numbers)
+    notes[:] = dict.fromkeys(notes)
+    return [
+        Card(name, prompt, sorted(named_classes(prompt, aliases)), shown, _means(values[name, prompt]))
+        for (name, prompt), shown in tiles.items()
+    ]
+
+
+def _dataset(run: Run) -> Dataset:
+    return open_dataset(run.record.protocol.dataset)
+
+
+def _means(lines: Sequence[Sequence[float | None]]) -> list[float | None]:
+    columns = [[value for value in column if value is not None] for column in zip(*lines, strict=True)]
+    return [sum(column) / len(column) if column else None for column in columns]
+
+
+def _tiles(
+    run: Run,
+    scale: str,
+    folder: Path,
+    dataset: Dataset,
+    columns: Sequence[tuple[str, str]],
+    look: Look | None,
+    notes: list[str],
+) -> list[tuple[str, Tile, list[float | None]]]:
+    names = sorted(path.stem for path in (folder / "images").glob("*.png"))
+    images = {name: _pixels(folder / "images" / f"{name}.png", run, "RGB") for name in names}
+    seen: dict[str, np.ndarray] = {}
+    if look is None:
+        notes.append("What the segmenter saw was not asked for.")
+    elif names:
+        try:
+            seen = dict(zip(names, look(run, np.stack(list(images.values()))), strict=True))
+            segmenter = run.record.protocol.evaluators.get("segmenter")
+            notes.append(f"{run.letter}: what the segmenter saw was computed for this report by {segmenter}.")
+        except UserError as error:
+            notes.append(f"{run.letter}: what the segmenter saw is not shown, {error}.")
+    found = []
+    for name in names:
+        drawn = folder / "layouts" / f"{name}.png"
+        layout = _layout(_pixels(drawn, run, "L"), dataset) if drawn.is_file() else ""
+        numbers = [run.rows.get((scale, name, *column)) for column in columns]
+        texts = [
+            f"{number_column(*column).head} {value * number_column(*column).scale:.3g}"
+            for column, value in zip(columns, numbers, strict=True)
+            if value is not None and not column[1]
+        ]
+        label = f"{run.letter} {run.record.model.name}" + (f", guidance {scale}" if scale else "")
+        saw = _layout(seen[name], dataset) if name in seen else ""
+        found.append((name, Tile(label, _photo(images[name]), layout, saw, "; ".join(texts)), numbers))
+    return found
+
+
+def _pixels(path: Path, run: Run, mode: str) -> np.ndarray:
+    """A kept PNG, of the size that the protocol says. UserError: it is damaged, or of another size."""
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            if (image.height, image.width) != run.record.protocol.size:
+                raise ValueError(f"it is {image.height}×{image.width}")
+            return np.asarray(image if image.mode == mode else image.convert(mode))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"{path} is no sample of this run ({error}); put it back as it was") from None
+
+
+def _layout(ids: np.ndarray, dataset: Dataset) -> str:
+    """A PNG with a palette: its indices are the class ids."""
+    image = Image.fromarray(ids.astype(np.uint8))
+    image.putpalette([channel for colour in dataset.palette for channel in colour])
+    return _uri(_encoded(image, format="PNG", optimize=True), "png")
+
+
+def _photo(pixels: np.ndarray) -> str:
+    return _uri(_encoded(Image.fromarray(pixels), format="WEBP", quality=80), "webp")
+
+
+def _encoded(image: Image.Image, **how: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, **how)
+    return out.getvalue()
+
+
+def _uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{b64encode(content).decode()}"
