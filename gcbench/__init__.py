@@ -29,5 +29,27 @@ _API = {
     "sweep": "gcbench.commands.sweep",
     "train": "gcbench.commands.train",
 }
-__all__ = ["__version__", "load_record", "metric"]
-__all__ += ["compare", "downstream", "evaluate", "regress", "report", "sample", "sweep", "train"]
+__all__ = [
+    "__version__",
+    "compare",
+    "downstream",
+    "evaluate",
+    "load_record",
+    "metric",
+    "regress",
+    "report",
+    "sample",
+    "sweep",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the Python API on first use, so that `import gcbench` stays free of torch."""
+    if name in _API:
+        return getattr(import_module(_API[name]), name)
+    raise AttributeError(f"module 'gcbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
