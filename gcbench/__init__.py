@@ -8,6 +8,7 @@ from gcbench.core import __version__
 if TYPE_CHECKING:
     from gcbench.commands.downstream import downstream
     from gcbench.commands.evaluate import evaluate
+    from gcbench.commands.merge import merge
     from gcbench.commands.regress import regress
     from gcbench.commands.report import report
     from gcbench.commands.sample import sample
@@ -22,6 +23,7 @@ _API = {
     "downstream": "gcbench.commands.downstream",
     "evaluate": "gcbench.commands.evaluate",
     "load_record": "gcbench.core.record",
+    "merge": "gcbench.commands.merge",
     "metric": "gcbench.evaluation.tensor_metric",
     "regress": "gcbench.commands.regress",
     "report": "gcbench.commands.report",
@@ -35,6 +37,7 @@ __all__ = [
     "downstream",
     "evaluate",
     "load_record",
+    "merge",
     "metric",
     "regress",
     "report",

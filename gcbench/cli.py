@@ -129,6 +129,9 @@ Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
 Choices = Annotated[list[str] | None, typer.Option("--set", help="The sampler's: sampler.image_sampler=ddim.")]
 TableFormat = Annotated[str, typer.Option("--format", help="rich, md, latex, csv or json.")]
 Plan = Annotated[bool, typer.Option("--plan", help="Only say what it takes: memory, seconds, disk. Writes nothing.")]
+Shard = Annotated[
+    str | None, typer.Option(help="I/N, the I-th of N from 1; slurm, this task's of its array; any, what is free.")
+]
 Out = Annotated[Path | None, typer.Option(help="Run directory; ./runs/<name> by default.")]
 
 
@@ -153,10 +156,19 @@ def check(options: dict[str, Any]) -> None:
     from gcbench.core.run_spec import RunSpec
     from gcbench.data.open_dataset import open_dataset
 
-    open_dataset(RunSpec.of(**{name: value for name, value in options.items() if name in RunSpec.model_fields}).dataset)
+    spec = RunSpec.of(**{name: value for name, value in options.items() if name in RunSpec.model_fields})
+    open_dataset(spec.dataset)
+    if "shard" in options:
+        from gcbench.runs.work_shares import check_sharing
+
+        alone = {name: options.get(name) or False for name in ("fresh", "train")}
+        check_sharing(spec, options["shard"], options.get("jobs"), **alone)
 
 
 def show(record: Any, json: bool) -> None:
+    """Print a record; nothing of one whose shards are not all there."""
+    if not record.points:
+        return
     if json:
         text, utf8 = record.json_text(), (sys.stdout.encoding or "").lower().startswith("utf")
         typer.echo(text if utf8 else text.encode("ascii", "gcbench").decode())  # JSON is UTF-8, and so is ASCII
@@ -207,6 +219,8 @@ def sweep(
     fresh: Fresh = False,
     keep_samples: Annotated[bool, typer.Option(help="Keep images and layouts in the run directory.")] = False,
     batch_size: Annotated[int, typer.Option(help="Images at a time; changes no number.")] = 16,
+    shard: Shard = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes here; on a CPU one a thread, if memory allows.")] = None,
     precision: Precision = "fp32",
     device: Device = "auto",
     json: Json = False,
@@ -230,6 +244,18 @@ def sweep(
 
 
 @app.command()
+def merge(
+    run: Annotated[Path, typer.Argument(help="A directory whose shards are all there.")],
+    device: Annotated[str | None, typer.Option(help="Of the evaluators; as the shards' by default.")] = None,
+    json: Json = False,
+) -> None:
+    """The record of a run from its shards. The last of its processes to end does the same by itself."""
+    from gcbench.commands.merge import merge as merge_run
+
+    show(merge_run(run, device), json)
+
+
+@app.command()
 def evaluate(
     images: Annotated[Path, typer.Option(help="A folder or .zip of PNG or JPEG images, or an .npz.")],
     dataset: Data = "streets",
@@ -245,6 +271,7 @@ def evaluate(
     self_check: Annotated[bool, typer.Option("--self-check", help="First evaluate the split's real pairs.")] = False,
     out: Out = None,
     fresh: Fresh = False,
+    shard: Shard = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -690,6 +717,8 @@ def weights_import(
 EXAMPLES = {
     "sweep": """gcbench sweep --guidance 1,2,4 -n 16 --out runs/first
 gcbench sweep --model my_model.py:MyModel --dataset data/mine""",
+    "merge": """gcbench merge runs/sweep-gcdp-streets
+gcbench merge runs/sweep-gcdp-streets --device cpu --json""",
     "evaluate": """gcbench evaluate --images images --prompts prompts.jsonl --dataset streets
 gcbench evaluate --images a.zip --layouts layouts --dataset data/mine""",
     "sample": """gcbench sample --prompt 'a street with two buses' -n 4 --out samples

@@ -6,11 +6,10 @@ are evaluated before the real ones, so that a damaged one costs no longer wait t
 
 import time
 from collections.abc import Iterator
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from gcbench.core.contracts import Metric
 from gcbench.core.errors import NothingMeasured, UserError
 from gcbench.core.names import check_label, check_word
 from gcbench.core.record import ModelInfo, Point, Record
@@ -25,15 +24,17 @@ from gcbench.evaluation.input_warnings import input_warnings
 from gcbench.evaluation.scoring import Scoring, measure_real, open_evaluators
 from gcbench.evaluation.self_check import self_check as check_evaluators_on
 from gcbench.evaluation.setup import choose_device, evaluation_split, metrics_of, protocol_of, size_of
-from gcbench.evaluation.shards import Shards
+from gcbench.evaluation.shards import Shards, Total
+from gcbench.evaluation.shared_work import Work, take_all
 from gcbench.reports import curve
 from gcbench.reports.record_table import write_scores
-from gcbench.runs.manifest import MEASURED, SCORES, SHARDS, given_to, remove_written
+from gcbench.runs.manifest import MEASURED, SCORES, SHARDS, given_to, remove_written, write_command
 from gcbench.runs.progress import Bar, say
 from gcbench.runs.provenance import provenance
 from gcbench.runs.run_directory import RunDirectory
 from gcbench.runs.sample_table import SampleTable
 from gcbench.runs.stopwatch import Stopwatch
+from gcbench.runs.work_shares import Share, share_of
 
 
 def evaluate(
@@ -48,6 +49,7 @@ def evaluate(
     out: Path | None = None,
     fresh: bool = False,
     self_check: bool = False,
+    shard: str | None = None,
     **options: Any,
 ) -> Record:
     """Measure the images in the folder, zip or npz `images` against a split of `dataset`; return the written record.
@@ -57,12 +59,16 @@ def evaluate(
     drew the images, which is known by itself of the folders that `sample` writes. derived_by: the segmenter that made
     the layouts, if a generator did not: mIoU is refused then. Images of another size are brought to the dataset's by
     the box filter, layouts by the nearest neighbour. self_check: measure the evaluators on all real pairs of the split
-    first. options: `split`, `size`, `metrics`, `evaluators` and `device` of `RunSpec`.
+    first. shard: evaluate only a share of the images, as for `sweep`; the last process to end merges all, and what
+    earlier ones return has no scores. options: `split`, `size`, `metrics`, `evaluators` and `device` of `RunSpec`.
 
     Raises:
         UserError: an empty or unpaired source, unreadable files, ids or colours that the dataset lacks, ...
     """
     began = time.perf_counter()
+    share = share_of(shard)
+    if share is not None and fresh:
+        raise UserError("--fresh is not for one of several processes; remove the directory first, and leave it out")
     check_layouts(images, layouts, given, derived_by)
     known = given_to(layouts or images) if derived_by is None else None
     spec = RunSpec.of(dataset=dataset, given="layouts" if given else known, **options)
@@ -81,7 +87,9 @@ def evaluate(
     inputs = {"--images": images, "--layouts": layouts, "--prompts": prompts, "--dataset": Path(dataset)}
     if any(path is not None and out.resolve() == Path(path).resolve() for path in inputs.values()):
         raise UserError(f"--out {out} is what is evaluated; choose another directory")
-    with RunDirectory(out, fresh, MEASURED, inputs) as folder:
+    asked = {"images": images, "dataset": dataset, "layouts": layouts, "prompts": prompts, "given": given}
+    asked |= {"derived_by": derived_by, "name": name, "out": out, "self_check": self_check, **options}
+    with RunDirectory(out, fresh, MEASURED, inputs, share is not None) as folder, ExitStack() as merging:
         scoring = Scoring(opened, metrics, open_evaluators(opened, metrics, spec.evaluators, device), given=spec.given)
         stopwatch = Stopwatch()
         with stopwatch("read"), Bar("reading images", len(found)) as bar:
@@ -97,7 +105,12 @@ def evaluate(
         )
         late = fresh and folder.manifest.run is not None  # an older run is kept until the images are known to be whole
         if not late:
-            folder.resume(planned, list(metrics))  # refuses a directory that holds another run
+            held = folder.resume(planned, list(metrics))  # refuses a directory that holds another run
+            if share is not None and held.points:
+                say(f"Nothing is left to do: {folder.path} is merged.")
+                return held
+        if share is not None:
+            write_command(folder.path, "evaluate", asked)
         say(f"{len(found)} images of {images} against {reference}: {', '.join(metrics)}. Run: {folder.path}")
         for skipped, reason in scoring.missing.items():
             say(f"{skipped} will be skipped: {reason}")
@@ -113,15 +126,15 @@ def evaluate(
         source = f"derived:{derived_by}" if derived_by else "given" if spec.given == "layouts" else "generated"
         label_ids = found.named_label_ids and has_label_ids(opened)
         settings = [planned.protocol.model_dump_json(), planned.model.model_dump_json(), *metrics, f"fresh: {fresh}"]
-        shards = partial(Shards, folder.path / SHARDS, check=folder.check)
+        images_of = Images(scoring, found, reference, source, [*settings, source], share)
         try:
-            kept = shards([*settings, source, f"label ids: {label_ids}"])
-            scored = evaluate_images(scoring, found, reference, source, label_ids, stopwatch, kept)
+            total = images_of.evaluate(folder, label_ids, merging)
         except LabelIds as sign:  # seldom late: nearly every real layout shows it
             label_ids = True
             say(f"The layouts are Cityscapes' labelIds, not train ids: {sign.sign}. They are read anew.")
-            kept = shards([*settings, source, f"label ids: {label_ids}"])
-            scored = evaluate_images(scoring, found, reference, source, label_ids, stopwatch, kept)
+            total = images_of.evaluate(folder, label_ids, merging)
+        if total is None:
+            return folder.resume(planned, list(metrics))
         if label_ids:
             warnings.append("the layouts are Cityscapes' labelIds and were mapped to train ids")
             say(f"Warning: {warnings[-1]}.")
@@ -131,16 +144,18 @@ def evaluate(
             bounds = measure_real(scoring, reference, list(range(min(len(found), len(reference)))), bar.advance)
         record = planned.model_copy(update={"ceiling": bounds.ceiling, "floor": bounds.floor})
         with stopwatch("score"):
-            scores = scoring.finish(scored)
-        spent = stopwatch.rounded()
+            scores = scoring.finish(total.metrics)
+        spent = {**stopwatch.rounded(), **total.seconds}
+        spent["read"] = round(spent["read"] + stopwatch.seconds["read"], 3)
         seconds: dict[str, float] = {stage: spent.pop(stage) for stage in ("self-check", "real") if stage in spent}
         seconds["evaluate"] = round(time.perf_counter() - began, 3)
         record.points = [Point(scores=scores, seconds=spent)]
-        record.provenance = record.provenance.model_copy(update={"seconds": seconds, "warnings": warnings})
+        told = {"seconds": seconds, "warnings": warnings, "processes": len(total.processes)}
+        record.provenance = record.provenance.model_copy(update=told)
         table = SampleTable()
         table.groups = dict(zip(found.ids, found.groups, strict=True))
         table.prompts = dict(zip(found.ids, texts, strict=False))
-        table.collect(scored, None)
+        table.collect(total.metrics, None)
         folder.check()
         write_scores(record, folder.path / SCORES)
         curve.draw(record, folder.path)
@@ -159,23 +174,33 @@ def folder_name(images: Path) -> str:
     return path.parent.name if path.name == "images" and path.parent.name else path.name
 
 
-def evaluate_images(
-    scoring: Scoring,
-    found: FinishedImages,
-    reference: Reference,
-    source: str,
-    label_ids: bool,
-    stopwatch: Stopwatch,
-    shards: Shards,
-) -> dict[str, Metric]:
-    """The metrics with all finished images in them."""
-    with Bar("evaluating images", len(found)) as bar:
-        shards.tick = bar.advance
+class Images(NamedTuple):
+    """Finished images, and what evaluates them. settings: all that the scores depend on. share: what of them this
+    process measures; None for all."""
 
-        def samples(part: range) -> Iterator[Samples]:
-            for batch in stopwatch.each("read", read_samples(found, reference, source, label_ids, part)):
-                with stopwatch("evaluate"):
+    scoring: Scoring
+    found: FinishedImages
+    reference: Reference
+    source: str
+    settings: list[str]
+    share: Share | None
+
+    def evaluate(self, folder: RunDirectory, label_ids: bool, merging: ExitStack) -> Total | None:
+        """The metrics with all images in them; None if that is not this process's to merge. merging: holds others back
+        from it from then on."""
+        settings = [*self.settings, f"label ids: {label_ids}"]
+        with Bar("evaluating images", len(self.found)) as bar:
+            shards = Shards(len(self.found), folder.path / SHARDS, settings, tick=bar.advance, check=folder.check)
+
+            def draw(part: range, stopwatch: Stopwatch) -> Iterator[Samples]:
+                read = read_samples(self.found, self.reference, self.source, label_ids, part)
+                for batch in stopwatch.each("read", read):
                     yield batch
-                bar.advance(len(batch))
+                    bar.advance(len(batch))
 
-        return shards.measure(scoring, len(found), samples)[0]
+            if self.share is not None:
+                shards.needed = lambda: not folder.points()
+                whole = take_all(self.share, [Work(0, shards, draw)], self.scoring)
+                if not whole or not merging.enter_context(folder.merging()) or folder.points():
+                    return None
+            return shards.measure(self.scoring, draw)

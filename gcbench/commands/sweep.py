@@ -1,10 +1,14 @@
 """`gcbench sweep`: a model at several guidance scales, the same prompts and seeds at each, all metrics in one pass."""
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from gcbench.commands.train import CONFIG
 from gcbench.commands.train import train as train_model
@@ -15,20 +19,25 @@ from gcbench.core.reference import Reference
 from gcbench.core.run_spec import DEFAULT_GUIDANCE, LONG_GUIDANCE, RunSpec, guidance_text
 from gcbench.core.samples import Samples, sample_ids
 from gcbench.data.contact_sheet import save_png
-from gcbench.evaluation.generation import Generator, in_batches, measure_point, seconds_per_image
+from gcbench.evaluation.generation import Generator, drawing, in_batches, measure_point, seconds_per_image
 from gcbench.evaluation.given import given_pairs
 from gcbench.evaluation.saturation import saturated, watched_metric
 from gcbench.evaluation.scoring import BATCH, Scoring, measure_real
 from gcbench.evaluation.setup import Prepared, choose_device, prepare, reading_lines
-from gcbench.evaluation.shards import Shards, shards
+from gcbench.evaluation.shards import Shards
+from gcbench.evaluation.shared_work import Work, of, take, take_all
 from gcbench.reports import curve, pareto
 from gcbench.reports.record_table import number_column, write_scores
 from gcbench.reports.sample_grid import SheetRow, sheet
 from gcbench.reports.table import Row
-from gcbench.runs.manifest import GRID, KEPT, MEASURED, SCORES, SHARDS, remove_written
+from gcbench.runs.helpers import Helpers, arguments, fitting, left_alone
+from gcbench.runs.manifest import GRID, KEPT, MEASURED, SCORES, SHARDS, remove_written, write_command
 from gcbench.runs.progress import Bar, say
 from gcbench.runs.run_directory import RunDirectory, kept_samples
 from gcbench.runs.sample_folder import SampleFolder
+from gcbench.runs.work_shares import Share, check_sharing
+
+Tick = Callable[[float], object]
 
 SHOWN = 4
 """Samples of each scale on the run's grid."""
@@ -42,13 +51,18 @@ def sweep(
     fresh: bool = False,
     keep_samples: bool = False,
     train: bool = False,
+    shard: str | None = None,
+    jobs: int | None = None,
     **options: Any,
 ) -> Record:
     """Measure `model` on `dataset` at each guidance scale; write and return the record.
 
     options: the fields of `RunSpec`, named as the options of `gcbench sweep`. The run directory is written after every
     point, and within one after every shard; called again with the same arguments, a stopped sweep resumes where it was,
-    to the same digits. train: train the model first.
+    to the same digits. train: train the model first. jobs: processes on this machine that share the run; by default one
+    a thread that torch has, on a CPU with the memory for it, else one. shard: measure only a share of the shards, as
+    `gcbench.runs.work_shares.share_of` reads it; the last such process to end merges all. Before that, the record that
+    is returned lacks their points.
 
     Raises:
         UserError: anything that is the caller's to mend, before the long work where it can be known.
@@ -59,28 +73,24 @@ def sweep(
         raise UserError(f"-n {spec.n}: at least 2 images are needed to measure a spread; the default is 64")
     if train and spec.cascade is not None:
         raise UserError("--train and --cascade both give weights; train each stage by `gcbench train`")
+    share = check_sharing(spec, shard, jobs, fresh, train)
     device = choose_device(spec.device)
     out = Path(out or Path("runs") / f"sweep-{Path(model.partition(':')[0]).stem}-{Path(dataset).name}")
     files = (*MEASURED, GRID, *([KEPT] if keep_samples else []))
     inputs = {"--dataset": Path(spec.dataset), **spec.weights}
-    with RunDirectory(out, fresh, files, inputs) as folder:
+    with RunDirectory(out, fresh, files, inputs, shared=share is not None) as folder:
         if train and spec.checkpoint is None:
             spec = spec.model_copy(update={"checkpoint": _trained(spec)})
         run = Sweep(spec, prepare(spec, device), folder, keep_samples)
-        run.announce()
-        with Bar("evaluating real images", len(run.reference) if run.todo else 0) as bar:
-            run.measure_real(bar.advance)
-        with Bar("generating and evaluating", spec.n * len(run.todo)) as bar:
-            for scale in run.todo:
-                if run.saturated():
-                    say(f"{run.watch} is saturated: twice the interval held no gain that counts. The sweep stops.")
-                    break
-                point = run.measure(scale, bar.advance, began)
-                say(_line(point))
-        run.write_grid()
-        remove_written(folder.path / SHARDS)
-        if not any(score.value is not None for point in run.record.points for score in point.scores.values()):
-            raise NothingMeasured(f"nothing could be measured; the reasons are in {folder.path}")
+        asked = {"model": model, "dataset": dataset, "out": str(out), "keep_samples": keep_samples}
+        asked |= {**options, "checkpoint": spec.checkpoint}
+        run.announce(share)
+        if share is not None:
+            write_command(folder.path, "sweep", asked)
+            run.take_share(share, began)
+        else:
+            with run.helped(jobs, asked) as helpers:
+                run.measure_all(began, helpers)
     return run.record
 
 
@@ -89,39 +99,48 @@ class Sweep:
 
     def __init__(self, spec: RunSpec, prepared: Prepared, folder: RunDirectory, keep: bool):
         self.spec, self.folder, self.keep = spec, folder, keep
-        self.model, self.scoring, self.reference, self.prompts, planned = prepared
+        self.model, self.scoring, self.reference, self.prompts, self.planned = prepared
         given = given_pairs(spec.given, self.reference, self.prompts.rows)
         self.generator = Generator(
             spec.model, self.model, self.reference, self.prompts, spec.seed, spec.batch_size, given=given
         )
-        metrics = [*self.scoring.metrics, *self.scoring.missing]
+        self.metrics = [*self.scoring.metrics, *self.scoring.missing]
         if not self.scoring.metrics:
             raise UserError(f"no metric can be measured: {next(iter(self.scoring.missing.values()))}")
-        if unmeasured := [name for name in spec.axes or () if name not in metrics]:
+        if unmeasured := [name for name in spec.axes or () if name not in self.metrics]:
             raise UserError(f"--axes: {unmeasured[0]} is not measured in this run; add it to --metrics")
-        self.watch = watched_metric(spec.watch, metrics) if spec.until_saturation else None
-        self.record = folder.resume(planned, metrics)
-        ids = sample_ids(spec.n)
-        self.table = folder.read_samples(self.record, ids)
+        self.watch = watched_metric(spec.watch, self.metrics) if spec.until_saturation else None
+        default = LONG_GUIDANCE if spec.until_saturation else DEFAULT_GUIDANCE
+        self.scales: list[float | None] = list(spec.guidance or default) if self.model.guided else [None]
+        self.seconds: dict[str, float] = {}
+        self.processes: set[str] = set()
+        self.shown: dict[float | None, Samples | None] = {}
+        self._shards: dict[float | None, Shards] = {}
+        self._identity = [self.planned.protocol.model_dump_json(), self.planned.model.model_dump_json(), *self.metrics]
+        self.resume()
+
+    def resume(self) -> None:
+        """Take the record from the directory, and with it what is still to be done."""
+        planned, ids = self.planned, sample_ids(self.spec.n)
+        self.record = self.folder.resume(planned, self.metrics)
+        self.table = self.folder.read_samples(self.record, ids)
         texts = self.prompts.texts if self.model.conditional else ()
         self.table.groups = dict(zip(ids, self.prompts.groups if self.model.conditional else ids, strict=True))
         self.table.prompts = dict(zip(ids, texts, strict=False))
-        if keep and any(not kept_samples(folder.path, point.guidance).is_dir() for point in self.record.points):
-            raise UserError(f"{folder.path} holds points whose samples were not kept; add --fresh to make them again")
-        default = LONG_GUIDANCE if spec.until_saturation else DEFAULT_GUIDANCE
-        self.scales: list[float | None] = list(spec.guidance or default) if self.model.guided else [None]
+        kept = [kept_samples(self.folder.path, point.guidance) for point in self.record.points]
+        if self.keep and not all(place.is_dir() for place in kept):
+            raise UserError(
+                f"{self.folder.path} holds points whose samples were not kept; add --fresh to make them again"
+            )
         done = {point.guidance for point in self.record.points}
         self.todo = [scale for scale in self.scales if scale not in done]
         if done and self.todo:
             earlier = self.record.provenance
             before = [*earlier.before, earlier.model_copy(update={"before": []})]
             self.record.provenance = planned.provenance.model_copy(update={"before": before})
-        self.seconds: dict[str, float] = {}
-        self.shown: dict[float | None, Samples | None] = {}
-        self._identity = [planned.protocol.model_dump_json(), planned.model.model_dump_json(), *metrics]
 
-    def announce(self) -> None:
-        """Say what will be done, and how long it will take."""
+    def announce(self, share: Share | None = None) -> None:
+        """Say what will be done, and how long it will take; of a share, only which it is."""
         height, width = self.reference.size
         scales = ", ".join(guidance_text(scale) for scale in self.scales if scale is not None)
         given = self.spec.given
@@ -132,19 +151,117 @@ class Sweep:
         )
         for line in reading_lines(self.spec.model, self.record.reading):
             say(line)
-        say(estimate(self.spec, self.model, self.scoring, self.reference, self.todo))
+        if share is None:
+            say(estimate(self.spec, self.model, self.scoring, self.reference, self.todo))
+        else:
+            images = sum(len(part) for _, part in of(share, self.work(self.todo)))
+            say(f"This process takes {images} of {self.spec.n * len(self.todo)} images.")
         if len(self.todo) < len(self.scales):
             done = len(self.scales) - len(self.todo)
             say(f"{done} of {len(self.scales)} points are there already; {len(self.todo)} to go.")
-        if begun := sum(self.shards(scale).done(self.spec.n) for scale in self.todo):
+        if begun := sum(self.shards(scale).done for scale in self.todo):
             say(f"{begun} images of a point that was begun are measured already.")
         for name, reason in self.scoring.missing.items():
             say(f"{name} will be skipped: {reason}")
 
-    def shards(self, scale: float | None, tick: Any = lambda count: None) -> Shards:
+    def shards(self, scale: float | None) -> Shards:
         """What is measured of a scale whose point is not whole yet."""
-        identity = [guidance_text(scale), *self._identity]
-        return Shards(self.folder.path / SHARDS, identity, shown=SHOWN, tick=tick, check=self.folder.check)
+        if scale not in self._shards:
+            made = Shards(
+                self.spec.n,
+                self.folder.path / SHARDS,
+                [guidance_text(scale), *self._identity],
+                shown=SHOWN,
+                batch=self.spec.batch_size,
+                texts=self.keep,
+                check=self.check,
+            )
+            if (kept := self.kept(scale)) is not None:
+                ids, parts = self.generator.ids, self.generator.parts
+                made.whole = lambda part: kept.holds(ids[part.start : part.stop], parts, texts=False)
+            made.needed = lambda: scale not in self.folder.points()
+            self._shards[scale] = made
+        return self._shards[scale]
+
+    def kept(self, scale: float | None) -> SampleFolder | None:
+        """Where the samples of a scale are kept, if they are."""
+        return SampleFolder(kept_samples(self.folder.path, scale)) if self.keep else None
+
+    def check(self) -> None:
+        """UserError: nobody needs what would be written now."""
+        self.folder.check()
+        if left_alone():
+            raise UserError(f"the process that this one shared {self.folder.path} with is gone; give its command again")
+
+    @contextmanager
+    def helped(self, jobs: int | None, asked: Mapping[str, Any]) -> Iterator[Helpers]:
+        """Other processes of this machine that do shards of the points to come; `jobs` counts this one too."""
+        budget, work = torch.get_num_threads(), sum(len(self.shards(scale).parts) for scale in self.todo)
+        if jobs is None:
+            alone = self.watch is not None or sys.platform == "win32" or self.planned.provenance.device[:3] != "cpu"
+            jobs = 1 if alone else fitting(min(budget, work // 2), peak_memory())
+        count, threads = max(min(jobs, work), 1), max(budget // max(jobs, 1), 1)
+        command = ["sweep", *arguments(asked), "--shard=any"]
+        if count == 1:
+            yield Helpers(command, 0, threads)
+            return
+        say(f"{count} processes of {threads} thread{'s' * (threads > 1)} share it.")
+        self.folder.share()
+        torch.set_num_threads(threads)
+        try:
+            with self.folder.merging() as mine:
+                if not mine:
+                    raise UserError(f"another process merges {self.folder.path}; wait for it")
+                with Helpers(command, count - 1, threads) as helpers:
+                    yield helpers
+        finally:
+            torch.set_num_threads(budget)
+
+    def take_share(self, share: Share, began: float) -> None:
+        """Measure the shards of a share, and merge all if that is this process's to do."""
+        images = sum(len(part) for _, part in of(share, self.work(self.todo)))
+        with Bar("generating and evaluating", images) as bar:
+            whole = take_all(share, self.work(self.todo, bar.advance), self.scoring)
+        if whole:
+            with self.folder.merging() as mine:
+                if mine:
+                    self.resume()  # another process may have merged meanwhile
+                    if self.todo:
+                        self.measure_all(began)
+                    else:
+                        remove_written(self.folder.path / SHARDS)
+
+    def work(self, scales: Sequence[float | None], tick: Tick = lambda images: None) -> list[Work]:
+        """What is to be drawn at these scales."""
+
+        def telling(images: float) -> None:
+            self.check()
+            tick(images)
+
+        generator = replace(self.generator, progress=telling)
+        rows = [(row, scale) for row, scale in enumerate(self.scales) if scale in scales]
+        return [Work(row, self.shards(one), drawing(generator, one, self.kept(one))) for row, one in rows]
+
+    def measure_all(self, began: float, helpers: Helpers | None = None) -> None:
+        """All points to come, each written when its shards are there. began: when the sweep did."""
+        with Bar("evaluating real images", len(self.reference) if self.todo else 0) as bar:
+            self.measure_real(bar.advance)
+        with Bar("generating and evaluating", self.spec.n * len(self.todo)) as bar:
+            for place, scale in enumerate(self.todo):
+                if self.saturated():
+                    say(f"{self.watch} is saturated: twice the interval held no gain that counts. The sweep stops.")
+                    break
+                while not self.shards(scale).complete:
+                    shared = helpers is not None and helpers.working
+                    ahead = shared and bool(self.record.points)  # nothing is begun that a first row would wait for
+                    work = self.work(self.todo[place:] if ahead else [scale], bar.advance)
+                    if not take(Share(), work, self.scoring):
+                        time.sleep(0.05)
+                say(_line(self.measure(scale, bar.advance, began)))
+        self.write_grid()
+        remove_written(self.folder.path / SHARDS)
+        if not any(score.value is not None for point in self.record.points for score in point.scores.values()):
+            raise NothingMeasured(f"nothing could be measured; the reasons are in {self.folder.path}")
 
     def measure_real(self, tick: Any) -> None:
         """Ceiling and floor, and the references of the metrics, if there is a point to come."""
@@ -159,20 +276,22 @@ class Sweep:
 
     def measure(self, scale: float | None, tick: Any, began: float) -> Point:
         """One point, measured and written. began: when the sweep did."""
-        measured_already = self.shards(scale, tick)
-        kept = SampleFolder(kept_samples(self.folder.path, scale)) if self.keep else None
-        measured = measure_point(replace(self.generator, progress=tick), self.scoring, scale, measured_already, kept)
+        shards = self.shards(scale)
+        shards.tick = tick
+        measured = measure_point(replace(self.generator, progress=tick), self.scoring, scale, shards, self.kept(scale))
+        self.processes |= measured.processes
         self.shown[scale] = measured.shown
         self.record.points = sorted([*self.record.points, measured.point], key=lambda point: point.guidance or 0)
         self.table.collect(measured.metrics, scale)
         pareto.mark(self.record, self.table.rows, self.table.groups, self.spec.axes)
         self.seconds["sweep"] = round(time.perf_counter() - began, 3)
-        self.record.provenance = self.record.provenance.model_copy(update={"seconds": dict(self.seconds)})
+        told = {"seconds": dict(self.seconds), "processes": max(len(self.processes), 1)}
+        self.record.provenance = self.record.provenance.model_copy(update=told)
         self.folder.check()
         write_scores(self.record, self.folder.path / SCORES)
         curve.draw(self.record, self.folder.path, self.spec.axes)
         self.folder.write(self.record, self.table)
-        measured_already.forget()
+        shards.forget()
         return measured.point
 
     def write_grid(self) -> None:
@@ -189,7 +308,7 @@ class Sweep:
 
     def _first(self, scale: float | None) -> Samples:
         """The first samples of a scale, generated in a batch as they were: a network's last digits depend on it."""
-        batch = next(in_batches(self.generator.batches(scale, shards(self.spec.n)[0]), self.spec.model))
+        batch = next(in_batches(self.generator.batches(scale, self.shards(scale).parts[0]), self.spec.model))
         return batch.take(range(min(SHOWN, len(batch))))
 
 
@@ -212,6 +331,13 @@ def estimate(spec: RunSpec, model: Model, scoring: Scoring, reference: Reference
             return f"Evaluating takes about {seconds:.0f} s; how long the model takes, its bar will say."
         seconds += spec.n * generating
     return f"This takes about {seconds:.0f} s." if seconds < 100 else f"This takes about {seconds / 60:.0f} min."
+
+
+def peak_memory() -> float:
+    """Bytes that this process took at most so far."""
+    import resource
+
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 def _trained(spec: RunSpec) -> Path:

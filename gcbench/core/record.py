@@ -92,6 +92,7 @@ class Provenance(BaseModel):
     command: str = Field("", description="Command line as typed; of absolute paths only the last part.")
     created: str = Field("", description="When the process began, in UTC.")
     seconds: dict[str, float] = Field(default_factory=dict, description="Stage -> seconds.")
+    processes: int = Field(1, description="That made and evaluated the samples.")
     warnings: list[str] = Field(
         default_factory=list, description="What a reader of the scores should know of the input."
     )

@@ -14,7 +14,7 @@ from gcbench.core.reference import Prompts, Reference
 from gcbench.core.samples import Samples, sample_ids
 from gcbench.evaluation.given import GivenRows
 from gcbench.evaluation.scoring import BATCH, Scoring
-from gcbench.evaluation.shards import Shards
+from gcbench.evaluation.shards import Draw, Shards
 from gcbench.runs.sample_folder import SampleFolder
 from gcbench.runs.stopwatch import Stopwatch
 
@@ -98,11 +98,12 @@ class Generator:
 
 
 class Measured(NamedTuple):
-    """metrics: with all samples in them. shown: the first samples, if they were asked for."""
+    """metrics: with all samples in them. shown: the first samples, if asked for. processes: which made them."""
 
     point: Point
     metrics: Mapping[str, Metric]
     shown: Samples | None
+    processes: set[str]
 
 
 def measure_point(
@@ -113,30 +114,39 @@ def measure_point(
     kept: SampleFolder | None = None,
     each: Callable[[Samples], object] = lambda batch: None,
 ) -> Measured:
-    """Generate the samples at one guidance scale and score them, shard by shard. kept: where they are written too.
-    each: is given every batch that is generated.
+    """The samples at one guidance scale, generated where their shard is not there yet, and their scores. kept: where
+    they are written too. each: is given every batch that is generated."""
+    shards = shards or Shards(generator.n)
+    total = shards.measure(scoring, drawing(generator, guidance, kept, each))
+    if kept is not None and total.texts:
+        kept.write_texts(total.texts)
+    stopwatch = Stopwatch()
+    with stopwatch("score"):
+        scores = scoring.finish(total.metrics)
+    point = Point(guidance=guidance, scores=scores, seconds={**total.seconds, **stopwatch.rounded()})
+    return Measured(point, total.metrics, total.shown, total.processes)
+
+
+def drawing(
+    generator: Generator,
+    guidance: float | None,
+    kept: SampleFolder | None = None,
+    each: Callable[[Samples], object] = lambda batch: None,
+) -> Draw:
+    """What draws the samples of a shard at one scale.
 
     Evaluators always see batches of BATCH images, whatever the generator's batch size: a network's last digits depend
     on how many images go through it together.
     """
-    stopwatch = Stopwatch()
-    shards = shards or Shards(None)
 
-    def samples(part: range) -> Iterator[Samples]:
+    def draw(part: range, stopwatch: Stopwatch) -> Iterator[Samples]:
         for batch in stopwatch.each("generate", in_batches(generator.batches(guidance, part), generator.name)):
             if kept is not None:
-                kept.add(batch)
+                kept.add_images(batch)
             each(batch)
-            with stopwatch("evaluate"):
-                yield batch
+            yield batch
 
-    def whole(part: range) -> bool:
-        return kept is None or kept.holds(generator.ids[part.start : part.stop], generator.parts, generator.told)
-
-    metrics, shown = shards.measure(scoring, generator.n, samples, whole)
-    with stopwatch("score"):
-        scores = scoring.finish(metrics)
-    return Measured(Point(guidance=guidance, scores=scores, seconds=stopwatch.rounded()), metrics, shown)
+    return draw
 
 
 def in_batches(parts: Iterable[Samples], name: str) -> Iterator[Samples]:

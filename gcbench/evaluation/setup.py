@@ -18,6 +18,7 @@ from gcbench.core.run_spec import RunSpec, Size
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.scoring import Scoring, open_evaluators
 from gcbench.runs.provenance import provenance
+from gcbench.runs.work_shares import local_rank
 
 FEW = 12
 """Words, or samples, that a sentence names."""
@@ -124,11 +125,14 @@ def size_of(spec: RunSpec, dataset: Dataset, model: Model | None = None) -> Size
 
 
 def choose_device(device: str) -> str:
-    """`auto` is the GPU if there is one. UserError for a device that torch does not know or that is not there."""
+    """`auto` is the GPU if there is one, that of its rank for a process of a launcher.
+    UserError: a device that torch does not know or that is not there."""
     import torch
 
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        rank = local_rank() or 0
+        gpu = "cuda" if rank == 0 else f"cuda:{rank % max(torch.cuda.device_count(), 1)}"
+        return gpu if torch.cuda.is_available() else "cpu"
     try:
         kind = torch.device(device).type
     except RuntimeError:

@@ -3,6 +3,7 @@
 A name that stands there and is in no manifest is somebody else's: nothing overwrites or removes it.
 """
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gcbench.core.errors import UserError
-from gcbench.core.files import write_text
+from gcbench.core.files import parse_json, read_text, write_text
 from gcbench.core.record import Record
 from gcbench.core.run_spec import guidance_text
 
@@ -25,6 +26,9 @@ CURVE: Final = ("curve.png", "curve.svg")
 GRID: Final = "grid.png"
 KEPT: Final = "samples"
 SHARDS: Final = "shards"
+MERGING: Final = ".merging.lock"
+COMMAND: Final = "command.json"
+"""In the folder of shards: what holds others back from merging, and what was asked for."""
 TRACEBACK: Final = "traceback.txt"
 
 MEASURED: Final = (RECORD, SCORES, PER_SAMPLE, *CURVE, SHARDS)
@@ -32,6 +36,7 @@ MEASURED: Final = (RECORD, SCORES, PER_SAMPLE, *CURVE, SHARDS)
 
 INSIDE = re.compile(
     r"(\d{6,}|prompts)\.(png|jsonl|safetensors)|\.(\d{6,}|prompts)\.((png|jsonl|safetensors)\.\w+\.tmp|\w+\.(png|jsonl))"
+    r"|\.(\d{6,}|merging)\.lock|command\.json|\.command\.json\.\w+\.tmp"
 )
 """Files that a run writes into its folders, and what is left of one in the making when it is killed."""
 
@@ -89,9 +94,9 @@ class Manifest(BaseModel):
         return found
 
     def refuse_foreign(self, folder: Path, names: Sequence[str]) -> None:
-        """UserError: one of the names that a run is about to write is there and no run wrote it."""
+        """UserError: no run wrote one of the names, which are there and which a run is about to write."""
         for name in names:
-            if os.path.lexists(folder / name) and name not in self.files:
+            if name not in self.files:
                 raise UserError(f"{folder / name} is there and no run of gcbench wrote it; choose another --out")
 
     def refuse_removal(self, folder: Path, inputs: Mapping[str, Path | None]) -> None:
@@ -149,6 +154,23 @@ def remove_written(folder: Path, samples: Sequence[str] = ()) -> None:
                 (Path(root) / name).unlink()
         with suppress(OSError):  # it is not empty
             os.rmdir(root)
+
+
+def write_command(folder: Path, command: str, options: Mapping[str, Any]) -> None:
+    """Note beside the shards what they are of, for who merges them."""
+    (folder / SHARDS).mkdir(exist_ok=True)
+    write_text(folder / SHARDS / COMMAND, json.dumps({"command": command, "options": options}, default=str) + "\n")
+
+
+def read_command(folder: Path) -> tuple[str, dict[str, Any]] | None:
+    """What `write_command` noted; None where there is nothing to merge. UserError: it is damaged."""
+    try:
+        noted = parse_json(read_text(folder / SHARDS / COMMAND))
+        return noted["command"], {name: value for name, value in noted["options"].items() if value is not None}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{folder / SHARDS / COMMAND} is damaged; give the command of a shard again") from None
 
 
 def point_folder(scale: float | None) -> str:

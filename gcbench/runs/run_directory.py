@@ -1,15 +1,31 @@
 """A run directory: what a command measured, written point by point, so that a killed run resumes where it stopped."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+
+from filelock import FileLock, Timeout
 
 from gcbench.core.errors import PluginError, UserError
 from gcbench.core.files import write_text
 from gcbench.core.record import Record
 from gcbench.core.run_spec import guidance_text
 from gcbench.runs.lock import Lock
-from gcbench.runs.manifest import GRID, KEPT, MEASURED, PER_SAMPLE, RECORD, RUN, TRACEBACK, Manifest, point_folder
+from gcbench.runs.manifest import (
+    GRID,
+    KEPT,
+    MEASURED,
+    MERGING,
+    PER_SAMPLE,
+    RECORD,
+    RUN,
+    SHARDS,
+    TRACEBACK,
+    Manifest,
+    point_folder,
+)
 from gcbench.runs.sample_table import SampleTable
 
 REGRESSION = "regression"
@@ -20,7 +36,8 @@ class RunDirectory:
     """The files of one run; the record is written last, so that what it holds is always whole.
 
     files: names that the run will write. inputs: option -> what it reads. A context: inside it no other process writes
-    there, and the traceback of a plug-in's error is left there.
+    there, or, `shared`, none but those that share it: they write shards, and who is `merging` the record. The traceback
+    of a plug-in's error is left there.
     UserError: somebody else's files lie where the run would write, or where `fresh` would remove.
     """
 
@@ -30,19 +47,21 @@ class RunDirectory:
         fresh: bool = False,
         files: Sequence[str] = (*MEASURED, GRID),
         inputs: Mapping[str, Path | None] | None = None,
+        shared: bool = False,
     ):
         self.path = Path(path)
         self.fresh, self.files, self.inputs = fresh, [*files, TRACEBACK], inputs or {}
         self.manifest = Manifest()
         self._new = False
-        self._lock = Lock(self.path)
+        self._lock = Lock(self.path, shared)
 
     def __enter__(self) -> "RunDirectory":
         self._lock.__enter__()
         try:
             self._new = not (self.path / RUN).exists()
+            there = [name for name in self.files if os.path.lexists(self.path / name)]  # claimed before it was made
             self.manifest = Manifest.read(self.path)
-            self.manifest.refuse_foreign(self.path, self.files)
+            self.manifest.refuse_foreign(self.path, there)
             if self.fresh:
                 self.manifest.refuse_removal(self.path, self.inputs)
         except BaseException as error:
@@ -57,7 +76,7 @@ class RunDirectory:
         if isinstance(error, PluginError):
             self._claim()
             write_text(self.path / TRACEBACK, error.trace)
-        elif error is not None and self._new and not any((self.path / name).exists() for name in self.manifest.files):
+        elif error is not None and self._new and not (self._lock.shared or self._begun()):
             (self.path / RUN).unlink(missing_ok=True)  # a refused command leaves nothing
         self._lock.__exit__(kind, error, trace)
         if isinstance(error, PluginError):
@@ -87,12 +106,40 @@ class RunDirectory:
         self._claim()
         return planned if held is None else held.model_copy(update={"reading": planned.reading})
 
+    def _begun(self) -> bool:
+        return any((self.path / name).exists() for name in self.manifest.files)
+
     def _claim(self) -> None:
         """Say whose the files are, before they are there."""
         files = list(dict.fromkeys([*self.manifest.files, *self.files]))
         if files != self.manifest.files or not (self.path / RUN).exists():
             self.manifest.files = files
             self.manifest.write(self.path)
+
+    def share(self) -> None:
+        """From here on others may write shards."""
+        self._lock.share()
+
+    @contextmanager
+    def merging(self) -> Iterator[bool]:
+        """Within it no other process that shares the directory merges shards; False if one does already."""
+        lock = FileLock(self.path / SHARDS / MERGING)
+        (self.path / SHARDS).mkdir(exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def points(self) -> set[float | None]:
+        """The scales of which points are written now, by whatever process."""
+        if not (self.path / RECORD).exists():
+            return set()
+        return {point.guidance for point in Record.read(self.path / RECORD).points}
 
     def check(self) -> None:
         """UserError: the directory is no longer there."""

@@ -1,6 +1,6 @@
 """Samples as a folder that `gcbench evaluate` reads: images/, layouts/, prompts.jsonl."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,10 @@ PROMPTS = "prompts.jsonl"
 
 
 class SampleFolder:
-    """images/ID.png, layouts/ID.png (8-bit class ids) and prompts.jsonl, written batch by batch; nothing is held but
-    the texts.
+    """images/ID.png, layouts/ID.png (8-bit class ids) and prompts.jsonl, written batch by batch, or the texts last;
+    nothing is held but these.
 
-    An image is written after its layout and its text, so that where all images of a batch are, all of it is.
+    `add` writes an image after its layout and its text, so that where all images of a batch are, all of it is.
     """
 
     def __init__(self, folder: Path):
@@ -27,11 +27,20 @@ class SampleFolder:
 
     def add(self, samples: Samples) -> None:
         """Write a batch: the texts of all so far, then its layouts and images."""
-        for row, text in enumerate(samples.prompts or ()):
-            name = samples.ids[row]
-            self._lines[name] = Line(f"{name}.png", (text,), _group(samples, row))
         if samples.prompts is not None:
-            write_prompts(self.folder / PROMPTS, [self._lines[name] for name in sorted(self._lines)])
+            groups = samples.groups or samples.ids
+            self.write_texts(zip(samples.ids, samples.prompts, groups, strict=True))
+        self.add_images(samples)
+
+    def write_texts(self, texts: Iterable[tuple[str, str, str]]) -> None:
+        """Write (id, text, group) of samples, with those that are there."""
+        self._lines |= {
+            name: Line(f"{name}.png", (text,), _own_group(name, text, group)) for name, text, group in texts
+        }
+        write_prompts(self.folder / PROMPTS, [self._lines[name] for name in sorted(self._lines)])
+
+    def add_images(self, samples: Samples) -> None:
+        """Write a batch's layouts and images alone: processes that share a folder write no file that is another's."""
         for row, name in enumerate(samples.ids):
             if samples.layouts is not None:
                 save_png(self._png("layouts", name), samples.layouts[row])
@@ -61,7 +70,6 @@ class SampleFolder:
         return self.folder / part / f"{name}.png"
 
 
-def _group(samples: Samples, row: int) -> str | None:
+def _own_group(name: str, text: str, group: str) -> str | None:
     """The sample's group where it says more than its id and its text do."""
-    group = (samples.groups or samples.ids)[row]
-    return None if group == samples.ids[row] or (samples.prompts and group == samples.prompts[row]) else group
+    return None if group in (name, text) else group

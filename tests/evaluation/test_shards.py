@@ -1,5 +1,6 @@
 """Shards: what is read back and merged is what was measured, and only of the same settings."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from gcbench.core.reference import Reference
 from gcbench.core.samples import Samples, sample_ids
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.scoring import BATCH, EvaluatorSet, Scoring, measure_real
-from gcbench.evaluation.shards import SHARD, Shards
+from gcbench.evaluation.shards import LARGEST, MANY, Shards, shards
+from gcbench.runs.stopwatch import Stopwatch
 
-N = 3 * SHARD + 5
+N = 3 * BATCH + 5
 METRICS = ["semantic-recall", "miou", "fsd", "fd"]
 
 
@@ -24,7 +26,7 @@ def scoring(toyland: Path) -> Scoring:
     return scoring
 
 
-def drawn(part: range) -> list[Samples]:
+def drawn(part: range, stopwatch: Stopwatch) -> list[Samples]:
     """Noise by number, in batches."""
     batches = []
     for start in range(part.start, part.stop, BATCH):
@@ -38,43 +40,59 @@ def drawn(part: range) -> list[Samples]:
 
 
 def test_a_set_that_was_stopped_goes_on_to_the_same_digits(scoring: Scoring, tmp_path: Path) -> None:
-    metrics, _ = Shards(None).measure(scoring, N, drawn)
-    whole, seen = scoring.finish(metrics), list(scoring.shown)
+    whole, seen = scoring.finish(Shards(N).measure(scoring, drawn).metrics), list(scoring.shown)
 
-    def stopped(part: range) -> list[Samples]:
-        if part.start == 2 * SHARD:
+    def stopped(part: range, stopwatch: Stopwatch) -> list[Samples]:
+        if part.start == 2 * BATCH:
             raise KeyboardInterrupt
-        return drawn(part)
+        return drawn(part, stopwatch)
 
-    shards = Shards(tmp_path, ["a"], shown=4)
+    parts = Shards(N, tmp_path, ["a"], shown=4)
     with pytest.raises(KeyboardInterrupt):
-        shards.measure(scoring, N, stopped)
-    assert shards.done(N) == 2 * SHARD
-    assert Shards(tmp_path, ["b"]).done(N) == 0  # other settings
+        parts.measure(scoring, stopped)
+    assert parts.done == 2 * BATCH
+    assert Shards(N, tmp_path, ["b"]).done == 0  # other settings
 
     asked: list[range] = []
     ticks: list[int] = []
 
-    def rest(part: range) -> list[Samples]:
+    def rest(part: range, stopwatch: Stopwatch) -> list[Samples]:
         asked.append(part)
-        return drawn(part)
+        return drawn(part, stopwatch)
 
-    metrics, first = Shards(tmp_path, ["a"], shown=4, tick=ticks.append).measure(scoring, N, rest)
-    assert asked == [range(2 * SHARD, 3 * SHARD), range(3 * SHARD, N)]
-    assert ticks == [SHARD, SHARD]
-    assert scoring.finish(metrics) == whole
+    total = Shards(N, tmp_path, ["a"], shown=4, tick=ticks.append).measure(scoring, rest)
+    first = total.shown
+    assert asked == [range(2 * BATCH, 3 * BATCH), range(3 * BATCH, N)]
+    assert ticks == [BATCH, BATCH]
+    assert scoring.finish(total.metrics) == whole
     assert scoring.shown == seen
     assert first is not None
-    assert torch.equal(first.images, drawn(range(4))[0].images)
+    assert torch.equal(first.images, drawn(range(4), Stopwatch())[0].images)
     assert first.prompts == ("a road and a tree", "a car") * 2
-    shards.forget()
-    assert [path.name for path in shards.folder.iterdir()] == ["000000.safetensors"]  # type: ignore[union-attr]
+    parts.forget()
+    assert [path.name for path in parts.folder.iterdir()] == ["000000.safetensors"]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:99], lambda data: b"", lambda data: data[:-9] + b"x" * 9])
 def test_a_damaged_shard_is_measured_again(scoring: Scoring, tmp_path: Path, damage: object) -> None:
-    shards = Shards(tmp_path, ["a"])
-    whole = scoring.finish(shards.measure(scoring, N, drawn)[0])
+    parts = Shards(N, tmp_path, ["a"])
+    whole = scoring.finish(parts.measure(scoring, drawn).metrics)
+    parts = Shards(N, tmp_path, ["a"])
     file = sorted(tmp_path.rglob("*.safetensors"))[1]
     file.write_bytes(damage(file.read_bytes()))  # type: ignore[operator]
-    assert scoring.finish(shards.measure(scoring, N, drawn)[0]) == whole
+    assert scoring.finish(parts.measure(scoring, drawn).metrics) == whole
+
+
+@pytest.mark.parametrize("batch", [1, BATCH, BATCH + 1, 3 * BATCH, 4 * LARGEST])
+@pytest.mark.parametrize("n", [1, BATCH, 64, 100 * BATCH + 3, MANY * BATCH, 50_000, 10**6])
+def test_shards_are_whole_batches_and_few(n: int, batch: int) -> None:
+    """Every place once, in order; each begins with a batch of the evaluators; one holds a batch of the model."""
+    parts = shards(n, batch)
+    assert parts[0].start == 0
+    assert all(one.stop == other.start for one, other in pairwise(parts))
+    assert parts[-1].stop == n
+    assert all(part.start % BATCH == 0 for part in parts)
+    assert all(len(part) == len(parts[0]) for part in parts[:-1])
+    assert len(parts[0]) >= min(batch, n)
+    assert len(parts[0]) <= max(LARGEST, batch + BATCH - 1)
+    assert len(parts) <= max(MANY + 1, -(-n // LARGEST))
