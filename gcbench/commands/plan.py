@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from gcbench.commands.sweep import estimate
 from gcbench.commands.train import recipe_of
+from gcbench.core.reference import Reference
 from gcbench.core.registry import registry
 from gcbench.core.run_spec import DEFAULT_GUIDANCE, LONG_GUIDANCE, MOST_STEPS, RunSpec, check_count
 from gcbench.evaluation.generation import seconds_per_image
+from gcbench.evaluation.scoring import BATCH, Scoring
 from gcbench.evaluation.setup import choose_device, prepare
+from gcbench.evaluation.shards import Shards, shards
 from gcbench.reports.table import show_texts
 from gcbench.training.plan import Peak, planned_training
 from gcbench.training.recipe import Recipe
@@ -72,6 +76,8 @@ def plan_sweep(
     fresh: bool = False,
     keep_samples: bool = False,
     train: bool = False,
+    shard: str | None = None,
+    jobs: int | None = None,
     **options: Any,
 ) -> None:
     """Print what the sweep takes that `sweep` begins, with the same arguments."""
@@ -99,8 +105,21 @@ def plan_sweep(
     h, w = reference.size
     images = spec.n * len(scales)
     rows.append(("the sweep", f"{images} images", estimate(spec, opened, scoring, reference, scales)))
+    parts = shards(spec.n, spec.batch_size)
+    rows.append(("shards", str(len(parts) * len(scales)), f"of {len(parts[0])} images; as many processes can share it"))
+    state = state_bytes(scoring, reference)
+    rows.append(("memory, merging", gib(state * spec.n), "rows of the metrics of a scale, beside values per sample"))
+    rows.append(("disk, shards", gib(state * images), "the metrics' states; gone when they are merged"))
     rows.append(("disk", gib(images * h * w * 4 if keep_samples else 0), "samples, at most; the record takes little"))
     show(rows)
+
+
+def state_bytes(scoring: Scoring, reference: Reference) -> float:
+    """Of a shard's file, an image: of real images, which have all that samples have."""
+    count = min(BATCH, len(reference))
+    with TemporaryDirectory() as folder:
+        Shards(count, Path(folder)).score(range(count), scoring, lambda part, stopwatch: [reference.samples(part)])
+        return sum(file.stat().st_size for file in Path(folder).rglob("*.safetensors")) / count
 
 
 def show(rows: list[Row]) -> None:

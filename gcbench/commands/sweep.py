@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from gcbench.commands.train import CONFIG
 from gcbench.commands.train import train as train_model
@@ -212,7 +213,7 @@ class Sweep:
             with self.folder.merging() as mine:
                 if not mine:
                     raise UserError(f"another process merges {self.folder.path}; wait for it")
-                with Helpers(command, count - 1, threads) as helpers:
+                with threadpool_limits(threads), Helpers(command, count - 1, threads) as helpers:
                     yield helpers
         finally:
             torch.set_num_threads(budget)

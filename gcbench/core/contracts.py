@@ -303,7 +303,8 @@ class Metric(ABC):
 
     @abstractmethod
     def update(self, samples: Samples, features: Mapping[str, Features]) -> None:
-        """Add samples; `features[role]` is what the evaluator of that role said of them."""
+        """Add samples; `features[role]` is what the evaluator of that role said of them. The reference need not be
+        there yet: it is for `compute`."""
 
     @abstractmethod
     def merge(self, other: Metric) -> None:

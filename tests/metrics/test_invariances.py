@@ -171,6 +171,16 @@ def test_shards_merge_to_the_same_digits(name: str, parts: int, tmp_path: Path) 
 
 
 @every_metric
+def test_samples_may_come_before_the_reference(name: str) -> None:
+    """Processes that share a run measure their shards without real images."""
+    early: Metric = registry("metrics")[name](TASK)
+    early.update(*part(list(range(N))))
+    late = opened(name)
+    late.load(early.state())
+    assert same(late, whole(name))
+
+
+@every_metric
 def test_a_loaded_state_takes_the_place_of_the_samples(name: str) -> None:
     metric = filled(name, [20, 21, 22, 23, 24])
     before = metric.compute()
