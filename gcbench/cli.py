@@ -585,12 +585,13 @@ def speed(
     paper: Annotated[
         bool, typer.Option("--paper", help="Time the paper's base model instead: 8 GiB, minutes.")
     ] = False,
+    scale: Annotated[bool, typer.Option("--scale", help="Time several processes beside one instead: minutes.")] = False,
     precision: Precision = "fp32",
 ) -> None:
     """Time the parts whose speed is promised, each beside the way it is compared with, in one run."""
     from gcbench.commands.speed import run
 
-    run(json, sweep, paper, precision)
+    run(json, sweep, paper, precision, scale)
 
 
 @data_app.command("list")
@@ -744,6 +745,7 @@ gcbench figure 8 -n 8""",
 gcbench list metrics""",
     "speed": """gcbench speed
 gcbench speed --sweep --json
+gcbench speed --scale
 gcbench speed --paper --precision bf16""",
     "suite list": """gcbench suite list
 gcbench suite run table1 --dataset streets""",

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: one thread each, and so for their children
-    os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # workers share the cores, and no sweep starts processes unasked
 
 import numpy as np
 import pytest
@@ -32,8 +31,7 @@ from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.training import GCDPRecipe
 from gcbench.training.recipe import TrainConfig
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)
+torch.set_num_threads(1)
 
 settings.register_profile("gcbench", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("gcbench")

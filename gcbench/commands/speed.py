@@ -2,20 +2,17 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gcbench.commands.shared_speed import scale_rows, timed_sweep
 from gcbench.core.errors import UserError
 from gcbench.data.open_dataset import open_dataset
 from gcbench.diffusion.guidance import guide
@@ -23,16 +20,7 @@ from gcbench.diffusion.joint import JointProcess, ProcessConfig
 from gcbench.diffusion.noise import SeededNoise
 from gcbench.reports.table import show_texts
 from gcbench.runs.provenance import machine
-
-
-class Timed(NamedTuple):
-    """value and unit of one figure; `against` names what `ratio` compares it with, in the same run."""
-
-    name: str
-    value: float
-    unit: str
-    against: str = ""
-    ratio: float | None = None
+from gcbench.runs.stopwatch import Timed
 
 
 def seconds(act: Callable[[], object], repeats: int = 5) -> float:
@@ -97,26 +85,12 @@ def help_page() -> Timed:
 
 
 def default_sweep() -> list[Timed]:
-    """`gcbench sweep` as a newcomer types it, in a process and folder of its own, with no features kept from before."""
-    with tempfile.TemporaryDirectory() as folder:
-        record = Path(folder) / "run" / "record.json"
-        command = [sys.executable, "-m", "gcbench", "sweep", "--out", str(record.parent)]
-        environment = {**os.environ, "GCBENCH_CACHE": "off"}
-        began, first = time.perf_counter(), None
-        with open(Path(folder) / "log", "w", encoding="utf-8") as log:
-            process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
-            while process.poll() is None:
-                if first is None and record.exists():
-                    first = time.perf_counter() - began
-                time.sleep(0.2)
-        took = time.perf_counter() - began
-        if process.returncode or first is None:
-            raise UserError(f"gcbench sweep failed: {(Path(folder) / 'log').read_text('utf-8', 'replace')[-300:]}")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    """`gcbench sweep` as a newcomer types it."""
+    took = timed_sweep([])
     return [
-        Timed("default sweep, whole", took, "s"),
-        Timed("default sweep, to its first row", first, "s"),
-        Timed("default sweep, peak memory", peak, "GiB"),
+        Timed("default sweep, whole", took.seconds, "s"),
+        Timed("default sweep, to its first row", took.first, "s"),
+        Timed("default sweep, peak memory", took.gib, "GiB"),
     ]
 
 
@@ -160,12 +134,19 @@ def large_kernel() -> Timed:
 
 
 def run(
-    as_json: bool = False, with_sweep: bool = False, with_paper: bool = False, precision: str = "fp32"
+    as_json: bool = False,
+    with_sweep: bool = False,
+    with_paper: bool = False,
+    precision: str = "fp32",
+    with_scale: bool = False,
 ) -> list[Timed]:
-    """Time everything and print a table, or JSON. with_paper: the paper's base model alone, at `precision`."""
+    """Time everything and print a table, or JSON. with_paper: the paper's base model alone, at `precision`; with_scale:
+    several processes beside one, alone."""
     if precision not in ("fp32", "bf16"):
         raise UserError(f"--precision {precision!r}: choose fp32 or bf16")
-    if with_paper:
+    if with_scale:
+        rows = scale_rows()
+    elif with_paper:
         rows = paper_size(precision)
     else:
         rows = [sampling_maths(), drawing("streets"), drawing("faces"), help_page()]

@@ -4,9 +4,19 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 Item = TypeVar("Item")
+
+
+class Timed(NamedTuple):
+    """value and unit of one figure; `against` names what `ratio` compares it with, in the same run."""
+
+    name: str
+    value: float
+    unit: str
+    against: str = ""
+    ratio: float | None = None
 
 
 class Stopwatch:

@@ -235,7 +235,7 @@ def test_a_sweep_starts_processes_that_share_it(asked: list[str], tmp_path: Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "launcher", [["torch.distributed.run"], ["accelerate.commands.launch", "--cpu", "--num_machines", 1]]
+    "launcher", [["torch.distributed.run"], ["accelerate.commands.launch", "--multi_gpu", "--num_machines", 1]]
 )
 def test_a_launcher_gives_each_process_its_share(launcher: list[object], asked: list[str], tmp_path: Path) -> None:
     call(["-m", "gcbench", *asked, tmp_path / "one"])

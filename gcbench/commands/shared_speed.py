@@ -1,0 +1,74 @@
+"""What several processes gain in a sweep, timed in one run beside one process: rows of `gcbench speed --scale`."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gcbench.core.errors import UserError
+from gcbench.runs.stopwatch import Timed
+
+SHARED = ("-n", "64", "--guidance", "1,2")
+"""The sweep that two processes share: long enough that their start counts for little."""
+
+
+class Took(NamedTuple):
+    """seconds: of the whole. first: until the first row was written. gib: of all its processes at once, at most; what
+    they share counts once."""
+
+    seconds: float
+    first: float
+    gib: float
+
+
+def scale_rows(shared: Sequence[str] = SHARED, default: Sequence[str] = ()) -> list[Timed]:
+    """Two processes of a thread beside one, and the default sweep on two cores beside one process of two threads."""
+    alone = timed_sweep([*shared, "--jobs", "1"], threads=1)
+    two = timed_sweep([*shared, "--jobs", "2"], threads=2)
+    threads = timed_sweep([*default, "--jobs", "1"], threads=2)
+    whole = timed_sweep(default, threads=2)
+    one, both = "one process of one thread", "one process of two threads"
+    return [
+        Timed(f"gcbench sweep {' '.join(shared)}, 2 processes", two.seconds, "s", one, alone.seconds / two.seconds),
+        Timed("default sweep, 2 cores", whole.seconds, "s", both, threads.seconds / whole.seconds),
+        Timed("  to its first row", whole.first, "s", both, threads.first / whole.first),
+        Timed("  peak memory, all processes", whole.gib, "GiB", both, threads.gib / whole.gib),
+    ]
+
+
+def timed_sweep(options: Sequence[str], threads: int | None = None) -> Took:
+    """`gcbench sweep` in a process and folder of its own, with no features kept from before.
+    UserError: it failed; its last words."""
+    with tempfile.TemporaryDirectory() as folder:
+        record = Path(folder) / "run" / "record.json"
+        command = [sys.executable, "-m", "gcbench", "sweep", "--out", str(record.parent), *options]
+        environment = {**os.environ, "GCBENCH_CACHE": "off"}
+        environment |= {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
+        began, first, peak = time.perf_counter(), None, 0
+        with open(Path(folder) / "log", "w", encoding="utf-8") as log:
+            process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
+            while process.poll() is None:
+                if first is None and record.exists():
+                    first = time.perf_counter() - began
+                peak = max(peak, memory_of(process.pid))
+                time.sleep(0.2)
+        took = time.perf_counter() - began
+        if process.returncode or first is None:
+            raise UserError(f"gcbench sweep failed: {(Path(folder) / 'log').read_text('utf-8', 'replace')[-300:]}")
+    return Took(took, first, peak / 2**30)
+
+
+def memory_of(process: int) -> int:
+    """Bytes of a process and all that it started, each page counted once; 0 where the system does not tell."""
+    place = Path("/proc") / str(process)
+    try:
+        lines = (place / "smaps_rollup").read_text("ascii").splitlines()
+        children = (place / "task" / str(process) / "children").read_text("ascii").split()
+    except OSError:
+        return 0
+    own = next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return own + sum(memory_of(int(child)) for child in children)
