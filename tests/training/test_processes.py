@@ -59,6 +59,8 @@ case("stop", Brightness(), resume=True)
 case("whole", Brightness())
 torch.save = full
 case("disk", Brightness())
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()  # gloo's threads may abort a process that ends with them
 """
 
 
