@@ -41,6 +41,13 @@ def children(process: int) -> list[int]:
         return []
 
 
+def finished(run: Path, n: int) -> int:
+    """Shards that are there, those of a merged scale too."""
+    record = run / "record.json"
+    merged = len(json.loads(record.read_text(encoding="utf-8"))["points"]) if record.exists() else 0
+    return len(list(run.glob("shards/*/*.safetensors"))) + merged * (n // 16 - 1)
+
+
 def study(kills: int, n: int, steps: int, jobs: int, seed: int) -> dict[str, Any]:
     """Kills that hit, by what they hit; and which files differ at the end: none, if all is well."""
     chance, hit = random.Random(seed), {"all": 0, "the first": 0, "a helper": 0}
@@ -60,7 +67,12 @@ def study(kills: int, n: int, steps: int, jobs: int, seed: int) -> dict[str, Any
             started = subprocess.Popen(
                 [*line, f"{folder}/killed", *share], env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
-            time.sleep(start * chance.uniform(0.6, 1.2) + (seconds - start) / kills * chance.uniform(0, 1.5))
+            if chance.random() < 0.25:  # while it starts
+                time.sleep(start * chance.random())
+            else:  # some shards later, at whatever it is at then
+                while started.poll() is None and finished(Path(folder, "killed"), n) < 2 * n // 16 * number / kills:
+                    time.sleep(0.02)
+                time.sleep(chance.random())
             helpers = children(started.pid)
             what = chance.choice(["all", "the first", "a helper"] if helpers else ["the first"])
             victims = {"all": [started.pid, *helpers], "the first": [started.pid], "a helper": helpers[:1]}[what]
@@ -72,8 +84,7 @@ def study(kills: int, n: int, steps: int, jobs: int, seed: int) -> dict[str, Any
                 time.sleep(1)
                 started.kill()
             started.wait()
-            shards = len(list(Path(folder, "killed").glob("shards/*/*.safetensors")))
-            say(f"kill {number + 1}: {what}; {shards} shards are there")
+            say(f"kill {number + 1}: {what}; {finished(Path(folder, 'killed'), n)} shards of {2 * n // 16} are there")
         time.sleep(1)  # what was left alone ends by itself
         done = subprocess.run([*line, f"{folder}/killed"], env=variables, capture_output=True, text=True)
         if done.returncode:

@@ -8,7 +8,7 @@ a run was stopped, nor on who scores what.
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -155,6 +155,12 @@ class Shards:
             return
         try:
             yield not self.there(part) and self.needed()
+        except BaseException:  # what is refused at its first shard leaves nothing
+            Path(lock.lock_file).unlink(missing_ok=True)
+            with suppress(OSError):
+                self.folder.rmdir()
+                self.folder.parent.rmdir()
+            raise
         finally:
             lock.release()
 

@@ -61,7 +61,7 @@ class Lock:
             if error is None:
                 self.check()
         finally:
-            if self._there() and self._last():
+            if self._there() and self.last():
                 (self.path / LOCK).unlink(missing_ok=True)
             self._release()
             if error is not None:
@@ -80,6 +80,15 @@ class Lock:
         if not self._there():
             raise UserError(f"{self.path} was removed while it was written; nothing more is, give the command again")
 
+    def last(self) -> bool:
+        """Whether nobody else is here. Only asked at the end: a lock that is shared may be lost by it."""
+        if sys.platform == "win32" or not self.shared or self._handle is None:
+            return True
+        with suppress(OSError):
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
+
     def _acquire(self) -> None:
         """Timeout, BlockingIOError: another process has it."""
         if sys.platform == "win32":
@@ -89,15 +98,6 @@ class Lock:
             self._handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
             fcntl.flock(self._handle, (fcntl.LOCK_SH if self.shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             self._inode = os.fstat(self._handle).st_ino
-
-    def _last(self) -> bool:
-        """Whether nobody else is here. Only asked at the end: a lock that is shared may be lost by it."""
-        if sys.platform == "win32" or not self.shared or self._handle is None:
-            return True
-        with suppress(OSError):
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        return False
 
     def _release(self) -> None:
         self._alone.release()

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -76,7 +76,7 @@ class RunDirectory:
         if isinstance(error, PluginError):
             self._claim()
             write_text(self.path / TRACEBACK, error.trace)
-        elif error is not None and self._new and not (self._lock.shared or self._begun()):
+        elif error is not None and self._new and not self._begun() and self._lock.last():
             (self.path / RUN).unlink(missing_ok=True)  # a refused command leaves nothing
         self._lock.__exit__(kind, error, trace)
         if isinstance(error, PluginError):
@@ -133,6 +133,9 @@ class RunDirectory:
         try:
             yield True
         finally:
+            Path(lock.lock_file).unlink(missing_ok=True)
+            with suppress(OSError):
+                (self.path / SHARDS).rmdir()  # if nothing was begun, or all is merged
             lock.release()
 
     def points(self) -> set[float | None]:
