@@ -145,8 +145,8 @@ def evaluate(
         record = planned.model_copy(update={"ceiling": bounds.ceiling, "floor": bounds.floor})
         with stopwatch("score"):
             scores = scoring.finish(total.metrics)
-        spent = {**stopwatch.rounded(), **total.seconds}
-        spent["read"] = round(spent["read"] + stopwatch.seconds["read"], 3)
+        spent = {"read": 0.0, **total.seconds, **stopwatch.rounded()}
+        spent["read"] = round(total.seconds["read"] + stopwatch.seconds["read"], 3)
         seconds: dict[str, float] = {stage: spent.pop(stage) for stage in ("self-check", "real") if stage in spent}
         seconds["evaluate"] = round(time.perf_counter() - began, 3)
         record.points = [Point(scores=scores, seconds=spent)]

@@ -310,7 +310,7 @@ def test_a_place_that_cannot_be_written(sweep: Callable[..., Result], monkeypatc
     def acquire(lock: object, **settings: Any) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr("gcbench.runs.lock.FileLock.acquire", acquire)
+    monkeypatch.setattr("gcbench.runs.lock.Lock._acquire", acquire)
     monkeypatch.setattr("gcbench.commands.sweep.measure_real", None)
     refused(sweep(), "cannot write run", "Permission denied", "choose another --out")
 
@@ -414,7 +414,7 @@ def test_images(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All that cannot be read are counted and named, before anything is evaluated; none is left out in silence."""
-    monkeypatch.setattr("gcbench.commands.evaluate.evaluate_images", None)
+    monkeypatch.setattr("gcbench.commands.evaluate.Shards", None)
     path, fragments = make(tmp_path)
     refused(cli("evaluate", "--images", path, "--dataset", toyland), *fragments)
     assert not Path("runs").exists()
