@@ -20,8 +20,10 @@ from hypothesis import settings
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from gcbench.cli import app
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset, Evaluator
+from gcbench.core.errors import NothingMeasured, UserError
 from gcbench.core.files import file_hash
 from gcbench.core.samples import Features, Samples
 from gcbench.data.open_dataset import open_dataset
@@ -29,6 +31,7 @@ from gcbench.evaluators.segmenter_training import SegmenterRecipe
 from gcbench.evaluators.trained_segmenter import SegmenterConfig
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.training import GCDPRecipe
+from gcbench.runs.suite_stages import Stage
 from gcbench.training.recipe import TrainConfig
 
 torch.set_num_threads(1)
@@ -40,6 +43,34 @@ CLASSES = ("road", "car", "sky", "tree", "nothing")
 PALETTE = ((128, 64, 128), (0, 0, 200), (90, 160, 220), (20, 140, 30), (110, 60, 110))
 SIZE = (32, 64)
 COUNTS = {"train": 6, "val": 14}
+
+BLOCKS = '''
+import os, time
+import numpy as np, torch
+from gcbench.core.contracts import Model
+from gcbench.core.samples import Samples
+
+
+class Blocks(Model):
+    """Blocks of classes by seed."""
+
+    conditional, guided, layouts = True, True, True
+
+    def __init__(self, dataset):
+        self.palette = torch.tensor(dataset.palette, dtype=torch.uint8)
+
+    @classmethod
+    def open(cls, dataset, options):
+        return cls(dataset)
+
+    def generate(self, prompts, *, n, size, guidance, seeds):
+        time.sleep(n * float(os.environ.get("PACE", 0)))
+        rngs = [np.random.default_rng([seed, int(guidance)]) for seed in seeds]
+        small = [rng.integers(0, 4, (size[0] // 8, size[1] // 8)) for rng in rngs]
+        ids = torch.from_numpy(np.stack(small).repeat(8, 1).repeat(8, 2))
+        images = self.palette[ids].permute(0, 3, 1, 2).contiguous()
+        return Samples(images, ids, "generated", None, tuple(map(str, seeds)))
+'''
 
 PAINTER = '''
 """A model that paints the classes its prompt names, each with a chance that rises with guidance."""
@@ -397,3 +428,12 @@ def tiny_t5(folder: Path, width: int = 16) -> Path:
     )
     transformers.T5EncoderModel(config).save_pretrained(folder)
     return folder
+
+
+def run_here(stage: Stage, *rest: Any) -> str | None:
+    """A suite's stage in place of a process of its own, so that tests can reach into it."""
+    try:
+        app(list(stage.command), standalone_mode=False)
+    except (UserError, NothingMeasured) as error:
+        return str(error)
+    return None

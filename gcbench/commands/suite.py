@@ -15,6 +15,7 @@ from gcbench.core.run_spec import MOST_IMAGES, MOST_TRAINED, check_count
 from gcbench.core.settings import read_settings
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.setup import choose_device
+from gcbench.reports.html_report import write_report
 from gcbench.reports.over_seeds import over_seeds
 from gcbench.reports.table import render, show
 from gcbench.reports.table1 import table1
@@ -27,7 +28,7 @@ from gcbench.runs.suite_ledger import LEDGER, LOGS, Ledger, ended, read_ledger
 from gcbench.runs.suite_plan import Row, Show, Suite, Variant, bundled, check_engine, find
 from gcbench.runs.suite_stages import TRAIN, Job, Stage, steps_of, trainings
 
-OVER_SEEDS = "over_seeds"
+OVER_SEEDS, REPORT = "over_seeds", "report.html"
 
 
 def run_suite(
@@ -75,8 +76,9 @@ def run_suite(
     steps = steps_of(suite, rows, lambda row: _steps(suite, row, dataset))
     stages = Job(suite, dataset, out, device, evaluators, steps, shards).stages(variants)
     title = f"{suite.title or suite.name} on {opened.name}: {len(stages)} stages. Run: {out}"
+    known = [line] if (line := _estimate(suite, opened, variants)) else []
     if plan:
-        print("\n".join([title, *_planned(stages), *filter(None, [_estimate(suite, opened, variants)])]))
+        print("\n".join([title, *_planned(stages), *known]))
         for array in slurm.arrays(stages) if engine == "slurm" else ():
             keys = ", ".join(stage.key for stage in array)
             print(f"\nsbatch, {keys}:\n{slurm.script(_logs(out), suite.name, options, jobs, array)}")
@@ -96,19 +98,13 @@ def run_suite(
         ledger.plan, ledger.dataset_argument = suite, dataset
         ledger.waiting = stages if executor is not None else []
         ledger.write(out)
-        say(title)
-        for line in _planned(stages):
-            say(f"  {line}")
-        if known := _estimate(suite, opened, variants):
-            say(known)
+        for line in [title, *(f"  {line}" for line in _planned(stages)), *known]:
+            say(line)
         if executor is not None:
             ids = slurm.submit(stages, executor, lambda job: None)
             for stage in stages:
-                say(
-                    f"{stage.key}: job {ids[stage.key]}"
-                    if stage.key in ids
-                    else f"{stage.key}: {stage.fault or 'left out'}"
-                )
+                job = f"job {ids[stage.key]}" if stage.key in ids else stage.fault or "left out"
+                say(f"{stage.key}: {job}")
             say(f"Submitted {len(ids)} jobs; the last is the table: gcbench suite show {shlex.quote(str(out))}")
             return out
 
@@ -187,13 +183,8 @@ def _planned(stages: Sequence[Stage]) -> list[str]:
     """Two or three lines a stage: its name, what it needs, its command line."""
     lines = []
     for stage in stages:
-        needs = (
-            ""
-            if not stage.needs
-            else " after all others"
-            if stage.kind == "table"
-            else f" after {', '.join(stage.needs)}"
-        )
+        others = "all others" if stage.kind == "table" else ", ".join(stage.needs)
+        needs = f" after {others}" if stage.needs else ""
         lines.append(f"{stage.key}{needs}" + (f": cannot be made, {stage.fault}" if stage.fault else ""))
         lines.append(f"  gcbench {shlex.join(stage.command)}")
     return lines
@@ -277,3 +268,4 @@ def _show(ledger: Ledger, out: Path) -> None:
         show(found.tables())
         for ending in ("csv", "json"):
             write_text(out / f"{OVER_SEEDS}.{ending}", render(found.tables(everything=True), ending))
+    say(f"Wrote {write_report([folder for _, folder in runs], out / REPORT)}")

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from filelock import FileLock, Timeout
 
 from gcbench.core.contracts import Metric, State
 from gcbench.core.errors import UserError, calling
@@ -22,6 +21,7 @@ from gcbench.core.files import text_hash
 from gcbench.core.metric_state import load_states, save_states
 from gcbench.core.samples import Samples
 from gcbench.evaluation.scoring import BATCH, Scoring
+from gcbench.runs.lock import if_free
 from gcbench.runs.progress import say
 from gcbench.runs.stopwatch import Stopwatch
 
@@ -145,24 +145,18 @@ class Shards:
         if not self.needed():
             yield False
             return
-        lock = FileLock(self.folder / f".{part.start:06d}.lock")
         self.check()
         self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            yield False
-            return
-        try:
-            yield not self.there(part) and self.needed()
-        except BaseException:  # what is refused at its first shard leaves nothing
-            Path(lock.lock_file).unlink(missing_ok=True)
-            with suppress(OSError):
-                self.folder.rmdir()
-                self.folder.parent.rmdir()
-            raise
-        finally:
-            lock.release()
+        file = self.folder / f".{part.start:06d}.lock"
+        with if_free(file) as free:
+            try:
+                yield free and not self.there(part) and self.needed()
+            except BaseException:  # what is refused at its first shard leaves nothing
+                file.unlink(missing_ok=True)
+                with suppress(OSError):
+                    self.folder.rmdir()
+                    self.folder.parent.rmdir()
+                raise
 
     @property
     def done(self) -> int:

@@ -18,7 +18,7 @@ from gcbench.core.record import ModelInfo
 from gcbench.core.run_spec import guidance_text
 from gcbench.core.score import FEW_GROUPS
 from gcbench.reports.record_table import declared, number_column, units
-from gcbench.reports.run_pair import BEST, NotComparable, Row, Run, RunPair, best
+from gcbench.reports.run_pair import BEST, NotComparable, Row, Run, RunPair, best, read_runs
 from gcbench.reports.table import Cell, Column, Table, show
 from gcbench.reports.table import Row as TableRow
 
@@ -69,8 +69,7 @@ def compare(*runs: Path, guidance: str | float | None = None) -> Comparison:
     """
     if len(runs) < 2:
         raise UserError("compare takes at least two runs; give a second run directory")
-    letters = [chr(ord("A") + place) if place < 26 else f"R{place + 1}" for place in range(len(runs))]
-    first, *others = map(Run.read, runs, letters)
+    first, *others = read_runs(runs)
     if not first.record.points:
         empty = " and ".join(str(run.path) for run in (first, *others) if not run.record.points)
         raise UserError(f"no finished point in {empty}; let the run end first")

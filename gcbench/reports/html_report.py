@@ -7,6 +7,7 @@ given by the caller (`Look`), since this file opens no network.
 import io
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,17 +17,22 @@ from PIL import Image
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.core.files import write_text
+from gcbench.core.files import open_regular, write_text
 from gcbench.core.names import plain
 from gcbench.core.run_spec import guidance_text
+from gcbench.data.image_files import read_image, read_layout
 from gcbench.data.open_dataset import open_dataset
 from gcbench.reports.comparison import compare, comparison_tables
 from gcbench.reports.record_table import declared, number_column, record_table
-from gcbench.reports.run_pair import Run
+from gcbench.reports.run_pair import Run, read_runs
 from gcbench.reports.table import Table
 from gcbench.runs.manifest import RECORD
 from gcbench.runs.run_directory import REGRESSION, kept_samples
 from gcbench.text.class_mentions import named_classes
+
+MARK = b'<meta name="generator" content="gcbench">'
+"""In the first LOOKED_AT bytes of every page: only such a file is written over."""
+LOOKED_AT = 1000
 
 Look = Callable[[Run, np.ndarray], np.ndarray]
 """What a run's segmenter sees: images uint8 [B,H,W,3] -> class ids uint8 [B,H,W].
@@ -57,13 +63,22 @@ def write_report(runs: Sequence[Path], out: Path, look: Look | None = None) -> P
     """Write the report of run directories (or their record.json) as the one file `out`; returns it.
 
     look: labels kept images for the gallery; None: what the segmenter saw is left out, which the report says.
-    UserError: a run that cannot be read.
+    UserError: a run that cannot be read, or `out` is another file.
     """
     if not runs:
         raise UserError("report takes at least one run; give a run directory or its record.json")
-    read = [Run.read(path, chr(ord("A") + place)) for place, path in enumerate(runs)]
-    write_text(out, html(read, look))
+    _refuse_foreign(out)
+    write_text(out, html(read_runs(runs), look))
     return out
+
+
+def _refuse_foreign(out: Path) -> None:
+    """UserError: `out` is there and no report of ours."""
+    if out.exists():
+        with suppress(OSError), open_regular(out) as stream:
+            if MARK in stream.read(LOOKED_AT):
+                return
+        raise UserError(f"--out {out} is there and no report of gcbench; choose another name")
 
 
 def html(runs: Sequence[Run], look: Look | None = None) -> str:
@@ -74,10 +89,16 @@ def html(runs: Sequence[Run], look: Look | None = None) -> str:
         "report.html",
         runs=[_section(run) for run in runs],
         compared=_compared(runs),
-        columns=[number_column(*column).heading for column in columns],
+        columns=[(number_column(*column).heading, _sign(column[0])) for column in columns],
         cards=_cards(runs, columns, look, notes),
         notes=notes,
     )
+
+
+def _sign(metric: str) -> int:
+    """Of what puts a metric's worst first when it is sorted upwards."""
+    known = declared(metric)
+    return -1 if known is not None and known.direction == "lower" else 1
 
 
 def _filled(template: str, **facts: Any) -> str:
@@ -100,6 +121,7 @@ def write_site(out: Path) -> Path:
     for name, runs in groups.items():
         write_report(runs, out / f"{name.replace('/', '-')}.html")
         pages.append((name, ", ".join(run.name for run in runs)))
+    _refuse_foreign(out / "index.html")
     write_text(out / "index.html", _filled("index.html", pages=pages))
     return out / "index.html"
 
@@ -127,7 +149,7 @@ def in_words(run: Run) -> list[str]:
     lines = [
         f"{record.model.name} was measured on {protocol.n} images of {height}×{width} pixels (H×W){scales}.",
         f"Texts and reference come from the split {protocol.split} of {protocol.dataset} ({protocol.dataset_version});"
-        f" the reference is {protocol.reference_n} real images, brought to size by {protocol.resize}.",
+        f" the reference is {protocol.reference_n} real images (resize: {protocol.resize}).",
         f"Void: {protocol.void}.",
     ]
     lines += [f"The {role} is {name}." for role, name in protocol.evaluators.items()]
@@ -135,10 +157,14 @@ def in_words(run: Run) -> list[str]:
         lines.append(f"The first image has seed {protocol.seed}, each further one the next.")
     for what, facts in (("The sampler", protocol.sampler), ("Thresholds", protocol.thresholds)):
         if facts:
-            lines.append(f"{what}: {', '.join(f'{name} {value}' for name, value in facts.items())}.")
+            lines.append(f"{what}: {', '.join(f'{name} {_short(value)}' for name, value in facts.items())}.")
     made = record.provenance
     lines.append(f"Written by gcbench {made.gcbench} ({record.kind}), {made.created or 'at an unknown time'}.")
     return lines
+
+
+def _short(value: float | str) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def grid(table: Table) -> dict[str, Any]:
@@ -215,7 +241,7 @@ def _cards(runs: Sequence[Run], columns: Sequence[tuple[str, str]], look: Look |
 
 
 def _dataset(run: Run) -> Dataset:
-    return open_dataset(run.record.protocol.dataset)
+    return open_dataset(run.record.spec.get("dataset", run.record.protocol.dataset))
 
 
 def _means(lines: Sequence[Sequence[float | None]]) -> list[float | None]:
@@ -233,7 +259,8 @@ def _tiles(
     notes: list[str],
 ) -> list[tuple[str, Tile, list[float | None]]]:
     names = sorted(path.stem for path in (folder / "images").glob("*.png"))
-    images = {name: _pixels(folder / "images" / f"{name}.png", run, "RGB") for name in names}
+    files = {name: folder / "images" / f"{name}.png" for name in names}
+    images = {name: _of_run(read_image(path), path, run) for name, path in files.items()}
     seen: dict[str, np.ndarray] = {}
     if look is None:
         notes.append("What the segmenter saw was not asked for.")
@@ -247,7 +274,7 @@ def _tiles(
     found = []
     for name in names:
         drawn = folder / "layouts" / f"{name}.png"
-        layout = _layout(_pixels(drawn, run, "L"), dataset) if drawn.is_file() else ""
+        layout = _layout(_of_run(read_layout(drawn), drawn, run), drawn, dataset) if drawn.is_file() else ""
         numbers = [run.rows.get((scale, name, *column)) for column in columns]
         texts = [
             f"{number_column(*column).head} {value * number_column(*column).scale:.3g}"
@@ -255,24 +282,23 @@ def _tiles(
             if value is not None and not column[1]
         ]
         label = f"{run.letter} {run.record.model.name}" + (f", guidance {scale}" if scale else "")
-        saw = _layout(seen[name], dataset) if name in seen else ""
+        saw = _layout(seen[name], files[name], dataset) if name in seen else ""
         found.append((name, Tile(label, _photo(images[name]), layout, saw, "; ".join(texts)), numbers))
     return found
 
 
-def _pixels(path: Path, run: Run, mode: str) -> np.ndarray:
-    """A kept PNG, of the size that the protocol says. UserError: it is damaged, or of another size."""
-    try:
-        with Image.open(path, formats=("PNG",)) as image:
-            if (image.height, image.width) != run.record.protocol.size:
-                raise ValueError(f"it is {image.height}×{image.width}")
-            return np.asarray(image if image.mode == mode else image.convert(mode))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"{path} is no sample of this run ({error}); put it back as it was") from None
+def _of_run(pixels: np.ndarray, path: Path, run: Run) -> np.ndarray:
+    """UserError: the pixels of a kept file are not of the size that the protocol says."""
+    if pixels.shape[:2] != run.record.protocol.size:
+        height, width = pixels.shape[:2]
+        raise UserError(f"{path} is {height}×{width} and no sample of this run; put it back as it was")
+    return pixels
 
 
-def _layout(ids: np.ndarray, dataset: Dataset) -> str:
-    """A PNG with a palette: its indices are the class ids."""
+def _layout(ids: np.ndarray, path: Path, dataset: Dataset) -> str:
+    """A PNG with a palette: its indices are the class ids. UserError: one of `path` is no class."""
+    if ids.max() >= len(dataset.palette):
+        raise UserError(f"{path} has class {ids.max()}, and {dataset.name} has {len(dataset.palette)} classes")
     image = Image.fromarray(ids.astype(np.uint8))
     image.putpalette([channel for colour in dataset.palette for channel in colour])
     return _uri(_encoded(image, format="PNG", optimize=True), "png")

@@ -149,7 +149,7 @@ def few_groups(rows: Iterable[Row]) -> list[str]:
 
 
 def stage_seconds(record: Record) -> list[str]:
-    """One line of the seconds that each stage took, summed over the points; none for a record that states none."""
+    """One line of the seconds that each stage took, summed over points and processes; none for a record without any."""
     spent: dict[str, float] = {}
     for point in record.points:
         for stage, seconds in point.seconds.items():
@@ -157,4 +157,6 @@ def stage_seconds(record: Record) -> list[str]:
     spent |= {stage: seconds for stage, seconds in record.provenance.seconds.items() if stage != record.kind}
     names = {"evaluate": "evaluate images", "real": "evaluate real images"}
     parts = [f"{names.get(stage, stage)} {seconds:.1f}" for stage, seconds in spent.items()]
-    return [f"Seconds: {', '.join(parts)}."] if parts else []
+    several = record.provenance.processes
+    heading = "Seconds" if several == 1 else f"Seconds, of {several} processes together"
+    return [f"{heading}: {', '.join(parts)}."] if parts else []

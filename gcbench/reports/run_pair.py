@@ -4,7 +4,7 @@ Knows records and per_sample.csv; measures nothing. What is said of a difference
 """
 
 from collections import ChainMap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -95,6 +95,12 @@ def best(record: Record, metric: str) -> Point | None:
     if not scored or known is None:
         return None
     return (max if known.direction == "higher" else min)(scored, key=lambda pair: pair[0])[1]
+
+
+def read_runs(paths: Sequence[Path]) -> list[Run]:
+    """Runs with their letters: A, B, …, Z, R27, …"""
+    letters = [chr(ord("A") + place) if place < 26 else f"R{place + 1}" for place in range(len(paths))]
+    return list(map(Run.read, paths, letters))
 
 
 class RunPair:

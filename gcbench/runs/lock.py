@@ -6,7 +6,8 @@ there.
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -19,6 +20,21 @@ if sys.platform != "win32":
     import fcntl
 
 LOCK: Final = ".lock"
+
+
+@contextmanager
+def if_free(file: Path) -> Iterator[bool]:
+    """Within it no other process holds `file`; False, at once, if one does already."""
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 class Lock:

@@ -6,13 +6,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from filelock import FileLock, Timeout
-
 from gcbench.core.errors import PluginError, UserError
 from gcbench.core.files import write_text
 from gcbench.core.record import Record
 from gcbench.core.run_spec import guidance_text
-from gcbench.runs.lock import Lock
+from gcbench.runs.lock import Lock, if_free
 from gcbench.runs.manifest import (
     GRID,
     KEPT,
@@ -123,20 +121,16 @@ class RunDirectory:
     @contextmanager
     def merging(self) -> Iterator[bool]:
         """Within it no other process that shares the directory merges shards; False if one does already."""
-        lock = FileLock(self.path / SHARDS / MERGING)
-        (self.path / SHARDS).mkdir(exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            Path(lock.lock_file).unlink(missing_ok=True)
-            with suppress(OSError):
-                (self.path / SHARDS).rmdir()  # if nothing was begun, or all is merged
-            lock.release()
+        shards = self.path / SHARDS
+        shards.mkdir(exist_ok=True)
+        with if_free(shards / MERGING) as free:
+            try:
+                yield free
+            finally:
+                if free:
+                    (shards / MERGING).unlink(missing_ok=True)
+                    with suppress(OSError):
+                        shards.rmdir()  # if nothing was begun, or all is merged
 
     def points(self) -> set[float | None]:
         """The scales of which points are written now, by whatever process."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Cli, Oracle, Result, comparable, content
+from conftest import BLOCKS, Cli, Oracle, Result, comparable, content
 
 import gcbench
 from gcbench.core.contracts import Dataset, Evaluator
@@ -180,38 +180,9 @@ def test_what_cannot_be_shared_is_refused(
     assert not (tmp_path / "run").exists()
 
 
-MODEL = '''
-import os, time
-import numpy as np, torch
-from gcbench.core.contracts import Model
-from gcbench.core.samples import Samples
-
-
-class Blocks(Model):
-    """Blocks of classes by seed."""
-
-    conditional, guided, layouts = True, True, True
-
-    def __init__(self, dataset):
-        self.palette = torch.tensor(dataset.palette, dtype=torch.uint8)
-
-    @classmethod
-    def open(cls, dataset, options):
-        return cls(dataset)
-
-    def generate(self, prompts, *, n, size, guidance, seeds):
-        time.sleep(n * float(os.environ.get("PACE", 0)))
-        rngs = [np.random.default_rng([seed, int(guidance)]) for seed in seeds]
-        small = [rng.integers(0, 4, (size[0] // 8, size[1] // 8)) for rng in rngs]
-        ids = torch.from_numpy(np.stack(small).repeat(8, 1).repeat(8, 2))
-        images = self.palette[ids].permute(0, 3, 1, 2).contiguous()
-        return Samples(images, ids, "generated", None, tuple(map(str, seeds)))
-'''
-
-
 @pytest.fixture
 def asked(toyland: Path, tmp_path: Path) -> list[str]:
-    (tmp_path / "blocks.py").write_text(MODEL)
+    (tmp_path / "blocks.py").write_text(BLOCKS)
     line = ["sweep", "--model", f"{tmp_path / 'blocks.py'}:Blocks", "--dataset", str(toyland), "-n", str(N)]
     return [*line, "--guidance", "1,2", "--metrics", "fsd", "--keep-samples", "--device", "cpu", "--out"]
 

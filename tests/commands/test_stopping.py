@@ -11,35 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import comparable, content
+from conftest import BLOCKS, comparable, content
 
-CHEAP = '''
-import os, time
-import numpy as np, torch
-from gcbench.core.contracts import Model
-from gcbench.core.samples import Samples
-
-
-class Cheap(Model):
-    """Blocks of classes by seed."""
-
-    conditional, guided, layouts = True, True, True
-
-    def __init__(self, dataset):
-        self.palette = torch.tensor(dataset.palette, dtype=torch.uint8)
-
-    @classmethod
-    def open(cls, dataset, options):
-        return cls(dataset)
-
-    def generate(self, prompts, *, n, size, guidance, seeds):
-        time.sleep(n * float(os.environ.get("PACE", 0)))
-        rngs = [np.random.default_rng([seed, int(guidance)]) for seed in seeds]
-        small = [rng.integers(0, 4, (size[0] // 8, size[1] // 8)) for rng in rngs]
-        ids = torch.from_numpy(np.stack(small).repeat(8, 1).repeat(8, 2))
-        images = self.palette[ids].permute(0, 3, 1, 2).contiguous()
-        return Samples(images, ids, "generated", None, tuple(map(str, seeds)))
-'''
 N = 200
 SWEEP = ("sweep", "--guidance", "1,2", "--metrics", "fsd", "--keep-samples")
 SAMPLE = ("sample", "--guidance", "1,2")
@@ -47,8 +20,8 @@ SAMPLE = ("sample", "--guidance", "1,2")
 
 @pytest.fixture
 def cheap(tmp_path: Path) -> str:
-    (tmp_path / "cheap.py").write_text(CHEAP)
-    return f"{tmp_path / 'cheap.py'}:Cheap"
+    (tmp_path / "blocks.py").write_text(BLOCKS)
+    return f"{tmp_path / 'blocks.py'}:Blocks"
 
 
 def start(arguments: tuple[Any, ...], **variables: str) -> subprocess.Popen[str]:

@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli, Result, comparable, content
+from conftest import Cli, Result, comparable, content, run_here
 
 import gcbench.commands.suite as run_module
 import gcbench.training.trainer as train_module
-from gcbench.cli import app
 from gcbench.core import checkpoint
-from gcbench.core.errors import NothingMeasured, UserError
+from gcbench.core.errors import UserError
 from gcbench.core.record import Record
 from gcbench.core.registry import registry
 from gcbench.runs.suite_ledger import Ledger, Outcome
 from gcbench.runs.suite_plan import Row, Suite, Variant, bundled, find
-from gcbench.runs.suite_stages import Job, Stage
+from gcbench.runs.suite_stages import Job
 
 SMALL = [
     "model.unet.dim=16",
@@ -45,15 +44,6 @@ def write_suite(path: Path, rows: Sequence[dict[str, Any]], **more: Any) -> Path
 
 IMAGEN = {"model": "imagen", "name": "small", "train": SMALL, "guidance": [1.0, 3.0]}
 REAL = {"model": "real"}
-
-
-def run_here(stage: Stage, *rest: Any) -> str | None:
-    """In place of a process of its own, so that tests can reach into the stage."""
-    try:
-        app(list(stage.command), standalone_mode=False)
-    except (UserError, NothingMeasured) as error:
-        return str(error)
-    return None
 
 
 @pytest.fixture

@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli, comparable
+from conftest import Cli, comparable, run_here
 from scipy import stats
 
-from gcbench.cli import app
 from gcbench.core import checkpoint
-from gcbench.core.errors import NothingMeasured, UserError
 from gcbench.runs.suite_ledger import Ledger
-from gcbench.runs.suite_stages import Stage
 
 SMALL = [
     *("model.unet.dim=16", "model.unet.mults=[1,1]", "model.unet.blocks=[1,1]", "model.sample_steps=2"),
@@ -52,14 +49,6 @@ model = "real"
 FOLDERS = [f"{row}-train-s{seed}" for row in ("fast", "slow") for seed in (0, 1)]
 
 
-def run_here(stage: Stage, *rest: Any) -> str | None:
-    try:
-        app(list(stage.command), standalone_mode=False)
-    except (UserError, NothingMeasured) as error:
-        return str(error)
-    return None
-
-
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "mine.toml"
@@ -84,6 +73,7 @@ def test_seeds_become_means_beside_each_seed(cli: Cli, toyland: Path, file: Path
     assert all(set(record["points"][0]["scores"]) == {"semantic-recall", "fd"} for record in records.values())
     assert len({record["protocol"]["prompts"] for name, record in records.items() if name != "real"}) == 1
     assert records["fast-train-s0"]["points"][0]["scores"] != records["fast-train-s1"]["points"][0]["scores"]
+    assert "<h2>A: " in (out / "report.html").read_text(encoding="utf-8")
     lines = list(csv.DictReader((out / "over_seeds.csv").open()))
     for metric in ("semantic-recall", "fd"):
         own = [line for line in lines if (line["metric"], line["column"], line["trained_on"]) == (metric, "", "train")]

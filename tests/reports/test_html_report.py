@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from gcbench.core.errors import UserError
-from gcbench.reports.html_report import write_report, write_site
+from gcbench.reports.html_report import _sign, write_report, write_site
 
 BASELINE = Path(str(files("gcbench.results"))) / "measured" / "regression" / "streets"
 CHROMIUM = next(
@@ -138,3 +138,42 @@ def test_a_browser_shows_it_without_errors(hostile: Path, tmp_path: Path) -> Non
         assert all(named in classes for classes in listed)
         browser.close()
     assert said == []
+
+
+def test_only_a_report_is_written_over(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(BASELINE, run)
+    before = (run / "record.json").read_bytes()
+    with pytest.raises(UserError, match="is there and no report of gcbench; choose another name"):
+        write_report([run], run / "record.json")
+    assert (run / "record.json").read_bytes() == before
+    out = write_report([run], tmp_path / "r.html")
+    assert write_report([run], out).read_bytes() == out.read_bytes()
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("<!doctype html>mine")
+    with pytest.raises(UserError, match=r"index\.html is there and no report"):
+        write_site(tmp_path / "site")
+
+
+def test_a_kept_layout_of_a_class_that_is_none_is_refused(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(BASELINE, run)
+    layout = next(path for path in sorted(run.rglob("*.png")) if path.parent.name == "layouts")
+    ids = np.array(Image.open(layout))
+    ids[3, 5] = 77
+    Image.fromarray(ids).save(layout)
+    with pytest.raises(UserError, match=f"{layout.name} has class 77, and streets has 20 classes"):
+        write_report([run], tmp_path / "r.html")
+
+
+def test_worst_comes_first_by_the_direction_of_the_metric(tmp_path: Path) -> None:
+    """A sign of 1 sorts upwards: the lowest recall is the worst. Of a distance the highest is."""
+    tags = Page(write_report([BASELINE], tmp_path / "r.html").read_text(encoding="utf-8")).tags
+    signs = {facts["data-sign"] for tag, facts in tags if tag == "option" and "data-sign" in facts}
+    assert signs == {"1"}  # recall, precision and their kind
+    assert (_sign("fd"), _sign("semantic-recall"), _sign("no such metric")) == (-1, 1, 1)
+
+
+def test_images_hold_their_place_and_are_printed(tmp_path: Path) -> None:
+    tags = Page(write_report([BASELINE], tmp_path / "r.html").read_text(encoding="utf-8")).tags
+    assert not [facts for tag, facts in tags if tag == "img" and facts.get("loading") == "lazy"]
