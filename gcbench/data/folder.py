@@ -9,7 +9,6 @@ Without split folders, `images`, `layouts` and `prompts.jsonl` stand in <dir> it
 Images without a prompts file get a caption from their layout. The keys of `dataset.toml`: docs/your-own-dataset.md.
 """
 
-import colorsys
 import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -22,6 +21,7 @@ from gcbench.core.files import read_toml
 from gcbench.core.names import check_names, check_word
 from gcbench.core.run_spec import parse_size
 from gcbench.data import image_files
+from gcbench.data.class_tables import distinct_colours
 from gcbench.data.image_sources import by_stem, visible
 from gcbench.data.pair_files import Pair, PairFiles, generator, match
 from gcbench.data.prompts import Line, read_prompts
@@ -188,9 +188,8 @@ def _void(config: Config, where: Path) -> int | None:
 
 def _palette(config: Config, where: Path) -> tuple[tuple[int, int, int], ...]:
     k = len(config.classes)
-    if config.palette is None:  # hues a golden angle apart, so that neighbouring ids differ
-        hues = [colorsys.hsv_to_rgb(i * 0.618034 % 1, 0.5 + 0.5 * (i % 2), 0.9 - 0.2 * (i % 3)) for i in range(k)]
-        return tuple((round(r * 255), round(g * 255), round(b * 255)) for r, g, b in hues)
+    if config.palette is None:
+        return distinct_colours(k)
     if len(config.palette) != k or any(len(c) != 3 or not 0 <= min(c) <= max(c) <= 255 for c in config.palette):
         raise UserError(f"{where}: palette must be {k} triples [R, G, B] of 0 to 255, one a class")
     return tuple((r, g, b) for r, g, b in config.palette)
