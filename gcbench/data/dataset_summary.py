@@ -104,8 +104,11 @@ def _split(dataset: Dataset, split: str, sample: int) -> SplitSummary:
 
 
 def _notes(dataset: PairFiles, split: str, indices: Sequence[int]) -> list[str]:
-    """How many files of these pairs their EXIF orientation turns, and what lies beside a folder's pairs unread."""
+    """What an official split lacks, how many files of these pairs their EXIF orientation turns, and what lies beside a
+    folder's pairs unread."""
     notes = []
+    if (whole := dataset.official.get(split)) and len(dataset.found[split]) != whole:
+        notes.append(f"{len(dataset.found[split])} of the official split's {whole} pairs are here")
     for kind in KINDS:
         paths = {getattr(dataset.files(split, index), kind) for index in indices}
         if turned := sum(map(_turned, paths)):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -42,6 +43,8 @@ class PairFiles(Dataset):
     found: Mapping[str, Sequence[Pair]]
     missing: Mapping[str, Sequence[str]]
     resize = image_files.RESIZE
+    official: Mapping[str, int] = MappingProxyType({})
+    """Split -> the pairs that it has where it is whole, for those whose publisher says so."""
     content: ClassVar[str] = ""
     """What belongs into the folder where the dataset is looked for, for messages."""
 

@@ -65,10 +65,29 @@ def read_texts(path: Path) -> list[tuple[str, ...]]:
     return [_checked(Row(f"{path}, line {i}", "line", row)).text for i, row in enumerate(rows, 1) if row]
 
 
+FIRST, ALL = "first", "all"
+"""Which texts of an image are taken."""
+
+
+def check_texts(texts: str) -> None:
+    """UserError: `texts` is no choice of them."""
+    if texts not in (FIRST, ALL):
+        raise UserError(f"--texts {texts!r}: choose {FIRST} or {ALL}")
+
+
 def find_prompts(folder: Path, name: str) -> Path | None:
     """The file of texts called so in a folder, in the first of its forms that is there."""
     places = (folder / f"{name}{ending}" for ending in (".jsonl", ".csv", ".json"))
     return next((place for place in places if place.is_file()), None)
+
+
+def further_texts(texts: Iterable[Sequence[str]]) -> str:
+    """What is left out where each image has its first text only, as a clause; "" where each has just one."""
+    counts = [len(one) - 1 for one in texts if len(one) > 1]
+    if not counts:
+        return ""
+    images = f"{len(counts)} image{'s' * (len(counts) > 1)}"
+    return f"{sum(counts)} further text{'s' * (sum(counts) > 1)} of {images}: each has its first alone"
 
 
 FORM = '{"file_name": "STEM.png", "text": ["…"]}'
