@@ -48,14 +48,20 @@ class Reference:
         return self.dataset.groups(self.split)
 
     def samples(self, rows: Sequence[int], start: int = 0) -> Samples:
-        """The pairs at `rows`, each with its first caption. Sample ids count from `start`."""
-        pairs = [self.dataset.pair(self.split, row, self.size) for row in rows]
-        groups = self.groups
+        """The pairs at `rows`, with their first captions, or what the dataset has of these. Ids count from `start`."""
+        dataset, groups = self.dataset, self.groups
+        layouts = None
+        if dataset.has_layouts:
+            pairs = [dataset.pair(self.split, row, self.size) for row in rows]
+            images = [image for image, _ in pairs]
+            layouts = torch.from_numpy(np.stack([layout for _, layout in pairs])).long()
+        else:
+            images = [dataset.image(self.split, row, self.size) for row in rows]
         return Samples(
-            torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).contiguous(),
-            torch.from_numpy(np.stack([layout for _, layout in pairs])).long(),
-            "real",
-            tuple(self.dataset.captions(self.split, row)[0] for row in rows),
+            torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
+            layouts,
+            None if layouts is None else "real",
+            tuple(dataset.captions(self.split, row)[0] for row in rows) if dataset.has_texts else None,
             sample_ids(len(rows), start),
             tuple(groups[row] for row in rows),
         )

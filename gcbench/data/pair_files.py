@@ -101,7 +101,7 @@ class PairFiles(Dataset):
 
     @cached_property
     def _version(self) -> str:
-        rows = [f"{Path(os.path.relpath(path, self.root)).as_posix()} {_mark(path)}" for path in self._files()]
+        rows = [f"{Path(os.path.relpath(path, self.root)).as_posix()} {file_mark(path)}" for path in self._files()]
         return text_hash(*sorted(rows))
 
     def _files(self) -> set[Path]:
@@ -121,7 +121,8 @@ class PairFiles(Dataset):
         return self._version
 
 
-def _mark(path: Path) -> str:
+def file_mark(path: Path) -> str:
+    """What tells a file from another in its place: of images the size, of all else the content."""
     size = image_files.regular(path, "file")
     return str(size) if path.suffix.lower() in IMAGE_ENDINGS else file_hash(path)
 

@@ -124,6 +124,8 @@ class Scoring:
         for name in names:
             metric = registry("metrics")[name]
             lacking = [evaluators.missing[role] for role in roles_of(metric, derives) if role in evaluators.missing]
+            if "layouts" in metric.needs and not dataset.has_layouts:
+                lacking = [f"{dataset.name} has no layouts"]
             if lacking:
                 self.missing[name] = lacking[0]
             else:
