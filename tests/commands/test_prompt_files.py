@@ -1,4 +1,4 @@
-"""`--prompts` in other forms than JSON lines, and images of several texts: all are used, or how many are not is said."""
+"""`--prompts` in other forms than JSON lines, and images of several texts: what is left out is said."""
 
 import json
 import shutil
