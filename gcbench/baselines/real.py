@@ -16,10 +16,11 @@ class Real(Model):
 
     conditional = False
     guided = False
+    layouts = True
 
     def __init__(self, dataset: Dataset):
         self.dataset = dataset
-        self.layouts = dataset.has_layouts
+        self.layouts = self.layouts and dataset.has_layouts
         self.split = dataset.splits[-1]
 
     @classmethod
