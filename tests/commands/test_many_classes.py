@@ -94,28 +94,25 @@ def most(tmp_path: Path) -> Path:
             shown = np.where(ids == 255, 254, ids)
             Image.fromarray(palette[shown]).save(root / split / "images" / f"{i}.png")
             Image.fromarray(ids).save(root / split / "layouts" / f"{i}.png")
-    classes = [f"thing {i:03d}" for i in range(254)] + ["nothing"]
+    classes = [f"n{i:03d}" for i in range(254)] + ["nothing"]
     (root / "dataset.toml").write_text(f'name = "most"\nclasses = {json.dumps(classes)}\nvoid = "nothing"\n')
     return root
 
 
-def test_most_classes(most: Path, cli: Cli, painter: str, oracle: None) -> None:
+def test_most_classes(most: Path, cli: Cli, oracle: None, without_curve: None) -> None:
     data = open_dataset(str(most))
     assert len(set(data.palette)) == 255
     assert sorted(np.unique(data.pair("val", 0, (16, 16))[1]).tolist()) == list(range(255))
     checked = cli("data", "check", most)
     assert checked.code == 0, checked.err
-    swept = cli("sweep", "--model", "real", "--dataset", most, "-n", 8, "--out", "run", "--keep-samples", "--json")
+    swept = cli("sweep", "--model", "real", "--dataset", most, "-n", 8, "--out", "run", "--json")
     assert swept.code == 0, swept.err
     record = Record.model_validate_json(swept.out)
     assert record.ceiling["miou"].value == 1.0  # the oracle reads all 254 classes off their colours
     assert record.ceiling["miou"].detail["classes"] == {"scored": 254, "absent": 0}
     assert record.ceiling["semantic-recall"].value == 1.0
     assert record.ceiling["fsd"].status == "ok"
-    painted = cli("sweep", "--model", f"{painter}:Plain", "--dataset", most, "-n", 8, "--out", "other", "--json")
-    assert painted.code == 0, painted.err
-    assert cli("report", "run", "other", "--out", "report.html").code == 0
-    assert cli("compare", "run", "other").code == 0
+    assert cli("report", "run", "--out", "report.html").code == 0
     assert cli("data", "export", most, "--out", "copy").code == 0
     np.testing.assert_array_equal(open_dataset("./copy").pair("val", 3, (16, 16))[1], data.pair("val", 3, (16, 16))[1])
     layouts = Path("coloured")
