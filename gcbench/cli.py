@@ -109,7 +109,7 @@ Data = Annotated[
     str,
     typer.Option(
         "--dataset",
-        help="A dataset's name, a folder with a dataset.toml, or file.py:Class.",
+        help="A dataset's name, a folder with a dataset.toml, hf:OWNER/NAME, or file.py:Class.",
         autocompletion=registered("datasets"),
     ),
 ]
@@ -613,14 +613,18 @@ def data_list() -> None:
 
 @data_app.command("check")
 def data_check(
-    dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
+    dataset: Annotated[str | None, typer.Argument(help="A dataset's name or folder, or hf:OWNER/NAME.")] = None,
+    named: Annotated[str | None, typer.Option("--dataset", help="The same, as other commands take it.")] = None,
     sample: Annotated[int, typer.Option(min=1, help="Pairs to read of each split.")] = 50,
 ) -> None:
     """Count a dataset's pairs, read some, and say what it is good for; exit code 2 if any is missing or unreadable."""
     from gcbench.commands.data import check
 
-    if not check(dataset, sample):
-        raise UserError(f"{dataset} is not whole; see above")
+    if (dataset is None) == (named is None):
+        raise UserError("name one dataset: gcbench data check NAME")
+    chosen = dataset or named or ""
+    if not check(chosen, sample):
+        raise UserError(f"{chosen} is not whole; see above")
 
 
 @data_app.command("split")

@@ -43,7 +43,7 @@ def sample(
     model: str = "gcdp",
     dataset: str = "streets",
     *,
-    prompts: Sequence[str] | Path = (),
+    prompts: Sequence[str] | str | Path = (),
     texts: str = FIRST,
     given_layouts: Path | None = None,
     given_images: Path | None = None,
@@ -73,8 +73,8 @@ def sample(
     """
     place, options = check_given(given_layouts, given_images, repeats, options)
     fewest = 8
-    if from_file := isinstance(prompts, Path):
-        prompts, fewest = chosen_texts(prompts, texts)
+    if from_file := isinstance(prompts, str | Path):
+        prompts, fewest = chosen_texts(Path(prompts), texts)
     no_text = place is not None and list(prompts) == [""]
     spec = RunSpec.of(
         model=model, dataset=dataset, n=fewest if n is None else n, guidance=guidance, batch_size=8, **options
