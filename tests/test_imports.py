@@ -45,6 +45,7 @@ WORDS = {"gcdp", "streets", "real"}
 
 ALLOWED = {
     ("gcbench.commands.speed", "faces"): "what is timed",
+    ("gcbench.runs.provenance", "diffusers"): "a package whose version is noted",
 }
 """Registered names that files of the engine spell out, because there they mean something else."""
 

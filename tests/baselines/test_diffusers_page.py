@@ -1,4 +1,4 @@
-"""docs/diffusers.md: its commands run in their order on random pipelines, with fewer images and steps; its Python too."""
+"""docs/diffusers.md: its commands run in order on random pipelines, with fewer images and steps; its Python too."""
 
 import json
 import re

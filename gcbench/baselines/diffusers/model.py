@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Diffusers(Model):
-    """A text-to-image pipeline of diffusers: diffusers:FOLDER or diffusers:HUB_ID[@REVISION].
+    """A text-to-image pipeline of the library diffusers, from a folder or from the hub.
 
     Sample i is drawn with a generator of its own, seeded on the CPU, and by default alone in its batch. A pipeline with
     a ControlNet draws on layouts that it is given, in colours; any other derives its layouts.
@@ -104,8 +104,9 @@ class Diffusers(Model):
             **self.guidance.arguments(guidance if prompts else 1.0),
             "height": size[0],
             "width": size[1],
-            "num_inference_steps": self.steps,
         }
+        if self.steps is not None:
+            arguments["num_inference_steps"] = self.steps
         for start in range(0, n, self.cfg.batch):
             part = rows[start : start + self.cfg.batch]
             filled = part + part[-1:] * (self.cfg.batch - len(part))  # one size: the last digits depend on it

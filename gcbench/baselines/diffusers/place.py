@@ -5,6 +5,7 @@ A local folder is known by the hash of its files, a repository by its commit.
 
 import os
 import re
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,27 +42,26 @@ def local(text: str) -> Path | None:
     return path if separators and (not plain or path.exists()) else None
 
 
-def check(text: str, option: str = "--model diffusers:") -> None:
+def check(text: str) -> None:
     """UserError: the extra is missing, or the text is neither a folder with a pipeline nor a hub id."""
     if find_spec("diffusers") is None:
         raise UserError("--model diffusers needs an extra: pip install gcbench[diffusers]")
     if (folder := local(text)) is not None:
-        read_index(folder, option)
+        read_index(folder, f"--model diffusers:{text}")
         return
     name, at, revision = text.partition("@")
     if not HUB_ID.fullmatch(name) or (at and not revision):
-        raise UserError(f"{option}{text}: that is no folder and no id of the hub; {EXAMPLE}")
+        raise UserError(f"--model diffusers:{text}: that is no folder and no id of the hub; {EXAMPLE}")
 
 
-def read_index(folder: Path, option: str = "--model diffusers:") -> dict[str, Any]:
-    """What `model_index.json` says: the pipeline's class, its parts. UserError: the folder is no pipeline."""
-    if not folder.is_dir():
-        fault = "is a file; give the folder that save_pretrained wrote" if folder.exists() else "is not there"
-        raise UserError(f"{option}{folder} {fault}{'' if folder.exists() else f'; {EXAMPLE}'}")
+def read_index(folder: Path, name: str = "the pipeline") -> dict[str, Any]:
+    """What `model_index.json` says: the pipeline's class, its parts. name: of the folder, in messages.
+    UserError: the folder is no pipeline."""
+    if not folder.exists():
+        raise UserError(f"{name} is not there; {EXAMPLE}")
     if not (folder / INDEX).is_file():
         raise UserError(
-            f"{option}{folder} holds no {INDEX}, so it is no pipeline; give the folder that a pipeline's"
-            " save_pretrained wrote"
+            f"{name} holds no {INDEX}, so it is no pipeline; give the folder that a pipeline's save_pretrained wrote"
         )
     try:
         index = parse_json(read_text(folder / INDEX))
@@ -77,7 +77,8 @@ def find(text: str, variant: str | None = None) -> Place:
     UserError: as `check`; no such repository or revision; no network."""
     check(text)
     if (folder := local(text)) is not None:
-        return Place(text, folder, f"files {folder_hash(folder)}")
+        parts = [INDEX, *(part for part in read_index(folder) if re.fullmatch("[a-z]\\w*", part))]
+        return Place(text, folder, f"files {folder_hash(folder, parts)}")
     name, _, revision = text.partition("@")
     import diffusers
 
@@ -114,9 +115,12 @@ def refusal(text: str, error: BaseException) -> str:
     return f"diffusers:{text} cannot be had ({first_line(error)}); {EXAMPLE}"
 
 
-def folder_hash(folder: Path) -> str:
-    """Of the names and content of all files that make up a pipeline, or a part of one."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix in CONTENT and path.is_file())
+def folder_hash(folder: Path, parts: Sequence[str] = (".",)) -> str:
+    """Of the names and content of all files that make up a part of a pipeline. parts: files and folders in `folder`;
+    what else lies there is not read."""
+    places = [folder / part for part in parts]
+    found = [path for place in places for path in ([place] if place.is_file() else place.rglob("*"))]
+    files = sorted(path for path in found if path.suffix in CONTENT and path.is_file())
     names = [path.relative_to(folder) for path in files]
     rows = [(str(name.as_posix()), file_hash(folder / name, 64)) for name in names if not hidden(name)]
     return text_hash(*(text for row in rows for text in row))
