@@ -91,7 +91,7 @@ class Registry:
         plain, argument = with_argument(name)
         if argument is not None and plain in self._entries:
             kind = self[plain]
-            if getattr(kind, "argument", None) is None:
+            if not isinstance(getattr(kind, "argument", None), str):  # a class of another kind may have one of its own
                 raise UserError(f"{OPTIONS[self.kind]} {name}: {plain} takes no argument; write {plain} alone")
             return kind.check_argument(argument)
         if file is not None:

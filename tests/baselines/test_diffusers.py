@@ -197,45 +197,66 @@ def test_below_one_nothing_is_drawn(dataset: Dataset, sd: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- what is added
 
 
-@pytest.fixture(scope="module")
-def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As train_text_to_image_lora.py saves it, of random weights."""
+def save_lora(place: Path, parts: dict[str, list[str]]) -> Path:
+    """As diffusers' scripts save it, of random weights. parts: network -> its layers."""
     from diffusers import StableDiffusionPipeline
     from diffusers.utils import convert_state_dict_to_diffusers
-    from peft import LoraConfig
-    from peft.utils import get_peft_model_state_dict
+    from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model
 
-    place = tmp_path_factory.mktemp("lora")
+    pipe, layers = random_pipeline(), {}
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        net = random_pipeline().unet
-        names = ["to_k", "to_q", "to_v", "to_out.0"]
-        net.add_adapter(LoraConfig(r=4, lora_alpha=4, init_lora_weights=False, target_modules=names))
-    layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(net))
-    StableDiffusionPipeline.save_lora_weights(place, unet_lora_layers=layers, safe_serialization=True)
+        for part, names in parts.items():
+            cfg = LoraConfig(r=4, lora_alpha=4, init_lora_weights=False, target_modules=names)
+            network = inject_adapter_in_model(cfg, getattr(pipe, part))
+            layers[f"{part}_lora_layers"] = convert_state_dict_to_diffusers(get_peft_model_state_dict(network))
+    StableDiffusionPipeline.save_lora_weights(place, **layers, safe_serialization=True)
     return place
+
+
+@pytest.fixture(scope="module")
+def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_lora(tmp_path_factory.mktemp("lora"), {"unet": ["to_k", "to_q", "to_v", "to_out.0"]})
+
+
+FACTORS = (("lora_A", "lora_B"), ("lora.down", "lora.up"), ("lora_linear_layer.down", "lora_linear_layer.up"))
+
+
+def merged(lora: Path, scale: float) -> Any:
+    """W + scale · B A, laid into the weights by hand."""
+    factors = load_file(lora / "pytorch_lora_weights.safetensors")
+    pipe = random_pipeline()
+    for name, down in factors.items():
+        for first, second in FACTORS:
+            if f".{first}." in name:
+                part, _, whose = name.replace(f".{first}", "").partition(".")
+                weights = getattr(pipe, part).state_dict()
+                [key] = [key for key in weights if key.endswith(whose.removeprefix("text_model."))]
+                weights[key] += scale * factors[name.replace(first, second)] @ down
+    return pipe
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_a_lora_is_the_product_of_its_factors(
     dataset: Dataset, sd: Path, lora: Path, scale: float, tmp_path: Path
 ) -> None:
-    """W + scale · B A, laid into the weights by hand."""
-    factors = load_file(lora / "pytorch_lora_weights.safetensors")
-    pipe = random_pipeline()
-    weights = pipe.unet.state_dict()
-    for name in [name for name in factors if name.endswith("lora.down.weight")] or [
-        name for name in factors if name.endswith("lora_A.weight")
-    ]:
-        up = factors[name.replace("lora.down", "lora.up").replace("lora_A", "lora_B")]
-        whose = name.removeprefix("unet.").replace(".lora.down", "").replace(".lora_A", "")
-        weights[whose] += scale * up @ factors[name]
-    assert len(factors) > 10
-    pipe.save_pretrained(tmp_path / "merged")
+    merged(lora, scale).save_pretrained(tmp_path / "merged")
     with_lora = opened(dataset, sd, lora=str(lora), lora_scale=scale)
     assert_same_images(draw(with_lora), draw(opened(dataset, tmp_path / "merged")))
     assert not torch.equal(draw(with_lora), draw(opened(dataset, sd)))
     assert str(with_lora.weights).startswith(f"{opened(dataset, sd).weights}+")
+
+
+def test_a_lora_of_the_text_encoder(dataset: Dataset, sd: Path, tmp_path: Path) -> None:
+    place = save_lora(tmp_path / "lora", {"unet": ["to_q"], "text_encoder": ["q_proj", "v_proj"]})
+    merged(place, 1.0).save_pretrained(tmp_path / "merged")
+    try:
+        with_lora = opened(dataset, sd, lora=str(place))
+    except UserError as error:
+        if "version of PEFT" not in str(error):
+            raise
+        pytest.skip(f"transformers refuses this peft: {error}")
+    assert_same_images(draw(with_lora), draw(opened(dataset, tmp_path / "merged")))
 
 
 def test_a_lora_of_another_model_is_refused(dataset: Dataset, sd: Path, lora: Path, tmp_path: Path) -> None:

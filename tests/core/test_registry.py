@@ -254,6 +254,8 @@ def test_a_model_that_takes_an_argument(tmp_path: Path, monkeypatch: pytest.Monk
         taking.check("takin:7")
     with pytest.raises(UserError, match="--model gcdp:7: gcdp takes no argument; write gcdp alone"):
         registry("models").check("gcdp:7")
+    with pytest.raises(UserError, match="--dataset streets:7: streets takes no argument; write streets alone"):
+        registry("datasets").check("streets:7")
 
 
 @pytest.mark.parametrize(

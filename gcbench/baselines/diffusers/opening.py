@@ -159,7 +159,7 @@ def load_lora(library: Any, pipe: Any, path: Path, scale: float) -> str:
         raise UserError(f"lora={path}: {type(pipe).__name__} takes no LoRA; leave it out")
     what = f"lora={path} does not fit {type(pipe).__name__}"
     before = _adapters(pipe)
-    with quiet(), refused(lambda why: f"{what} ({why}); give one that was trained on this model"):
+    with quiet(), refused(lambda why: f"{what} ({why}); give one that was trained on this model, or update peft"):
         state = pipe.lora_state_dict(str(file.parent), weight_name=file.name, use_safetensors=True)
         pipe.load_lora_weights(
             str(file.parent), weight_name=file.name, use_safetensors=True, adapter_name=ADAPTER, local_files_only=True
