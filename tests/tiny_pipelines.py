@@ -149,6 +149,60 @@ def lcm() -> Any:
     return stable_diffusion(time_cond_proj_dim=8)
 
 
+def aura_flow() -> Any:
+    from diffusers import AuraFlowPipeline, AuraFlowTransformer2DModel, FlowMatchEulerDiscreteScheduler
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    net = AuraFlowTransformer2DModel(
+        sample_size=8, num_mmdit_layers=1, num_single_dit_layers=1, attention_head_dim=8, num_attention_heads=2,
+        joint_attention_dim=16, caption_projection_dim=16, pos_embed_max_size=64,
+    ).eval()  # fmt: skip
+    text = UMT5EncoderModel(UMT5Config(vocab_size=64, d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2)).eval()
+    return AuraFlowPipeline(
+        tokenizer=t5_tokenizer(),
+        text_encoder=text,
+        vae=vae(),
+        transformer=net,
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+    )
+
+
+def chroma() -> Any:
+    from diffusers import ChromaPipeline, ChromaTransformer2DModel, FlowMatchEulerDiscreteScheduler
+
+    net = ChromaTransformer2DModel(
+        in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
+        joint_attention_dim=16, axes_dims_rope=(4, 4, 8), approximator_num_channels=8, approximator_hidden_dim=16,
+        approximator_layers=1,
+    ).eval()  # fmt: skip
+    return ChromaPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(), vae=vae(shift_factor=0.0), text_encoder=t5(),
+        tokenizer=t5_tokenizer(), transformer=net,
+    )  # fmt: skip
+
+
+def z_image() -> Any:
+    from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
+    from transformers import Qwen3Config, Qwen3Model
+
+    net = ZImageTransformer2DModel(
+        in_channels=4, dim=32, n_layers=1, n_refiner_layers=1, n_heads=2, n_kv_heads=2, cap_feat_dim=16,
+        axes_dims=[4, 4, 8], axes_lens=[256, 32, 32],
+    ).eval()  # fmt: skip
+    text = Qwen3Model(
+        Qwen3Config(
+            vocab_size=len(WORDS), hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
+            num_key_value_heads=2, head_dim=8, bos_token_id=52, eos_token_id=53, pad_token_id=53,
+        )
+    ).eval()  # fmt: skip
+    tokenizer = clip_tokenizer()
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    return ZImagePipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(), vae=vae(shift_factor=0.0), text_encoder=text, tokenizer=tokenizer,
+        transformer=net,
+    )  # fmt: skip
+
+
 MAKERS = {
     "sd": stable_diffusion,
     "sdxl": stable_diffusion_xl,
@@ -156,13 +210,14 @@ MAKERS = {
     "pixart": pixart,
     "flux": flux,
 }
+FURTHER = {"auraflow": aura_flow, "chroma": chroma, "z-image": z_image, "lcm": lcm}
 
 
 def random_pipeline(kind: str = "sd", seed: int = 0, **more: Any) -> Any:
     """Weights from a seed; output layers that start at zero are made loud, so that images differ."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        pipe = {**MAKERS, "lcm": lcm}[kind](**more)
+        pipe = {**MAKERS, **FURTHER}[kind](**more)
         for part in pipe.components.values():
             if isinstance(part, torch.nn.Module):
                 for parameter in part.parameters():

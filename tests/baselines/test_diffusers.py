@@ -129,7 +129,7 @@ def prediction(model: Diffusers, text: str, w: float) -> torch.Tensor:
     return seen[0]
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("kind", [*MAKERS, "auraflow", "chroma", "z-image"])
 def test_guidance_is_null_plus_w_times_the_difference(
     dataset: Dataset, kind: str, folder: Callable[[str], Path]
 ) -> None:
@@ -138,10 +138,11 @@ def test_guidance_is_null_plus_w_times_the_difference(
     assert model.guided
     plain, double, fivefold = (prediction(model, TEXTS[0], w) for w in (1.0, 2.0, 5.0))
     null = 2 * plain - double
-    assert (plain - null).abs().max() > 1e-3
-    assert torch.allclose(fivefold, null + 5 * (plain - null), atol=1e-4)
+    heard = float((plain - null).abs().max())  # a scale that is off by one would be off by as much
+    assert heard > 1e-5
+    assert torch.allclose(fivefold, null + 5 * (plain - null), rtol=0, atol=0.05 * heard)
     if kind != "sdxl":  # its null text is a vector of zeros
-        assert torch.allclose(prediction(model, "", 1.0), null, atol=1e-4)
+        assert torch.allclose(prediction(model, "", 1.0), null, rtol=0, atol=0.05 * heard)
 
 
 def test_z_image_counts_from_zero_and_an_unknown_pipeline_is_not_swept() -> None:

@@ -2,7 +2,7 @@
 
 Pipelines spell it in four ways: `guidance_scale` = w; `guidance_scale` = w - 1; `true_cfg_scale` = w beside a
 `guidance_scale` that is an input of a distilled network (embedded guidance); or no such thing at all. Which class does
-which was read off diffusers 0.42; a test measures it on pipelines of the common ones. A pipeline that is in none of the
+which was read off diffusers 0.42; a test measures it on pipelines of eight of them. A pipeline that is in none of the
 lists is drawn at its own default and has no guidance here: a scale whose meaning is not known is never swept.
 """
 

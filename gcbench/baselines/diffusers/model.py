@@ -39,7 +39,7 @@ class Diffusers(Model):
         weights: str | None = None,
         options: ModelOptions | None = None,
     ):
-        """pipe: a pipeline that is loaded, on its device. place, weights: where it is from, and the hash of it."""
+        """pipe: a pipeline that is loaded, on its device. place, weights: where it is from, and its hash."""
         from gcbench.baselines.diffusers.guidance import guidance_of, parameters
         from gcbench.baselines.diffusers.opening import PipelineConfig
         from gcbench.baselines.diffusers.palette import read_palette
