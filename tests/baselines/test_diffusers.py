@@ -442,6 +442,20 @@ def test_damaged_pipelines(dataset: Dataset, sd: Path, tmp_path: Path) -> None:
         opened(dataset, other)
 
 
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_weight_that_is_missing_is_never_random(dataset: Dataset, sd: Path, tmp_path: Path, part: str) -> None:
+    import shutil
+
+    place = shutil.copytree(sd, tmp_path / "copy")
+    [file] = (place / part).glob("*.safetensors")
+    weights = load_file(file)
+    gone = next(key for key in weights if "norm" in key and key.endswith("weight"))
+    del weights[gone]
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(UserError, match=rf"the {part} of .*copy lacks 1 of its weights \(first {gone}\); copy the"):
+        opened(dataset, place)
+
+
 def test_reading_names_texts_that_are_cut(dataset: Dataset, sd: Path, folder: Callable[[str], Path]) -> None:
     """CLIP of the tests reads 16 tokens, two of them begin and end; T5 in PixArt 64."""
     texts = ["a b c d e f g h i j k l m n", "a b c d e f g h i j k l m n o", " "]

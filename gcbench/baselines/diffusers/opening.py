@@ -4,7 +4,7 @@ Weights are read as safetensors alone, and code that a repository brings is neve
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -75,6 +75,7 @@ def open_pipeline(place: Place, cfg: PipelineConfig, device: str, precision: str
         parts["controlnet"], content = open_controlnet(cfg.controlnet.expanduser(), dtype)
         hashes.append(content)
     with quiet(), refused(lambda why: f"the pipeline {place.name} cannot be opened ({why}); copy it again"):
+        parts |= text_encoders(place, index, dtype, cfg.variant)
         pipe = library.AutoPipelineForText2Image.from_pretrained(
             place.folder,
             torch_dtype=dtype,
@@ -83,6 +84,10 @@ def open_pipeline(place: Place, cfg: PipelineConfig, device: str, precision: str
             variant=cfg.variant,
             **parts,
         )
+    for name, network in pipe.components.items():  # a weight that the files lack is left without a value
+        if isinstance(network, nn.Module) and any(weight.is_meta for weight in network.parameters()):
+            lacking = [key for key, weight in network.named_parameters() if weight.is_meta]
+            raise UserError(lacks(place, name, lacking))
     if cfg.scheduler is not None:
         pipe.scheduler = scheduler_named(library, cfg.scheduler, pipe.scheduler)
     if cfg.lora is not None:
@@ -97,6 +102,34 @@ def open_pipeline(place: Place, cfg: PipelineConfig, device: str, precision: str
     else:
         pipe.to(device)
     return pipe, "+".join(hashes)
+
+
+def text_encoders(place: Place, index: Mapping[str, Any], dtype: torch.dtype, variant: str | None) -> dict[str, Any]:
+    """The parts of a pipeline that transformers loads, which fills a weight that the files lack with random numbers.
+    UserError: there are such weights."""
+    import transformers
+
+    found = {}
+    for name, made_of in index.items():
+        source, kind = made_of if isinstance(made_of, list) and len(made_of) == 2 else (None, None)
+        model = getattr(transformers, str(kind), None) if source == "transformers" else None
+        if not (isinstance(model, type) and issubclass(model, transformers.PreTrainedModel)):
+            continue
+        folder = place.folder / name
+        own = variant if variant and any(folder.glob(f"*.{variant}.*")) else None
+        loaded: Any = model.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, local_files_only=True, variant=own, output_loading_info=True
+        )
+        found[name], info = loaded
+        if info["missing_keys"]:
+            raise UserError(lacks(place, name, sorted(info["missing_keys"])))
+    return found
+
+
+def lacks(place: Place, part: str, weights: Sequence[str]) -> str:
+    return (
+        f"the {part} of {place.name} lacks {len(weights)} of its weights (first {weights[0]}); copy the pipeline again"
+    )
 
 
 @contextmanager
