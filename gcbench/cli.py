@@ -624,7 +624,7 @@ def data_check(
     from gcbench.commands.data import check
 
     if (dataset is None) == (named is None):
-        raise UserError("name one dataset: gcbench data check NAME")
+        raise typer.BadParameter("name one dataset, as in gcbench data check streets")
     chosen = dataset or named or ""
     if not check(chosen, sample):
         raise UserError(f"{chosen} is not whole; see above")

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
-from gcbench.core.files import text_hash
+from gcbench.core.files import read_toml, text_hash
 from gcbench.core.names import check_names
 from gcbench.core.run_spec import parse_size
 from gcbench.data import image_files
@@ -302,8 +302,6 @@ def _opened(argument: str, source: Source, config: HubConfig, columns: Mapping[s
 
 def _keys(where: Path) -> set[str]:
     """The keys of a TOML file; none of one that cannot be read, which its reader says."""
-    from gcbench.core.files import read_toml
-
     try:
         return set(read_toml(where))
     except (OSError, ValueError, UserError):
