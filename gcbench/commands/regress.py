@@ -143,6 +143,7 @@ def evaluators_of(path: Path, record: Record, given: Given) -> Sequence[str]:
     UserError: that name is more than a word @ a word, and so may stand for a file."""
     asked = {spec.partition("=")[0] for spec in given.evaluators}
     specs = list(given.evaluators)
+    specs += [f"{role}=" for role in sorted({*record.protocol.readers.values()} - asked)]  # named, but its default
     for role, name in record.protocol.evaluators.items():
         if role in asked or not name.endswith(" fp64"):
             continue

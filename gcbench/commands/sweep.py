@@ -259,7 +259,7 @@ class Sweep:
                     if not take(Share(), work, self.scoring):
                         time.sleep(0.05)
                 point = self.measure(scale, bar.advance, began)
-                say(_line(point, self.record.provenance.processes))
+                say(_line(point, self.record))
         self.write_grid()
         remove_written(self.folder.path / SHARDS)
         if not any(score.value is not None for point in self.record.points for score in point.scores.values()):
@@ -349,10 +349,11 @@ def _trained(spec: RunSpec) -> Path:
     return train_model(model=spec.model, dataset=spec.dataset, out=out, resume=resume, device=spec.device)
 
 
-def _line(point: Point, processes: int) -> str:
-    columns = [number_column(name) for name in point.scores]
+def _line(point: Point, record: Record) -> str:
+    columns = [number_column(name, protocol=record.protocol) for name in point.scores]
     numbers = [column.texts([Row("", scores=point.scores)])[0] for column in columns]
     scores = ", ".join(f"{column.heading.rstrip(' ↑↓')} {text}" for column, text in zip(columns, numbers, strict=True))
     label = "" if point.guidance is None else f"guidance {guidance_text(point.guidance)}: "
+    processes = record.provenance.processes
     together = "" if processes == 1 else f" of {processes} processes together"
     return f"{label}{scores} ({sum(point.seconds.values()):.0f} s{together})"

@@ -17,6 +17,10 @@ class Protocol(BaseModel):
     evaluators: dict[str, str] = Field(
         default_factory=dict, description="Role -> id: architecture, hash of the weights, input scale, precision."
     )
+    readers: dict[str, str] = Field(
+        default_factory=dict,
+        description="Metric -> role of the evaluator that was named to take the place of its own, such as fd: encoder.",
+    )
     void: str = Field("ignored where the layout is void", description="The rule for the void class.")
     thresholds: dict[str, float] = Field(
         default_factory=dict, description="`metric.threshold` -> value, such as semantic-recall.min_pixels."
@@ -33,6 +37,11 @@ class Protocol(BaseModel):
     metrics: dict[str, str] = Field(
         default_factory=dict, description="Metric -> file and hash, for those that were given as FILE.py:CLASS."
     )
+
+    def reader(self, metric: str) -> str | None:
+        """What tables call the evaluator that took the place of the metric's own; None where none did."""
+        role = self.readers.get(metric)
+        return None if role is None else self.evaluators.get(role, role).partition("#")[0]
 
     def of_any_model(self) -> "Protocol":
         """Without what belongs to the model: sampler and seed. Models are compared where the rest agrees."""

@@ -27,10 +27,12 @@ SEGMENTER = "segmenter"
 
 
 class EvaluatorSet(NamedTuple):
-    """by_role: the evaluators. missing: role -> why it is not here and how to get it."""
+    """by_role: the evaluators. missing: role -> why it is not here and how to get it. named: the roles for which the
+    user named one."""
 
     by_role: dict[str, Evaluator]
     missing: dict[str, str]
+    named: frozenset[str] = frozenset()
 
     def features(self, samples: Samples) -> dict[str, Features]:
         """What every evaluator says of the samples: each image and each text goes through a network once."""
@@ -49,9 +51,11 @@ class EvaluatorSet(NamedTuple):
         return reread
 
 
-def roles_of(metric: type[Metric], derives: bool) -> tuple[str, ...]:
-    """The evaluators that a metric needs; for a model that derives its layouts, also the one that reads them."""
-    return (*metric.roles, SEGMENTER) if derives and "layouts" in metric.needs else metric.roles
+def roles_of(metric: type[Metric], derives: bool, named: Collection[str]) -> tuple[str, ...]:
+    """The evaluators that a metric needs, the user having named some; for a model that derives its layouts, also the
+    one that reads them."""
+    roles = metric.roles_where(named)
+    return (*roles, SEGMENTER) if derives and "layouts" in metric.needs else roles
 
 
 def open_evaluators(
@@ -64,7 +68,7 @@ def open_evaluators(
     """
     known, asked = registry("evaluators"), check_evaluators(specs)
     evaluators, missing = {}, {}
-    wanted = dict.fromkeys(role for name in metrics for role in roles_of(registry("metrics")[name], derives))
+    wanted = dict.fromkeys(role for name in metrics for role in roles_of(registry("metrics")[name], derives, asked))
     for role in asked.keys() - wanted.keys():
         say(f"--evaluator {role}={asked[role]} is not used: no metric of this run asks for {role}.")
     for role in wanted:
@@ -79,7 +83,7 @@ def open_evaluators(
             if role in asked:
                 raise
             missing[role] = str(error)
-    return EvaluatorSet(evaluators, missing)
+    return EvaluatorSet(evaluators, missing, frozenset(asked))
 
 
 def open_evaluator(role: str, text: str | None, dataset: Dataset, device: str) -> Evaluator:
@@ -113,7 +117,7 @@ class Scoring:
         derives: bool = False,
         given: str | None = None,
     ):
-        self.task = Task.of(dataset)
+        self.task = replace(Task.of(dataset), named=evaluators.named)
         self.evaluators, self.given = evaluators, given
         reader = evaluators.by_role.get(SEGMENTER) if derives else None
         self.derived = None if reader is None else f"derived:{reader.id}"
@@ -121,7 +125,8 @@ class Scoring:
         self.missing: dict[str, str] = {}
         for name in names:
             metric = registry("metrics")[name]
-            lacking = [evaluators.missing[role] for role in roles_of(metric, derives) if role in evaluators.missing]
+            roles = roles_of(metric, derives, evaluators.named)
+            lacking = [evaluators.missing[role] for role in roles if role in evaluators.missing]
             if lacking:
                 self.missing[name] = lacking[0]
             else:
@@ -136,6 +141,12 @@ class Scoring:
     def thresholds(self) -> dict[str, float]:
         named = self.metrics.items()
         return {f"{name}.{key}": value for name, metric in named for key, value in metric.thresholds.items()}
+
+    @property
+    def readers(self) -> dict[str, str]:
+        """Metric -> role of the evaluator that takes the place of its own."""
+        named = self.metrics.items()
+        return {name: metric.roles[0] for name, metric in named if metric.roles != type(metric).roles}
 
     def start(self) -> dict[str, Metric]:
         """Metrics without samples, on this run's references, for a new set of samples."""

@@ -101,6 +101,7 @@ def protocol_of(
         size=reference.size,
         resize=reference.dataset.resize,
         evaluators={role: evaluator.id for role, evaluator in scoring.evaluators.by_role.items()},
+        readers=scoring.readers,
         thresholds=scoring.thresholds,
         prompts=text_hash(*prompts) if prompts else None,
         seed=seed,

@@ -64,7 +64,7 @@ def dinov2_network(name: str, content: Mapping[str, Any], path: Path) -> Network
         grid: Any = module.patch_embed
         state["pos_embed"] = _resampled(positions, grid.grid_size[0])
     load_strictly(module, _renamed(module, state, path, title), path, title)
-    cfg = module.pretrained_cfg
+    cfg: Any = module.pretrained_cfg
     return Network(module, Preparation(DINOV2_SIZE, None, "bicubic", cfg["mean"], cfg["std"]), title)
 
 

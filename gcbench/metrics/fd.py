@@ -1,8 +1,8 @@
-"""FD(segmenter): do the images look real to the dataset's own segmenter?"""
+"""FD: do the images look real to the dataset's own segmenter, or to an encoder that the user names?"""
 
 from collections.abc import Sequence
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
 from gcbench.core.contracts import Task
 from gcbench.core.score import Score
@@ -12,23 +12,26 @@ from gcbench.statistics.moments import Features, Growing, Moments
 
 
 class FD(PooledMetric):
-    """|m_r - m_g|² + tr(S_r + S_g - 2 (S_r S_g)^½) on the segmenter's pooled features [n,d] of the images.
+    """|m_r - m_g|² + tr(S_r + S_g - 2 (S_r S_g)^½) on pooled features [n,d] of the images: the segmenter's, or those of
+    the encoder that `--evaluator encoder=…` names, and then it is called after that one, such as FD(DINOv2-L).
 
     m [d] and S [d,d] are the mean and the sample covariance (divisor n - 1); r: real images of the split;
-    g: the samples. In squared units of the features, so values of different segmenters are not comparable. It
+    g: the samples. In squared units of the features, so values of different networks are not comparable. It
     is no FID: that name belongs to the Inception network of 2015, and the two differ in scale and in what
     they see.
 
     Bias: too large in small samples, by a term in 1/n, strongly where n ≤ d: compare at equal n. n, d and
     rank are in the detail, and a warning where n ≤ d. Source: Dowson & Landau 1982, "The Fréchet distance between
-    multivariate normal distributions".
+    multivariate normal distributions"; on DINOv2's features Stein et al. 2023, "Exposing flaws of generative model
+    evaluation metrics and their unfair treatment of diffusion models".
     """
 
     roles = ("segmenter",)
+    alternative: ClassVar[tuple[str, str] | None] = ("encoder", "FD({})")
     direction = "lower"
     unit = "squared feature units"
     title = "FD(segmenter)"
-    summary = "Fréchet distance between real and generated images on the segmenter's features (not FID)"
+    summary = "Fréchet distance between real and generated images on the segmenter's or an encoder's features (not FID)"
     range = (0.0, inf)
     axis = "realism"
     default = True
