@@ -99,6 +99,25 @@ def test_order_batches_and_merge_change_no_digit(name: str, order: list[int], cu
     assert same(merged, whole(name))
 
 
+@every_metric
+def test_another_evaluator_is_read_where_the_user_names_it(name: str) -> None:
+    """In place of the first one: what this says of the images is not looked at."""
+    kind = registry("metrics")[name]
+    if kind.alternative is None:
+        return
+    role, title = kind.alternative
+    assert title.format("net") != title
+    named = replace(TASK, named=frozenset({role}))
+    metric = kind(named)
+    assert metric.roles == metric.fresh().roles == (role, *kind.roles[1:])
+    for update, (samples, features) in (
+        (metric.update_reference, part(list(range(9)), "r")),
+        (metric.update, part(list(range(N)))),
+    ):
+        update(samples, {role: features[kind.roles[0]]})
+    assert same(metric, whole(name))
+
+
 def errors(score: Score) -> dict[str, float | None]:
     return {column: one.standard_error for column, one in {"": score, **score.also}.items()}
 
