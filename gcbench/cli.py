@@ -47,7 +47,7 @@ class Commands(TyperGroup):
             return super().make_context(*arguments, **options)
 
 
-HOLD_PATHS = ("dataset", "model", "evaluator", "set_", "cascade")
+HOLD_PATHS = ("dataset", "model", "evaluator", "set_", "cascade", "reference")
 """Options whose texts may hold a path: alone, behind `=`, `@` or a comma."""
 
 
@@ -123,6 +123,10 @@ Metrics = Annotated[str | None, typer.Option(help="Names or file.py:Class, with 
 Evaluators = Annotated[list[str] | None, typer.Option("--evaluator", help=r"ROLE=ID\[@FILE], or ROLE=file.py:Class.")]
 Size = Annotated[str | None, typer.Option(help="HxW in pixels; by default the model's, else the dataset's.")]
 Split = Annotated[str | None, typer.Option(help="Split of prompts and references; the dataset's last by default.")]
+ReferenceOf = Annotated[
+    str | None,
+    typer.Option("--reference", help="Other real images: a split, a folder, .zip or .npz; or an .npz of mu and sigma."),
+]
 Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that `gcbench train` wrote.")]
 Stages = Annotated[str | None, typer.Option("--cascade", help="BASE,SR: checkpoints of two stages in a row.")]
 Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
@@ -157,7 +161,11 @@ def check(options: dict[str, Any]) -> None:
     from gcbench.data.open_dataset import open_dataset
 
     spec = RunSpec.of(**{name: value for name, value in options.items() if name in RunSpec.model_fields})
-    open_dataset(spec.dataset)
+    dataset = open_dataset(spec.dataset)
+    if spec.reference is not None:
+        from gcbench.data.reference_source import find_reference
+
+        find_reference(spec.reference, dataset)
     if "shard" in options:
         from gcbench.runs.work_shares import check_sharing
 
@@ -207,6 +215,7 @@ def sweep(
     set_: Choices = None,
     size: Size = None,
     split: Split = None,
+    reference: ReferenceOf = None,
     given_: Annotated[
         str | None, typer.Option("--given", help="layouts or images: give the model the split's.")
     ] = None,
@@ -264,6 +273,7 @@ def evaluate(
     given_: Annotated[bool, typer.Option("--given", help="The layouts were given to the model.")] = False,
     derived_by: Annotated[str | None, typer.Option(help="The segmenter that made the layouts, if one did.")] = None,
     split: Split = None,
+    reference: ReferenceOf = None,
     metrics: Metrics = None,
     evaluator: Evaluators = None,
     size: Size = None,
@@ -658,6 +668,21 @@ def data_export(
     from gcbench.commands.data import write_copy
 
     write_copy(dataset, out, as_, size, limit)
+
+
+@data_app.command("reference")
+def data_reference(
+    dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
+    out: Annotated[Path, typer.Option(help="The .npz that --reference reads.")],
+    split: Split = None,
+    evaluator: Annotated[str, typer.Option(help=r"ROLE=ID\[@FILE], whose features are summed up.")] = "inception=tf1",
+    size: Size = None,
+    device: Device = "auto",
+) -> None:
+    """Mean and covariance of an evaluator's features of a split, in a file that says what it is."""
+    from gcbench.commands.reference import write_reference
+
+    write_reference(dataset, out, split, evaluator, size, device)
 
 
 @weights_app.command("list")

@@ -25,6 +25,7 @@ from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.finished_samples import read_samples
 from gcbench.evaluation.generation import Generator, joined, measure_point
 from gcbench.evaluation.given import given_pairs
+from gcbench.evaluation.real_sets import RealSets, open_against, training_set
 from gcbench.evaluation.scoring import Scoring, measure_real, open_evaluators
 from gcbench.evaluation.setup import choose_device, evaluation_split, prepare, protocol_of
 from gcbench.reports.regression_checks import ELSEWHERE, HERE, Check, Gated, Report, same_samples, same_scores
@@ -102,7 +103,8 @@ def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool)
         reference = Reference(opened, evaluation_split(opened, protocol.split), protocol.size)
         metrics, derives = spec.metrics or (), record.model.layouts is not None
         opened_evaluators = open_evaluators(opened, metrics, spec.evaluators, given.device, derives)
-        scoring = Scoring(opened, metrics, opened_evaluators, derives, protocol.given)
+        sets = RealSets(open_against(spec.reference, reference), training_set(reference, record.training))
+        scoring = Scoring(opened, metrics, opened_evaluators, derives, protocol.given, sets)
         prompts = reference.prompts(protocol.n)
         texts = prompts.texts if protocol.prompts is not None else None
         told = {"seed": protocol.seed, "sampler": protocol.sampler}
@@ -123,6 +125,7 @@ def spec_of(path: Path, record: Record, given: Given, generate: bool) -> RunSpec
         **({"model": given.model or record.model.name} if generate else {}),
         dataset=given.dataset or protocol.dataset,
         split=protocol.split,
+        reference=protocol.reference,
         size=protocol.size,
         n=protocol.n,
         seed=protocol.seed or 0,
@@ -184,7 +187,7 @@ def measure(
 ) -> list[Check]:
     """Real images, stored samples and, where there is a generator, new ones: each against the record. ungated: why new
     samples need not be the stored ones."""
-    with Bar("evaluating real images", len(reference)) as bar:
+    with Bar("evaluating real images", len(reference) + scoring.real_count) as bar:
         try:
             bounds = measure_real(scoring, reference, prompts.rows, bar.advance, cached=False)
         except PluginError as error:

@@ -150,7 +150,8 @@ class Sweep:
             f"{' at guidance ' + scales if scales else ''}{f', of given {given}' if given else ''}, then"
             f" {', '.join([*self.scoring.metrics, *self.scoring.missing])}. Run: {self.folder.path}"
         )
-        for line in reading_lines(self.spec.model, self.record.reading):
+        against = self.scoring.sets.against
+        for line in [*reading_lines(self.spec.model, self.record.reading), *([] if against is None else against.notes)]:
             say(line)
         if share is None:
             say(estimate(self.spec, self.model, self.scoring, self.reference, self.todo))
@@ -245,7 +246,7 @@ class Sweep:
 
     def measure_all(self, began: float, helpers: Helpers | None = None) -> None:
         """All points to come, each written when its shards are there. began: when the sweep did."""
-        with Bar("evaluating real images", len(self.reference) if self.todo else 0) as bar:
+        with Bar("evaluating real images", self.real_count) as bar:
             self.measure_real(bar.advance)
         with Bar("generating and evaluating", self.spec.n * len(self.todo)) as bar:
             for place, scale in enumerate(self.todo):
@@ -264,6 +265,10 @@ class Sweep:
         remove_written(self.folder.path / SHARDS)
         if not any(score.value is not None for point in self.record.points for score in point.scores.values()):
             raise NothingMeasured(f"nothing could be measured; the reasons are in {self.folder.path}")
+
+    @property
+    def real_count(self) -> int:
+        return len(self.reference) + self.scoring.real_count if self.todo else 0
 
     def measure_real(self, tick: Any) -> None:
         """Ceiling and floor, and the references of the metrics, if there is a point to come."""
@@ -322,7 +327,7 @@ def estimate(spec: RunSpec, model: Model, scoring: Scoring, reference: Reference
     began = time.perf_counter()
     scoring.evaluators.features(samples)
     evaluating = (time.perf_counter() - began) / len(samples)
-    seconds = evaluating * (len(reference) + spec.n * len(todo))
+    seconds = evaluating * (len(reference) + scoring.real_count + spec.n * len(todo))
     known = {
         plain: seconds_per_image(spec.model, model, reference, None if plain else 2.0)
         for plain in {scale in (None, 1.0) for scale in todo}

@@ -266,16 +266,17 @@ State = dict[str, Any]
 class Metric(ABC):
     """A number over a set of samples.
 
-    needs: of `images`, `layouts`, `prompts`, `reference`. roles: evaluators whose features it reads. alternative: a
-    role whose evaluator takes the place of the first one where the user names it, and the title that the metric then
-    has, `{}` in it being the evaluator's name.
+    needs: of `images`, `layouts`, `prompts`, `reference`, `training`. roles: evaluators whose features it reads.
+    alternative: a role whose evaluator takes the place of the first one where the user names it, and the title that the
+    metric then has, `{}` in it being the evaluator's name.
     direction: which way is better. unit: of its value as it is shown: the stored one times `scale` of its column, 1 if
     that names none. range: what its values cannot leave; ranges: of the columns for which that is another. title: its
     column's heading. summary: one line for `gcbench list metrics`. axis: what it is for on a curve, cost (`realism`)
     or gain (`correspondence`). headline: the columns that a table shows, "" for the value itself. default: whether a
     run measures it unasked. gain: the least difference that counts when a sweep asks whether it is saturated.
     thresholds: named numbers that change the value; they are part of the protocol. reference: what `update_reference`
-    builds, if `needs` has it. when_given: the metric that takes its place where the layouts were given to the model.
+    builds, if `needs` has it; training: the same of `update_training`. when_given: the metric that takes its place
+    where the layouts were given to the model.
     """
 
     needs: ClassVar[frozenset[str]]
@@ -295,6 +296,7 @@ class Metric(ABC):
     thresholds: ClassVar[Mapping[str, float]] = {}
     when_given: ClassVar[str | None] = None
     reference: Any
+    training: Any
 
     def __init__(self, task: Task):
         self.task, self.roles = task, self.roles_where(task.named)
@@ -306,14 +308,24 @@ class Metric(ABC):
         return (instead, *cls.roles[1:]) if instead in named and instead else cls.roles
 
     def fresh(self) -> Self:
-        """An instance without samples that shares this one's reference."""
+        """An instance without samples that shares this one's reference, and what it knows of the training."""
         new = type(self)(self.task)
         if "reference" in self.needs:
             new.reference = self.reference
+        if "training" in self.needs:
+            new.training = self.training
         return new
 
     def update_reference(self, samples: Samples, features: Mapping[str, Features]) -> None:  # noqa: B027
         """Add real pairs to the reference. Only called where `needs` has `reference`."""
+
+    def update_training(self, samples: Samples, features: Mapping[str, Features]) -> None:  # noqa: B027
+        """Add pairs that the model was trained on. Only called where `needs` has `training`."""
+
+    def take_moments(self, mean: np.ndarray, covariance: np.ndarray, n: int) -> bool:
+        """Take the mean [d] and the covariance [d,d] of the real images' features as the reference; n: how many, 0
+        where that is not known. False: it cannot, because it needs the images."""
+        return False
 
     @abstractmethod
     def update(self, samples: Samples, features: Mapping[str, Features]) -> None:

@@ -10,7 +10,7 @@ class Protocol(BaseModel):
 
     dataset: str = Field(description="Name of the dataset.")
     dataset_version: str = Field(description="Its content: the generator's version, or a hash of the files.")
-    split: str = Field(description="Split that the prompts and the reference come from.")
+    split: str = Field(description="Split that the prompts come from, and the reference where `reference` is null.")
     n: int = Field(description="Images that were measured.")
     size: tuple[int, int] = Field(description="(H, W) in pixels.")
     resize: str = Field(description="Filter that brought images to size.")
@@ -33,7 +33,12 @@ class Protocol(BaseModel):
         description="What of each sample was given to the model: `layouts` or `images`, of a user's files with the"
         " hash of their content; null where it drew both.",
     )
-    reference_n: int = Field(0, description="Real images that the reference was made from.")
+    reference: str | None = Field(
+        None,
+        description="What the reference is, where it is not the split of the prompts: another split, or `images` or"
+        " `statistics` of a user's with the hash of their content.",
+    )
+    reference_n: int = Field(0, description="Real images that the reference was made from; 0 where that is not known.")
     metrics: dict[str, str] = Field(
         default_factory=dict, description="Metric -> file and hash, for those that were given as FILE.py:CLASS."
     )

@@ -48,14 +48,15 @@ class Reference:
         return self.dataset.groups(self.split)
 
     def samples(self, rows: Sequence[int], start: int = 0) -> Samples:
-        """The pairs at `rows`, each with its first caption. Sample ids count from `start`."""
+        """The pairs at `rows`, each with its first caption, if they have any. Sample ids count from `start`."""
         pairs = [self.dataset.pair(self.split, row, self.size) for row in rows]
-        groups = self.groups
+        captions = [self.dataset.captions(self.split, row) for row in rows]
+        groups, drawn = self.groups, all(layout is not None for _, layout in pairs)
         return Samples(
             torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).contiguous(),
-            torch.from_numpy(np.stack([layout for _, layout in pairs])).long(),
-            "real",
-            tuple(self.dataset.captions(self.split, row)[0] for row in rows),
+            torch.from_numpy(np.stack([layout for _, layout in pairs])).long() if drawn else None,
+            "real" if drawn else None,
+            tuple(texts[0] for texts in captions) if all(captions) else None,
             sample_ids(len(rows), start),
             tuple(groups[row] for row in rows),
         )

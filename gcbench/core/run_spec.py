@@ -52,6 +52,9 @@ class RunSpec(BaseModel):
     model: str = Field("gcdp", description="A registered model, or FILE.py:CLASS.")
     dataset: str = Field("streets", description="A registered dataset, or the path of a folder with a dataset.toml.")
     split: str | None = Field(None, description="Split of prompts and reference; None for the dataset's last.")
+    reference: str | None = Field(
+        None, description="Another reference: a split, or a path of images or of an npz of their mean and covariance."
+    )
     size: Size | None = Field(None, description="(H, W) in pixels; None for the model's, else the dataset's.")
     n: int = Field(64, description="Images a guidance scale.")
     seed: int = Field(0, description="Seed of the first image; image i has seed + i.")
@@ -86,7 +89,7 @@ class RunSpec(BaseModel):
         """The options that are not the defaults and hold for every point, for a record; of paths the last part."""
         of_points = {"guidance", "until_saturation", "watch", "axes", "batch_size", "device"}
         options = self.model_dump(mode="json", exclude_defaults=True, exclude=of_points)
-        for name in ("model", "dataset", "checkpoint"):
+        for name in ("model", "dataset", "checkpoint", "reference"):
             if name in options:
                 options[name] = options[name].rpartition("/")[2]
         if "cascade" in options:

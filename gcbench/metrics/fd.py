@@ -1,8 +1,11 @@
 """FD: do the images look real to the dataset's own segmenter, or to an encoder that the user names?"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import inf
 from typing import Any, ClassVar
+
+import numpy as np
 
 from gcbench.core.contracts import Task
 from gcbench.core.score import Score
@@ -35,15 +38,37 @@ class FD(PooledMetric):
     range = (0.0, inf)
     axis = "realism"
     default = True
-    reference: Growing
+    reference: "Growing | Summed"  # type: ignore[assignment]
 
     def __init__(self, task: Task):
         super().__init__(task)
         self.reference = Growing()  # a row: float32 [d]
 
+    def take_moments(self, mean: np.ndarray, covariance: np.ndarray, n: int) -> bool:
+        self.reference = Summed(Moments(mean, covariance, n))
+        return True
+
     def score(self) -> Score:
         made = self._samples.in_order()
+        if isinstance(self.reference, Summed) and len(self.reference.moments.mean) != made.shape[1]:
+            d = len(self.reference.moments.mean)
+            return Score.skipped(
+                f"the reference is of {d} features, and this {self.roles[0]} gives {made.shape[1]}", n=len(made)
+            )
         return frechet_score(self.reference.condensed(), made, made.groups)
+
+
+@dataclass(frozen=True)
+class Summed:
+    """A reference of which only mean and covariance are known."""
+
+    moments: Moments
+
+    def __len__(self) -> int:
+        return self.moments.n or FD.least
+
+    def condensed(self) -> Moments:
+        return self.moments
 
 
 def frechet_score(
@@ -58,7 +83,7 @@ def frechet_score(
     frechet, jack = frechet_jackknife(reference, samples, groups)
     detail: dict[str, Any] = {
         "parts": {"mean": frechet.mean_part, "covariance": frechet.covariance_part},
-        "sizes": {"n": frechet.n, "n_reference": frechet.n_reference, "d": frechet.d, "rank": frechet.rank},
+        "sizes": {"n": frechet.n, "n_reference": frechet.n_reference or None, "d": frechet.d, "rank": frechet.rank},
         **jack.detail(),
     }
     if frechet.n <= frechet.d:

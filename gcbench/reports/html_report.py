@@ -23,7 +23,7 @@ from gcbench.core.run_spec import guidance_text
 from gcbench.data.image_files import read_image, read_layout
 from gcbench.data.open_dataset import open_dataset
 from gcbench.reports.comparison import compare, comparison_tables
-from gcbench.reports.record_table import declared, number_column, record_table
+from gcbench.reports.record_table import declared, number_column, record_table, reference_of
 from gcbench.reports.run_pair import Run, read_runs
 from gcbench.reports.table import Column, Table
 from gcbench.runs.manifest import RECORD
@@ -154,8 +154,8 @@ def in_words(run: Run) -> list[str]:
     scales = f", guidance {run.scales}" if run.scales else ""
     lines = [
         f"{record.model.name} was measured on {protocol.n} images of {height}×{width} pixels (H×W){scales}.",
-        f"Texts and reference come from the split {protocol.split} of {protocol.dataset} ({protocol.dataset_version});"
-        f" the reference is {protocol.reference_n} real images (resize: {protocol.resize}).",
+        f"Texts come from the split {protocol.split} of {protocol.dataset} ({protocol.dataset_version});"
+        f" {reference_of(protocol)} (resize: {protocol.resize}).",
         f"Void: {protocol.void}.",
     ]
     lines += [f"The {role} is {name}." for role, name in protocol.evaluators.items()]

@@ -112,7 +112,7 @@ def footnotes(record: Record, columns: Sequence[Column], rows: Sequence[Row]) ->
     about = filter(None, (model.name, f"trained on {model.trained_on}" if model.trained_on else "", size))
     lines = [
         f"{', '.join(about)}; {protocol.dataset}/{protocol.split} ({protocol.dataset_version}), {n} of"
-        f" {protocol.size[0]}×{protocol.size[1]}, reference of {protocol.reference_n}.",
+        f" {protocol.size[0]}×{protocol.size[1]}, {reference_of(protocol)}.",
         *units(columns),
         "± is half the 95 % interval for the metric at this n, the reference fixed; [ ] its ends if uneven.",
         *few_groups(rows),
@@ -141,6 +141,12 @@ def footnotes(record: Record, columns: Sequence[Column], rows: Sequence[Row]) ->
             lines.append(f"{name}: n = {sizes['n']:.0f} is not above d = {sizes['d']:.0f}, so its bias is strong.")
     lines += [f"Warning: {line}." for line in record.provenance.warnings]
     return [*dict.fromkeys(lines), *stage_seconds(record)]
+
+
+def reference_of(protocol: Protocol) -> str:
+    """What the samples were measured against, in words."""
+    count = protocol.reference_n or "an unknown number of"
+    return f"reference of {count} real images" + (f" ({protocol.reference})" if protocol.reference else "")
 
 
 def few_groups(rows: Iterable[Row]) -> list[str]:

@@ -146,6 +146,7 @@ class RunPair:
         needs = frozenset(("prompts", "reference")) if known is None else known.needs
         concerns = {
             "prompts": "prompts" in needs or None not in (a.prompts, b.prompts),
+            "reference": "reference" in needs,
             "reference_n": "reference" in needs,
         }
         reasons = [line for field, line in self.differences.items() if concerns.get(field)]

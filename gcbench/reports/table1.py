@@ -19,7 +19,7 @@ from gcbench.core.files import hidden, parse_json, read_text
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record
 from gcbench.core.run_spec import guidance_text
-from gcbench.reports.record_table import declared, few_groups, number_column, number_columns, units
+from gcbench.reports.record_table import declared, few_groups, number_column, number_columns, reference_of, units
 from gcbench.reports.table import Cell, Column, Row, Table
 from gcbench.runs.manifest import RECORD
 from gcbench.runs.run_directory import REGRESSION
@@ -211,7 +211,7 @@ def _describe(protocol: Protocol) -> str:
     prompts = "" if protocol.prompts is None else f"; prompts {protocol.prompts}"
     return (
         f"{protocol.dataset_version}, split {protocol.split}; resize {protocol.resize};"
-        f" reference of {protocol.reference_n}{evaluators}; void {protocol.void}{seed}{prompts}"
+        f" {reference_of(protocol)}{evaluators}; void {protocol.void}{seed}{prompts}"
     )
 
 
