@@ -210,6 +210,7 @@ def sweep(
     watch: Annotated[str | None, typer.Option(help="The metric to watch; the first of correspondence.")] = None,
     axes: Annotated[str | None, typer.Option(help="The curve's metrics, COST,GAIN, such as fid,clip-score.")] = None,
     n: Annotated[int, typer.Option("-n", help="Images a scale.")] = 64,
+    per_prompt: Annotated[int, typer.Option(help="Images of each prompt, from as many seeds; -n counts all.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the first image; the next has seed + 1.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
     set_: Choices = None,
@@ -783,6 +784,8 @@ gcbench suite show runs/suite-mine-streets""",
 GCBENCH_DATA=/data gcbench data list""",
     "data check": """gcbench data check streets
 gcbench data check data/mine --sample 500""",
+    "data reference": """gcbench data reference streets --evaluator encoder= --out ./dinov2.npz
+gcbench data reference cityscapes --split train --size 256x512 --out ./inception.npz""",
     "data split": """gcbench data split ./mine --out ./mine-divided
 gcbench data split ./video --val 0.25 --group-by '*_' --link --out ./halves""",
     "data prepare": """gcbench data prepare cityscapes --size 128x256 --out data/small

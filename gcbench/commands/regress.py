@@ -105,7 +105,7 @@ def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool)
         opened_evaluators = open_evaluators(opened, metrics, spec.evaluators, given.device, derives)
         sets = RealSets(open_against(spec.reference, reference), training_set(reference, record.training))
         scoring = Scoring(opened, metrics, opened_evaluators, derives, protocol.given, sets)
-        prompts = reference.prompts(protocol.n)
+        prompts = reference.prompts(protocol.n, spec.per_prompt)
         texts = prompts.texts if protocol.prompts is not None else None
         told = {"seed": protocol.seed, "sampler": protocol.sampler}
         planned_protocol = protocol_of(reference, scoring, n=protocol.n, prompts=texts).model_copy(update=told)
@@ -128,6 +128,7 @@ def spec_of(path: Path, record: Record, given: Given, generate: bool) -> RunSpec
         reference=protocol.reference,
         size=protocol.size,
         n=protocol.n,
+        per_prompt=record.spec.get("per_prompt", 1),
         seed=protocol.seed or 0,
         steps=None if steps is None else int(steps),
         settings=given.settings,

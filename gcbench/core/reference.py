@@ -61,13 +61,14 @@ class Reference:
             tuple(groups[row] for row in rows),
         )
 
-    def prompts(self, n: int) -> Prompts:
-        """Texts of the first n pairs, each its first caption; if the split is short, again with the next caption."""
-        rows = [i % len(self) for i in range(n)]
+    def prompts(self, n: int, per_prompt: int = 1) -> Prompts:
+        """n texts: of the first pairs, each its first caption, `per_prompt` times in a row; if the split is short,
+        again with the next caption."""
+        rows = [i // per_prompt % len(self) for i in range(n)]
         texts = []
         for i, row in enumerate(rows):
             captions = self.dataset.captions(self.split, row)
-            texts.append(captions[i // len(self) % len(captions)])
+            texts.append(captions[i // per_prompt // len(self) % len(captions)])
         ids, groups = self.dataset.ids(self.split), self.groups
         named = {groups[row] for row in rows if groups[row] != ids[row]}
         first: dict[str, str] = {}  # text or id of a pair without a group -> the first such pair that is joined with it

@@ -48,7 +48,7 @@ def prepare(spec: RunSpec, device: str) -> Prepared:
     trained = training_of(model)
     sets = RealSets(open_against(spec.reference, reference), training_set(reference, trained))
     scoring = Scoring(dataset, metrics, evaluators, derives, given, sets)
-    prompts = reference.prompts(spec.n)
+    prompts = reference.prompts(spec.n, spec.per_prompt)
     record = Record(
         kind="sweep",
         spec=spec.stored(),

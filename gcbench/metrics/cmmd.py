@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.metrics.pooled import PooledMetric
+from gcbench.statistics.cosine import unit_rows
 from gcbench.statistics.gaussian_mmd import gaussian_mmd
 from gcbench.statistics.sample_rows import SampleRows
 
@@ -43,17 +43,13 @@ class CMMD(PooledMetric):
     thresholds: ClassVar[Mapping[str, float]] = {"sigma": 10, "scale": 1000}
     reference: SampleRows
 
-    def _vectors(self, samples: Samples, features: Mapping[str, Features], whose: str) -> np.ndarray:
-        rows = super()._vectors(samples, features, whose)  # [B,d]
-        lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)  # [B,1]
-        return np.divide(rows, lengths, out=np.full(rows.shape, np.nan), where=lengths > 0)
-
     def score(self) -> Score:
-        real, made = self.reference.in_order(), self._samples.in_order()  # float64 [m,d], [n,d]
-        if np.isnan(real[:]).any() or np.isnan(made[:]).any():
+        samples = self._samples.in_order()
+        real, made = unit_rows(self.reference.in_order()[:]), unit_rows(samples[:])  # [m,d], [n,d]
+        if np.isnan(real).any() or np.isnan(made).any():
             return Score.failed(f"the {self.roles[0]} evaluator gave embeddings that are zero", n=len(made))
         sigma, scale = self.thresholds["sigma"], self.thresholds["scale"]
-        biased, unbiased = gaussian_mmd(real, made, sigma, made.groups, scale)
+        biased, unbiased = gaussian_mmd(real, made, sigma, samples.groups, scale)
         score = self.scored(
             biased,
             n=len(made),

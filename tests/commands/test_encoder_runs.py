@@ -15,6 +15,7 @@ from timm.data import create_transform, resolve_data_config
 
 import gcbench
 from gcbench.core.record import Record
+from gcbench.data.open_dataset import open_dataset
 
 ARCH = "test_resnet"
 
@@ -104,3 +105,66 @@ def test_one_metric_alone_takes_the_named_encoder(weights: Path, toyland: Path) 
     metric.update(images[3:])
     assert metric.metric.roles == ("encoder",)
     assert metric.compute().detail["sizes"]["d"] == features(weights, toyland / "train/images").shape[1]
+
+
+# ---------------------------------------------------------------------------------- training images, several seeds
+
+
+def test_memorisation_finds_copies_of_the_training_images(
+    cli: Cli, images: Path, toyland: Path, weights: Path, without_curve: None, tmp_path: Path
+) -> None:
+    """The finished images are copies of training images; the ceiling's are real ones that were held out."""
+    asked = ["--metrics", "memorisation", "--evaluator", f"encoder={ARCH}@{weights}", "--out", tmp_path / "run"]
+    run(cli, images, toyland, *asked)
+    record = Record.read(tmp_path / "run")
+    found, real = record.points[0].scores["memorisation"], record.ceiling["memorisation"]
+    assert found.detail["sizes"] == {"n": 5, "n_reference": 14, "n_training": 6}
+    made, trained, held = (
+        features(weights, folder) for folder in (images / "images", toyland / "train/images", toyland / "val/images")
+    )
+    units = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (made, trained, held)]
+    near, far = (np.round(1 - (rows @ units[1].T).max(axis=1), 10) for rows in (units[0], units[2]))
+    assert (near == 0).all()
+    equal = np.mean(far == 0)  # real images of which the network sees a part that is one colour
+    assert found.value == pytest.approx(1 - equal / 2)
+    assert equal < 0.4
+    assert found.detail["distance"]["held_out"] == pytest.approx(far.mean(), rel=0.05)
+    assert found.also["ratio"].value == pytest.approx(0, abs=1e-6)
+    assert real.value is not None
+    assert 0 < real.value < 1
+
+
+def test_memorisation_says_why_it_cannot_be_had(
+    cli: Cli, images: Path, toyland: Path, weights: Path, without_curve: None, tmp_path: Path
+) -> None:
+    asked = ["evaluate", "--images", images / "images", "--dataset", toyland, "--metrics", "memorisation"]
+    asked += ["--evaluator", f"encoder={ARCH}@{weights}"]
+    assert cli(*asked, "--split", "train", "--out", tmp_path / "a").code == 1  # nothing else is measured
+    reason = Record.read(tmp_path / "a").points[0].scores["memorisation"].reason
+    assert str(reason).startswith("there is no other split than that of the prompts")
+    assert cli(*asked, "--reference", "train", "--out", tmp_path / "b").code == 1
+    reason = Record.read(tmp_path / "b").points[0].scores["memorisation"].reason
+    assert str(reason).startswith("the reference is what the model was trained on")
+
+
+def test_a_sweep_of_several_seeds_a_prompt(
+    cli: Cli, toyland: Path, painter: str, weights: Path, without_curve: None, tmp_path: Path
+) -> None:
+    """The same digits from two shards as from one process; one seed a prompt has no diversity."""
+    asked = ["--model", f"{painter}:Painter", "--dataset", toyland, "-n", "18", "--guidance", "2"]
+    asked += ["--metrics", "diversity,memorisation", "--evaluator", f"encoder={ARCH}@{weights}"]
+    several = [*asked, "--per-prompt", "4", "--batch-size", "8"]
+    assert (found := cli("sweep", *several, "--jobs", "1", "--out", tmp_path / "a")).code == 0, found.err
+    record = Record.read(tmp_path / "a")
+    score = record.points[0].scores["diversity"]
+    dataset = open_dataset(str(toyland))
+    texts = [dataset.captions("val", row)[0] for row in range(5)]  # four are drawn 4 times, the last twice
+    assert score.detail["prompts"] == {"of_several": len(set(texts)), "of_one": 0.0}
+    assert (score.n, score.groups) == (18, len(set(texts)))
+    for part in ("1/2", "2/2"):
+        assert cli("sweep", *several, "--shard", part, "--out", tmp_path / "b").code == 0
+    assert Record.read(tmp_path / "b").points[0].scores == record.points[0].scores
+    assert cli("sweep", *asked, "--jobs", "1", "-n", "5", "--out", tmp_path / "c").code == 0
+    alone = Record.read(tmp_path / "c").points[0].scores["diversity"]
+    assert alone.unscored == sum(texts.count(text) == 1 for text in texts)
+    assert record.protocol.prompts != Record.read(tmp_path / "c").protocol.prompts
