@@ -784,8 +784,8 @@ gcbench suite show runs/suite-mine-streets""",
 GCBENCH_DATA=/data gcbench data list""",
     "data check": """gcbench data check streets
 gcbench data check data/mine --sample 500""",
-    "data reference": """gcbench data reference streets --evaluator encoder= --out ./dinov2.npz
-gcbench data reference cityscapes --split train --size 256x512 --out ./inception.npz""",
+    "data reference": """gcbench data reference streets --evaluator encoder=dinov2-vitl14 --out ./d.npz
+gcbench data reference cityscapes --split train --size 256x512 --out ./i.npz""",
     "data split": """gcbench data split ./mine --out ./mine-divided
 gcbench data split ./video --val 0.25 --group-by '*_' --link --out ./halves""",
     "data prepare": """gcbench data prepare cityscapes --size 128x256 --out data/small

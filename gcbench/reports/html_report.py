@@ -155,7 +155,7 @@ def in_words(run: Run) -> list[str]:
     lines = [
         f"{record.model.name} was measured on {protocol.n} images of {height}×{width} pixels (H×W){scales}.",
         f"Texts come from the split {protocol.split} of {protocol.dataset} ({protocol.dataset_version});"
-        f" {reference_of(protocol)} (resize: {protocol.resize}).",
+        f" real images: {reference_of(protocol)}, resize: {protocol.resize}.",
         f"Void: {protocol.void}.",
     ]
     lines += [f"The {role} is {name}." for role, name in protocol.evaluators.items()]

@@ -145,8 +145,8 @@ def footnotes(record: Record, columns: Sequence[Column], rows: Sequence[Row]) ->
 
 def reference_of(protocol: Protocol) -> str:
     """What the samples were measured against, in words."""
-    count = protocol.reference_n or "an unknown number of"
-    return f"reference of {count} real images" + (f" ({protocol.reference})" if protocol.reference else "")
+    named = f" ({protocol.reference})" if protocol.reference else ""
+    return f"reference of {protocol.reference_n or 'unknown size'}{named}"
 
 
 def few_groups(rows: Iterable[Row]) -> list[str]:
