@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -13,7 +13,7 @@ from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Record, Training
 from gcbench.core.reference import Prompts, Reference
-from gcbench.core.registry import in_file, registry
+from gcbench.core.registry import in_file, registry, with_argument
 from gcbench.core.run_spec import RunSpec, Size
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.real_sets import RealSets, open_against, training_set
@@ -48,6 +48,7 @@ def prepare(spec: RunSpec, device: str) -> Prepared:
     trained = training_of(model)
     sets = RealSets(open_against(spec.reference, reference), training_set(reference, trained))
     scoring = Scoring(dataset, metrics, evaluators, derives, given, sets)
+    warnings = [] if sets.against is None else list(sets.against.notes)
     prompts = reference.prompts(spec.n, spec.per_prompt)
     record = Record(
         kind="sweep",
@@ -63,7 +64,7 @@ def prepare(spec: RunSpec, device: str) -> Prepared:
             sampler=sampler_of(spec.model, model),
         ),
         reading=reading_of(spec.model, model, prompts.texts),
-        provenance=provenance(device),
+        provenance=provenance(device).model_copy(update={"warnings": warnings}),
     )
     return Prepared(model, scoring, reference, prompts, record)
 
@@ -156,7 +157,8 @@ def open_model(spec: RunSpec, dataset: Dataset, device: str) -> Model:
     base, upper = spec.cascade or (spec.checkpoint, None)
     if upper is not None and not getattr(kind, "staged", False):
         raise UserError(f"--cascade: {name} has one stage; leave it out, or give its weights as --checkpoint")
-    options = ModelOptions(base, device, spec.precision, spec.steps, spec.settings, upper)  # type: ignore[arg-type]
+    how: Any = spec.precision
+    options = ModelOptions(base, device, how, spec.steps, spec.settings, upper, with_argument(name)[1])
     with calling(f"model {name}"):
         model = kind.open(dataset, options)
     if not isinstance(model, Model):

@@ -19,7 +19,15 @@ from gcbench.gcdp.sampling import Beside, Sampling, sample_many
 from gcbench.gcdp.super_resolution import LAST_TIME, resized, told
 from gcbench.networks.unet import LowRes
 from gcbench.text.known_words import learned
-from gcbench.training.recipe import Batch, Recipe, TrainConfig, captions_of, check_multiples, preview_captions
+from gcbench.training.recipe import (
+    Batch,
+    Recipe,
+    TrainConfig,
+    captions_of,
+    check_multiples,
+    compile_network,
+    preview_captions,
+)
 
 
 class GCDPRecipe(Recipe):
@@ -38,8 +46,7 @@ class GCDPRecipe(Recipe):
         check_multiples(self.size, cfg.unet.stride)
         torch.manual_seed(train_config.seed)
         self.network = TextToPair(self.cfg)
-        if train_config.compile:
-            self.network.unet.compile()
+        compile_network(self.network.unet, train_config.compile)
         self.process = JointProcess(process)
         self.shown = preview_captions(dataset)
         self.low_size = cfg.low_size or (self.size[0] // 2, self.size[1] // 2)

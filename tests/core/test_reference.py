@@ -49,7 +49,7 @@ def test_a_prompt_may_be_drawn_several_times_in_a_row() -> None:
     found = reference.prompts(7, per_prompt=2)
     assert found.texts == tuple("aabbxxy")
     assert found.rows == [0, 0, 1, 1, 0, 0, 1]
-    assert found.groups == tuple("p0 p0 p1 p1 p0 p0 p1".split())
+    assert found.groups == tuple(["p0", "p0", "p1", "p1", "p0", "p0", "p1"])
     assert reference.prompts(4).texts == tuple("abxy")
 
 
