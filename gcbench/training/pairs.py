@@ -1,6 +1,6 @@
 """Training pairs held in memory, and the batch that belongs to a step: the same one whenever it is asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -52,17 +52,25 @@ class Pairs:
         flip: bool,
         crop: tuple[float, float] = (1.0, 1.0),
         swap: bool = True,
+        places: Sequence[int] | None = None,
     ) -> Batch:
         """The batch of `size` pairs of step 0, 1, ...: epochs are permutations; flips, crops and captions are drawn.
-        flip, crop, swap: as flip, crop and swap_mirrored of TrainConfig."""
+        flip, crop, swap: as flip, crop and swap_mirrored of TrainConfig. places: those of the batch's pairs that are
+        wanted, in their order; None for all."""
         n = len(self)
-        places = np.arange(step * size, (step + 1) * size)
-        order = {epoch: np.random.default_rng([seed, epoch]).permutation(n) for epoch in np.unique(places // n)}
-        rows = np.array([order[place // n][place % n] for place in places])
+        order = {
+            epoch: np.random.default_rng([seed, epoch]).permutation(n)
+            for epoch in range(step * size // n, ((step + 1) * size - 1) // n + 1)
+        }
+        rows = np.array([order[place // n][place % n] for place in range(step * size, (step + 1) * size)])
         rng = np.random.default_rng([seed, step, 1])
         flips = rng.random(size) < (0.5 if flip else 0.0)
         texts = [self.captions[row][rng.integers(len(self.captions[row]))] for row in rows]
-        images, layouts = self.cropped(rows, np.random.default_rng([seed, step, 2]), crop)
+        factors_rng = np.random.default_rng([seed, step, 2])
+        factors, corners = factors_rng.uniform(*crop, size), factors_rng.random((size, 2))
+        own = np.arange(size) if places is None else np.asarray(places)
+        rows, flips, texts = rows[own], flips[own], [texts[place] for place in own]
+        images, layouts = self.cropped(rows, factors[own], corners[own])
         images[flips], layouts[flips] = images[flips, :, ::-1], layouts[flips, :, ::-1]
         if self.mirror is not None and swap:
             layouts[flips] = self.mirror[layouts[flips]]
@@ -73,15 +81,12 @@ class Pairs:
             torch.from_numpy(self.attributes[rows]) if self.attributes.shape[1] else None,
         )
 
-    def cropped(
-        self, rows: np.ndarray, rng: np.random.Generator, crop: tuple[float, float]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The pairs, each enlarged by a factor of its own and cut to size at a place of its own."""
+    def cropped(self, rows: np.ndarray, factors: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The pairs, each enlarged by a factor of its own and cut to size at a place of its own, in [0,1)²."""
         images, layouts = self.images[rows], self.layouts[rows]
-        if images.shape[1:3] == self.size and crop == (1.0, 1.0):
+        if images.shape[1:3] == self.size and (factors == 1).all():
             return images, layouts
         height, width = images.shape[1:3]
-        factors, places = rng.uniform(*crop, len(rows)), rng.random((len(rows), 2))
         parts = []
         for image, layout, factor, (down, right) in zip(images, layouts, factors, places, strict=True):
             h, w = height / factor, width / factor
