@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CONFIG, STATE, WEIGHTS = "config.json", "state.pt", "model.safetensors"
 """Of a training's directory: what is trained and how, what resumes, and what came of it."""
-TRAINED = (CONFIG, STATE, "state.before.pt", WEIGHTS, "model.json", "log.csv", "previews")
+TRAINED = (CONFIG, STATE, "state.before.pt", WEIGHTS, "model.json", "log.csv", "previews", "kept", "track")
 """All that it holds."""
 
 BUILDING = (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueError)
@@ -84,11 +84,11 @@ def finished(recipe: Recipe, out: Path, pairs: int) -> bool:
     if not all((out / name).is_file() for name in (CONFIG, WEIGHTS)):
         return False
     from gcbench.core.checkpoint import read_card
-    from gcbench.training.trainer import planned, read_plan
+    from gcbench.training.saving import planned, read_plan, same
 
     cfg, provenance = recipe.train_config, read_card(out / WEIGHTS).provenance
     ended = {"steps": cfg.steps, "pairs": pairs, "dataset_version": recipe.dataset.version}
-    return read_plan(out / CONFIG, recipe) == planned(recipe) and ended.items() <= provenance.items()
+    return same(read_plan(out / CONFIG, recipe), planned(recipe), recipe) and ended.items() <= provenance.items()
 
 
 def train(

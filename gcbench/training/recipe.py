@@ -84,6 +84,8 @@ class TrainConfig(Config):
     precision: `fp16` scales its losses, and needs a GPU. weights_dtype: of the checkpoint's tensors.
     batch_size: images a step, over all processes; micro_batch: images at a time (0: all at once).
     warmup: steps of linear rise of lr; decay: fraction of the run, at its end, over which lr falls to 0.
+    keep_every: steps after which the weights of that moment are also kept, in kept/ (0: never). track: a tracker that
+    is told what the log and the previews say. Neither changes a number: a resumed run may choose others.
     compile: let torch.compile fuse the network's small operations: some minutes at the start, then faster steps.
     """
 
@@ -111,6 +113,8 @@ class TrainConfig(Config):
     log_every: Count = 20
     save_every: Count = 500
     preview_every: Count = 1000
+    keep_every: int = Field(default=0, ge=0)
+    track: Literal["", "tensorboard", "trackio", "wandb"] = ""
 
 
 def choose(

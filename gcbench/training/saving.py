@@ -19,8 +19,11 @@ from gcbench.training.phases import Optimizers, stages
 from gcbench.training.recipe import Recipe, TrainConfig
 from gcbench.training.training_state import STATE, Row, load_state, logged, refuse, save_state, tensors_of, write_log
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-"""Of a training's directory: what is trained and how, and what came of it."""
+CONFIG, WEIGHTS, KEPT = "config.json", "model.safetensors", "kept"
+"""Of a training's directory: what is trained and how, what came of it, and what came of earlier steps."""
+
+FREE = ("keep_every", "track")
+"""Of TrainConfig: what changes no number."""
 
 
 def planned(recipe: Recipe) -> dict[str, Any]:
@@ -93,16 +96,31 @@ class Run:
         self.complete(at, preview=preview)
 
     def complete(self, at: Progress, *, preview: bool = True) -> None:
-        """Write what the state says and a kill may have prevented: log, preview, and last the weights."""
+        """Write what the state says and a kill may have prevented: log, preview, kept weights, and last the newest."""
         write_log(self.out, at.rows)
         if preview:
             self.preview(at.step)
+        self.keep(at)
         weights = self.out / WEIGHTS
         if weights.is_file() and checkpoint.read_card(weights).provenance.get("steps") == at.step:
             checkpoint.copy_card(weights)
         else:
-            card = self.recipe.card({**self.provenance, "steps": at.step, "seconds": round(at.seconds)})
-            checkpoint.save(weights, self._weights(), card, self._dtype)
+            self.store(weights, at)
+
+    def store(self, path: Path, at: Progress) -> None:
+        """The averaged weights as a checkpoint."""
+        card = self.recipe.card({**self.provenance, "steps": at.step, "seconds": round(at.seconds)})
+        checkpoint.save(path, self._weights(), card, self._dtype)
+
+    def keep(self, at: Progress) -> None:
+        """Keep the weights of a step at which that is due, unless they are there."""
+        every, path = self.recipe.train_config.keep_every, self.out / KEPT / f"{at.step:07d}.safetensors"
+        if not every or at.step % every or not at.step:
+            return
+        if path.is_file():
+            checkpoint.copy_card(path)
+        else:
+            self.store(path, at)
 
     def preview(self, step: int) -> None:
         """Draw the preview of a step at which one is due, unless it is there."""
@@ -130,7 +148,8 @@ class Run:
     def writes(self, step: int) -> bool:
         """Whether something is written after a step, whatever comes."""
         cfg = self.recipe.train_config
-        return step == cfg.steps or not all(step % every for every in (cfg.save_every, cfg.preview_every))
+        often = (cfg.save_every, cfg.preview_every, cfg.keep_every or cfg.steps)
+        return step == cfg.steps or not all(step % every for every in often)
 
     def load(self, at: Progress) -> None:
         """Take on the state that `out` holds, if any. UserError: it is damaged, or of another training."""
@@ -158,7 +177,10 @@ class Run:
 
 
 def same(held: dict[str, Any], given: dict[str, Any], recipe: Recipe) -> bool:
-    """Whether two plans are one training's: all but the number of steps, which only stages depend on."""
+    """Whether two plans are one training's: all but `FREE`, and the number of steps, which only stages depend on."""
+    held, given = (
+        {**plan, "train": {k: v for k, v in plan["train"].items() if k not in FREE}} for plan in (held, given)
+    )
     if len(stages(recipe.phases(), recipe.train_config.steps)) > 1:
         return held == given
     return held == {**given, "train": {**given["train"], "steps": held["train"].get("steps")}}

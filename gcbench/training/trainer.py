@@ -165,6 +165,7 @@ class _Loop:
                     self.run.save(at, preview=ends or not self.signal)
                 else:
                     self.run.preview(at.step)
+                    self.run.keep(at)
             except UserError as error:
                 if not self.saved:
                     raise
