@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,8 +192,14 @@ def _train(
             f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} images{shared}. Run: {out}"
         )
         with Bar("reading pairs", n) as bar:
-            pairs = processes.together(
-                lambda: Pairs(opened, chosen, recipe.size, for_crops=cfg.crop != (1.0, 1.0), tick=bar.advance)
+            crops = cfg.crop != (1.0, 1.0)
+            pairs = Pairs(
+                opened,
+                chosen,
+                recipe.size,
+                for_crops=crops,
+                tick=partial(bar.advance, processes.count),
+                processes=processes,
             )
         with Bar("training", cfg.steps) as bar:
             facts = provenance(device)

@@ -1,17 +1,22 @@
-"""Training pairs held in memory, and the batch that belongs to a step: the same one whenever it is asked for."""
+"""Training pairs held in memory, once a machine, and the batch of a step: the same one whenever it is asked for."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from gcbench.core.contracts import Dataset, Size
 from gcbench.data import image_files
+from gcbench.training.processes import Processes
 from gcbench.training.recipe import Batch
+from gcbench.training.shared_arrays import SharedArrays
 
 
 class Pairs:
     """All pairs of a split at one size, uint8 in memory; `for_crops` holds them twice as high and wide.
+
+    processes: those that train together; those of one machine read a part each, and share one copy of all.
 
     `batch(step)` depends on seed and step alone, so a resumed run sees the same data as one never stopped.
     """
@@ -24,21 +29,40 @@ class Pairs:
         *,
         for_crops: bool = False,
         tick: Callable[[], object] = lambda: None,
+        processes: Processes | None = None,
     ):
         n = len(dataset.ids(split))
         self.size, self.nearest = size, dataset.resize == image_files.NEAREST
         held = (2 * size[0], 2 * size[1]) if for_crops else size
-        self.images = np.empty((n, *held, 3), np.uint8)
-        self.layouts = np.empty((n, *held), np.uint8)
-        self.captions: list[tuple[str, ...]] = []
-        self.attributes = np.empty((n, len(dataset.attributes)), bool)
         self.mirror = None if dataset.mirror is None else np.array(dataset.mirror, np.uint8)
-        for i in range(n):
-            self.images[i], self.layouts[i] = dataset.pair(split, i, held)
-            self.captions.append(tuple(dataset.captions(split, i)))
-            if dataset.attributes:
-                self.attributes[i] = dataset.attribute_labels(split, i)
-            tick()
+        byte, flag = np.dtype(np.uint8), np.dtype(bool)
+        shapes = {
+            "images": ((n, *held, 3), byte),
+            "layouts": ((n, *held), byte),
+            "attributes": ((n, len(dataset.attributes)), flag),
+        }
+        shared = SharedArrays(processes, shapes) if processes is not None and processes.count > 1 else None
+        arrays: dict[str, Any] = shared.arrays if shared else {name: np.empty(*facts) for name, facts in shapes.items()}
+        self.images, self.layouts, self.attributes = (arrays[name] for name in shapes)
+
+        def read() -> dict[int, tuple[str, ...]]:
+            captions = {}
+            for i in shared.rows(n) if shared else range(n):
+                self.images[i], self.layouts[i] = dataset.pair(split, i, held)
+                captions[i] = tuple(dataset.captions(split, i))
+                if dataset.attributes:
+                    self.attributes[i] = dataset.attribute_labels(split, i)
+                tick()
+            return captions
+
+        if processes is None:
+            captions = read()
+        else:
+            parts = processes.told(processes.together(read))
+            captions = {i: texts for part in parts for i, texts in part.items()}
+        self.captions = [captions[i] for i in range(n)]
+        if shared:
+            shared.ready()
 
     def __len__(self) -> int:
         return len(self.images)

@@ -14,6 +14,7 @@ from accelerate.utils import set_seed
 
 from gcbench.core.errors import Stopped, UserError
 from gcbench.core.files import write_text
+from gcbench.training.ahead import Ahead
 from gcbench.training.ema import EMA
 from gcbench.training.pairs import Pairs
 from gcbench.training.phases import Optimizers, stages
@@ -108,12 +109,13 @@ class _Loop:
         recipe.train()
         spent, began = at.seconds, time.perf_counter()
         self.last = began
-        with Stop(launched=processes.count > 1) as stop:
+        make = partial(self.batch, rows=rows)
+        with Stop(launched=processes.count > 1) as stop, Ahead(make, at.step, cfg.steps) as ahead:
             for step in range(at.step, cfg.steps):
                 if step in begins[1:]:
                     recipe.load_state_dict(self.run.ema.shadow)
                 set_seed((cfg.seed * 1_000_003 + step * 64 + processes.rank) % 2**32)  # of dropout, and the like
-                batch = self.batch(step, rows).to(processes.device)
+                batch = ahead.next().to(processes.device)
                 rate, values = processes.known_to_all(partial(self.mover.step, step, batch))
                 self.run.ema.update(recipe, step - max(begin for begin in begins if begin <= step))
                 told = reader.put(step, rate, values, stop.signal)
@@ -132,7 +134,8 @@ class _Loop:
         batch = self.pairs.batch(
             step, cfg.batch_size, seed=cfg.seed, flip=cfg.flip, crop=cfg.crop, swap=cfg.swap_mirrored, places=rows
         )
-        return self.run.recipe.prepared(batch)
+        batch = self.run.recipe.prepared(batch)
+        return batch.pinned() if self.processes.device.type == "cuda" else batch
 
     def heed(self, told: StepValues) -> None:
         """Log what a step says; end with what is not finite."""
