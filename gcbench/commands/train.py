@@ -146,6 +146,7 @@ def _train(
     from gcbench.core.checkpoint import copy_card, load, start_from
     from gcbench.runs.provenance import provenance
     from gcbench.training.pairs import Pairs
+    from gcbench.training.tracking import check_tracker
     from gcbench.training.trainer import train as run_trainer
 
     opened, cfg = recipe.dataset, recipe.train_config
@@ -158,6 +159,7 @@ def _train(
             raise UserError("setting train.compile=true: there is no C++ compiler here; install g++, or leave it out")
         if cfg.precision == "fp16" and device == "cpu":
             raise UserError("setting train.precision='fp16': it needs a GPU and there is none here; take bf16 or fp32")
+        check_tracker(cfg.track)
         if init is None:
             return {}
         card = recipe.card({})

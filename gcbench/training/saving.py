@@ -122,9 +122,12 @@ class Run:
         else:
             self.store(path, at)
 
+    def preview_of(self, step: int) -> Path:
+        return self.out / "previews" / f"{step:07d}.png"
+
     def preview(self, step: int) -> None:
         """Draw the preview of a step at which one is due, unless it is there."""
-        cfg, path = self.recipe.train_config, self.out / "previews" / f"{step:07d}.png"
+        cfg, path = self.recipe.train_config, self.preview_of(step)
         if (step % cfg.preview_every == 0 or step == cfg.steps) and not path.exists():
             set_seed(cfg.seed)  # whatever it draws, it is the same whenever it is drawn
             with calling(f"preview() of {self.recipe.name}"):

@@ -24,6 +24,7 @@ from gcbench.training.saving import CONFIG, WEIGHTS, Progress, Run, planned, rea
 from gcbench.training.step import Mover, own_rows
 from gcbench.training.step_values import Reader, StepValues
 from gcbench.training.stop import Stop
+from gcbench.training.tracking import Tracked, check_tracker
 from gcbench.training.training_state import STATE
 
 Tick = Callable[[int, float, float], object]
@@ -76,12 +77,15 @@ def train(
                 run.complete(at)
 
     processes.together(begin)
-    _Loop(run, at, Mover(recipe, optimizers, accelerator, processes), pairs, tick).go()
+    config = {"model": recipe.name, "dataset": recipe.dataset.name, **cfg.model_dump(mode="json")}
+    with Tracked(cfg.track if processes.first else "", out, config, at.step) as tracked:
+        _Loop(run, at, Mover(recipe, optimizers, accelerator, processes), pairs, tick, tracked).go()
     return out / WEIGHTS
 
 
 def _checked(recipe: Recipe, plan: dict[str, Any], out: Path, resume: bool, accelerator: Accelerator) -> Optimizers:
     """The recipe's optimisers, on the device. UserError: what `out` holds is in the way, or the settings are."""
+    check_tracker(recipe.train_config.track)
     if not resume and any((out / name).exists() for name in (CONFIG, STATE, WEIGHTS)):
         raise UserError(f"{out} already holds a training run; add --resume to go on with it or choose another --out")
     if (out / CONFIG).exists() and not same(read_plan(out / CONFIG, recipe), plan, recipe):
@@ -96,7 +100,8 @@ def _checked(recipe: Recipe, plan: dict[str, Any], out: Path, resume: bool, acce
 class _Loop:
     """The steps of a training, from where it stands to its end."""
 
-    def __init__(self, run: Run, at: Progress, mover: Mover, pairs: Pairs, tick: Tick):
+    def __init__(self, run: Run, at: Progress, mover: Mover, pairs: Pairs, tick: Tick, tracked: Tracked):
+        self.tracked = tracked
         self.run, self.at, self.mover, self.pairs, self.tick = run, at, mover, pairs, tick
         self.cfg, self.processes = run.recipe.train_config, mover.processes
         self.saved, self.signal, self.last = at.step, 0, 0.0
@@ -156,6 +161,7 @@ class _Loop:
             means = {name: total / count for name, (total, count) in at.running.items()}
             at.rows.append({"step": told.step + 1, **means, "lr": told.rate, "images_per_second": speed})
             at.running = {}
+            self.tracked.row(at.rows[-1])
 
     def write(self) -> None:
         """Save, preview, or end at a signal: what is due after the step. The first process writes, all wait for it."""
@@ -175,6 +181,8 @@ class _Loop:
                 raise UserError(f"{error}; step {self.saved} is kept in {self.run.out}") from error
 
         self.processes.together(act if self.processes.first else lambda: None)
+        if self.processes.first and (drawn := self.run.preview_of(at.step)).exists():
+            self.tracked.preview(drawn, at.step)
         if saves:
             self.saved = at.step
         self.last = time.perf_counter()
