@@ -17,7 +17,7 @@ from gcbench.diffusion.schedules import training_times
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import Beside, Sampling, sample_many
-from gcbench.gcdp.super_resolution import LAST_TIME, resized, told
+from gcbench.gcdp.super_resolution import LAST_TIME, augmentation, resized, told
 from gcbench.networks.unet import LowRes
 from gcbench.text.known_words import learned
 from gcbench.training.recipe import Batch, Recipe, TrainConfig, captions_of, check_multiples, preview_captions
@@ -41,7 +41,7 @@ class GCDPRecipe(Recipe):
         self.network = TextToPair(self.cfg)
         if train_config.compile:
             self.network.unet.compile()
-        self.process = JointProcess(process)
+        self.process, self.augmentation = JointProcess(process), augmentation(process.classes)
         self.shown = preview_captions(dataset)
         self.low_size = cfg.low_size or (self.size[0] // 2, self.size[1] // 2)
         if cfg.unet.lowres and any(
@@ -78,7 +78,7 @@ class GCDPRecipe(Recipe):
         b, device = len(image), image.device
         eps = normal(b, *image.shape[1:], generator=generator, device=device)
         u = None if layout is None else uniform(b, *layout.shape[1:], generator=generator, device=device)
-        return told(image, layout, time, eps, u, self.process.cfg.classes)
+        return told(image, layout, time, eps, u, self.augmentation)
 
     def shrunk(self) -> Mapping[str, Any]:
         """A quarter as wide, on images half as high and wide."""
