@@ -2,12 +2,14 @@
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
@@ -54,6 +56,9 @@ def train(
     processes = Processes(cpu=device == "cpu")
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
     accelerator = Accelerator(mixed_precision=cfg.precision.replace("fp32", "no"), cpu=device == "cpu")
+    if not accelerator.distributed_type.name.startswith(("NO", "MULTI_")):
+        fault = f"accelerate is configured for {accelerator.distributed_type.value}, which cuts networks in pieces"
+        processes.stop(UserError(f"{fault}; choose plain several-GPU training in `accelerate config`, or use torchrun"))
     if cfg.batch_size < processes.count:
         fault = f"train.batch_size={cfg.batch_size} leaves some of {processes.count} processes without an image"
         processes.stop(UserError(f"{fault}; raise it"))
@@ -115,7 +120,7 @@ class _Loop:
         spent, began = at.seconds, time.perf_counter()
         self.last = began
         make = partial(self.batch, rows=rows)
-        with Stop(launched=processes.count > 1) as stop, Ahead(make, at.step, cfg.steps) as ahead:
+        with Stop(launched="LOCAL_RANK" in os.environ) as stop, Ahead(make, at.step, cfg.steps) as ahead:
             for step in range(at.step, cfg.steps):
                 if step in begins[1:]:
                     recipe.load_state_dict(self.run.ema.shadow)
@@ -140,7 +145,10 @@ class _Loop:
             step, cfg.batch_size, seed=cfg.seed, flip=cfg.flip, crop=cfg.crop, swap=cfg.swap_mirrored, places=rows
         )
         batch = self.run.recipe.prepared(batch)
-        return batch.pinned() if self.processes.device.type == "cuda" else batch
+        if self.processes.device.type != "cuda":
+            return batch
+        with torch.cuda.device(self.processes.device):  # a thread knows no other than the first by itself
+            return batch.pinned()
 
     def heed(self, told: StepValues) -> None:
         """Log what a step says; end with what is not finite."""
