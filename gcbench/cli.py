@@ -114,7 +114,10 @@ Data = Annotated[
     ),
 ]
 ModelName = Annotated[
-    str, typer.Option("--model", help="A model's name, or file.py:Class.", autocompletion=registered("models"))
+    str,
+    typer.Option(
+        "--model", help="A model's name, NAME:ARGUMENT, or file.py:Class.", autocompletion=registered("models")
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the record as JSON on standard output, and nothing else.")]
@@ -125,7 +128,7 @@ Size = Annotated[str | None, typer.Option(help="HxW in pixels; by default the mo
 Split = Annotated[str | None, typer.Option(help="Split of prompts and references; the dataset's last by default.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that `gcbench train` wrote.")]
 Stages = Annotated[str | None, typer.Option("--cascade", help="BASE,SR: checkpoints of two stages in a row.")]
-Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
+Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16; not all models take all.")]
 Choices = Annotated[list[str] | None, typer.Option("--set", help="The sampler's: sampler.image_sampler=ddim.")]
 TableFormat = Annotated[str, typer.Option("--format", help="rich, md, latex, csv or json.")]
 Plan = Annotated[bool, typer.Option("--plan", help="Only say what it takes: memory, seconds, disk. Writes nothing.")]
@@ -650,11 +653,11 @@ def data_prepare(
 def data_export(
     dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
     out: Annotated[Path, typer.Option(help="Where the tree goes.")],
-    as_: Annotated[str, typer.Option("--as", help="cityscapes or folder.")] = "folder",
+    as_: Annotated[str, typer.Option("--as", help="cityscapes, diffusers or folder.")] = "folder",
     size: Size = None,
     limit: Annotated[int | None, typer.Option(help="Pairs a split.")] = None,
 ) -> None:
-    """Write a dataset as a Cityscapes tree or as a plain folder with a dataset.toml."""
+    """Write a dataset as a Cityscapes tree, as images with texts for diffusers, or as a folder with a dataset.toml."""
     from gcbench.commands.data import write_copy
 
     write_copy(dataset, out, as_, size, limit)

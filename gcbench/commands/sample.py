@@ -110,6 +110,8 @@ def sample(
             given=None if given is None else f"{given.part} {given.hash}",
         )
         info = model_info(model, drawing)
+        if info.note:
+            say(f"Model: {info.note}.")
         planned = Record(kind="sample", model=info, protocol=protocol, provenance=provenance(device))
         folder.resume(planned, samples=(given and given.ids) or ())
         drawn: list[Samples] = []

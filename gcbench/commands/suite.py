@@ -173,7 +173,9 @@ def _folders(suite: Suite, rows: Sequence[Row]) -> list[str]:
 def _steps(suite: Suite, row: Row, dataset: str) -> int | str:
     """Of the row's training, or why it cannot be."""
     try:
-        batch = recipe_of(row.model, None, dataset, read_settings(None, row.train)).train_config.batch_size
+        batch = recipe_of(
+            row.model, None, dataset, read_settings(None, suite.settings(row, dataset))
+        ).train_config.batch_size
     except UserError as error:
         return str(error)
     return math.ceil(suite.images / batch)

@@ -17,6 +17,7 @@ from gcbench.core.contracts import Model
 from gcbench.core.errors import NothingMeasured, UserError
 from gcbench.core.record import Point, Record
 from gcbench.core.reference import Reference
+from gcbench.core.registry import short_name
 from gcbench.core.run_spec import DEFAULT_GUIDANCE, LONG_GUIDANCE, RunSpec, guidance_text
 from gcbench.core.samples import Samples, sample_ids
 from gcbench.data.contact_sheet import save_png
@@ -76,7 +77,7 @@ def sweep(
         raise UserError("--train and --cascade both give weights; train each stage by `gcbench train`")
     share = check_sharing(spec, shard, jobs, fresh, train)
     device = choose_device(spec.device)
-    out = Path(out or Path("runs") / f"sweep-{Path(model.partition(':')[0]).stem}-{Path(dataset).name}")
+    out = Path(out or Path("runs") / f"sweep-{short_name(model)}-{Path(dataset).name}")
     files = (*MEASURED, GRID, *([KEPT] if keep_samples else []))
     inputs = {"--dataset": Path(spec.dataset), **spec.weights}
     with RunDirectory(out, fresh, files, inputs, shared=share is not None) as folder:
@@ -150,6 +151,8 @@ class Sweep:
             f"{' at guidance ' + scales if scales else ''}{f', of given {given}' if given else ''}, then"
             f" {', '.join([*self.scoring.metrics, *self.scoring.missing])}. Run: {self.folder.path}"
         )
+        if note := self.record.model.note:
+            say(f"Model: {note}.")
         for line in reading_lines(self.spec.model, self.record.reading):
             say(line)
         if share is None:
@@ -344,7 +347,7 @@ def peak_memory() -> float:
 
 def _trained(spec: RunSpec) -> Path:
     """The checkpoint that `--train` makes first, or resumes if an earlier try was stopped."""
-    out = Path("runs") / f"train-{spec.model}-{Path(spec.dataset).name}"
+    out = Path("runs") / f"train-{short_name(spec.model)}-{Path(spec.dataset).name}"
     resume = (out / CONFIG).exists()
     return train_model(model=spec.model, dataset=spec.dataset, out=out, resume=resume, device=spec.device)
 

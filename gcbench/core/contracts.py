@@ -112,15 +112,16 @@ class ModelOptions:
     checkpoint: a file, or None to look in `$GCBENCH_WEIGHTS` and among the bundled weights. device: a torch
     device. precision: of the network. steps: sampling steps, None for the model's default. settings: further
     choices of the sampler, by key (`sampler.KEY`); a model refuses what it does not know. cascade: the checkpoint of a
-    second stage, for a model that is `staged`.
+    second stage, for a model that is `staged`. argument: what stands behind the model's name, `NAME:ARGUMENT`.
     """
 
     checkpoint: Path | None = None
     device: str = "cpu"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     steps: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     cascade: Path | None = None
+    argument: str | None = None
 
 
 class Reading(BaseModel):
@@ -155,6 +156,7 @@ class Model(ABC):
     and marked so. progress: while it works, `generate` may tell this which share of its images is done, 0 to 1.
     given: what may be known of its samples: `layouts`, `images`. layouts_given: its samples have layouts that it was
     given by itself, as finished images of a layout-to-image system have. staged: it takes a second stage (`--cascade`).
+    argument: what may stand behind its name (`PATH` of `NAME:PATH`); None, it takes none.
     recipe: None, or a class method `recipe(dataset, settings)` that gives what `gcbench train` trains, a
     `gcbench.training.recipe.Recipe`. contentless: its recipe can be built and run on tensors without content, for a
     plan.
@@ -168,6 +170,7 @@ class Model(ABC):
     given: frozenset[str] = frozenset()
     layouts_given: bool = False
     staged: ClassVar[bool] = False
+    argument: ClassVar[str | None] = None
     progress: Callable[[float], object] = staticmethod(lambda share: None)
     recipe: ClassVar[Any] = None
     contentless: ClassVar[bool] = False
@@ -176,6 +179,11 @@ class Model(ABC):
     @abstractmethod
     def open(cls, dataset: Dataset, options: ModelOptions) -> Model:
         """A model ready to generate samples of `dataset`."""
+
+    @classmethod
+    def check_argument(cls, argument: str) -> None:
+        """UserError: nothing can be opened with this argument. Quick: torch is not loaded for it."""
+        return
 
     @abstractmethod
     def generate(

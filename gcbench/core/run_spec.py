@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
-from gcbench.core.registry import registry, split_evaluator
+from gcbench.core.registry import registry, split_evaluator, with_argument
 
 DEFAULT_GUIDANCE: Final = (1.0, 1.5, 2.0, 3.0, 4.0)
 LONG_GUIDANCE: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
@@ -40,7 +40,7 @@ COUNTS: Final = {
 
 PARTS: Final = ("layouts", "images")
 """Of a sample, which a model may be given."""
-PRECISIONS: Final = ("fp32", "bf16")
+PRECISIONS: Final = ("fp32", "bf16", "fp16")
 
 
 class RunSpec(BaseModel):
@@ -49,7 +49,7 @@ class RunSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field("gcdp", description="A registered model, or FILE.py:CLASS.")
+    model: str = Field("gcdp", description="A registered model, FILE.py:CLASS, or NAME:ARGUMENT.")
     dataset: str = Field("streets", description="A registered dataset, or the path of a folder with a dataset.toml.")
     split: str | None = Field(None, description="Split of prompts and reference; None for the dataset's last.")
     size: Size | None = Field(None, description="(H, W) in pixels; None for the model's, else the dataset's.")
@@ -64,7 +64,7 @@ class RunSpec(BaseModel):
     checkpoint: Path | None = Field(None, description="Weights; None to look for them.")
     cascade: tuple[Path, Path] | None = Field(None, description="Weights of a base stage and of one that enlarges.")
     batch_size: int = Field(16, description="Images that go through the model together; changes no number.")
-    precision: str = Field("fp32", description="Of the model's network: fp32 or bf16.")
+    precision: str = Field("fp32", description="Of the model's network: fp32, bf16 or fp16.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     until_saturation: bool = Field(False, description="Stop when the watched metric no longer gains.")
     watch: str | None = Field(None, description="The metric that is watched; None for the first of correspondence.")
@@ -88,7 +88,9 @@ class RunSpec(BaseModel):
         options = self.model_dump(mode="json", exclude_defaults=True, exclude=of_points)
         for name in ("model", "dataset", "checkpoint"):
             if name in options:
-                options[name] = options[name].rpartition("/")[2]
+                named, argument = with_argument(options[name]) if name == "model" else (options[name], None)
+                last = (named if argument is None else argument).rstrip("/").rpartition("/")[2]
+                options[name] = last if argument is None else f"{named}:{last}"
         if "cascade" in options:
             options["cascade"] = [path.rpartition("/")[2] for path in options["cascade"]]
         if "evaluators" in options:

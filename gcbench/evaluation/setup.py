@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -13,7 +13,7 @@ from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Record, Training
 from gcbench.core.reference import Prompts, Reference
-from gcbench.core.registry import in_file, registry
+from gcbench.core.registry import in_file, registry, with_argument
 from gcbench.core.run_spec import RunSpec, Size
 from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.scoring import Scoring, open_evaluators
@@ -150,7 +150,8 @@ def open_model(spec: RunSpec, dataset: Dataset, device: str) -> Model:
     base, upper = spec.cascade or (spec.checkpoint, None)
     if upper is not None and not getattr(kind, "staged", False):
         raise UserError(f"--cascade: {name} has one stage; leave it out, or give its weights as --checkpoint")
-    options = ModelOptions(base, device, spec.precision, spec.steps, spec.settings, upper)  # type: ignore[arg-type]
+    how: Any = spec.precision
+    options = ModelOptions(base, device, how, spec.steps, spec.settings, upper, with_argument(name)[1])
     with calling(f"model {name}"):
         model = kind.open(dataset, options)
     if not isinstance(model, Model):

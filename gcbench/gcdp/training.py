@@ -20,7 +20,15 @@ from gcbench.gcdp.sampling import Beside, Sampling, sample_many
 from gcbench.gcdp.super_resolution import LAST_TIME, augmentation, resized, told
 from gcbench.networks.unet import LowRes
 from gcbench.text.known_words import learned
-from gcbench.training.recipe import Batch, Recipe, TrainConfig, captions_of, check_multiples, preview_captions
+from gcbench.training.recipe import (
+    Batch,
+    Recipe,
+    TrainConfig,
+    captions_of,
+    check_multiples,
+    compile_network,
+    preview_captions,
+)
 
 
 class GCDPRecipe(Recipe):
@@ -39,8 +47,7 @@ class GCDPRecipe(Recipe):
         check_multiples(self.size, cfg.unet.stride)
         torch.manual_seed(train_config.seed)
         self.network = TextToPair(self.cfg)
-        if train_config.compile:
-            self.network.unet.compile()
+        compile_network(self.network.unet, train_config.compile)
         self.process, self.augmentation = JointProcess(process), augmentation(process.classes)
         self.shown = preview_captions(dataset)
         self.low_size = cfg.low_size or (self.size[0] // 2, self.size[1] // 2)

@@ -17,7 +17,8 @@ class SemanticRecall(MeanMetric):
     own size. A class is found from `min_pixels` = 1 pixel on (the paper's rule); the column `recall@0.1%`
     asks for `min_area` of the image, hence for 1 pixel at least. void is never found. A prompt that names no
     class is unscored and counted. Beside it, precision: |found ∩ C_i| / |found|, where an image with nothing
-    found is unscored; a noisy image in which F sees every class has recall 1 and shows up there.
+    found is unscored; a noisy image in which F sees every class has recall 1 and shows up there. Both in one number,
+    F1: 2 |found ∩ C_i| / (|found| + |C_i|), the harmonic mean of the two, and 0 where nothing is found.
 
     What prompt i only denies ("no cars", "car-free"; the rules: `gcbench.text.negation`), D_i, is not in C_i: found
     all the same it lowers precision, as all that is found and not wanted does. A prompt that only denies is unscored.
@@ -54,6 +55,8 @@ class SemanticRecall(MeanMetric):
             "recall@0.1%": _share(named & large, named),
             "precision": _share(named & small, small & ~silent),
             "precision@0.1%": _share(named & large, large & ~silent),
+            "f1": _f1(named, small),
+            "f1@0.1%": _f1(named, large),
             "named": named,
             "negated": negated,
             "per_class": named & small,
@@ -109,3 +112,9 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """|part| / |whole|, row by row of bool [n,K]; NaN where the whole is empty."""
     size = whole.sum(axis=1)  # [n]
     return np.divide(part.sum(axis=1), size, out=np.full(len(size), np.nan), where=size > 0)
+
+
+def _f1(named: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """2 |found and named| / (|found| + |named|), row by row of bool [n,K]; NaN where nothing is named."""
+    both, sizes = (named & found).sum(axis=1), named.sum(axis=1) + found.sum(axis=1)  # [n]
+    return np.divide(2 * both, sizes, out=np.full(len(named), np.nan), where=named.any(axis=1))

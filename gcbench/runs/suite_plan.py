@@ -13,12 +13,23 @@ from gcbench.core.errors import UserError
 from gcbench.core.files import read_toml
 from gcbench.core.names import check_word
 from gcbench.core.registry import in_file, registry
-from gcbench.core.run_spec import LONG_GUIDANCE, MOST_IMAGES, MOST_TRAINED, check_count, guidance_scales, metric_names
+from gcbench.core.run_spec import (
+    LONG_GUIDANCE,
+    MOST_IMAGES,
+    MOST_TRAINED,
+    check_count,
+    guidance_scales,
+    metric_names,
+    parse_size,
+)
 
 BUDGET = "train.steps"
 """The setting that a row may not make: the suite's `images` does."""
 SEED = "train.seed"
 """The setting that a row may not make where its suite has `seeds`."""
+
+SIZE = "model.size"
+"""The setting that `sizes` of a suite makes."""
 
 Show = Literal["table1", "figure6"]
 """What can be made of a suite's records at the end; how, says `gcbench.commands.suite`."""
@@ -96,8 +107,9 @@ class Suite(BaseModel):
 
     images: that each training sees, steps x batch size, rounded up to a whole step. n: that each row is measured on.
     seeds: how many times each row is trained, with the seeds 0, 1, ... splits: that each row is trained on. metrics:
-    what is measured, the dataset's by default. show: what is made of the records at the end. compare: two rows, whose
-    paired differences are taken.
+    what is measured, the dataset's by default. sizes: by dataset, of the images that are trained on and measured, if
+    not its own. split: that the texts are of, the last by default. show: what is made of the records at the end.
+    compare: two rows, whose paired differences are taken.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -109,6 +121,8 @@ class Suite(BaseModel):
     seeds: int | None = Field(default=None, ge=1, le=1000)
     splits: list[str] | None = Field(None, min_length=1)
     metrics: list[str] | None = Field(None, min_length=1)
+    sizes: dict[str, str] = Field(default_factory=dict)
+    split: str | None = None
     show: Show | None = None
     compare: list[str] | None = Field(None, min_length=2, max_length=2)
     row: list[Row] = Field(min_length=1, max_length=1000)
@@ -125,6 +139,8 @@ class Suite(BaseModel):
             if self.seeds is not None and any(setting.partition("=")[0] == SEED for setting in row.train):
                 raise ValueError(f"{SEED} of {row.name} follows from the suite's `seeds`; leave it out")
         _distinct("splits", self.splits or ())
+        for size in self.sizes.values():
+            parse_size(size)
         names = [variant.name for row in self.row for variant in self._named(row)]
         _distinct("folders of the rows", names)
         if strange := [name for name in self.compare or () if name not in known]:
@@ -171,6 +187,11 @@ class Suite(BaseModel):
         splits: Sequence[str | None] = owner.splits or self.splits or [None]
         seeds: Sequence[int | None] = [None] if self.seeds is None else range(self.seeds)
         return [Variant(row, split, seed) for split in splits for seed in seeds]
+
+    def settings(self, row: Row, dataset: str) -> list[str]:
+        """Of the row's training on a dataset, as `--set` takes them."""
+        size = self.sizes.get(dataset)
+        return row.train if size is None else [f"{SIZE}={size}", *row.train]
 
     def check_metrics(self) -> None:
         """UserError: a metric that there is not."""

@@ -61,7 +61,8 @@ class Job:
 
     def _train(self, variant: Variant) -> Stage:
         row, steps = variant.row, self.steps[variant.row.name]
-        command = ["train", "--model", row.model, "--dataset", self.dataset, *self._set(row.train)]
+        command = ["train", "--model", row.model, "--dataset", self.dataset]
+        command += self._set(self.suite.settings(row, self.dataset))
         if variant.seed is not None:
             command += self._set([f"{SEED}={variant.seed}"])
         command += self._set([f"{BUDGET}={steps}"]) if isinstance(steps, int) else []
@@ -76,6 +77,8 @@ class Job:
         command += ["--guidance", ",".join(map(guidance_text, row.scales))]
         command += ["--until-saturation"] if row.until_saturation else []
         command += [] if suite.metrics is None else ["--metrics", ",".join(suite.metrics)]
+        command += [] if suite.split is None else ["--split", suite.split]
+        command += ["--size", suite.sizes[self.dataset]] if self.dataset in suite.sizes else []
         command += self._set(row.sample)
         needs: tuple[str, ...] = ()
         if owner := suite.trained_by(row):

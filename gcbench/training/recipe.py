@@ -86,7 +86,8 @@ class TrainConfig(Config):
     warmup: steps of linear rise of lr; decay: fraction of the run, at its end, over which lr falls to 0.
     keep_every: steps after which the weights of that moment are also kept, in kept/ (0: never). track: a tracker that
     is told what the log and the previews say. Neither changes a number: a resumed run may choose others.
-    compile: let torch.compile fuse the network's small operations: some minutes at the start, then faster steps.
+    compile: let torch.compile fuse the network's small operations: some minutes at the start, then faster steps;
+    `reduce-overhead` as CUDA graphs, for a small network on a GPU, where starting operations takes longer than they do.
     """
 
     steps: Count = 1000
@@ -108,7 +109,7 @@ class TrainConfig(Config):
     resize: Literal["area", "nearest"] = "area"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     weights_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    compile: bool = False
+    compile: bool | Literal["reduce-overhead"] = False
     seed: int = Field(default=0, ge=0, lt=2**32)
     log_every: Count = 20
     save_every: Count = 500
@@ -152,6 +153,12 @@ def check_multiples(size: Size, multiple: int, reader: str = "the network") -> N
     """Refuse a size that `reader` cannot halve as often as it does."""
     if size[0] % multiple or size[1] % multiple:
         raise UserError(f"setting model.size={list(size)} does not suit {reader}; take multiples of {multiple}")
+
+
+def compile_network(network: nn.Module, how: bool | str) -> None:
+    """As `train.compile` says."""
+    if how:
+        network.compile(mode=None if how is True else how)
 
 
 def check_uncompiled(name: str, cfg: TrainConfig) -> None:

@@ -60,9 +60,9 @@ def present(drawn: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def test_contract(faces: Faces) -> None:
-    assert (faces.name, faces.size, faces.splits, faces.void) == ("faces", SIZE, ("train", "val"), None)
-    assert [len(faces.ids(split)) for split in faces.splits] == list(COUNTS.values())
-    assert len(set(faces.ids("train")) | set(faces.ids("val"))) == sum(COUNTS.values())
+    assert (faces.name, faces.size, faces.splits, faces.void) == ("faces", SIZE, ("train", "tune", "val"), None)
+    assert [len(faces.ids(split)) for split in faces.splits] == [5400, 300, 600]
+    assert len({name for split in faces.splits for name in faces.ids(split)}) == sum(COUNTS.values())
     assert len(faces.classes) == len(set(faces.palette)) == 19
     assert list(faces.attributes) == [name for name in ATTRIBUTES if name in faces.attributes]
     assert len(faces.attributes) >= 12
@@ -299,7 +299,7 @@ def test_an_unknown_split_is_the_users_to_correct(faces: Faces) -> None:
 
 def test_a_check_counts_attributes() -> None:
     faces = Faces.open()
-    train, val = summarise(faces, sample=20)
+    train, _, val = summarise(faces, sample=20)
     chosen = np.unique(np.linspace(0, 599, 20).round().astype(int))
     labels = np.array([faces.attribute_labels("val", i) for i in chosen.tolist()])
     assert val.attributes == pytest.approx(dict(zip(faces.attributes, labels.mean(axis=0), strict=True)))

@@ -35,9 +35,9 @@ def counts(streets: Streets) -> np.ndarray:
 
 
 def test_contract(streets: Streets) -> None:
-    assert (streets.name, streets.size, streets.splits) == ("streets", SIZE, ("train", "val"))
+    assert (streets.name, streets.size, streets.splits) == ("streets", SIZE, ("train", "tune", "val"))
     assert streets.version.startswith("streets-")
-    assert [len(streets.ids(split)) for split in streets.splits] == [2975, 500]
+    assert [len(streets.ids(split)) for split in (*streets.splits, *streets.parts)] == [2975, 300, 500, 1488, 744]
     assert streets.ids("train")[0] == "train_000000"
     assert len(set(streets.ids("train")) | set(streets.ids("val"))) == 3475
     assert len(streets.classes) == len(streets.palette) == 20

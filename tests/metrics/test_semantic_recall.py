@@ -50,6 +50,8 @@ def test_by_hand() -> None:
     assert table["recall@0.1%"] == {"00": 0.5, "01": 1.0, "02": 0.5, "03": None}
     assert table["precision"] == {"00": 1.0, "01": 1.0, "02": 0.5, "03": None}
     assert table["precision@0.1%"] == {"00": 1.0, "01": 1.0, "02": 0.5, "03": None}
+    assert table["f1"] == {"00": 1.0, "01": 1.0, "02": 0.5, "03": None}
+    assert table["f1@0.1%"] == {"00": pytest.approx(2 / 3), "01": 1.0, "02": 0.5, "03": None}  # recall 1/2, precision 1
     assert result.value == pytest.approx(2.5 / 3)
     assert (result.n, result.unscored) == (3, 1)
     assert result.also["recall@0.1%"].value == pytest.approx(2 / 3)

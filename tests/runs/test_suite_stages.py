@@ -55,6 +55,19 @@ def test_seeds_and_splits_are_trainings_of_their_own() -> None:
     assert stages["table"].needs == tuple(stages)[:-1]
 
 
+def test_sizes_and_the_split_that_texts_are_of() -> None:
+    rows = [Row(model="gcdp", train=["train.lr=1e-4"])]
+    stages = planned(Suite(name="s", row=rows, sizes={"streets": "32x64", "faces": "8x8"}, split="tune"))
+    train, sweep = stages["train gcdp"], stages["sweep gcdp"]
+    assert option(train, "--set") == ["model.size=32x64", "train.lr=1e-4", "train.steps=7"]
+    assert (option(sweep, "--size"), option(sweep, "--split")) == (["32x64"], ["tune"])
+    other = planned(Suite(name="s", row=rows, sizes={"faces": "8x8"}))
+    assert option(other["train gcdp"], "--set") == ["train.lr=1e-4", "train.steps=7"]
+    assert (option(other["sweep gcdp"], "--size"), option(other["sweep gcdp"], "--split")) == ([], [])
+    with pytest.raises(UserError, match="not HxW"):
+        Suite(name="s", row=rows, sizes={"streets": "large"})
+
+
 def test_a_row_has_splits_of_its_own() -> None:
     rows = [Row(model="gcdp", splits=["train25"]), Row(model="gcdp", name="all")]
     suite = Suite(name="s", row=rows, splits=["train", "train50"])

@@ -31,6 +31,7 @@ from gcbench.training.recipe import (
     TrainConfig,
     captions_of,
     check_multiples,
+    compile_network,
     preview_captions,
 )
 
@@ -54,8 +55,7 @@ class LDMRecipe(Recipe):
             cfg = cfg.model_copy(update={"vae": vae})
         self.cfg = cfg
         check_multiples(self.size, self.network.stride, "the networks")
-        if train_config.compile:
-            self.network.unet.compile()
+        compile_network(self.network.unet, train_config.compile)
         self.process = LatentProcess(cfg.process)
         self.measured: Tensor
         self.register_buffer("measured", torch.tensor(not self.own_vae))

@@ -15,13 +15,14 @@ from gcbench.data.faces.captions import build_caption
 from gcbench.data.faces.person import ATTRIBUTES, attributes
 from gcbench.data.faces.render import SIZE, person, render
 
-COUNTS = {"train": 5400, "val": 600}
+COUNTS = {"train": 5400, "val": 600, "tune": 300}  # a seed depends on its split's place here
 PARTS = {"train50": 2700, "train25": 1350}
 CAPTIONS = 5
 
 
 class Faces(DrawnDataset):
-    """Drawn faces: 5400 to train, of which the first half and the first quarter are parts; 600 to validate."""
+    """Drawn faces: 5400 to train, of which the first half and the first quarter are parts; 300 to choose
+    settings by; 600 to validate."""
 
     name = "faces"
     classes = CLASSES
@@ -30,7 +31,7 @@ class Faces(DrawnDataset):
     size = SIZE
     counts = COUNTS
     part_counts = PARTS
-    splits = tuple(COUNTS)
+    splits = ("train", "tune", "val")
     parts = tuple(PARTS)
     aliases = ALIASES
     mirror = MIRROR

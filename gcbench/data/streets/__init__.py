@@ -10,19 +10,24 @@ from gcbench.data.drawn import DrawnDataset
 from gcbench.data.streets.render import SIZE, render, stable_scene
 from gcbench.text.captions import build_caption, present
 
+COUNTS = {"train": 2975, "val": 500, "tune": 300}  # a seed depends on its split's place here
+PARTS = {"train50": 1488, "train25": 744}
 CAPTIONS = 3
 
 
 class Streets(DrawnDataset):
-    """Drawn street scenes: 2975 to train, 500 to validate."""
+    """Drawn street scenes: 2975 to train, of which the first half and the first quarter are parts; 300 to choose
+    settings by; 500 to validate."""
 
     name = "streets"
     classes = CLASSES
     palette = PALETTE
     void = VOID
     size = SIZE
-    counts = {"train": 2975, "val": 500}  # noqa: RUF012
-    splits = tuple(counts)
+    counts = COUNTS
+    part_counts = PARTS
+    splits = ("train", "tune", "val")
+    parts = tuple(PARTS)
     aliases = ALIASES
 
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
