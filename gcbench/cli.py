@@ -47,7 +47,7 @@ class Commands(TyperGroup):
             return super().make_context(*arguments, **options)
 
 
-HOLD_PATHS = ("dataset", "model", "evaluator", "set_", "cascade")
+HOLD_PATHS = ("dataset", "model", "evaluator", "set_", "cascade", "reference")
 """Options whose texts may hold a path: alone, behind `=`, `@` or a comma."""
 
 
@@ -126,6 +126,10 @@ Metrics = Annotated[str | None, typer.Option(help="Names or file.py:Class, with 
 Evaluators = Annotated[list[str] | None, typer.Option("--evaluator", help=r"ROLE=ID\[@FILE], or ROLE=file.py:Class.")]
 Size = Annotated[str | None, typer.Option(help="HxW in pixels; by default the model's, else the dataset's.")]
 Split = Annotated[str | None, typer.Option(help="Split of prompts and references; the dataset's last by default.")]
+ReferenceOf = Annotated[
+    str | None,
+    typer.Option("--reference", help="Other real images: a split, a folder, .zip or .npz; or an .npz of mu and sigma."),
+]
 Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that `gcbench train` wrote.")]
 Stages = Annotated[str | None, typer.Option("--cascade", help="BASE,SR: checkpoints of two stages in a row.")]
 Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16; not all models take all.")]
@@ -160,7 +164,11 @@ def check(options: dict[str, Any]) -> None:
     from gcbench.data.open_dataset import open_dataset
 
     spec = RunSpec.of(**{name: value for name, value in options.items() if name in RunSpec.model_fields})
-    open_dataset(spec.dataset)
+    dataset = open_dataset(spec.dataset)
+    if spec.reference is not None:
+        from gcbench.data.reference_source import find_reference
+
+        find_reference(spec.reference, dataset)
     if "shard" in options:
         from gcbench.runs.work_shares import check_sharing
 
@@ -205,11 +213,13 @@ def sweep(
     watch: Annotated[str | None, typer.Option(help="The metric to watch; the first of correspondence.")] = None,
     axes: Annotated[str | None, typer.Option(help="The curve's metrics, COST,GAIN, such as fid,clip-score.")] = None,
     n: Annotated[int, typer.Option("-n", help="Images a scale.")] = 64,
+    per_prompt: Annotated[int, typer.Option(help="Images of each prompt, from as many seeds; -n counts all.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the first image; the next has seed + 1.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
     set_: Choices = None,
     size: Size = None,
     split: Split = None,
+    reference: ReferenceOf = None,
     given_: Annotated[
         str | None, typer.Option("--given", help="layouts or images: give the model the split's.")
     ] = None,
@@ -268,6 +278,7 @@ def evaluate(
     given_: Annotated[bool, typer.Option("--given", help="The layouts were given to the model.")] = False,
     derived_by: Annotated[str | None, typer.Option(help="The segmenter that made the layouts, if one did.")] = None,
     split: Split = None,
+    reference: ReferenceOf = None,
     metrics: Metrics = None,
     evaluator: Evaluators = None,
     size: Size = None,
@@ -676,6 +687,21 @@ def data_export(
     write_copy(dataset, out, as_, size, limit)
 
 
+@data_app.command("reference")
+def data_reference(
+    dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
+    out: Annotated[Path, typer.Option(help="The .npz that --reference reads.")],
+    split: Split = None,
+    evaluator: Annotated[str, typer.Option(help=r"ROLE=ID\[@FILE], whose features are summed up.")] = "inception=tf1",
+    size: Size = None,
+    device: Device = "auto",
+) -> None:
+    """Mean and covariance of an evaluator's features of a split, in a file that says what it is."""
+    from gcbench.commands.reference import write_reference
+
+    write_reference(dataset, out, split, evaluator, size, device)
+
+
 @weights_app.command("list")
 def weights_list() -> None:
     """The files that can be had, their licences, and which of them are here."""
@@ -774,6 +800,8 @@ gcbench suite show runs/suite-mine-streets""",
 GCBENCH_DATA=/data gcbench data list""",
     "data check": """gcbench data check streets
 gcbench data check data/mine --sample 500""",
+    "data reference": """gcbench data reference streets --evaluator encoder=dinov2-vitl14 --out ./d.npz
+gcbench data reference cityscapes --split train --size 256x512 --out ./i.npz""",
     "data split": """gcbench data split ./mine --out ./mine-divided
 gcbench data split ./video --val 0.25 --group-by '*_' --link --out ./halves""",
     "data prepare": """gcbench data prepare cityscapes --size 128x256 --out data/small

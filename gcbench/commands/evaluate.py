@@ -22,6 +22,7 @@ from gcbench.data.open_dataset import open_dataset
 from gcbench.data.prompts import ALL, FIRST, check_texts
 from gcbench.evaluation.finished_samples import read_samples
 from gcbench.evaluation.input_warnings import input_warnings
+from gcbench.evaluation.real_sets import RealSets, open_against, training_set
 from gcbench.evaluation.scoring import Scoring, measure_real, open_evaluators
 from gcbench.evaluation.self_check import self_check as check_evaluators_on
 from gcbench.evaluation.setup import choose_device, evaluation_split, metrics_of, protocol_of, size_of
@@ -65,7 +66,8 @@ def evaluate(
     the layouts, if a generator did not: mIoU is refused then. Images of another size are brought to the dataset's by
     the box filter, layouts by the nearest neighbour. self_check: measure the evaluators on all real pairs of the split
     first. shard: evaluate only a share of the images, as for `sweep`; the last process to end merges all, and what
-    earlier ones return has no scores. options: `split`, `size`, `metrics`, `evaluators` and `device` of `RunSpec`.
+    earlier ones return has no scores. options: `split`, `reference`, `size`, `metrics`, `evaluators` and `device` of
+    `RunSpec`.
 
     Raises:
         UserError: an empty or unpaired source, unreadable files, ids or colours that the dataset lacks, ...
@@ -96,7 +98,9 @@ def evaluate(
     asked = {"images": images, "dataset": dataset, "layouts": layouts, "prompts": prompts, "given": given}
     asked |= {"derived_by": derived_by, "name": name, "out": out, "self_check": self_check, "texts": texts, **options}
     with RunDirectory(out, fresh, MEASURED, inputs, share is not None) as folder, ExitStack() as merging:
-        scoring = Scoring(opened, metrics, open_evaluators(opened, metrics, spec.evaluators, device), given=spec.given)
+        sets = RealSets(open_against(spec.reference, reference), training_set(reference))
+        evaluators = open_evaluators(opened, metrics, spec.evaluators, device)
+        scoring = Scoring(opened, metrics, evaluators, given=spec.given, sets=sets)
         stopwatch = Stopwatch()
         with stopwatch("read"), Bar("reading images", len(found)) as bar:
             survey = found.survey(bar.advance)
@@ -126,6 +130,7 @@ def evaluate(
             say(f"The {known} were given to the model, as the run says that wrote them.")
         if layouts is None and found.layouts is not None:
             say(f"The layouts are those that {images} holds itself.")
+        warnings += () if sets.against is None else sets.against.notes
         for line in warnings:
             say(f"Warning: {line}.")
         if self_check:
@@ -148,7 +153,7 @@ def evaluate(
             say(f"Warning: {warnings[-1]}.")
         if late:
             folder.resume(planned, list(metrics))  # removes the older run
-        with stopwatch("real"), Bar("evaluating real images", len(reference)) as bar:
+        with stopwatch("real"), Bar("evaluating real images", len(reference) + scoring.real_count) as bar:
             bounds = measure_real(scoring, reference, list(range(min(len(found), len(reference)))), bar.advance)
         record = planned.model_copy(update={"ceiling": bounds.ceiling, "floor": bounds.floor})
         with stopwatch("score"):

@@ -6,7 +6,7 @@ Imports no torch: what a metric declares is read without it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -227,9 +227,10 @@ class Model(ABC):
 
 
 class Evaluator(ABC):
-    """A network that measures, in a role (`segmenter`, `inception`, `clip`, `attributes`).
+    """A network that measures, in a role (`segmenter`, `inception`, `clip`, `attributes`, `encoder`).
 
-    id: names architecture, training data if not the standard one, weights' hash, input scale and precision.
+    id: names architecture, training data if not the standard one, weights' hash, input scale and precision. What
+    stands before its `#` is what tables call it.
     recipe: as a model's.
     """
 
@@ -253,13 +254,17 @@ class Evaluator(ABC):
 
 @dataclass(frozen=True)
 class Task:
-    """What a metric may know of the dataset that it scores on. Plain data: it can be copied and pickled."""
+    """What a metric may know of the dataset that it scores on. Plain data: it can be copied and pickled.
+
+    named: the roles for which the user named an evaluator.
+    """
 
     classes: tuple[str, ...]
     void: int | None
     aliases: Mapping[str, tuple[str, ...]]
     attributes: tuple[str, ...] = ()
     attribute_words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    named: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         for name in ("aliases", "attribute_words"):
@@ -277,18 +282,22 @@ State = dict[str, Any]
 class Metric(ABC):
     """A number over a set of samples.
 
-    needs: of `images`, `layouts`, `prompts`, `reference`. roles: evaluators whose features it reads.
+    needs: of `images`, `layouts`, `prompts`, `reference`, `training`. roles: evaluators whose features it reads.
+    alternative: a role whose evaluator takes the place of the first one where the user names it, and the title that the
+    metric then has, `{}` in it being the evaluator's name.
     direction: which way is better. unit: of its value as it is shown: the stored one times `scale` of its column, 1 if
     that names none. range: what its values cannot leave; ranges: of the columns for which that is another. title: its
     column's heading. summary: one line for `gcbench list metrics`. axis: what it is for on a curve, cost (`realism`)
     or gain (`correspondence`). headline: the columns that a table shows, "" for the value itself. default: whether a
     run measures it unasked. gain: the least difference that counts when a sweep asks whether it is saturated.
     thresholds: named numbers that change the value; they are part of the protocol. reference: what `update_reference`
-    builds, if `needs` has it. when_given: the metric that takes its place where the layouts were given to the model.
+    builds, if `needs` has it; training: the same of `update_training`. when_given: the metric that takes its place
+    where the layouts were given to the model.
     """
 
     needs: ClassVar[frozenset[str]]
-    roles: ClassVar[tuple[str, ...]] = ()
+    roles: tuple[str, ...] = ()
+    alternative: ClassVar[tuple[str, str] | None] = None
     direction: ClassVar[Literal["higher", "lower"]]
     unit: ClassVar[str]
     title: ClassVar[str]
@@ -303,19 +312,36 @@ class Metric(ABC):
     thresholds: ClassVar[Mapping[str, float]] = {}
     when_given: ClassVar[str | None] = None
     reference: Any
+    training: Any
 
     def __init__(self, task: Task):
-        self.task = task
+        self.task, self.roles = task, self.roles_where(task.named)
+
+    @classmethod
+    def roles_where(cls, named: Collection[str]) -> tuple[str, ...]:
+        """The evaluators that it reads where the user named those of these roles."""
+        instead = cls.alternative[0] if cls.alternative else None
+        return (instead, *cls.roles[1:]) if instead in named and instead else cls.roles
 
     def fresh(self) -> Self:
-        """An instance without samples that shares this one's reference."""
+        """An instance without samples that shares this one's reference, and what it knows of the training."""
         new = type(self)(self.task)
         if "reference" in self.needs:
             new.reference = self.reference
+        if "training" in self.needs:
+            new.training = self.training
         return new
 
     def update_reference(self, samples: Samples, features: Mapping[str, Features]) -> None:  # noqa: B027
         """Add real pairs to the reference. Only called where `needs` has `reference`."""
+
+    def update_training(self, samples: Samples, features: Mapping[str, Features]) -> None:  # noqa: B027
+        """Add pairs that the model was trained on. Only called where `needs` has `training`."""
+
+    def take_moments(self, mean: np.ndarray, covariance: np.ndarray, n: int) -> bool:
+        """Take the mean [d] and the covariance [d,d] of the real images' features as the reference; n: how many, 0
+        where that is not known. False: it cannot, because it needs the images."""
+        return False
 
     @abstractmethod
     def update(self, samples: Samples, features: Mapping[str, Features]) -> None:

@@ -32,6 +32,7 @@ MOST_SEED: Final = 2**62
 
 COUNTS: Final = {
     "n": ("-n", 1, MOST_IMAGES, "image; the default is 64"),
+    "per_prompt": ("--per-prompt", 1, MOST_IMAGES, "image of each prompt; the default is 1"),
     "seed": ("--seed", 0, MOST_SEED, "; the default is 0"),
     "steps": ("--steps", 1, MOST_STEPS, "; the model's own by default"),
     "batch_size": ("--batch-size", 1, 2**16, "image goes through the model at a time"),
@@ -52,8 +53,12 @@ class RunSpec(BaseModel):
     model: str = Field("gcdp", description="A registered model, FILE.py:CLASS, or NAME:ARGUMENT.")
     dataset: str = Field("streets", description="A registered dataset, or the path of a folder with a dataset.toml.")
     split: str | None = Field(None, description="Split of prompts and reference; None for the dataset's last.")
+    reference: str | None = Field(
+        None, description="Another reference: a split, or a path of images or of an npz of their mean and covariance."
+    )
     size: Size | None = Field(None, description="(H, W) in pixels; None for the model's, else the dataset's.")
     n: int = Field(64, description="Images a guidance scale.")
+    per_prompt: int = Field(1, description="Images of each prompt, one after the other; n counts all of them.")
     seed: int = Field(0, description="Seed of the first image; image i has seed + i.")
     guidance: tuple[float, ...] | None = Field(None, description="Scales, rising; 1 is plain conditional.")
     steps: int | None = Field(None, description="Sampling steps; None for the model's own.")
@@ -86,7 +91,7 @@ class RunSpec(BaseModel):
         """The options that are not the defaults and hold for every point, for a record; of paths the last part."""
         of_points = {"guidance", "until_saturation", "watch", "axes", "batch_size", "device"}
         options = self.model_dump(mode="json", exclude_defaults=True, exclude=of_points)
-        for name in ("model", "dataset", "checkpoint"):
+        for name in ("model", "dataset", "checkpoint", "reference"):
             if name in options:
                 named, argument = with_argument(options[name]) if name == "model" else (options[name], None)
                 last = (named if argument is None else argument).rstrip("/").rpartition("/")[2]
@@ -176,7 +181,7 @@ class RunSpec(BaseModel):
     def _settings(cls, value: Any) -> Any:
         return dict(value or {})
 
-    @field_validator("n", "seed", "steps", "batch_size")
+    @field_validator("n", "per_prompt", "seed", "steps", "batch_size")
     @classmethod
     def _counts(cls, value: int | None, info: ValidationInfo) -> int | None:
         option, least, most, why = COUNTS[str(info.field_name)]

@@ -16,6 +16,7 @@ from gcbench.core.reference import Prompts, Reference
 from gcbench.core.registry import in_file, registry, with_argument
 from gcbench.core.run_spec import RunSpec, Size
 from gcbench.data.open_dataset import open_dataset
+from gcbench.evaluation.real_sets import RealSets, open_against, training_set
 from gcbench.evaluation.scoring import Scoring, open_evaluators
 from gcbench.runs.provenance import provenance
 from gcbench.runs.work_shares import local_rank
@@ -46,13 +47,16 @@ def prepare(spec: RunSpec, device: str) -> Prepared:
     derives, given = model.derives, "layouts" if model.layouts_given else spec.given
     metrics = metrics_of(spec, given)
     evaluators = open_evaluators(dataset, metrics, spec.evaluators, device, derives)
-    scoring = Scoring(dataset, metrics, evaluators, derives, given)
-    prompts = reference.prompts(spec.n)
+    trained = training_of(model)
+    sets = RealSets(open_against(spec.reference, reference), training_set(reference, trained))
+    scoring = Scoring(dataset, metrics, evaluators, derives, given, sets)
+    warnings = [] if sets.against is None else list(sets.against.notes)
+    prompts = reference.prompts(spec.n, spec.per_prompt)
     record = Record(
         kind="sweep",
         spec=spec.stored(),
         model=model_info(spec.model, model).model_copy(update={"layouts": scoring.derived}),
-        training=training_of(model),
+        training=trained,
         protocol=protocol_of(
             reference,
             scoring,
@@ -62,7 +66,7 @@ def prepare(spec: RunSpec, device: str) -> Prepared:
             sampler=sampler_of(spec.model, model),
         ),
         reading=reading_of(spec.model, model, prompts.texts),
-        provenance=provenance(device),
+        provenance=provenance(device).model_copy(update={"warnings": warnings}),
     )
     return Prepared(model, scoring, reference, prompts, record)
 
@@ -95,6 +99,7 @@ def protocol_of(
     sampler: Mapping[str, float | str] | None = None,
 ) -> Protocol:
     """The protocol of n samples made from `prompts` (None: without texts) and scored by `scoring`."""
+    against = scoring.sets.against
     return Protocol(
         dataset=reference.dataset.name,
         dataset_version=reference.version,
@@ -103,12 +108,14 @@ def protocol_of(
         size=reference.size,
         resize=reference.dataset.resize,
         evaluators={role: evaluator.id for role, evaluator in scoring.evaluators.by_role.items()},
+        readers=scoring.readers,
         thresholds=scoring.thresholds,
         prompts=text_hash(*prompts) if prompts else None,
         seed=seed,
         sampler=dict(sampler or {}),
         given=scoring.given,
-        reference_n=len(reference),
+        reference=None if against is None else against.name,
+        reference_n=len(reference) if against is None else against.n,
         metrics=registry("metrics").files([*scoring.metrics, *scoring.missing]),
     )
 
