@@ -46,7 +46,7 @@ class Commands(TyperGroup):
             return super().make_context(*arguments, **options)
 
 
-HOLD_PATHS = ("dataset", "model", "evaluator", "set_", "cascade")
+HOLD_PATHS = ("dataset", "model", "evaluator", "set_", "cascade", "reference")
 """Options whose texts may hold a path: alone, behind `=`, `@` or a comma."""
 
 
@@ -108,12 +108,15 @@ Data = Annotated[
     str,
     typer.Option(
         "--dataset",
-        help="A dataset's name, a folder with a dataset.toml, or file.py:Class.",
+        help="A dataset's name, a folder with a dataset.toml, hf:OWNER/NAME, or file.py:Class.",
         autocompletion=registered("datasets"),
     ),
 ]
 ModelName = Annotated[
-    str, typer.Option("--model", help="A model's name, or file.py:Class.", autocompletion=registered("models"))
+    str,
+    typer.Option(
+        "--model", help="A model's name, NAME:ARGUMENT, or file.py:Class.", autocompletion=registered("models")
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the record as JSON on standard output, and nothing else.")]
@@ -122,9 +125,13 @@ Metrics = Annotated[str | None, typer.Option(help="Names or file.py:Class, with 
 Evaluators = Annotated[list[str] | None, typer.Option("--evaluator", help=r"ROLE=ID\[@FILE], or ROLE=file.py:Class.")]
 Size = Annotated[str | None, typer.Option(help="HxW in pixels; by default the model's, else the dataset's.")]
 Split = Annotated[str | None, typer.Option(help="Split of prompts and references; the dataset's last by default.")]
+ReferenceOf = Annotated[
+    str | None,
+    typer.Option("--reference", help="Other real images: a split, a folder, .zip or .npz; or an .npz of mu and sigma."),
+]
 Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that `gcbench train` wrote.")]
 Stages = Annotated[str | None, typer.Option("--cascade", help="BASE,SR: checkpoints of two stages in a row.")]
-Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
+Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16; not all models take all.")]
 Choices = Annotated[list[str] | None, typer.Option("--set", help="The sampler's: sampler.image_sampler=ddim.")]
 TableFormat = Annotated[str, typer.Option("--format", help="rich, md, latex, csv or json.")]
 Plan = Annotated[bool, typer.Option("--plan", help="Only say what it takes: memory, seconds, disk. Writes nothing.")]
@@ -156,7 +163,11 @@ def check(options: dict[str, Any]) -> None:
     from gcbench.data.open_dataset import open_dataset
 
     spec = RunSpec.of(**{name: value for name, value in options.items() if name in RunSpec.model_fields})
-    open_dataset(spec.dataset)
+    dataset = open_dataset(spec.dataset)
+    if spec.reference is not None:
+        from gcbench.data.reference_source import find_reference
+
+        find_reference(spec.reference, dataset)
     if "shard" in options:
         from gcbench.runs.work_shares import check_sharing
 
@@ -203,11 +214,13 @@ def sweep(
     watch: Annotated[str | None, typer.Option(help="The metric to watch; the first of correspondence.")] = None,
     axes: Annotated[str | None, typer.Option(help="The curve's metrics, COST,GAIN, such as fid,clip-score.")] = None,
     n: Annotated[int, typer.Option("-n", help="Images a scale.")] = 64,
+    per_prompt: Annotated[int, typer.Option(help="Images of each prompt, from as many seeds; -n counts all.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the first image; the next has seed + 1.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
     set_: Choices = None,
     size: Size = None,
     split: Split = None,
+    reference: ReferenceOf = None,
     given_: Annotated[
         str | None, typer.Option("--given", help="layouts or images: give the model the split's.")
     ] = None,
@@ -261,10 +274,12 @@ def evaluate(
     images: Annotated[Path, typer.Option(help="A folder or .zip of PNG or JPEG images, or an .npz.")],
     dataset: Data = "streets",
     layouts: Annotated[Path | None, typer.Option(help="Folder, .zip or .npz: class ids, or colours.")] = None,
-    prompts: Annotated[Path | None, typer.Option(help='JSON lines {"file_name": …, "text": [ … ]}.')] = None,
+    prompts: Annotated[Path | None, typer.Option(help="JSON lines, CSV, TXT, or COCO's JSON.")] = None,
+    texts: Annotated[str, typer.Option(help="Of an image with several: first, or all (each counts).")] = "first",
     given_: Annotated[bool, typer.Option("--given", help="The layouts were given to the model.")] = False,
     derived_by: Annotated[str | None, typer.Option(help="The segmenter that made the layouts, if one did.")] = None,
     split: Split = None,
+    reference: ReferenceOf = None,
     metrics: Metrics = None,
     evaluator: Evaluators = None,
     size: Size = None,
@@ -294,6 +309,8 @@ def sample(
     model: ModelName = "gcdp",
     dataset: Data = "streets",
     prompt: Annotated[list[str] | None, typer.Option(help="A text; without any, the split's captions.")] = None,
+    prompts: Annotated[Path | None, typer.Option(help="A file of texts: JSON lines, CSV, TXT, COCO's JSON.")] = None,
+    texts: Annotated[str, typer.Option(help="Of an image with several in that file: first, or all.")] = "first",
     given_layouts: Annotated[Path | None, typer.Option(help="Layouts to draw images on: folder, .zip or .npz.")] = None,
     given_images: Annotated[Path | None, typer.Option(help="Images to draw layouts of: folder, .zip or .npz.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Times that each step is taken with what is given; 1.")] = None,
@@ -310,7 +327,13 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Draw images and layouts from texts. Stopped, the same command draws what is missing."""
-    options = given(locals())
+    named = locals()
+    file = named.pop("prompts")
+    options = given(named)
+    if file is not None:
+        if prompt:
+            raise UserError("--prompt and --prompts contradict each other; leave one out")
+        options["prompts"] = file
     from gcbench.core.run_spec import check_given
 
     check({**options, "n": 8 if n is None else n, **check_given(given_layouts, given_images, repeats, {})[1]})
@@ -605,14 +628,18 @@ def data_list() -> None:
 
 @data_app.command("check")
 def data_check(
-    dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
+    dataset: Annotated[str | None, typer.Argument(help="A dataset's name or folder, or hf:OWNER/NAME.")] = None,
+    named: Annotated[str | None, typer.Option("--dataset", help="The same, as other commands take it.")] = None,
     sample: Annotated[int, typer.Option(min=1, help="Pairs to read of each split.")] = 50,
 ) -> None:
     """Count a dataset's pairs, read some, and say what it is good for; exit code 2 if any is missing or unreadable."""
     from gcbench.commands.data import check
 
-    if not check(dataset, sample):
-        raise UserError(f"{dataset} is not whole; see above")
+    if (dataset is None) == (named is None):
+        raise typer.BadParameter("name one dataset, as in gcbench data check streets")
+    chosen = dataset or named or ""
+    if not check(chosen, sample):
+        raise UserError(f"{chosen} is not whole; see above")
 
 
 @data_app.command("split")
@@ -651,14 +678,29 @@ def data_prepare(
 def data_export(
     dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
     out: Annotated[Path, typer.Option(help="Where the tree goes.")],
-    as_: Annotated[str, typer.Option("--as", help="cityscapes or folder.")] = "folder",
+    as_: Annotated[str, typer.Option("--as", help="cityscapes, diffusers or folder.")] = "folder",
     size: Size = None,
     limit: Annotated[int | None, typer.Option(help="Pairs a split.")] = None,
 ) -> None:
-    """Write a dataset as a Cityscapes tree or as a plain folder with a dataset.toml."""
+    """Write a dataset as a Cityscapes tree, as images with texts for diffusers, or as a folder with a dataset.toml."""
     from gcbench.commands.data import write_copy
 
     write_copy(dataset, out, as_, size, limit)
+
+
+@data_app.command("reference")
+def data_reference(
+    dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
+    out: Annotated[Path, typer.Option(help="The .npz that --reference reads.")],
+    split: Split = None,
+    evaluator: Annotated[str, typer.Option(help=r"ROLE=ID\[@FILE], whose features are summed up.")] = "inception=tf1",
+    size: Size = None,
+    device: Device = "auto",
+) -> None:
+    """Mean and covariance of an evaluator's features of a split, in a file that says what it is."""
+    from gcbench.commands.reference import write_reference
+
+    write_reference(dataset, out, split, evaluator, size, device)
 
 
 @weights_app.command("list")
@@ -759,6 +801,8 @@ gcbench suite show runs/suite-mine-streets""",
 GCBENCH_DATA=/data gcbench data list""",
     "data check": """gcbench data check streets
 gcbench data check data/mine --sample 500""",
+    "data reference": """gcbench data reference streets --evaluator encoder=dinov2-vitl14 --out ./d.npz
+gcbench data reference cityscapes --split train --size 256x512 --out ./i.npz""",
     "data split": """gcbench data split ./mine --out ./mine-divided
 gcbench data split ./video --val 0.25 --group-by '*_' --link --out ./halves""",
     "data prepare": """gcbench data prepare cityscapes --size 128x256 --out data/small

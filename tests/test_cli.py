@@ -297,7 +297,7 @@ def test_data_prepare_writes_a_smaller_copy(cli: Cli, toyland: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "fragments"),
     [
-        (["--as", "coco"], ["coco", "cityscapes or folder"]),
+        (["--as", "coco"], ["coco", "cityscapes, diffusers, folder"]),
         (["--as", "cityscapes"], ["toyland", "folder"]),
         (["--limit", "0"], ["--limit 0"]),
         (["--limit", "-3"], ["--limit -3"]),

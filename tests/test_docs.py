@@ -18,6 +18,7 @@ PAGES: dict[str, dict[int, str]] = {
 
 ELSEWHERE = {
     "adding-a-metric.md": "tests/metrics/test_adding_a_metric.py",
+    "diffusers.md": "tests/baselines/test_diffusers_page.py",
     "your-own-dataset.md": "tests/data/test_own_dataset_page.py",
 }
 """Pages that have a test of their own."""

@@ -44,9 +44,8 @@ WORDS = {"gcdp", "streets", "real"}
 """Registered names that may be spelled: the defaults of the command line, and `real`, a source of layouts too."""
 
 ALLOWED = {
-    ("gcbench.commands.data", "cityscapes"): "a form of `gcbench data export`",
-    ("gcbench.commands.data", "folder"): "a form of `gcbench data export`",
     ("gcbench.commands.speed", "faces"): "what is timed",
+    ("gcbench.runs.provenance", "diffusers"): "a package whose version is noted",
 }
 """Registered names that files of the engine spell out, because there they mean something else."""
 

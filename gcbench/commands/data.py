@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 from gcbench.commands.list import show
 from gcbench.core.contracts import Dataset
@@ -10,7 +11,7 @@ from gcbench.core.errors import UserError
 from gcbench.core.registry import registry
 from gcbench.core.run_spec import parse_size
 from gcbench.data.dataset_summary import Capability, capabilities, metrics_capability, summarise
-from gcbench.data.export import export
+from gcbench.data.export import Form, export
 from gcbench.data.folder import Folder
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.split import plan_split, write_split
@@ -88,9 +89,9 @@ def _percents(
 
 
 def write_copy(name: str, out: Path, form: str, size: str | None, limit: int | None) -> None:
-    """Write a dataset as a Cityscapes tree or as a plain folder with a dataset.toml."""
-    if form not in ("cityscapes", "folder"):
-        raise UserError(f"--as {form!r}: choose cityscapes or folder")
+    """Write a dataset as a Cityscapes tree, as images with texts, or as a plain folder with a dataset.toml."""
+    if form not in get_args(Form):
+        raise UserError(f"--as {form!r}: choose one of {', '.join(get_args(Form))}")
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: at least 1 pair a split")
     dataset = open_dataset(name)

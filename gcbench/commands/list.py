@@ -31,7 +31,9 @@ def _show(kind: str, title: str) -> None:
     for name in registry(kind):
         origin = registry(kind).origin(name)
         try:
-            lines.append([name, *_cells(kind, name), origin])
+            argument = getattr(registry(kind).get(name), "argument", None)
+            called = f"{name}:{argument}" if isinstance(argument, str) else name
+            lines.append([called, *_cells(kind, name), origin])
         except UserError as error:
             broken.append(str(error))
         except Exception as error:  # a plug-in that lacks what its contract asks for

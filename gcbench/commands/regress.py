@@ -25,6 +25,7 @@ from gcbench.data.open_dataset import open_dataset
 from gcbench.evaluation.finished_samples import read_samples
 from gcbench.evaluation.generation import Generator, joined, measure_point
 from gcbench.evaluation.given import given_pairs
+from gcbench.evaluation.real_sets import RealSets, open_against, training_set
 from gcbench.evaluation.scoring import Scoring, measure_real, open_evaluators
 from gcbench.evaluation.setup import choose_device, evaluation_split, prepare, protocol_of
 from gcbench.reports.regression_checks import ELSEWHERE, HERE, Check, Gated, Report, same_samples, same_scores
@@ -102,8 +103,9 @@ def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool)
         reference = Reference(opened, evaluation_split(opened, protocol.split), protocol.size)
         metrics, derives = spec.metrics or (), record.model.layouts is not None
         opened_evaluators = open_evaluators(opened, metrics, spec.evaluators, given.device, derives)
-        scoring = Scoring(opened, metrics, opened_evaluators, derives, protocol.given)
-        prompts = reference.prompts(protocol.n)
+        sets = RealSets(open_against(spec.reference, reference), training_set(reference, record.training))
+        scoring = Scoring(opened, metrics, opened_evaluators, derives, protocol.given, sets)
+        prompts = reference.prompts(protocol.n, spec.per_prompt)
         texts = prompts.texts if protocol.prompts is not None else None
         told = {"seed": protocol.seed, "sampler": protocol.sampler}
         planned_protocol = protocol_of(reference, scoring, n=protocol.n, prompts=texts).model_copy(update=told)
@@ -123,8 +125,10 @@ def spec_of(path: Path, record: Record, given: Given, generate: bool) -> RunSpec
         **({"model": given.model or record.model.name} if generate else {}),
         dataset=given.dataset or protocol.dataset,
         split=protocol.split,
+        reference=protocol.reference,
         size=protocol.size,
         n=protocol.n,
+        per_prompt=record.spec.get("per_prompt", 1),
         seed=protocol.seed or 0,
         steps=None if steps is None else int(steps),
         settings=given.settings,
@@ -143,6 +147,7 @@ def evaluators_of(path: Path, record: Record, given: Given) -> Sequence[str]:
     UserError: that name is more than a word @ a word, and so may stand for a file."""
     asked = {spec.partition("=")[0] for spec in given.evaluators}
     specs = list(given.evaluators)
+    specs += [f"{role}=" for role in sorted({*record.protocol.readers.values()} - asked)]  # named, but its default
     for role, name in record.protocol.evaluators.items():
         if role in asked or not name.endswith(" fp64"):
             continue
@@ -183,7 +188,7 @@ def measure(
 ) -> list[Check]:
     """Real images, stored samples and, where there is a generator, new ones: each against the record. ungated: why new
     samples need not be the stored ones."""
-    with Bar("evaluating real images", len(reference)) as bar:
+    with Bar("evaluating real images", len(reference) + scoring.real_count) as bar:
         try:
             bounds = measure_real(scoring, reference, prompts.rows, bar.advance, cached=False)
         except PluginError as error:

@@ -18,6 +18,7 @@ from gcbench.core.errors import NothingMeasured, UserError
 from gcbench.core.memory import peak_memory
 from gcbench.core.record import Point, Record
 from gcbench.core.reference import Reference
+from gcbench.core.registry import short_name
 from gcbench.core.run_spec import DEFAULT_GUIDANCE, LONG_GUIDANCE, RunSpec, guidance_text
 from gcbench.core.samples import Samples, sample_ids
 from gcbench.data.contact_sheet import save_png
@@ -77,7 +78,7 @@ def sweep(
         raise UserError("--train and --cascade both give weights; train each stage by `gcbench train`")
     share = check_sharing(spec, shard, jobs, fresh, train)
     device = choose_device(spec.device)
-    out = Path(out or Path("runs") / f"sweep-{Path(model.partition(':')[0]).stem}-{Path(dataset).name}")
+    out = Path(out or Path("runs") / f"sweep-{short_name(model)}-{Path(dataset).name}")
     files = (*MEASURED, GRID, *([KEPT] if keep_samples else []))
     inputs = {"--dataset": Path(spec.dataset), **spec.weights}
     with RunDirectory(out, fresh, files, inputs, shared=share is not None) as folder:
@@ -151,7 +152,10 @@ class Sweep:
             f"{' at guidance ' + scales if scales else ''}{f', of given {given}' if given else ''}, then"
             f" {', '.join([*self.scoring.metrics, *self.scoring.missing])}. Run: {self.folder.path}"
         )
-        for line in reading_lines(self.spec.model, self.record.reading):
+        if note := self.record.model.note:
+            say(f"Model: {note}.")
+        against = self.scoring.sets.against
+        for line in [*reading_lines(self.spec.model, self.record.reading), *([] if against is None else against.notes)]:
             say(line)
         if share is None:
             say(estimate(self.spec, self.model, self.scoring, self.reference, self.todo))
@@ -246,7 +250,7 @@ class Sweep:
 
     def measure_all(self, began: float, helpers: Helpers | None = None) -> None:
         """All points to come, each written when its shards are there. began: when the sweep did."""
-        with Bar("evaluating real images", len(self.reference) if self.todo else 0) as bar:
+        with Bar("evaluating real images", self.real_count) as bar:
             self.measure_real(bar.advance)
         with Bar("generating and evaluating", self.spec.n * len(self.todo)) as bar:
             for place, scale in enumerate(self.todo):
@@ -260,11 +264,15 @@ class Sweep:
                     if not take(Share(), work, self.scoring):
                         time.sleep(0.05)
                 point = self.measure(scale, bar.advance, began)
-                say(_line(point, self.record.provenance.processes))
+                say(_line(point, self.record))
         self.write_grid()
         remove_written(self.folder.path / SHARDS)
         if not any(score.value is not None for point in self.record.points for score in point.scores.values()):
             raise NothingMeasured(f"nothing could be measured; the reasons are in {self.folder.path}")
+
+    @property
+    def real_count(self) -> int:
+        return len(self.reference) + self.scoring.real_count if self.todo else 0
 
     def measure_real(self, tick: Any) -> None:
         """Ceiling and floor, and the references of the metrics, if there is a point to come."""
@@ -323,7 +331,7 @@ def estimate(spec: RunSpec, model: Model, scoring: Scoring, reference: Reference
     began = time.perf_counter()
     scoring.evaluators.features(samples)
     evaluating = (time.perf_counter() - began) / len(samples)
-    seconds = evaluating * (len(reference) + spec.n * len(todo))
+    seconds = evaluating * (len(reference) + scoring.real_count + spec.n * len(todo))
     known = {
         plain: seconds_per_image(spec.model, model, reference, None if plain else 2.0)
         for plain in {scale in (None, 1.0) for scale in todo}
@@ -338,15 +346,16 @@ def estimate(spec: RunSpec, model: Model, scoring: Scoring, reference: Reference
 
 def _trained(spec: RunSpec) -> Path:
     """The checkpoint that `--train` makes first, or resumes if an earlier try was stopped."""
-    out = Path("runs") / f"train-{spec.model}-{Path(spec.dataset).name}"
+    out = Path("runs") / f"train-{short_name(spec.model)}-{Path(spec.dataset).name}"
     resume = (out / CONFIG).exists()
     return train_model(model=spec.model, dataset=spec.dataset, out=out, resume=resume, device=spec.device)
 
 
-def _line(point: Point, processes: int) -> str:
-    columns = [number_column(name) for name in point.scores]
+def _line(point: Point, record: Record) -> str:
+    columns = [number_column(name, protocol=record.protocol) for name in point.scores]
     numbers = [column.texts([Row("", scores=point.scores)])[0] for column in columns]
     scores = ", ".join(f"{column.heading.rstrip(' ↑↓')} {text}" for column, text in zip(columns, numbers, strict=True))
     label = "" if point.guidance is None else f"guidance {guidance_text(point.guidance)}: "
+    processes = record.provenance.processes
     together = "" if processes == 1 else f" of {processes} processes together"
     return f"{label}{scores} ({sum(point.seconds.values()):.0f} s{together})"

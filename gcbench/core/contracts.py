@@ -6,7 +6,7 @@ Imports no torch: what a metric declares is read without it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -38,7 +38,8 @@ class Dataset(ABC):
     singular and plural) by which a text names it; void has none. resize: how images are brought to size.
     mirror: what each class id becomes in an image seen in a mirror (left and right parts change names); None if
     nothing changes. attributes: names of what a whole image can be (`Smiling`); attribute_words: attribute -> the
-    words (lower case) by which a text affirms it.
+    words (lower case) by which a text affirms it. has_layouts, has_texts: whether its images have them; what needs them
+    is skipped where they have none.
     """
 
     name: str
@@ -53,6 +54,8 @@ class Dataset(ABC):
     mirror: tuple[int, ...] | None = None
     attributes: tuple[str, ...] = ()
     attribute_words: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    has_layouts: bool = True
+    has_texts: bool = True
 
     @classmethod
     @abstractmethod
@@ -70,11 +73,16 @@ class Dataset(ABC):
 
     @abstractmethod
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
-        """Image uint8 [H,W,3] and layout uint8 [H,W] of class ids. UserError names an unreadable file."""
+        """Image uint8 [H,W,3] and layout uint8 [H,W] of class ids. UserError names an unreadable file, or says that the
+        dataset has no layouts."""
+
+    def image(self, split: str, index: int, size: Size) -> np.ndarray:
+        """The image of a pair alone, uint8 [H,W,3]; without `has_layouts`, all that there is."""
+        return self.pair(split, index, size)[0]
 
     @abstractmethod
     def captions(self, split: str, index: int) -> Sequence[str]:
-        """The texts of a pair, at least one."""
+        """The texts of a pair, at least one; an empty one without `has_texts`."""
 
     def attribute_labels(self, split: str, index: int) -> np.ndarray | None:
         """Which of `attributes` the pair has, bool [A]; None for a dataset without attributes."""
@@ -112,15 +120,16 @@ class ModelOptions:
     checkpoint: a file, or None to look in `$GCBENCH_WEIGHTS` and among the bundled weights. device: a torch
     device. precision: of the network. steps: sampling steps, None for the model's default. settings: further
     choices of the sampler, by key (`sampler.KEY`); a model refuses what it does not know. cascade: the checkpoint of a
-    second stage, for a model that is `staged`.
+    second stage, for a model that is `staged`. argument: what stands behind the model's name, `NAME:ARGUMENT`.
     """
 
     checkpoint: Path | None = None
     device: str = "cpu"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     steps: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     cascade: Path | None = None
+    argument: str | None = None
 
 
 class Reading(BaseModel):
@@ -155,6 +164,7 @@ class Model(ABC):
     and marked so. progress: while it works, `generate` may tell this which share of its images is done, 0 to 1.
     given: what may be known of its samples: `layouts`, `images`. layouts_given: its samples have layouts that it was
     given by itself, as finished images of a layout-to-image system have. staged: it takes a second stage (`--cascade`).
+    argument: what may stand behind its name (`PATH` of `NAME:PATH`); None, it takes none.
     recipe: None, or a class method `recipe(dataset, settings)` that gives what `gcbench train` trains, a
     `gcbench.training.recipe.Recipe`. contentless: its recipe can be built and run on tensors without content, for a
     plan.
@@ -168,6 +178,7 @@ class Model(ABC):
     given: frozenset[str] = frozenset()
     layouts_given: bool = False
     staged: ClassVar[bool] = False
+    argument: ClassVar[str | None] = None
     progress: Callable[[float], object] = staticmethod(lambda share: None)
     recipe: ClassVar[Any] = None
     contentless: ClassVar[bool] = False
@@ -176,6 +187,11 @@ class Model(ABC):
     @abstractmethod
     def open(cls, dataset: Dataset, options: ModelOptions) -> Model:
         """A model ready to generate samples of `dataset`."""
+
+    @classmethod
+    def check_argument(cls, argument: str) -> None:
+        """UserError: nothing can be opened with this argument. Quick: torch is not loaded for it."""
+        return
 
     @abstractmethod
     def generate(
@@ -211,9 +227,10 @@ class Model(ABC):
 
 
 class Evaluator(ABC):
-    """A network that measures, in a role (`segmenter`, `inception`, `clip`, `attributes`).
+    """A network that measures, in a role (`segmenter`, `inception`, `clip`, `attributes`, `encoder`).
 
-    id: names architecture, training data if not the standard one, weights' hash, input scale and precision.
+    id: names architecture, training data if not the standard one, weights' hash, input scale and precision. What
+    stands before its `#` is what tables call it.
     recipe: as a model's.
     """
 
@@ -237,13 +254,17 @@ class Evaluator(ABC):
 
 @dataclass(frozen=True)
 class Task:
-    """What a metric may know of the dataset that it scores on. Plain data: it can be copied and pickled."""
+    """What a metric may know of the dataset that it scores on. Plain data: it can be copied and pickled.
+
+    named: the roles for which the user named an evaluator.
+    """
 
     classes: tuple[str, ...]
     void: int | None
     aliases: Mapping[str, tuple[str, ...]]
     attributes: tuple[str, ...] = ()
     attribute_words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    named: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         for name in ("aliases", "attribute_words"):
@@ -261,18 +282,22 @@ State = dict[str, Any]
 class Metric(ABC):
     """A number over a set of samples.
 
-    needs: of `images`, `layouts`, `prompts`, `reference`. roles: evaluators whose features it reads.
+    needs: of `images`, `layouts`, `prompts`, `reference`, `training`. roles: evaluators whose features it reads.
+    alternative: a role whose evaluator takes the place of the first one where the user names it, and the title that the
+    metric then has, `{}` in it being the evaluator's name.
     direction: which way is better. unit: of its value as it is shown: the stored one times `scale` of its column, 1 if
     that names none. range: what its values cannot leave; ranges: of the columns for which that is another. title: its
     column's heading. summary: one line for `gcbench list metrics`. axis: what it is for on a curve, cost (`realism`)
     or gain (`correspondence`). headline: the columns that a table shows, "" for the value itself. default: whether a
     run measures it unasked. gain: the least difference that counts when a sweep asks whether it is saturated.
     thresholds: named numbers that change the value; they are part of the protocol. reference: what `update_reference`
-    builds, if `needs` has it. when_given: the metric that takes its place where the layouts were given to the model.
+    builds, if `needs` has it; training: the same of `update_training`. when_given: the metric that takes its place
+    where the layouts were given to the model.
     """
 
     needs: ClassVar[frozenset[str]]
-    roles: ClassVar[tuple[str, ...]] = ()
+    roles: tuple[str, ...] = ()
+    alternative: ClassVar[tuple[str, str] | None] = None
     direction: ClassVar[Literal["higher", "lower"]]
     unit: ClassVar[str]
     title: ClassVar[str]
@@ -287,19 +312,36 @@ class Metric(ABC):
     thresholds: ClassVar[Mapping[str, float]] = {}
     when_given: ClassVar[str | None] = None
     reference: Any
+    training: Any
 
     def __init__(self, task: Task):
-        self.task = task
+        self.task, self.roles = task, self.roles_where(task.named)
+
+    @classmethod
+    def roles_where(cls, named: Collection[str]) -> tuple[str, ...]:
+        """The evaluators that it reads where the user named those of these roles."""
+        instead = cls.alternative[0] if cls.alternative else None
+        return (instead, *cls.roles[1:]) if instead in named and instead else cls.roles
 
     def fresh(self) -> Self:
-        """An instance without samples that shares this one's reference."""
+        """An instance without samples that shares this one's reference, and what it knows of the training."""
         new = type(self)(self.task)
         if "reference" in self.needs:
             new.reference = self.reference
+        if "training" in self.needs:
+            new.training = self.training
         return new
 
     def update_reference(self, samples: Samples, features: Mapping[str, Features]) -> None:  # noqa: B027
         """Add real pairs to the reference. Only called where `needs` has `reference`."""
+
+    def update_training(self, samples: Samples, features: Mapping[str, Features]) -> None:  # noqa: B027
+        """Add pairs that the model was trained on. Only called where `needs` has `training`."""
+
+    def take_moments(self, mean: np.ndarray, covariance: np.ndarray, n: int) -> bool:
+        """Take the mean [d] and the covariance [d,d] of the real images' features as the reference; n: how many, 0
+        where that is not known. False: it cannot, because it needs the images."""
+        return False
 
     @abstractmethod
     def update(self, samples: Samples, features: Mapping[str, Features]) -> None:

@@ -48,25 +48,33 @@ class Reference:
         return self.dataset.groups(self.split)
 
     def samples(self, rows: Sequence[int], start: int = 0) -> Samples:
-        """The pairs at `rows`, each with its first caption. Sample ids count from `start`."""
-        pairs = [self.dataset.pair(self.split, row, self.size) for row in rows]
-        groups = self.groups
+        """The pairs at `rows`, each with its first caption, if they have any. Sample ids count from `start`."""
+        dataset, groups = self.dataset, self.groups
+        pairs = [
+            dataset.pair(self.split, row, self.size)
+            if dataset.has_layouts
+            else (dataset.image(self.split, row, self.size), None)
+            for row in rows
+        ]
+        layouts = [layout for _, layout in pairs if layout is not None]
+        captions = [dataset.captions(self.split, row) for row in rows] if dataset.has_texts else [()]
         return Samples(
             torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).contiguous(),
-            torch.from_numpy(np.stack([layout for _, layout in pairs])).long(),
-            "real",
-            tuple(self.dataset.captions(self.split, row)[0] for row in rows),
+            torch.from_numpy(np.stack(layouts)).long() if len(layouts) == len(pairs) else None,
+            "real" if len(layouts) == len(pairs) else None,
+            tuple(texts[0] for texts in captions) if all(captions) else None,
             sample_ids(len(rows), start),
             tuple(groups[row] for row in rows),
         )
 
-    def prompts(self, n: int) -> Prompts:
-        """Texts of the first n pairs, each its first caption; if the split is short, again with the next caption."""
-        rows = [i % len(self) for i in range(n)]
+    def prompts(self, n: int, per_prompt: int = 1) -> Prompts:
+        """n texts: of the first pairs, each its first caption, `per_prompt` times in a row; if the split is short,
+        again with the next caption."""
+        rows = [i // per_prompt % len(self) for i in range(n)]
         texts = []
         for i, row in enumerate(rows):
             captions = self.dataset.captions(self.split, row)
-            texts.append(captions[i // len(self) % len(captions)])
+            texts.append(captions[i // per_prompt // len(self) % len(captions)])
         ids, groups = self.dataset.ids(self.split), self.groups
         named = {groups[row] for row in rows if groups[row] != ids[row]}
         first: dict[str, str] = {}  # text or id of a pair without a group -> the first such pair that is joined with it

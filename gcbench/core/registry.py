@@ -5,7 +5,8 @@ A plug-in registers itself in its own `pyproject.toml`, exactly as ours do in ou
     [project.entry-points."gcbench.metrics"]
     my-metric = "my_package.my_metric:MyMetric"
 
-Everything loads lazily. Wherever a name is taken, `FILE.py:CLASS` is taken too.
+Everything loads lazily. Wherever a name is taken, `FILE.py:CLASS` is taken too. A model that says what its `argument`
+is, is named `NAME:ARGUMENT`.
 """
 
 import importlib.util
@@ -46,6 +47,21 @@ def in_file(text: str) -> InFile | None:
     return None if match is None else InFile(Path(match[1]).expanduser(), match[2] or "")
 
 
+def with_argument(text: str) -> tuple[str, str | None]:
+    """NAME and ARGUMENT of `NAME:ARGUMENT`; None for the argument of what is a plain name or `FILE.py:CLASS`."""
+    name, colon, argument = text.partition(":")
+    return (name, argument) if colon and in_file(text) is None else (text, None)
+
+
+def short_name(text: str) -> str:
+    """What a folder is called after a name, `FILE.py:CLASS` or `NAME:ARGUMENT`: of paths the last part."""
+    name, argument = with_argument(text)
+    if argument is None:
+        return Path(name.partition(":")[0]).stem
+    last = re.sub(r"[^\w.-]+", "-", argument.rstrip("/").rpartition("/")[2]).strip("-.")
+    return f"{name}-{last}" if last else name
+
+
 class Registry:
     """The names of one kind, and what each stands for.
 
@@ -68,9 +84,16 @@ class Registry:
         return name in self._entries or name in self._files
 
     def check(self, name: str) -> None:
-        """Refuse a name that nothing has or two have, or a file that is not there; imports nothing.
+        """Refuse a name that nothing has or two have, a file that is not there, or the argument of `NAME:ARGUMENT` if
+        its class does; imports nothing but that class.
         UserError: one sentence, with the nearest names."""
         file = in_file(name)
+        plain, argument = with_argument(name)
+        if argument is not None and plain in self._entries:
+            kind = self[plain]
+            if not isinstance(getattr(kind, "argument", None), str):  # a class of another kind may have one of its own
+                raise UserError(f"{OPTIONS[self.kind]} {name}: {plain} takes no argument; write {plain} alone")
+            return kind.check_argument(argument)
         if file is not None:
             if not file.path.is_file() or not file.attribute.isidentifier():
                 option, singular = OPTIONS[self.kind], self.kind[:-1]
@@ -103,9 +126,10 @@ class Registry:
         return file.attribute
 
     def __getitem__(self, name: str) -> Any:
-        """Import and return the class called `name`, or the one of `FILE.py:CLASS`.
+        """Import and return the class called `name`, or the one of `FILE.py:CLASS` or `NAME:ARGUMENT`.
         UserError: as `check`; what raises when it is imported; what is no class of this kind."""
         self.check(name)
+        name = name if name in self._files else with_argument(name)[0]
         file = in_file(name) or self._files.get(name)
         if file is not None:
             return _of_file(self.kind, file)

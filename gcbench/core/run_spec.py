@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
-from gcbench.core.registry import registry, split_evaluator
+from gcbench.core.registry import registry, split_evaluator, with_argument
 
 DEFAULT_GUIDANCE: Final = (1.0, 1.5, 2.0, 3.0, 4.0)
 LONG_GUIDANCE: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
@@ -32,6 +32,7 @@ MOST_SEED: Final = 2**62
 
 COUNTS: Final = {
     "n": ("-n", 1, MOST_IMAGES, "image; the default is 64"),
+    "per_prompt": ("--per-prompt", 1, MOST_IMAGES, "image of each prompt; the default is 1"),
     "seed": ("--seed", 0, MOST_SEED, "; the default is 0"),
     "steps": ("--steps", 1, MOST_STEPS, "; the model's own by default"),
     "batch_size": ("--batch-size", 1, 2**16, "image goes through the model at a time"),
@@ -40,7 +41,7 @@ COUNTS: Final = {
 
 PARTS: Final = ("layouts", "images")
 """Of a sample, which a model may be given."""
-PRECISIONS: Final = ("fp32", "bf16")
+PRECISIONS: Final = ("fp32", "bf16", "fp16")
 
 
 class RunSpec(BaseModel):
@@ -49,11 +50,15 @@ class RunSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field("gcdp", description="A registered model, or FILE.py:CLASS.")
+    model: str = Field("gcdp", description="A registered model, FILE.py:CLASS, or NAME:ARGUMENT.")
     dataset: str = Field("streets", description="A registered dataset, or the path of a folder with a dataset.toml.")
     split: str | None = Field(None, description="Split of prompts and reference; None for the dataset's last.")
+    reference: str | None = Field(
+        None, description="Another reference: a split, or a path of images or of an npz of their mean and covariance."
+    )
     size: Size | None = Field(None, description="(H, W) in pixels; None for the model's, else the dataset's.")
     n: int = Field(64, description="Images a guidance scale.")
+    per_prompt: int = Field(1, description="Images of each prompt, one after the other; n counts all of them.")
     seed: int = Field(0, description="Seed of the first image; image i has seed + i.")
     guidance: tuple[float, ...] | None = Field(None, description="Scales, rising; 1 is plain conditional.")
     steps: int | None = Field(None, description="Sampling steps; None for the model's own.")
@@ -64,7 +69,7 @@ class RunSpec(BaseModel):
     checkpoint: Path | None = Field(None, description="Weights; None to look for them.")
     cascade: tuple[Path, Path] | None = Field(None, description="Weights of a base stage and of one that enlarges.")
     batch_size: int = Field(16, description="Images that go through the model together; changes no number.")
-    precision: str = Field("fp32", description="Of the model's network: fp32 or bf16.")
+    precision: str = Field("fp32", description="Of the model's network: fp32, bf16 or fp16.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     until_saturation: bool = Field(False, description="Stop when the watched metric no longer gains.")
     watch: str | None = Field(None, description="The metric that is watched; None for the first of correspondence.")
@@ -86,9 +91,11 @@ class RunSpec(BaseModel):
         """The options that are not the defaults and hold for every point, for a record; of paths the last part."""
         of_points = {"guidance", "until_saturation", "watch", "axes", "batch_size", "device"}
         options = self.model_dump(mode="json", exclude_defaults=True, exclude=of_points)
-        for name in ("model", "dataset", "checkpoint"):
+        for name in ("model", "dataset", "checkpoint", "reference"):
             if name in options:
-                options[name] = options[name].rpartition("/")[2]
+                named, argument = with_argument(options[name]) if name == "model" else (options[name], None)
+                last = (named if argument is None else argument).rstrip("/").rpartition("/")[2]
+                options[name] = last if argument is None else f"{named}:{last}"
         if "cascade" in options:
             options["cascade"] = [path.rpartition("/")[2] for path in options["cascade"]]
         if "evaluators" in options:
@@ -174,7 +181,7 @@ class RunSpec(BaseModel):
     def _settings(cls, value: Any) -> Any:
         return dict(value or {})
 
-    @field_validator("n", "seed", "steps", "batch_size")
+    @field_validator("n", "per_prompt", "seed", "steps", "batch_size")
     @classmethod
     def _counts(cls, value: int | None, info: ValidationInfo) -> int | None:
         option, least, most, why = COUNTS[str(info.field_name)]

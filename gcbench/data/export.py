@@ -1,10 +1,10 @@
-"""Write any dataset as a Cityscapes tree or as a plain folder; a resized copy is the latter."""
+"""Write any dataset as a Cityscapes tree, as images with texts, or as a plain folder; a resized copy is the latter."""
 
 import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,11 +15,13 @@ from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import parse_json, read_text, text_hash, write_atomic, write_text
 from gcbench.data import cityscapes, cityscapes_classes
-from gcbench.data.folder import CONFIG, PROMPTS, Config
+from gcbench.data.dataset_toml import CONFIG, Config
+from gcbench.data.folder import PROMPTS
 from gcbench.data.image_sources import visible
 from gcbench.data.prompts import Line, read_prompts, write_prompts
 
-Form = Literal["cityscapes", "folder"]
+Form = Literal["cityscapes", "diffusers", "folder"]
+METADATA = "metadata.jsonl"
 MANIFEST = "export.json"
 
 LONGEST = 200
@@ -38,8 +40,9 @@ def export(
 ) -> int:
     """Write `dataset` into `out`; the number of pairs that it now holds of it.
 
-    form: `cityscapes` (only for the 20 urban classes; void becomes labelId 0) or `folder`, which
-    `--dataset PATH` reads. size: (H, W), the dataset's own by default. limit: pairs a split. progress: called
+    form: `cityscapes` (only for the 20 urban classes; void becomes labelId 0), `folder`, which `--dataset PATH` reads,
+    or `diffusers`: a folder a split with images and a `metadata.jsonl`, the image folder of the library `datasets` that
+    diffusers' training scripts take. size: (H, W), the dataset's own by default. limit: pairs a split. progress: called
     with (done, total). A pair that a run before wrote whole is kept, so a killed export goes on where it
     stopped.
     UserError: the classes do not fit the form, or `out` holds something else."""
@@ -58,14 +61,18 @@ def export(
     done, total = 0, sum(map(len, stems.values()))
     for split in dataset.splits:
         ids, groups = dataset.ids(split), dataset.groups(split)
-        if form == "folder":
-            texts = _old_lines(out / split / PROMPTS)
+        manifest = out / split / (METADATA if form == "diffusers" else PROMPTS)
+        if form != "cityscapes":
+            texts = _old_lines(manifest)
         for index, stem in enumerate(stems[split]):
-            image, layout = (out / split / part / f"{stem}.png" for part in ("images", "layouts"))
+            image: Path = out / split / "images" / f"{stem}.png"
+            layout: Path | None = out / split / "layouts" / f"{stem}.png"
             if form == "cityscapes":
                 city = stem.partition("_")[0] if dataset.name == "cityscapes" else dataset.name
                 image = out / "leftImg8bit" / split / city / f"{stem}{cityscapes.IMAGE}"
                 layout = out / "gtFine" / split / city / f"{stem}{cityscapes.LAYOUT}"
+            if form == "diffusers":
+                image, layout = out / split / f"{stem}.png", None
             _write_pair(dataset, split, index, size, image, layout, form)
             group = groups[index] if form == "folder" and groups[index] != ids[index] else None
             texts[image.stem] = Line(image.name, tuple(dataset.captions(split, index)), group)
@@ -73,19 +80,34 @@ def export(
             if progress:
                 progress(done, total)
         if form == "folder" and stems[split]:
-            write_prompts(out / split / PROMPTS, texts.values())
+            write_prompts(manifest, texts.values())
+        if form == "diffusers" and stems[split]:
+            write_text(manifest, _metadata(list(texts.values())))
     if form == "cityscapes":
         write_prompts(out / cityscapes.CAPTIONS, texts.values())
     return done
 
 
-def _write_pair(dataset: Dataset, split: str, index: int, size: Size, image: Path, layout: Path, form: Form) -> None:
-    if image.exists() and layout.exists():  # written whole, or not at all; the layout comes last
+def _metadata(lines: Sequence[Line]) -> str:
+    """A text an image, or a list an image if any has several: one type in all lines, which `datasets` asks for."""
+    several = any(len(line.text) > 1 for line in lines)
+    rows = [{"file_name": line.file_name, "text": list(line.text) if several else line.text[0]} for line in lines]
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _write_pair(
+    dataset: Dataset, split: str, index: int, size: Size, image: Path, layout: Path | None, form: Form
+) -> None:
+    """layout: None, only the image is written."""
+    last = image if layout is None else layout
+    if image.exists() and last.exists():  # written whole, or not at all; the layout comes last
         return
     pixels, ids = dataset.pair(split, index, size)  # [H,W,3], [H,W]
     if form == "cityscapes":
         ids = np.array(cityscapes_classes.LABEL_IDS, np.uint8)[ids]
     for path, array in ((image, pixels), (layout, ids)):
+        if path is None:
+            continue
         write_atomic(path, lambda temporary, array=array: Image.fromarray(array).save(temporary, "PNG"))  # type: ignore[misc]
 
 

@@ -15,6 +15,7 @@ from gcbench.core.files import parse_json, read_text
 from gcbench.core.names import check_word
 from gcbench.core.record import ModelInfo, Record
 from gcbench.core.reference import Reference
+from gcbench.core.registry import short_name
 from gcbench.core.run_spec import RunSpec, check_evaluators, guidance_text
 from gcbench.data.finished_images import FinishedImages, read_pairs
 from gcbench.data.layouts import LabelIds, has_label_ids
@@ -82,7 +83,7 @@ def _of_model(spec: DownstreamSpec, model: str, checkpoint: Path | None) -> Sour
         batch_size=spec.batch_size,
         device=spec.device,
     )
-    name = spec.name or Path(model.partition(":")[0]).stem
+    name = spec.name or short_name(model)
     return Source(check_word(name, "--name"), PairsInfo(model=ModelInfo(name=model)), to_draw=asked)
 
 

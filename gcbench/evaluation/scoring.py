@@ -15,6 +15,7 @@ from gcbench.core.run_spec import check_evaluators
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.evaluation.feature_cache import ReferenceFeatures
+from gcbench.evaluation.real_sets import RealSets, refusal
 from gcbench.runs.progress import say
 
 Tick = Callable[[int], object]
@@ -27,10 +28,12 @@ SEGMENTER = "segmenter"
 
 
 class EvaluatorSet(NamedTuple):
-    """by_role: the evaluators. missing: role -> why it is not here and how to get it."""
+    """by_role: the evaluators. missing: role -> why it is not here and how to get it. named: the roles for which the
+    user named one."""
 
     by_role: dict[str, Evaluator]
     missing: dict[str, str]
+    named: frozenset[str] = frozenset()
 
     def features(self, samples: Samples) -> dict[str, Features]:
         """What every evaluator says of the samples: each image and each text goes through a network once."""
@@ -49,9 +52,11 @@ class EvaluatorSet(NamedTuple):
         return reread
 
 
-def roles_of(metric: type[Metric], derives: bool) -> tuple[str, ...]:
-    """The evaluators that a metric needs; for a model that derives its layouts, also the one that reads them."""
-    return (*metric.roles, SEGMENTER) if derives and "layouts" in metric.needs else metric.roles
+def roles_of(metric: type[Metric], derives: bool, named: Collection[str]) -> tuple[str, ...]:
+    """The evaluators that a metric needs, the user having named some; for a model that derives its layouts, also the
+    one that reads them."""
+    roles = metric.roles_where(named)
+    return (*roles, SEGMENTER) if derives and "layouts" in metric.needs else roles
 
 
 def open_evaluators(
@@ -64,7 +69,7 @@ def open_evaluators(
     """
     known, asked = registry("evaluators"), check_evaluators(specs)
     evaluators, missing = {}, {}
-    wanted = dict.fromkeys(role for name in metrics for role in roles_of(registry("metrics")[name], derives))
+    wanted = dict.fromkeys(role for name in metrics for role in roles_of(registry("metrics")[name], derives, asked))
     for role in asked.keys() - wanted.keys():
         say(f"--evaluator {role}={asked[role]} is not used: no metric of this run asks for {role}.")
     for role in wanted:
@@ -79,7 +84,7 @@ def open_evaluators(
             if role in asked:
                 raise
             missing[role] = str(error)
-    return EvaluatorSet(evaluators, missing)
+    return EvaluatorSet(evaluators, missing, frozenset(asked))
 
 
 def open_evaluator(role: str, text: str | None, dataset: Dataset, device: str) -> Evaluator:
@@ -101,8 +106,10 @@ class Scoring:
     """The metrics of a run: their references, and fresh instances for each set of samples.
 
     derives: the samples' layouts are what the segmenter reads in them. given: what of the samples was given to their
-    model, `images` or `layouts`. real: digests of the reference's images and layouts; shown: of the samples since
-    `start`; sources: of their layouts. What stands on both sides makes a distance too small, down to 0.
+    model, `images` or `layouts`. sets: real images beside those of the prompts' split. further: sample -> texts beside
+    its prompt, with each of which the metrics that read prompts measure it again, as the sample `NAME#2` and on, of the
+    same group. real: digests of the reference's images and layouts; shown: of the samples since `start`; sources: of
+    their layouts. What stands on both sides makes a distance too small, down to 0.
     """
 
     def __init__(
@@ -112,8 +119,10 @@ class Scoring:
         evaluators: EvaluatorSet,
         derives: bool = False,
         given: str | None = None,
+        sets: RealSets = RealSets(),  # noqa: B008
     ):
-        self.task = Task.of(dataset)
+        self.sets = sets
+        self.task = replace(Task.of(dataset), named=evaluators.named)
         self.evaluators, self.given = evaluators, given
         reader = evaluators.by_role.get(SEGMENTER) if derives else None
         self.derived = None if reader is None else f"derived:{reader.id}"
@@ -121,21 +130,67 @@ class Scoring:
         self.missing: dict[str, str] = {}
         for name in names:
             metric = registry("metrics")[name]
-            lacking = [evaluators.missing[role] for role in roles_of(metric, derives) if role in evaluators.missing]
+            roles = roles_of(metric, derives, evaluators.named)
+            lacking = [evaluators.missing[role] for role in roles if role in evaluators.missing]
+            if "layouts" in metric.needs and not dataset.has_layouts:
+                lacking = [f"{dataset.name} has no layouts"]
             if lacking:
                 self.missing[name] = lacking[0]
             else:
                 check_declarations(name, metric)
                 with calling(f"metric {name}"):
-                    self.metrics[name] = metric(self.task)
+                    made = metric(self.task)
+                    if reason := self._unmeasurable(made):
+                        self.missing[name] = reason
+                    else:
+                        self.metrics[name] = made
         self.real: set[bytes] = set()
         self.shown: list[bytes] = []
         self.sources: set[str] = set()
+        self.further: Mapping[str, Sequence[str]] = {}
+
+    def _unmeasurable(self, metric: Metric) -> str | None:
+        """Why a metric cannot be had from the real images that there are; what is summed up it takes here."""
+        against, training = self.sets
+        if "training" in metric.needs and training is None:
+            return "there is no other split than that of the prompts, so no images that a model was trained on"
+        if against is None or "reference" not in metric.needs:
+            return None
+        if "training" in metric.needs and training is not None and against.name == training.split:
+            return "the reference is what the model was trained on; it needs images that were held out"
+        if against.summed is None:
+            lacking = "layouts" in metric.needs and not against.layouts
+            return "the images of the reference have no layouts" if lacking else None
+        if metric.roles and (reason := refusal(against, metric.roles[0], self.evaluators.by_role[metric.roles[0]].id)):
+            return reason
+        summed = against.summed
+        if metric.take_moments(summed.mean, summed.covariance, against.n):
+            return None
+        return "the reference is a mean and a covariance, and this needs the real images themselves"
+
+    @property
+    def real_count(self) -> int:
+        """Real images that are looked at beside those of the prompts' split."""
+        against = self.sets.against
+        count = len(against.images) if against is not None and against.images is not None else 0
+        return count + (len(self.training) if self.training is not None else 0)
+
+    @property
+    def training(self) -> Reference | None:
+        """The images that were trained on, if a metric asks for them."""
+        wanted = any("training" in metric.needs for metric in self.metrics.values())
+        return self.sets.training if wanted else None
 
     @property
     def thresholds(self) -> dict[str, float]:
         named = self.metrics.items()
         return {f"{name}.{key}": value for name, metric in named for key, value in metric.thresholds.items()}
+
+    @property
+    def readers(self) -> dict[str, str]:
+        """Metric -> role of the evaluator that takes the place of its own."""
+        named = self.metrics.items()
+        return {name: metric.roles[0] for name, metric in named if metric.roles != type(metric).roles}
 
     def start(self) -> dict[str, Metric]:
         """Metrics without samples, on this run's references, for a new set of samples."""
@@ -182,6 +237,24 @@ class Scoring:
         for name, metric in metrics.items():
             with calling(f"metric {name}"):
                 metric.update(samples, features)
+        self._with_further_texts(metrics, samples, features)
+
+    def _with_further_texts(
+        self, metrics: Mapping[str, Metric], samples: Samples, features: Mapping[str, Features]
+    ) -> None:
+        named = enumerate(samples.ids)
+        more = [(row, i, text) for row, name in named for i, text in enumerate(self.further.get(name, ()), 2)]
+        reading = {name: metric for name, metric in metrics.items() if "prompts" in metric.needs}
+        if not more or not reading:
+            return
+        rows, texts = [row for row, _, _ in more], tuple(text for _, _, text in more)
+        again = samples.take(rows)
+        ids = tuple(f"{name}#{i}" for name, (_, i, _) in zip(again.ids, more, strict=True))
+        again = replace(again, prompts=texts, ids=ids)
+        taken = self.evaluators.reread({role: one.take(rows) for role, one in features.items()}, texts)
+        for name, metric in reading.items():
+            with calling(f"metric {name}"):
+                metric.update(again, taken)
 
 
 def check_declarations(name: str, metric: type[Metric]) -> None:
@@ -194,7 +267,7 @@ def check_declarations(name: str, metric: type[Metric]) -> None:
         **dict.fromkeys(("title", "unit", "summary"), lambda value: isinstance(value, str)),
         "direction": lambda value: value in ("higher", "lower"),
         "axis": lambda value: value in ("realism", "correspondence", None),
-        "needs": lambda value: set(value) <= {"images", "layouts", "prompts", "reference"},
+        "needs": lambda value: set(value) <= {"images", "layouts", "prompts", "reference", "training"},
         "range": lambda value: numbers(value) and value[0] < value[1],
         "scale": lambda value: numbers(value.values()),
         "headline": lambda value: all(isinstance(column, str) for column in value),
@@ -258,12 +331,15 @@ def held_out(groups: Sequence[str], n: int) -> tuple[list[int], list[int]]:
 def measure_real(
     scoring: Scoring, reference: Reference, chosen: Sequence[int], tick: Tick = lambda count: None, cached: bool = True
 ) -> Bounds:
-    """Fill the references of `scoring` with the whole split, and measure ceiling and floor, in one pass over it.
+    """Fill the references of `scoring`, and measure ceiling and floor, in one pass over the split of the prompts.
+
+    The reference is that whole split, or what `scoring.sets` names instead.
 
     Ceiling: the `chosen` images with their own captions and layouts. For metrics with a reference: as many images,
     at most half of the groups, against the images of the other groups, so that nothing dependent stands on both
-    sides. Floor: the chosen images with captions and layouts permuted among them. cached: whether what evaluators
-    said of the split before may be used again.
+    sides; where the reference is another one, the chosen images that are not of it, against it. Floor: the chosen
+    images with captions and layouts permuted among them. cached: whether what evaluators said of real images before may
+    be used again.
     """
     groups = reference.groups
     if len(groups) < 4:
@@ -272,12 +348,16 @@ def measure_real(
     held, rest = (set(places) for places in held_out(groups, len(shown)))
     order = np.random.default_rng(0).permutation(len(shown))
     swap = {shown[i]: shown[j] for i, j in zip(order, np.roll(order, 1), strict=True)}  # none keeps its own
-    ceiling = {name: type(metric)(scoring.task) for name, metric in scoring.metrics.items()}
+    fill_references(scoring, tick, cached)
+    own = scoring.sets.against is None  # the reference is the split of the prompts
+    ceiling = {name: _of_a_part(metric) if own else metric.fresh() for name, metric in scoring.metrics.items()}
     floor = {name: metric.fresh() for name, metric in ceiling.items() if pairs_matter(metric)}
     with ReferenceFeatures(reference, scoring.evaluators.by_role, cached) as kept:
         for places in batches(len(groups)):
             samples = reference.samples(places, places.start)
-            scoring.real |= {half for digest in digests(samples) for half in _halves(digest)}
+            known = [_halves(digest)[0] in scoring.real for digest in digests(samples)]
+            if own:
+                scoring.real |= {half for digest in digests(samples) for half in _halves(digest)}
             features = scoring.evaluators.reread(kept.features(places, samples), samples.prompts)
 
             def part(of: Collection[int], places: Sequence[int] = places) -> list[int]:
@@ -287,10 +367,12 @@ def measure_real(
                 with calling(f"metric {name}"):
                     if "reference" not in metric.needs:
                         _add(ceiling[name].update, samples, features, part(swap))
-                        continue
-                    metric.update_reference(samples, features)
-                    _add(ceiling[name].update_reference, samples, features, part(rest))
-                    _add(ceiling[name].update, samples, features, part(held))
+                    elif own:
+                        metric.update_reference(samples, features)
+                        _add(ceiling[name].update_reference, samples, features, part(rest))
+                        _add(ceiling[name].update, samples, features, part(held))
+                    else:
+                        _add(ceiling[name].update, samples, features, [row for row in part(swap) if not known[row]])
             if floor and (rows := part(swap)):
                 others = reference.samples([swap[places[row]] for row in rows])
                 mixed = replace(samples.take(rows), prompts=others.prompts, layouts=others.layouts)
@@ -305,6 +387,45 @@ def measure_real(
     lowest |= {name: computed(name, metric) for name, metric in floor.items()}
     highest = {name: computed(name, metric) for name, metric in ceiling.items()}
     return Bounds(highest | missing, lowest | missing)
+
+
+def _of_a_part(metric: Metric) -> Metric:
+    """An instance whose reference will be a part of the split only."""
+    new = type(metric)(metric.task)
+    if "training" in metric.needs:
+        new.training = metric.training
+    return new
+
+
+def fill_references(scoring: Scoring, tick: Tick, cached: bool) -> None:
+    """Give the metrics the real images that are not of the prompts' split: another reference, what was trained on."""
+    against, training = scoring.sets.against, scoring.training
+    if against is not None and against.images is not None:
+        wanted = {name: metric for name, metric in scoring.metrics.items() if "reference" in metric.needs}
+        for samples, features in _measured(against.images, scoring, wanted, tick, cached):
+            scoring.real |= {half for digest in digests(samples) for half in _halves(digest)}
+            for name, metric in wanted.items():
+                with calling(f"metric {name}"):
+                    metric.update_reference(samples, features)
+    if training is not None:
+        wanted = {name: metric for name, metric in scoring.metrics.items() if "training" in metric.needs}
+        for samples, features in _measured(training, scoring, wanted, tick, cached):
+            for name, metric in wanted.items():
+                with calling(f"metric {name}"):
+                    metric.update_training(samples, features)
+
+
+def _measured(
+    reference: Reference, scoring: Scoring, metrics: Mapping[str, Metric], tick: Tick, cached: bool
+) -> Iterator[tuple[Samples, dict[str, Features]]]:
+    """All its images and what the evaluators that these metrics read say of them, a batch at a time."""
+    roles = {role for metric in metrics.values() for role in metric.roles}
+    wanted = {role: one for role, one in scoring.evaluators.by_role.items() if role in roles}
+    with ReferenceFeatures(reference, wanted, cached) as kept:
+        for places in batches(len(reference)):
+            samples = reference.samples(places, places.start)
+            yield samples, kept.features(places, samples)
+            tick(len(places))
 
 
 def _add(

@@ -19,7 +19,8 @@ from gcbench.statistics.intervals import cluster_bootstrap_mean
 
 def checked_metrics(evaluators: EvaluatorSet) -> list[str]:
     """Every installed metric that reads an evaluator, and reads none but those that are here."""
-    roles = {name: metric.roles for name, metric in registry("metrics").working().items()}
+    known = registry("metrics").working().items()
+    roles = {name: metric.roles_where(evaluators.named) for name, metric in known}
     return [name for name, wanted in roles.items() if wanted and set(wanted) <= evaluators.by_role.keys()]
 
 

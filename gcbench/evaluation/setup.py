@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -13,9 +13,10 @@ from gcbench.core.files import text_hash
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Record, Training
 from gcbench.core.reference import Prompts, Reference
-from gcbench.core.registry import in_file, registry
+from gcbench.core.registry import in_file, registry, with_argument
 from gcbench.core.run_spec import RunSpec, Size
 from gcbench.data.open_dataset import open_dataset
+from gcbench.evaluation.real_sets import RealSets, open_against, training_set
 from gcbench.evaluation.scoring import Scoring, open_evaluators
 from gcbench.runs.provenance import provenance
 from gcbench.runs.work_shares import local_rank
@@ -41,16 +42,21 @@ def prepare(spec: RunSpec, device: str) -> Prepared:
     split = evaluation_split(dataset, spec.split)
     model = open_model(spec, dataset, device)
     reference = Reference(dataset, split, size_of(spec, dataset, model))
+    if model.conditional and not dataset.has_texts:
+        raise UserError(f"{dataset.name} has no texts for {spec.model} to draw from; name their column, text=COLUMN")
     derives, given = model.derives, "layouts" if model.layouts_given else spec.given
     metrics = metrics_of(spec, given)
     evaluators = open_evaluators(dataset, metrics, spec.evaluators, device, derives)
-    scoring = Scoring(dataset, metrics, evaluators, derives, given)
-    prompts = reference.prompts(spec.n)
+    trained = training_of(model)
+    sets = RealSets(open_against(spec.reference, reference), training_set(reference, trained))
+    scoring = Scoring(dataset, metrics, evaluators, derives, given, sets)
+    warnings = [] if sets.against is None else list(sets.against.notes)
+    prompts = reference.prompts(spec.n, spec.per_prompt)
     record = Record(
         kind="sweep",
         spec=spec.stored(),
         model=model_info(spec.model, model).model_copy(update={"layouts": scoring.derived}),
-        training=training_of(model),
+        training=trained,
         protocol=protocol_of(
             reference,
             scoring,
@@ -60,7 +66,7 @@ def prepare(spec: RunSpec, device: str) -> Prepared:
             sampler=sampler_of(spec.model, model),
         ),
         reading=reading_of(spec.model, model, prompts.texts),
-        provenance=provenance(device),
+        provenance=provenance(device).model_copy(update={"warnings": warnings}),
     )
     return Prepared(model, scoring, reference, prompts, record)
 
@@ -93,6 +99,7 @@ def protocol_of(
     sampler: Mapping[str, float | str] | None = None,
 ) -> Protocol:
     """The protocol of n samples made from `prompts` (None: without texts) and scored by `scoring`."""
+    against = scoring.sets.against
     return Protocol(
         dataset=reference.dataset.name,
         dataset_version=reference.version,
@@ -101,12 +108,14 @@ def protocol_of(
         size=reference.size,
         resize=reference.dataset.resize,
         evaluators={role: evaluator.id for role, evaluator in scoring.evaluators.by_role.items()},
+        readers=scoring.readers,
         thresholds=scoring.thresholds,
         prompts=text_hash(*prompts) if prompts else None,
         seed=seed,
         sampler=dict(sampler or {}),
         given=scoring.given,
-        reference_n=len(reference),
+        reference=None if against is None else against.name,
+        reference_n=len(reference) if against is None else against.n,
         metrics=registry("metrics").files([*scoring.metrics, *scoring.missing]),
     )
 
@@ -150,7 +159,8 @@ def open_model(spec: RunSpec, dataset: Dataset, device: str) -> Model:
     base, upper = spec.cascade or (spec.checkpoint, None)
     if upper is not None and not getattr(kind, "staged", False):
         raise UserError(f"--cascade: {name} has one stage; leave it out, or give its weights as --checkpoint")
-    options = ModelOptions(base, device, spec.precision, spec.steps, spec.settings, upper)  # type: ignore[arg-type]
+    how: Any = spec.precision
+    options = ModelOptions(base, device, how, spec.steps, spec.settings, upper, with_argument(name)[1])
     with calling(f"model {name}"):
         model = kind.open(dataset, options)
     if not isinstance(model, Model):

@@ -6,6 +6,7 @@ print(metric.compute().text())
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypedDict, Unpack
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from gcbench.core.contracts import Dataset, Metric, Task
 from gcbench.core.errors import UserError
 from gcbench.core.registry import registry
+from gcbench.core.run_spec import check_evaluators
 from gcbench.core.samples import Features, Samples, Texts, sample_ids
 from gcbench.core.score import Score
 from gcbench.data.open_dataset import open_dataset
@@ -71,8 +73,9 @@ class TensorMetric:
     ):
         kind = registry("metrics")[name]
         self.name, self.source = name, open_dataset(dataset) if isinstance(dataset, str) else dataset
-        self.metric: Metric = kind(self.source if isinstance(self.source, Task) else Task.of(self.source))
         self.asked, self.device = list(evaluators), choose_device(device)
+        task = self.source if isinstance(self.source, Task) else Task.of(self.source)
+        self.metric: Metric = kind(replace(task, named=task.named | check_evaluators(self.asked).keys()))
         self.added = {"generated": 0, "real": 0}
 
     def update(self, images: Tensor | None = None, **given: Unpack[Generated]) -> None:

@@ -14,7 +14,7 @@ from gcbench.core.contracts import Dataset, Evaluator
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
 from gcbench.core.samples import Features, Texts
-from gcbench.evaluators.resize_filters import pil_bicubic
+from gcbench.evaluators.resize_filters import central_square, pil_resize
 from gcbench.evaluators.strict_loading import load_strictly
 from gcbench.weights.manifest import did_you_mean
 from gcbench.weights.official import load_official, locate
@@ -93,9 +93,7 @@ class CLIP(Evaluator):
         """uint8 [B,3,H,W] -> what the network takes, float32 [B,3,S,S]."""
         h, w = images.shape[-2:]
         size = (self.size * h // min(h, w), self.size * w // min(h, w))
-        resized = pil_bicubic(images, size)
-        top, left = (round((side - self.size) / 2) for side in size)
-        square = resized[..., top : top + self.size, left : left + self.size]
+        square = central_square(pil_resize(images, size), self.size)
         return (square / 255 - self.mean) / self.std
 
 

@@ -26,10 +26,16 @@ def clean_bicubic(images: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(images.float(), size, mode="bicubic", antialias=True).clamp(0, 255)
 
 
-def pil_bicubic(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """PIL's bicubic of 8-bit images, as float32: rows, then columns, each rounded to whole numbers in 0..255."""
-    rows = _whole(F.interpolate(images.float(), (images.shape[-2], size[1]), mode="bicubic", antialias=True))
-    return _whole(F.interpolate(rows, size, mode="bicubic", antialias=True))
+def pil_resize(images: Tensor, size: tuple[int, int], mode: str = "bicubic") -> Tensor:
+    """PIL's bicubic (or bilinear) of 8-bit images, as float32: rows, then columns, each rounded to whole numbers."""
+    rows = _whole(F.interpolate(images.float(), (images.shape[-2], size[1]), mode=mode, antialias=True))
+    return _whole(F.interpolate(rows, size, mode=mode, antialias=True))
+
+
+def central_square(images: Tensor, side: int) -> Tensor:
+    """The side×side in the middle of [B,C,H,W], as torchvision's CenterCrop."""
+    top, left = (round((length - side) / 2) for length in images.shape[-2:])
+    return images[..., top : top + side, left : left + side]
 
 
 def _whole(x: Tensor) -> Tensor:

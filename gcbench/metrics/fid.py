@@ -18,5 +18,6 @@ class FID(FD):
     """
 
     roles = ("inception",)
+    alternative = None
     title = "FID@n"
     summary = "Fréchet distance between real and generated images on the Inception features of 2015, at this n"

@@ -1,4 +1,4 @@
-"""KID: the kernel distance between real and generated images on Inception features."""
+"""KID: the kernel distance between real and generated images on the features of Inception or of a named encoder."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -12,6 +12,9 @@ from gcbench.statistics.sample_rows import SampleRows
 class KID(PooledMetric):
     """The unbiased MMD² with the kernel (x·y / d + 1)³ between pooled Inception features [n,d], the mean over subsets.
 
+    `--evaluator encoder=…` takes that encoder's features instead, and the number is then called after it, such as
+    KID(DINOv2-L); others call that KD.
+
     A subset holds `subset_size` = 1000 rows of the samples and as many of the reference, or as many as the smaller set
     has, drawn without replacement from a seed of its own; there are `subsets` = 100 of them, or one if it holds all.
     The unit is MMD²; many papers report it times 1000.
@@ -24,6 +27,7 @@ class KID(PooledMetric):
     """
 
     roles = ("inception",)
+    alternative = ("encoder", "KID({})")
     direction = "lower"
     unit = "MMD²"
     title = "KID"

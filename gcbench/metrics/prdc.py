@@ -18,6 +18,8 @@ from gcbench.statistics.sample_rows import OrderedRows, SampleRows
 class PRDC(PooledMetric):
     """Precision, and beside it recall, density and coverage, on pooled Inception features of the images.
 
+    `--evaluator encoder=…` takes that encoder's features instead, and the title names it.
+
     With x_i the n samples, y_j the m real images, and B_k(z) the closed ball about z that reaches to the k-th nearest
     other image of z's own set:
 
@@ -37,6 +39,7 @@ class PRDC(PooledMetric):
     """
 
     roles = ("inception",)
+    alternative = ("encoder", "PRDC({}): precision")
     direction = "higher"
     unit = "share of images"
     title = "PRDC: precision"

@@ -146,7 +146,7 @@ def comparison_tables(found: Comparison, everything: bool = False) -> list[Table
         metric = declared(row.metric)
         if everything or metric is None or (row.column or "") in metric.headline:
             grouped.setdefault(_label(row), []).append(row)
-    tables = [_table(title, rows) for title, rows in grouped.items()]
+    tables = [_table(title, rows, found.protocol) for title, rows in grouped.items()]
     columns = {column.key: column for table in tables for column in table.columns}
     return [*tables, Table("", [], notes=[*units(list(columns.values())), *footnotes(found)])]
 
@@ -158,11 +158,11 @@ def _label(row: Row) -> str:
     return f"guidance {a} (A), {b} ({row.run})"
 
 
-def _table(title: str, rows: Sequence[Row]) -> Table:
+def _table(title: str, rows: Sequence[Row], protocol: Protocol) -> Table:
     columns: dict[str, Column] = {}
     cells: dict[str, dict[str, Cell]] = {}  # name of a line -> column key -> cell
     for row in rows:
-        column = number_column(row.metric, row.column or "")
+        column = number_column(row.metric, row.column or "", protocol)
         columns[column.key] = column
         more = {"p": row.p_value, "better": row.better, "pairing": row.pairing, "units": row.units}
         numbers = row.difference, row.interval, row.standard_error

@@ -30,7 +30,7 @@ def draw(record: Record, folder: Path, axes: Axes | None = None) -> None:
         if bounded or not found:
             _against_guidance(panels[0][-1], points, bounded)
         if found:
-            _trade_off(panels[0][0], record, points, *(number_column(name, n=record.protocol.n) for name in found))
+            _trade_off(panels[0][0], record, points, *(number_column(name, protocol=record.protocol) for name in found))
         drawing.save(figure, folder, "curve")
 
 
@@ -42,7 +42,7 @@ def panels(record: Record, axes: Axes | None = None) -> list[tuple[str, Figure]]
     with mpl.rc_context(drawing.STYLE):
         if found:
             figure = drawing.new_figure((5.2, 4.2))
-            columns = [number_column(name, n=record.protocol.n) for name in found]
+            columns = [number_column(name, protocol=record.protocol) for name in found]
             _trade_off(figure.subplots(), record, points, *columns)
             drawn.append((f"{columns[1].head} against {columns[0].head} over guidance", figure))
         if bounded:
@@ -54,7 +54,7 @@ def panels(record: Record, axes: Axes | None = None) -> list[tuple[str, Figure]]
 
 def _bounded(record: Record) -> list[Column]:
     """The headline columns of metrics whose value lies in [0, 1]: those that have its scale."""
-    columns = number_columns([point.scores for point in record.points], record.protocol.n)
+    columns = number_columns([point.scores for point in record.points], record.protocol)
     scales = {column.metric: column.scale for column in columns if not column.part and column.range == (0.0, 1.0)}
     return [column for column in columns if scales.get(column.metric) == column.scale]
 

@@ -92,7 +92,7 @@ def gather(dataset: Dataset, folder: Path, axes: Axes | None = None) -> Figure:
     remedy = f"run `gcbench suite run {SUITE} --dataset {dataset.argument}` and give its directory as --runs"
     records, chosen, left_out = read_records(dataset, folder, remedy, wanted, axes)
     first = next(iter(records.values()))
-    cost, gain = (number_column(name, n=first.protocol.n) for name in chosen)
+    cost, gain = (number_column(name, protocol=first.protocol) for name in chosen)
     recall = next(filter(None, map(_recall_metric, records.values())), Column("recall", "recall"))
     shares = class_shares(dataset)
     rare = [name for name, share in shares.items() if share < RARE and name in dataset.aliases]

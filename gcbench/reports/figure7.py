@@ -20,7 +20,7 @@ def make(dataset: Dataset, records: Records, remedy: str, folder: Path) -> tuple
     """Write figure7.csv, .png and .svg; returns the numbers, whose `panel` is the split, and what is not drawn."""
     grouped = by_split(records.by_name, dataset, remedy)
     protocol = records.first.protocol
-    cost, gain = axes = tuple(number_column(name, n=protocol.n) for name in records.axes)
+    cost, gain = axes = tuple(number_column(name, protocol=protocol) for name in records.axes)
     numbers: list[Number] = []
     for split, models in grouped.records.items():
         own: list[Number] = []

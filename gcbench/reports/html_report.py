@@ -23,9 +23,9 @@ from gcbench.core.run_spec import guidance_text
 from gcbench.data.image_files import read_image, read_layout
 from gcbench.data.open_dataset import open_dataset
 from gcbench.reports.comparison import compare, comparison_tables
-from gcbench.reports.record_table import declared, number_column, record_table
+from gcbench.reports.record_table import declared, number_column, record_table, reference_of
 from gcbench.reports.run_pair import Run, read_runs
-from gcbench.reports.table import Table
+from gcbench.reports.table import Column, Table
 from gcbench.runs.manifest import RECORD
 from gcbench.runs.run_directory import REGRESSION, kept_samples
 from gcbench.text.class_mentions import named_classes
@@ -89,10 +89,16 @@ def html(runs: Sequence[Run], look: Look | None = None) -> str:
         "report.html",
         runs=[_section(run) for run in runs],
         compared=_compared(runs),
-        columns=[(number_column(*column).heading, _sign(column[0])) for column in columns],
+        columns=[(_column(column, runs).heading, _sign(column[0])) for column in columns],
         cards=_cards(runs, columns, look, notes),
         notes=notes,
     )
+
+
+def _column(number: tuple[str, str], runs: Sequence[Run]) -> Column:
+    """The column of a number, named as in the first run that has it."""
+    having = [run.record.protocol for run in runs if number[0] in run.metrics]
+    return number_column(*number, having[0] if having else None)
 
 
 def _sign(metric: str) -> int:
@@ -148,8 +154,8 @@ def in_words(run: Run) -> list[str]:
     scales = f", guidance {run.scales}" if run.scales else ""
     lines = [
         f"{record.model.name} was measured on {protocol.n} images of {height}×{width} pixels (H×W){scales}.",
-        f"Texts and reference come from the split {protocol.split} of {protocol.dataset} ({protocol.dataset_version});"
-        f" the reference is {protocol.reference_n} real images (resize: {protocol.resize}).",
+        f"Texts come from the split {protocol.split} of {protocol.dataset} ({protocol.dataset_version});"
+        f" real images: {reference_of(protocol)}, resize: {protocol.resize}.",
         f"Void: {protocol.void}.",
     ]
     lines += [f"The {role} is {name}." for role, name in protocol.evaluators.items()]
@@ -277,7 +283,7 @@ def _tiles(
         layout = _layout(_of_run(read_layout(drawn), drawn, run), drawn, dataset) if drawn.is_file() else ""
         numbers = [run.rows.get((scale, name, *column)) for column in columns]
         texts = [
-            f"{number_column(*column).head} {value * number_column(*column).scale:.3g}"
+            f"{number_column(*column, run.record.protocol).head} {value * number_column(*column).scale:.3g}"
             for column, value in zip(columns, numbers, strict=True)
             if value is not None and not column[1]
         ]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gcbench.core.protocol import Protocol
 from gcbench.core.run_spec import guidance_text
 from gcbench.core.score import Score
 from gcbench.reports.record_table import declared, number_column, number_columns
@@ -30,10 +31,10 @@ ABOUT = (
 
 @dataclass
 class OverSeeds:
-    """scores: (split, row, guidance) -> seed -> metric -> score. differences: (split, guidance) -> number -> seed ->
-    what is said of it. notes: what was not compared, and why."""
+    """protocol: of the runs, which names columns. scores: (split, row, guidance) -> seed -> metric -> score.
+    differences: (split, guidance) -> number -> seed -> what is said of it. notes: what was not compared, and why."""
 
-    n: int | None = None
+    protocol: Protocol | None = None
     scores: dict[tuple[str, str, Guidance], dict[int | None, Mapping[str, Score]]] = field(default_factory=dict)
     pair: tuple[str, str] | None = None
     differences: dict[tuple[str, Guidance], dict[Number, dict[int | None, Difference]]] = field(default_factory=dict)
@@ -53,7 +54,7 @@ class OverSeeds:
     def _rows(self, split: str, everything: bool) -> Table:
         mine = {key: by_seed for key, by_seed in self.scores.items() if key[0] == split}
         columns = number_columns(
-            [scores for by_seed in mine.values() for scores in by_seed.values()], self.n, everything
+            [scores for by_seed in mine.values() for scores in by_seed.values()], self.protocol, everything
         )
         rows, notes = [], []
         for (_, name, guidance), by_seed in mine.items():
@@ -73,7 +74,7 @@ class OverSeeds:
         for number in dict.fromkeys(number for found in mine.values() for number in found):
             metric = declared(number[0])
             if everything or metric is None or number[1] in metric.headline:
-                columns[number] = number_column(*number)
+                columns[number] = number_column(*number, self.protocol)
         seeds = dict.fromkeys(seed for found in mine.values() for by_seed in found.values() for seed in by_seed)
         name = " − ".join(self.pair or ())
         rows = []
@@ -104,7 +105,7 @@ def over_seeds(runs: Sequence[tuple[Variant, Path]], pair: Sequence[str] | None 
     found = OverSeeds()
     read = [(variant, Run.read(path, variant.row.name)) for variant, path in runs]
     for variant, run in read:
-        found.n = run.record.protocol.n
+        found.protocol = run.record.protocol
         for point in run.record.points:
             key = (variant.split or "", variant.row.name, point.guidance)
             found.scores.setdefault(key, {})[variant.seed] = point.scores

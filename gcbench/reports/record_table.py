@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from gcbench.core.files import write_text
+from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record
 from gcbench.core.registry import registry
 from gcbench.core.run_spec import guidance_text
@@ -19,8 +20,9 @@ def declared(metric: str) -> Any | None:
     return registry("metrics").get(metric)
 
 
-def number_column(metric: str, part: str = "", n: int | None = None) -> Column:
-    """The column of a metric's value, or of a further one, by what the metric declares. n: part of some titles (FID@n).
+def number_column(metric: str, part: str = "", protocol: Protocol | None = None) -> Column:
+    """The column of a metric's value, or of a further one, by what the metric declares. protocol: has what is part of
+    some titles, n (FID@n) or the evaluator (FD(DINOv2-L)).
 
     A metric that is not installed has its own name as heading, no unit and no direction.
     """
@@ -28,7 +30,11 @@ def number_column(metric: str, part: str = "", n: int | None = None) -> Column:
     known = declared(metric)
     if known is None:
         return Column(key, f"{metric} {part}".strip(), metric=metric, part=part)
-    title = known.title.replace("@n", f"@{n}" if n else "@n")
+    title = known.title
+    if protocol is not None:
+        title = title.replace("@n", f"@{protocol.n}" if protocol.n else "@n")
+        if known.alternative and (reader := protocol.reader(metric)):
+            title = known.alternative[1].format(reader)
     if part:
         words, more = title.split(":")[0].split(), part.replace("_", " ").replace("@", " @").split()
         head = " ".join(words + more[words[-1].lower() == more[0] :])  # not: Semantic Recall recall @0.1%
@@ -37,7 +43,9 @@ def number_column(metric: str, part: str = "", n: int | None = None) -> Column:
     return Column(key, title, known.unit, known.direction, scale, range=known.range, metric=metric)
 
 
-def number_columns(scores: Iterable[Mapping[str, Score]], n: int | None, everything: bool = False) -> list[Column]:
+def number_columns(
+    scores: Iterable[Mapping[str, Score]], protocol: Protocol | None, everything: bool = False
+) -> list[Column]:
     """The columns of these scores: of each metric those that it has as headline, or all."""
     parts: dict[str, dict[str, None]] = {}
     for each in scores:
@@ -47,7 +55,7 @@ def number_columns(scores: Iterable[Mapping[str, Score]], n: int | None, everyth
     for name, known in parts.items():
         metric = declared(name)
         headline = known if everything or metric is None else [part for part in metric.headline if part in known]
-        shown += [number_column(name, part, n) for part in headline]
+        shown += [number_column(name, part, protocol) for part in headline]
     return shown
 
 
@@ -70,7 +78,7 @@ def record_table(record: Record, everything: bool = False) -> Table:
     if check := record.self_check:
         real += [("self-check", "self-check", check.real), ("self-check, permuted", "self-check", check.permuted)]
     rows += [Row(name, kind, scores, record) for name, kind, scores in real if scores]
-    columns = number_columns([row.scores for row in rows], record.protocol.n, everything)
+    columns = number_columns([row.scores for row in rows], record.protocol, everything)
     return Table("", [GUIDANCE, PARETO, *columns], rows, footnotes(record, columns, rows))
 
 
@@ -104,7 +112,7 @@ def footnotes(record: Record, columns: Sequence[Column], rows: Sequence[Row]) ->
     about = filter(None, (model.name, f"trained on {model.trained_on}" if model.trained_on else "", size))
     lines = [
         f"{', '.join(about)}; {protocol.dataset}/{protocol.split} ({protocol.dataset_version}), {n} of"
-        f" {protocol.size[0]}×{protocol.size[1]}, reference of {protocol.reference_n}.",
+        f" {protocol.size[0]}×{protocol.size[1]}, {reference_of(protocol)}.",
         *units(columns),
         "± is half the 95 % interval for the metric at this n, the reference fixed; [ ] its ends if uneven.",
         *few_groups(rows),
@@ -133,6 +141,12 @@ def footnotes(record: Record, columns: Sequence[Column], rows: Sequence[Row]) ->
             lines.append(f"{name}: n = {sizes['n']:.0f} is not above d = {sizes['d']:.0f}, so its bias is strong.")
     lines += [f"Warning: {line}." for line in record.provenance.warnings]
     return [*dict.fromkeys(lines), *stage_seconds(record)]
+
+
+def reference_of(protocol: Protocol) -> str:
+    """What the samples were measured against, in words."""
+    named = f" ({protocol.reference})" if protocol.reference else ""
+    return f"reference of {protocol.reference_n or 'unknown size'}{named}"
 
 
 def few_groups(rows: Iterable[Row]) -> list[str]:

@@ -4,12 +4,13 @@ Knows records and per_sample.csv; measures nothing. What is said of a difference
 """
 
 from collections import ChainMap
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel
 
+from gcbench.core.protocol import Protocol
 from gcbench.core.record import Point, Record
 from gcbench.core.run_spec import guidance_scales, guidance_text
 from gcbench.reports.record_table import declared
@@ -145,6 +146,7 @@ class RunPair:
         needs = frozenset(("prompts", "reference")) if known is None else known.needs
         concerns = {
             "prompts": "prompts" in needs or None not in (a.prompts, b.prompts),
+            "reference": "reference" in needs,
             "reference_n": "reference" in needs,
         }
         reasons = [line for field, line in self.differences.items() if concerns.get(field)]
@@ -153,20 +155,20 @@ class RunPair:
             reasons.append(f"layouts: {mine} against {theirs}")
         if a.given != b.given and (known is None or "layouts" in needs):
             reasons.append(f"given: {a.given or 'nothing'} against {b.given or 'nothing'}")
-        keys: dict[str, Iterable[str]] = {
-            "evaluators": {*a.evaluators, *b.evaluators} if known is None else known.roles,
-            "thresholds": {key for key in (*a.thresholds, *b.thresholds) if key.rpartition(".")[0] == metric},
-            "metrics": [metric],
+        measured: dict[str, list[Mapping[str, str | float]]] = {
+            "evaluators": [_read_by(metric, protocol) for protocol in (a, b)],
+            "thresholds": [_thresholds(metric, protocol) for protocol in (a, b)],
+            "metrics": [{key: told for key, told in p.metrics.items() if key == metric} for p in (a, b)],
         }
-        for field in keys:
-            for key in sorted(keys[field]):
-                mine, theirs = (getattr(protocol, field).get(key) for protocol in (a, b))
-                if mine is None and theirs is not None:
-                    reasons.append(f"{field}: {self.a.letter} has no {key}, {self.b.letter} has {theirs}")
-                elif theirs is None and mine is not None:
-                    reasons.append(f"{field}: {self.b.letter} has no {key}, {self.a.letter} has {mine}")
-                elif mine != theirs:
-                    reasons.append(f"{field}: {key} {mine} against {theirs}")
+        for field, (of_a, of_b) in measured.items():
+            for key in sorted({*of_a, *of_b}):
+                told_a, told_b = of_a.get(key), of_b.get(key)
+                if told_a is None and told_b is not None:
+                    reasons.append(f"{field}: {self.a.letter} has no {key}, {self.b.letter} has {told_b}")
+                elif told_b is None and told_a is not None:
+                    reasons.append(f"{field}: {self.b.letter} has no {key}, {self.a.letter} has {told_a}")
+                elif told_a != told_b:
+                    reasons.append(f"{field}: {key} {told_a} against {told_b}")
         reasons += [f"{run.letter}: {why}" for run in (self.a, self.b) if reasons and (why := run.never(metric))]
         if reasons:
             raise NotComparable("; ".join(reasons))
@@ -209,6 +211,18 @@ class RunPair:
                 file = (run.path if run.path.is_dir() else run.path.parent) / PER_SAMPLE
                 lines.append(f"{file} is not there: nothing can be paired by image.")
         return lines
+
+
+def _read_by(metric: str, protocol: Protocol) -> dict[str, str]:
+    """Role -> id of the evaluators that a metric reads; all of the run, for a metric that is not installed."""
+    known = declared(metric)
+    named = {protocol.readers[metric]} if metric in protocol.readers else set()
+    roles = protocol.evaluators if known is None else known.roles_where(named)
+    return {role: protocol.evaluators[role] for role in roles if role in protocol.evaluators}
+
+
+def _thresholds(metric: str, protocol: Protocol) -> dict[str, float]:
+    return {key: value for key, value in protocol.thresholds.items() if key.rpartition(".")[0] == metric}
 
 
 def _groups(a: Run, b: Run) -> dict[str, str]:

@@ -19,7 +19,7 @@ from gcbench.core.files import hidden, parse_json, read_text
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import Record
 from gcbench.core.run_spec import guidance_text
-from gcbench.reports.record_table import declared, few_groups, number_column, number_columns, units
+from gcbench.reports.record_table import declared, few_groups, number_column, number_columns, reference_of, units
 from gcbench.reports.table import Cell, Column, Row, Table
 from gcbench.runs.manifest import RECORD
 from gcbench.runs.run_directory import REGRESSION
@@ -165,7 +165,7 @@ def _measured(records: Mapping[str, Record], published: Sequence[str], order: Se
     bounds = [Row("ceiling", "ceiling", record.ceiling) for record in records.values()]
     bounds += [Row("floor", "floor", record.floor) for record in records.values()]
     rows += [row for place, row in enumerate(bounds) if row.scores and row not in bounds[:place]]
-    columns, paper = _columns(rows, published, protocol.n), _in_paper(order)
+    columns, paper = _columns(rows, published, protocol), _in_paper(order)
     about = [*ABOUT, *[paper][: "no" in paper.texts(rows)]]
     facts = {
         "dataset": protocol.dataset,
@@ -182,12 +182,12 @@ def _measured(records: Mapping[str, Record], published: Sequence[str], order: Se
     return Table(title, [*about, *columns], rows, shown, facts)
 
 
-def _columns(rows: Sequence[Row], published: Sequence[str], n: int) -> list[Column]:
+def _columns(rows: Sequence[Row], published: Sequence[str], protocol: Protocol) -> list[Column]:
     """Of the metrics that the paper's table has, or that say how real images look: the headlines, distances first."""
     names = dict.fromkeys([*published, *(name for row in rows for name in row.scores)])
     kept = [name for name in names if name in published or getattr(declared(name), "axis", None) == "realism"]
     scores = [{name: row.scores[name]} for name in kept for row in rows if name in row.scores]
-    columns = number_columns(scores, n)
+    columns = number_columns(scores, protocol)
     distances = {name for name in kept if getattr(declared(name), "direction", None) == "lower"}
     return sorted(columns, key=lambda column: column.metric not in distances)
 
@@ -211,7 +211,7 @@ def _describe(protocol: Protocol) -> str:
     prompts = "" if protocol.prompts is None else f"; prompts {protocol.prompts}"
     return (
         f"{protocol.dataset_version}, split {protocol.split}; resize {protocol.resize};"
-        f" reference of {protocol.reference_n}{evaluators}; void {protocol.void}{seed}{prompts}"
+        f" {reference_of(protocol)}{evaluators}; void {protocol.void}{seed}{prompts}"
     )
 
 

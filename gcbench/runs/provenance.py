@@ -15,7 +15,10 @@ from gcbench.core import __version__
 from gcbench.core.names import plain
 from gcbench.core.record import Provenance
 
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "timm", "accelerate", "safetensors", "pillow")
+PACKAGES = (
+    *("torch", "torchvision", "numpy", "scipy", "timm", "accelerate", "safetensors", "pillow"),
+    *("transformers", "diffusers", "peft"),
+)
 
 
 def provenance(device: str = "cpu") -> Provenance:
@@ -66,7 +69,9 @@ def command() -> str:
     """The command line as typed; of absolute paths only the last part, the rest is a machine's own."""
     if Path(sys.argv[0]).name not in ("gcbench", "__main__.py"):
         return ""
-    return plain(" ".join(["gcbench", *(re.sub(r"(^|[=@])/\S*/", r"\1", argument) for argument in sys.argv[1:])]))
+    return plain(
+        " ".join(["gcbench", *(re.sub(r"(^|[=@]|:(?!//))/\S*/", r"\1", argument) for argument in sys.argv[1:])])
+    )
 
 
 def git_state(folder: Path) -> tuple[str | None, bool | None]:

@@ -30,7 +30,7 @@ class Features(Protocol):
 
 @dataclass(frozen=True)
 class Moments:
-    """A set of features summed up: mean [d], covariance [d,d] with divisor n - 1, and n."""
+    """A set of features summed up: mean [d], covariance [d,d] with divisor n - 1, and n, 0 where it is not known."""
 
     mean: np.ndarray
     covariance: np.ndarray
@@ -40,8 +40,8 @@ class Moments:
         d = len(self.mean)
         if self.covariance.shape != (d, d):
             raise ValueError(f"a covariance of shape {self.covariance.shape} does not fit a mean of {d} numbers")
-        if self.n < 2:
-            raise ValueError(f"a Fréchet distance needs at least 2 rows a set, not {self.n}")
+        if self.n == 1:
+            raise ValueError("a Fréchet distance needs at least 2 rows a set, not 1")
         if not (np.isfinite(self.mean).all() and np.isfinite(self.covariance).all()):
             raise ValueError("the moments are not finite")
 

@@ -72,6 +72,8 @@ class TrainedModel(Model):
         if options.steps is not None and not cls.stepped:
             fault = f"{cls.name} draws in one pass and has no sampling steps"
             raise UserError(f"--steps {options.steps}: {fault}; leave it out")
+        if options.precision == "fp16":  # which no sampler of ours is written for
+            raise UserError(f"--precision fp16: {cls.name} draws in fp32 or bf16; choose one of these")
         cfg, weights = open_weights(cls.trained_as or cls.name, dataset, options.checkpoint, cls.config)
         fields = {**cls.sampling, **cls.places(cfg)}
         if options.settings and not fields:

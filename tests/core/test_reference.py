@@ -43,6 +43,16 @@ def test_one_pair_and_one_text_are_a_group(captions: Any, named: Any, n: int, ex
     assert reference.prompts(n).groups == tuple(expected.split())
 
 
+def test_a_prompt_may_be_drawn_several_times_in_a_row() -> None:
+    """All its images are one group; a short split is taken again with the next captions."""
+    reference: Any = Reference(Pairs([("a", "x"), ("b", "y")]), "val", (4, 4))  # type: ignore[arg-type]
+    found = reference.prompts(7, per_prompt=2)
+    assert found.texts == tuple("aabbxxy")
+    assert found.rows == [0, 0, 1, 1, 0, 0, 1]
+    assert found.groups == tuple(["p0", "p0", "p1", "p1", "p0", "p0", "p1"])
+    assert reference.prompts(4).texts == tuple("abxy")
+
+
 def test_few_groups_are_said_below_every_table() -> None:
     few, many = (Score(value=0.5, interval=(0.4, 0.6), n=40, groups=groups) for groups in (10, 40))
     rows = [Row("gcdp", "model", {"a": many, "b": few}), Row("ceiling", "ceiling", {"a": many})]

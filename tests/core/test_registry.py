@@ -11,7 +11,7 @@ from conftest import Cli
 
 from gcbench.core.contracts import Dataset, Evaluator, Metric, Model
 from gcbench.core.errors import UserError
-from gcbench.core.registry import KINDS, Registry, in_file, registry, split_evaluator
+from gcbench.core.registry import KINDS, Registry, in_file, registry, short_name, split_evaluator, with_argument
 from gcbench.core.run_spec import check_evaluators, metric_names
 
 BASES = {"models": Model, "metrics": Metric, "datasets": Dataset, "evaluators": Evaluator}
@@ -221,3 +221,56 @@ def test_evaluators_of_files(tmp_path: Path) -> None:
         check_evaluators(["depth=absent.py:Mine"])
     with pytest.raises(UserError, match="unknown evaluator 'depth'"):
         check_evaluators(["depth=mine"])
+
+
+TAKING = '''
+from gcbench.core.contracts import Model
+from gcbench.core.errors import UserError
+
+
+class Thing(Model):
+    """Takes a number behind its name."""
+
+    argument = "NUMBER"
+
+    @classmethod
+    def check_argument(cls, argument):
+        if not argument.isdigit():
+            raise UserError(f"{argument!r} is no number; give one")
+'''
+
+
+def test_a_model_that_takes_an_argument(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`NAME:ARGUMENT` of any plug-in: its class looks at the argument before anything is opened."""
+    (tmp_path / "gcbench_test_taking.py").write_text(TAKING)
+    monkeypatch.syspath_prepend(tmp_path)
+    taking = Registry("models", [entry("taking", "gcbench_test_taking:Thing", "models")])
+    taking.check("taking:7")
+    assert taking["taking:7"] is taking["taking"]
+    for name in ("taking:x", "taking:"):
+        with pytest.raises(UserError, match="is no number; give one"):
+            taking.check(name)
+    with pytest.raises(UserError, match="unknown model 'takin:7'; did you mean taking"):
+        taking.check("takin:7")
+    with pytest.raises(UserError, match="--model gcdp:7: gcdp takes no argument; write gcdp alone"):
+        registry("models").check("gcdp:7")
+    with pytest.raises(UserError, match="--dataset streets:7: streets takes no argument; write streets alone"):
+        registry("datasets").check("streets:7")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts", "short"),
+    [
+        ("gcdp", ("gcdp", None), "gcdp"),
+        ("a:./b/c d", ("a", "./b/c d"), "a-c-d"),
+        ("a:org/name@v1", ("a", "org/name@v1"), "a-name-v1"),
+        ("a:..", ("a", ".."), "a"),
+        ("a:b/", ("a", "b/"), "a-b"),
+        ("models/mine.py:Mine", ("models/mine.py:Mine", None), "mine"),
+        (r"C:\mine.py:Mine", (r"C:\mine.py:Mine", None), None),
+    ],
+)
+def test_names_with_an_argument(text: str, parts: tuple[str, str | None], short: str | None) -> None:
+    assert with_argument(text) == parts
+    if short is not None:
+        assert short_name(text) == short

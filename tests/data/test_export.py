@@ -201,3 +201,37 @@ def test_no_two_names_become_one(tmp_path, form):
 def test_plain_names_stay_and_a_longer_list_renames_none_of_them(tmp_path):
     export(Named(["a", "b.1", "ö_2"]), tmp_path / "o")
     assert sorted(path.stem for path in (tmp_path / "o/val/images").iterdir()) == ["a", "b.1", "ö_2"]
+
+
+class OneText(Tiny):
+    def captions(self, split, index):
+        return (f"Road {split} {index}, “ä”.",)
+
+
+@pytest.mark.parametrize("kind", [Tiny, OneText])
+def test_datasets_reads_the_image_folder_for_diffusers(tmp_path, monkeypatch, kind):
+    """As train_text_to_image_lora.py loads --train_data_dir: images and the column `text`, by datasets' imagefolder."""
+    datasets = pytest.importorskip("datasets", reason="the library datasets is not installed")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    data = kind()
+    assert export(data, tmp_path / "o", "diffusers", limit=1) == 2
+    export(data, tmp_path / "o", "diffusers")
+    export(data, tmp_path / "o", "diffusers", limit=1)  # what is there stays, with its text
+    for split in data.splits:
+        pattern = {"train": str(tmp_path / "o" / split / "**")}
+        loaded = datasets.load_dataset("imagefolder", data_files=pattern, cache_dir=str(tmp_path / "cache"))["train"]
+        assert set(loaded.column_names) == {"image", "text"}
+        assert len(loaded) == len(data.ids(split))
+        for index, row in enumerate(loaded):
+            texts = data.captions(split, index)
+            assert row["text"] == (list(texts) if kind is Tiny else texts[0])
+            assert np.array_equal(np.asarray(row["image"]), data.pair(split, index, SIZE)[0])
+    assert not list((tmp_path / "o").rglob("layouts"))
+
+
+def test_the_forms_by_the_command_line(tmp_path, cli):
+    assert cli("data", "export", "streets", "--as", "diffusers", "--limit", 1, "--out", "o").code == 0
+    lines = (tmp_path / "cwd" / "o" / "val" / "metadata.jsonl").read_text().splitlines()
+    assert len(lines) == 1
+    done = cli("data", "export", "streets", "--as", "coco", "--out", "p")
+    assert (done.code, done.complaint) == (2, "gcbench: --as 'coco': choose one of cityscapes, diffusers, folder")

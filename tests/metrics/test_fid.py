@@ -74,10 +74,20 @@ def test_a_set_is_at_no_distance_from_itself(n: int) -> None:
 
 
 def test_n_is_part_of_the_name() -> None:
+    from gcbench.core.protocol import Protocol
     from gcbench.reports.record_table import number_column
 
-    assert [number_column(name, n=500).heading for name in ("fid", "fd")] == ["FID@500 ↓", "FD(segmenter) ↓"]
+    about = {"dataset": "toys", "dataset_version": "1", "split": "val", "n": 500, "size": (2, 2), "resize": "none"}
+    protocol = Protocol.model_validate(about)
+    assert [number_column(name, protocol=protocol).heading for name in ("fid", "fd")] == [
+        "FID@500 ↓",
+        "FD(segmenter) ↓",
+    ]
+    on = {"evaluators": {"encoder": "DINOv2-L#abc 224px"}, "readers": {"fd": "encoder"}}
+    protocol = protocol.model_copy(update=on)
+    assert [number_column(name, protocol=protocol).heading for name in ("fid", "fd")] == ["FID@500 ↓", "FD(DINOv2-L) ↓"]
     assert FID.title == "FID@n"
+    assert FID.alternative is None  # never another network under this name
     assert FID.roles == ("inception",)
     assert FD.roles == ("segmenter",)
 

@@ -54,7 +54,7 @@ def part(places: list[int], prefix: str = "s") -> tuple[Samples, dict[str, Featu
         torch.from_numpy(np.array(images)),
         torch.from_numpy(np.array(layouts)),
         "real",
-        tuple(PROMPTS[place % len(PROMPTS)] for place in places),
+        tuple(PROMPTS[place // 3 % len(PROMPTS)] for place in places),
         tuple(f"{prefix}{place:02}" for place in places),
         tuple(f"g{place // 3}" for place in places),
     )
@@ -68,9 +68,16 @@ def part(places: list[int], prefix: str = "s") -> tuple[Samples, dict[str, Featu
 
 def opened(name: str) -> Metric:
     metric: Metric = registry("metrics")[name](TASK)
+    give_real(metric)
+    return metric
+
+
+def give_real(metric: Metric) -> None:
+    """The real images that it needs."""
     if "reference" in metric.needs:
         metric.update_reference(*part(list(range(9)), "r"))
-    return metric
+    if "training" in metric.needs:
+        metric.update_training(*part(list(range(11)), "t"))
 
 
 def filled(name: str, *batches: list[int]) -> Metric:
@@ -97,6 +104,25 @@ def test_order_batches_and_merge_change_no_digit(name: str, order: list[int], cu
     merged = filled(name, order[:seam])
     merged.merge(filled(name, order[seam:]))
     assert same(merged, whole(name))
+
+
+@every_metric
+def test_another_evaluator_is_read_where_the_user_names_it(name: str) -> None:
+    """In place of the first one: what this says of the images is not looked at."""
+    kind = registry("metrics")[name]
+    if kind.alternative is None:
+        return
+    role, title = kind.alternative
+    assert title.format("net") != title
+    named = replace(TASK, named=frozenset({role}))
+    metric = kind(named)
+    assert metric.roles == metric.fresh().roles == (role, *kind.roles[1:])
+    for update, (samples, features) in (
+        (metric.update_reference, part(list(range(9)), "r")),
+        (metric.update, part(list(range(N)))),
+    ):
+        update(samples, {role: features[kind.roles[0]]})
+    assert same(metric, whole(name))
 
 
 def errors(score: Score) -> dict[str, float | None]:
@@ -230,7 +256,7 @@ def test_declared_in_full(name: str) -> None:
     assert kind.direction in ("higher", "lower")
     for text in (kind.unit, kind.title, kind.summary, kind.__doc__):
         assert text.strip()
-    assert kind.needs <= {"images", "layouts", "prompts", "reference"}
+    assert kind.needs <= {"images", "layouts", "prompts", "reference", "training"}
     assert kind.axis in (None, "realism", "correspondence")
     assert kind.headline[0] == ""
     assert kind.gain is None or kind.gain > 0

@@ -11,7 +11,13 @@ from gcbench.core.registry import registry
 from gcbench.networks.text import TextConfig
 from gcbench.weights.manifest import Entry, find_entry, place, read_manifest
 
-NAMES = ["inception-2015-12-05", "clip-vit-l-14-336", "hrnet-w48-cityscapes", "hrnet-w48-cityscapes-hrnet"]
+NAMES = [
+    "inception-2015-12-05",
+    "clip-vit-l-14-336",
+    "dinov2-vitl14",
+    "hrnet-w48-cityscapes",
+    "hrnet-w48-cityscapes-hrnet",
+]
 T5 = "t5-large"
 
 
@@ -63,6 +69,7 @@ def test_a_file_name_stays_in_its_folder(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_what_can_be_verified_is_said() -> None:
     assert [find_entry(name).proof() for name in NAMES] == [
         "SHA-256",
+        "nothing: neither its size nor its hash is published",
         "nothing: neither its size nor its hash is published",
         "first 8 digits of SHA-256",
         "nothing: neither its size nor its hash is published",

@@ -8,15 +8,15 @@ import torch
 from torch import nn
 
 from gcbench.core.errors import UserError
-from gcbench.weights.manifest import offline
+from gcbench.core.network import offline
 
 
-def diffusers() -> Any:
+def diffusers(who: str = "ldm") -> Any:
     """diffusers, imported when something of it is first wanted: it is an extra, and takes seconds to import."""
     try:
         import diffusers as module
     except ImportError:
-        raise UserError("ldm needs the extra diffusers: pip install 'gcbench[diffusers]'") from None
+        raise UserError(f"{who} needs the extra diffusers: pip install 'gcbench[diffusers]'") from None
     return module
 
 
