@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from gcbench.core.contracts import Dataset
+from gcbench.core.draws import normal
 from gcbench.core.settings import Count, Weight
+from gcbench.core.shared_batch import gathered
 from gcbench.diffusion.noise import SeededNoise
 from gcbench.networks.adversarial import logistic_discriminator, logistic_generator, path_lengths, r1
-from gcbench.networks.stylegan2 import Discriminator, Noise, StyleGAN2Config, Synthesis, mixed
+from gcbench.networks.stylegan2 import Discriminator, Noise, StyleGAN2Config, Synthesis, mixed, two_latents
 from gcbench.networks.stylegan2 import Mapping as LatentMapping
 from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, SampleBatch, TrainConfig, check_uncompiled
 
@@ -164,9 +166,9 @@ class StyleGAN2Recipe(Recipe):
 
     def path_losses(self, styles: Tensor, noise: Noise, generator: torch.Generator) -> Losses:
         images = self.generator(styles, noise)[:, :3]
-        y = torch.randn(images.shape, generator=generator).to(images.device)
+        y = normal(*images.shape, generator=generator, device=images.device)
         lengths = path_lengths(images, styles, y)  # [B]
-        self.path_mean.lerp_(lengths.detach().mean(), 0.01)
+        self.path_mean.lerp_(gathered(lengths.detach()).mean(), 0.01)
         return {"loss": self.cfg.path * self.cfg.path_every * (lengths - self.path_mean).square().mean()}
 
     def real(self, batch: Batch) -> Tensor:
@@ -175,9 +177,9 @@ class StyleGAN2Recipe(Recipe):
     def latents(self, b: int, generator: torch.Generator) -> tuple[Tensor, Noise]:
         """Styles of b images, for some of them of two latents, the second from a random layer on; and noise."""
         device = self.generator.device
-        w = self.generator.styles(torch.randn(2 * b, self.cfg.z_dim, generator=generator).to(device))  # [2B,L,w_dim]
+        w = self.generator.styles(two_latents(b, self.cfg.z_dim, generator=generator, device=device))  # [2B,L,w_dim]
         styles = mixed(w[:b], w[b:], self.cfg.mixing, generator)
-        return styles, lambda h, w: torch.randn(b, 1, h, w, generator=generator).to(device)
+        return styles, lambda h, w: normal(b, 1, h, w, generator=generator, device=device)
 
     def weights(self) -> dict[str, Tensor]:
         return self.generator.state_dict()

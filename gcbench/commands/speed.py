@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gcbench.commands.shared_speed import scale_rows, timed_sweep
+from gcbench.commands.training_speed import training_rows
 from gcbench.core.errors import UserError
 from gcbench.data.open_dataset import open_dataset
 from gcbench.diffusion.guidance import guide
@@ -145,7 +146,7 @@ def run(
     if precision not in ("fp32", "bf16"):
         raise UserError(f"--precision {precision!r}: choose fp32 or bf16")
     if with_scale:
-        rows = scale_rows()
+        rows = [*scale_rows(), *training_rows()]
     elif with_paper:
         rows = paper_size(precision)
     else:

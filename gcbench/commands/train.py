@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import nullcontext
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,16 @@ from gcbench.core.run_spec import MOST_STEPS, check_count
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.subset import Subset
 from gcbench.runs.lock import Lock
-from gcbench.runs.progress import Bar, say
+from gcbench.runs.progress import Bar, console, say
+from gcbench.runs.work_shares import local_rank
 
 if TYPE_CHECKING:
+    from gcbench.training.processes import Processes
     from gcbench.training.recipe import Recipe
 
 CONFIG, STATE, WEIGHTS = "config.json", "state.pt", "model.safetensors"
 """Of a training's directory: what is trained and how, what resumes, and what came of it."""
-TRAINED = (CONFIG, STATE, "state.before.pt", WEIGHTS, "model.json", "log.csv", "previews")
+TRAINED = (CONFIG, STATE, "state.before.pt", WEIGHTS, "model.json", "log.csv", "previews", "kept", "track")
 """All that it holds."""
 
 BUILDING = (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueError)
@@ -82,11 +85,11 @@ def finished(recipe: Recipe, out: Path, pairs: int) -> bool:
     if not all((out / name).is_file() for name in (CONFIG, WEIGHTS)):
         return False
     from gcbench.core.checkpoint import read_card
-    from gcbench.training.trainer import planned, read_plan
+    from gcbench.training.saving import planned, read_plan, same
 
     cfg, provenance = recipe.train_config, read_card(out / WEIGHTS).provenance
     ended = {"steps": cfg.steps, "pairs": pairs, "dataset_version": recipe.dataset.version}
-    return read_plan(out / CONFIG, recipe) == planned(recipe) and ended.items() <= provenance.items()
+    return same(read_plan(out / CONFIG, recipe), planned(recipe), recipe) and ended.items() <= provenance.items()
 
 
 def train(
@@ -109,55 +112,97 @@ def train(
     dataset, in place of the one that it is trained on by itself. limit: use its first pairs only. init: a checkpoint
     whose weights the training starts from.
     """
-    if steps is not None:
-        check_count("--steps", steps, 1, MOST_STEPS)
-    settings = (settings or {}) | ({} if steps is None else {"train.steps": steps})
-    recipe = recipe_of(model, evaluator, dataset, settings, limit, split)
-    from accelerate import PartialState
 
-    from gcbench.core.checkpoint import copy_card, load, start_from
+    def asked() -> Recipe:
+        if steps is not None:
+            check_count("--steps", steps, 1, MOST_STEPS)
+        laid_over = {} if steps is None else {"train.steps": steps}
+        return recipe_of(model, evaluator, dataset, (settings or {}) | laid_over, limit, split)
+
+    recipe = asked() if local_rank() is None else None  # what one process refuses it refuses before torch is loaded
     from gcbench.evaluation.setup import choose_device
+    from gcbench.training.processes import Processes
+
+    processes = Processes(cpu=choose_device(device) == "cpu")
+    spoke, console.quiet = console.quiet, console.quiet or not processes.first  # one speaks for all
+    try:
+        recipe = recipe or processes.together(asked)
+        path = _train(recipe, model or str(evaluator), out, resume, init, choose_device(device), processes)
+    except (Exception, KeyboardInterrupt):  # its process group ends with the process
+        raise
+    except SystemExit:
+        processes.end()
+        raise
+    finally:
+        console.quiet = spoke
+    processes.end()
+    return path
+
+
+def _train(
+    recipe: Recipe, what: str, out: Path | None, resume: bool, init: Path | None, device: str, processes: Processes
+) -> Path:
+    """what: how the recipe's model or evaluator was named."""
+    from gcbench.core.checkpoint import copy_card, load, start_from
     from gcbench.runs.provenance import provenance
     from gcbench.training.pairs import Pairs
+    from gcbench.training.tracking import check_tracker
     from gcbench.training.trainer import train as run_trainer
 
-    before: dict[str, Any] = {}
-    if init is not None:
+    opened, cfg = recipe.dataset, recipe.train_config
+    chosen = opened.splits[0]
+    out = Path(out or Path("runs") / f"train-{Path(what.partition(':')[0]).stem}-{opened.name}")
+    n = len(opened.ids(chosen))
+
+    def started() -> dict[str, Any]:
+        if cfg.compile and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+            raise UserError("setting train.compile=true: there is no C++ compiler here; install g++, or leave it out")
+        if cfg.precision == "fp16" and device == "cpu":
+            raise UserError("setting train.precision='fp16': it needs a GPU and there is none here; take bf16 or fp32")
+        check_tracker(cfg.track)
+        if init is None:
+            return {}
         card = recipe.card({})
         loaded = load(init, kind=card.kind, name=card.name, classes=card.classes)
-        new = start_from(recipe.weights(), loaded)
-        before = {"init": {"weights": loaded.card.sha256, "images": loaded.card.images_seen}}
-        if new:
+        if new := start_from(recipe.weights(), loaded):
             say(f"{init} lacks {len(new)} tensors of this network ({new[0]}, ...); they start fresh")
-    opened = recipe.dataset
-    chosen = opened.splits[0]
-    cfg = recipe.train_config
-    what = model or str(evaluator)
-    out = Path(out or Path("runs") / f"train-{Path(what.partition(':')[0]).stem}-{opened.name}")
-    if cfg.compile and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
-        raise UserError("setting train.compile=true: there is no C++ compiler here; install g++, or leave it out")
-    device = choose_device(device)
-    if cfg.precision == "fp16" and device == "cpu":
-        raise UserError("setting train.precision='fp16': it needs a GPU and there is none here; take bf16 or fp32")
-    state = PartialState(cpu=device == "cpu")
-    with Lock(out) if state.is_main_process else nullcontext():
-        if not resume and any((out / name).exists() for name in (CONFIG, STATE, WEIGHTS)):
-            raise UserError(
-                f"{out} already holds a training run; add --resume to go on with it or choose another --out"
-            )
-        n = len(opened.ids(chosen))
-        if resume and init is None and finished(recipe, out, n):
-            copy_card(out / WEIGHTS)
+        return {"init": {"weights": loaded.card.sha256, "images": loaded.card.images_seen}}
+
+    before = processes.together(started)
+    with ExitStack() as stack:
+
+        def ended() -> bool:
+            """Whether there is nothing to do; the first process, which writes, finds out."""
+            if not processes.first:
+                return False
+            stack.enter_context(Lock(out))
+            if not resume and any((out / name).exists() for name in (CONFIG, STATE, WEIGHTS)):
+                raise UserError(
+                    f"{out} already holds a training run; add --resume to go on with it or choose another --out"
+                )
+            return resume and init is None and finished(recipe, out, n)
+
+        if processes.told(processes.together(ended))[0]:
+            if processes.first:
+                copy_card(out / WEIGHTS)
             say(f"{out} holds the finished training of {what}.")
             return out / WEIGHTS
-        state.wait_for_everyone()  # no process writes there before all have looked
         count = sum(p.numel() for p in recipe.parameters() if p.requires_grad)
+        shared = f" by {processes.count} processes" if processes.count > 1 else ""
         say(
             f"Training {what} ({count / 1e6:.2f} M parameters) on {n} pairs of {opened.name}/{chosen}"
-            f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} images. Run: {out}"
+            f" at {recipe.size[0]}×{recipe.size[1]}: {cfg.steps} steps of {cfg.batch_size} images{shared}. Run: {out}"
         )
         with Bar("reading pairs", n) as bar:
-            pairs = Pairs(opened, chosen, recipe.size, for_crops=cfg.crop != (1.0, 1.0), tick=bar.advance)
+            crops = cfg.crop != (1.0, 1.0)
+            pairs = Pairs(
+                opened,
+                chosen,
+                recipe.size,
+                for_crops=crops,
+                tick=partial(bar.advance, processes.count),
+                processes=processes,
+            )
         with Bar("training", cfg.steps) as bar:
             facts = provenance(device)
             path = run_trainer(

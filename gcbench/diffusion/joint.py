@@ -232,4 +232,4 @@ class JointProcess:
         return form(x_t, head, alpha_bar)
 
     def _levels(self, schedule: Schedule, t: Tensor, like: Tensor) -> Tensor:
-        return schedule.alpha_bar[t.cpu()].to(like.device)
+        return schedule.levels(t).to(like.device)

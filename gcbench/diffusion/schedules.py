@@ -46,6 +46,7 @@ class Schedule:
         self.start = torch.tensor(continuous_alpha_bar(name, 0.0), dtype=torch.float64)
         self._scale = float(self.start) if normalised else 1.0
         self.alpha_bar = torch.stack([self.at(i / steps) for i in range(steps + 1)])
+        self._tables = {self.alpha_bar.device: self.alpha_bar}
 
     def at(self, u: float) -> Tensor:
         """alpha_bar at u = t/T in [0,1], a float64 scalar; 1 at u = 0."""
@@ -54,8 +55,14 @@ class Schedule:
 
     def log_snr(self, t: Tensor) -> Tensor:
         """float32 log(alpha_bar / (1 - alpha_bar)) at integer times t ≥ 1."""
-        alpha_bar = self.alpha_bar[t.cpu()]
-        return torch.log(alpha_bar / (1 - alpha_bar)).float().to(t.device)
+        alpha_bar = self.levels(t)
+        return torch.log(alpha_bar / (1 - alpha_bar)).float()
+
+    def levels(self, t: Tensor) -> Tensor:
+        """float64 alpha_bar at integer times, on their device; a table stays there, so that nothing waits for it."""
+        if t.device not in self._tables:
+            self._tables[t.device] = self.alpha_bar.to(t.device)
+        return self._tables[t.device][t]
 
 
 def spaced_times(total: int, steps: int) -> list[int]:

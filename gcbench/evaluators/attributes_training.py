@@ -13,6 +13,7 @@ from torch import Tensor
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.settings import apply
+from gcbench.core.shared_batch import gathered
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.evaluators.classifier import AttributesConfig, Classifier
 from gcbench.evaluators.segmenter_training import vary
@@ -54,12 +55,13 @@ class AttributesRecipe(Recipe):
             raise UserError(f"{self.dataset.name} gives no attribute labels of a pair; give them for every pair")
         device = self.classifier.mean.device
         target = batch.attributes.to(device)
-        logits = self.classifier(vary(batch.images.float() / 255, generator).to(device)).float()
+        logits = self.classifier(vary(batch.images.to(device).float() / 255, generator)).float()
         predicted = logits > 0
+        true, wanted = gathered(predicted & target), gathered(target)
         return {
             "loss": F.binary_cross_entropy_with_logits(logits, target.float()),
             "accuracy": (predicted == target).float().mean(),
-            "recall": (predicted & target).sum() / target.sum().clamp_min(1),
+            "recall": true.sum() / wanted.sum().clamp_min(1),
         }
 
     @property

@@ -10,6 +10,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from gcbench.core.contracts import Dataset
+from gcbench.core.draws import normal, uniform
 from gcbench.core.settings import apply
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.evaluators.hrnet import HRNet
@@ -37,7 +38,8 @@ def fill_void(layouts: Tensor, void: int | None) -> Tensor:
 
 
 class SegmenterRecipe(Recipe):
-    """Cross-entropy a pixel, on images whose brightness, colour, sharpness and noise vary a little."""
+    """Cross-entropy, the mean over pixels (those of a layout that is void all over count as 0), on images whose
+    brightness, colour, sharpness and noise vary a little."""
 
     kind = "evaluator"
     name = "segmenter"
@@ -60,11 +62,14 @@ class SegmenterRecipe(Recipe):
         network, training = apply({"network": base, "train": TRAINING}, settings)
         return cls(network, dataset, training)
 
+    def prepared(self, batch: Batch) -> Batch:
+        return batch._replace(layouts=fill_void(batch.layouts, self.dataset.void))
+
     def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
-        target = self.output[fill_void(batch.layouts, self.dataset.void).to(self.output.device)]
-        images = vary(batch.images.float() / 255, generator).to(self.output.device)
+        target = self.output[batch.layouts.to(self.output.device)]
+        images = vary(batch.images.to(self.output.device).float() / 255, generator)
         logits = self.network(images).logits.float()
-        loss = F.cross_entropy(logits, target, ignore_index=-100)
+        loss = F.cross_entropy(logits, target, ignore_index=-100, reduction="none").mean()
         accuracy = (logits.argmax(1) == target).float().mean()
         return {"loss": loss, "accuracy": accuracy}
 
@@ -87,11 +92,11 @@ def vary(images: Tensor, generator: torch.Generator) -> Tensor:
     b = len(images)
 
     def draw(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator) * 2 - 1
+        return uniform(*shape, generator=generator, device=images.device) * 2 - 1
 
     gain, shift = 1 + 0.15 * draw(b, 1, 1, 1) + 0.05 * draw(b, 3, 1, 1), 0.1 * draw(b, 1, 1, 1)
     out = (images - 0.5) * gain + 0.5 + shift
     amount = draw(b, 1, 1, 1).clamp_min(0)
     out = torch.lerp(out, F.avg_pool2d(F.pad(out, (1, 1, 1, 1), mode="replicate"), 3, stride=1), amount)
-    noise = torch.randn(out.shape, generator=generator) * 0.03 * draw(b, 1, 1, 1).abs()
+    noise = normal(*out.shape, generator=generator, device=images.device) * 0.03 * draw(b, 1, 1, 1).abs()
     return (out + noise).clamp(0, 1)

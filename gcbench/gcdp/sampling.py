@@ -15,7 +15,7 @@ from gcbench.diffusion.guidance import guide
 from gcbench.diffusion.joint import JointProcess
 from gcbench.diffusion.noise import SeededNoise
 from gcbench.gcdp.network import TextToPair
-from gcbench.gcdp.super_resolution import resized, told
+from gcbench.gcdp.super_resolution import augmentation, resized, told
 from gcbench.networks.unet import LowRes, Text
 from gcbench.training.fixed_batches import in_fixed_batches
 
@@ -107,7 +107,7 @@ def enlarged(beside: Beside, how: Sampling, noise: SeededNoise, classes: int | N
         raise ValueError("a super-resolution stage enlarges images")
     image, layout = resized(unit(beside.images.to(device)), on(beside.layouts, device), how.size)
     uniform = None if layout is None or classes is None else noise.uniform(*how.size)
-    return told(image, layout, how.low_noise, noise.normal(3, *how.size), uniform, classes)
+    return told(image, layout, how.low_noise, noise.normal(3, *how.size), uniform, augmentation(classes))
 
 
 def unit(images: Tensor) -> Tensor:

@@ -23,10 +23,15 @@ def resized(image: Tensor, layout: Tensor | None, size: Size) -> tuple[Tensor, T
     return image, None if layout is None else F.interpolate(layout[:, None].float(), size)[:, 0].long()
 
 
+def augmentation(classes: int | None) -> JointProcess:
+    """The process by which the smaller pair is noised."""
+    return JointProcess(ProcessConfig(image_schedule="linear", label_schedule="linear", classes=classes))
+
+
 def told(
-    image: Tensor, layout: Tensor | None, u: float, eps: Tensor, uniform: Tensor | None, classes: int | None
+    image: Tensor, layout: Tensor | None, u: float, eps: Tensor, uniform: Tensor | None, process: JointProcess
 ) -> LowRes:
-    """The pair, at its full size already, noised at time u; image in [-1,1], eps like it, uniform like the layout."""
-    process = JointProcess(ProcessConfig(image_schedule="linear", label_schedule="linear", classes=classes))
+    """The pair, at its full size already, noised at time u by `augmentation`; image in [-1,1], eps like it, uniform
+    like the layout."""
     z = process.noised(image, layout, torch.full((len(image),), u, device=image.device), eps, uniform)
     return LowRes(z.image, z.layout, z.log_snr)

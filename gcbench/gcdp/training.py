@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gcbench.core.contracts import Dataset
+from gcbench.core.draws import moved, normal, of_images, once, uniform
 from gcbench.core.errors import UserError
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.diffusion.joint import JointProcess
@@ -16,7 +17,7 @@ from gcbench.diffusion.schedules import training_times
 from gcbench.gcdp.config import GCDPConfig
 from gcbench.gcdp.network import TextToPair
 from gcbench.gcdp.sampling import Beside, Sampling, sample_many
-from gcbench.gcdp.super_resolution import LAST_TIME, resized, told
+from gcbench.gcdp.super_resolution import LAST_TIME, augmentation, resized, told
 from gcbench.networks.unet import LowRes
 from gcbench.text.known_words import learned
 from gcbench.training.recipe import (
@@ -47,7 +48,7 @@ class GCDPRecipe(Recipe):
         torch.manual_seed(train_config.seed)
         self.network = TextToPair(self.cfg)
         compile_network(self.network.unet, train_config.compile)
-        self.process = JointProcess(process)
+        self.process, self.augmentation = JointProcess(process), augmentation(process.classes)
         self.shown = preview_captions(dataset)
         self.low_size = cfg.low_size or (self.size[0] // 2, self.size[1] // 2)
         if cfg.unet.lowres and any(
@@ -62,27 +63,29 @@ class GCDPRecipe(Recipe):
         x0 = batch.images.to(device).float() / 127.5 - 1
         y0 = batch.layouts.to(device) if self.process.cfg.classes else None
         if self.cfg.training_times == "continuous":
-            t = torch.rand(b, generator=generator) ** self.cfg.time_power * LAST_TIME
+            t = uniform(b, generator=generator) ** self.cfg.time_power * LAST_TIME
         else:
-            t = training_times(b, self.process.cfg.steps, self.cfg.time_power, generator)
-        eps = torch.randn(b, 3, h, w, generator=generator).to(device)
-        uniform = torch.rand(b, h, w, generator=generator).to(device)
-        keep = (torch.rand(b, generator=generator) >= self.cfg.cond_drop).to(device)
+            steps, power = self.process.cfg.steps, self.cfg.time_power
+            t = of_images(b, generator, lambda n, source: training_times(n, steps, power, source))
+        eps = normal(b, 3, h, w, generator=generator, device=device)
+        u = uniform(b, h, w, generator=generator, device=device)
+        keep = moved(uniform(b, generator=generator) >= self.cfg.cond_drop, device)
         text = self.network.read(batch.texts, keep)
         low = self.low(x0, y0, generator) if self.cfg.unet.lowres else None
         losses = self.process.losses(
-            lambda x, y, log_snr: self.network.unet(x, y, log_snr, text, low), x0, y0, t.to(device), eps, uniform
+            lambda x, y, log_snr: self.network.unet(x, y, log_snr, text, low), x0, y0, moved(t, device), eps, u
         )
         out = {"loss": losses.total, "image": losses.image}
         return out if losses.label is None else {**out, "label": losses.label}
 
     def low(self, x0: Tensor, y0: Tensor | None, generator: torch.Generator) -> LowRes:
         """What a super-resolution stage is told: the pair brought down and up again, noised at one time a batch."""
-        u = float(torch.rand((), generator=generator)) * LAST_TIME
+        time = float(once(generator, lambda source: torch.rand((), generator=source))) * LAST_TIME
         image, layout = resized(*resized(x0, y0, self.low_size), self.size)
-        eps = torch.randn(image.shape, generator=generator).to(image.device)
-        uniform = None if layout is None else torch.rand(layout.shape, generator=generator).to(image.device)
-        return told(image, layout, u, eps, uniform, self.process.cfg.classes)
+        b, device = len(image), image.device
+        eps = normal(b, *image.shape[1:], generator=generator, device=device)
+        u = None if layout is None else uniform(b, *layout.shape[1:], generator=generator, device=device)
+        return told(image, layout, time, eps, u, self.augmentation)
 
     def shrunk(self) -> Mapping[str, Any]:
         """A quarter as wide, on images half as high and wide."""

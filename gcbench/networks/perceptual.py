@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models.vgg import cfgs, make_layers
 
+from gcbench.core.draws import moved
 from gcbench.core.errors import UserError
 
 LAYERS = {1: 1 / 32, 6: 1 / 16, 11: 1 / 8, 20: 1 / 4, 29: 1.0}
@@ -38,7 +39,7 @@ def perceptual_loss(path: Path) -> Callable[[Tensor, Tensor], Tensor]:
 
     def loss(x: Tensor, y: Tensor) -> Tensor:
         vgg.to(x.device)
-        x, y = ((image * 0.5 + 0.5 - mean.to(x.device)) / std.to(x.device) for image in (x, y))
+        x, y = ((image * 0.5 + 0.5 - moved(mean, x.device)) / moved(std, x.device) for image in (x, y))
         total = torch.zeros((), device=x.device)
         for i, layer in enumerate(vgg):
             x, y = layer(x), layer(y)

@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gcbench.core.draws import moved, of_images, uniform
 from gcbench.core.settings import Config, Count, Share
+from gcbench.core.shared_batch import gathered, own
 
 Noise = Callable[[int, int], Tensor]
 """(h, w) -> N(0,1) [B,1,h,w], the next of its stream."""
@@ -102,7 +104,8 @@ def leaky(x: Tensor) -> Tensor:
 
 def fir(x: Tensor, padding: int, *, stride: int = 1, gain: float = 1.0) -> Tensor:
     """x [B,C,h,w] behind the filter [1,3,3,1]⊗[1,3,3,1] of sum `gain`, zeros around it."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype, device=x.device) / 8
+    taps = torch.ones(4, dtype=x.dtype, device=x.device) / 8
+    taps[1:3] *= 3
     kernel = (gain * taps[:, None] * taps).expand(x.shape[1], 1, 4, 4)
     return F.conv2d(x, kernel, stride=stride, padding=padding, groups=x.shape[1])
 
@@ -252,13 +255,15 @@ class ResidualDown(nn.Module):
 def group_deviation(x: Tensor, group: int) -> Tensor:
     """[B,1,h,w]: the standard deviation over a group of images, its mean over channels and places.
 
-    Groups are of `group` images or of the largest divisor of both it and B; one image alone has 0.
+    Groups are of `group` images or of the largest divisor of both it and B; one image alone has 0. Of a batch that
+    processes share, B are the images of all.
     """
+    x = gathered(x)
     b, c, h, w = x.shape
     size = math.gcd(b, group)
     parts = x.view(size, b // size, c, h, w)
     deviation = (parts.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))  # [B/size]
-    return deviation.repeat(size).view(b, 1, 1, 1).expand(b, 1, h, w)
+    return own(deviation.repeat(size)).view(-1, 1, 1, 1).expand(-1, 1, h, w)
 
 
 class Discriminator(nn.Module):
@@ -288,13 +293,22 @@ class Discriminator(nn.Module):
         return self.logit(hidden).squeeze(1), hidden if self.head is None else self.head(hidden)
 
 
+def two_latents(b: int, *shape: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    """N(0,1) [2B,*shape]: the first latents of b images, and after them their second ones."""
+
+    def both(n: int, source: torch.Generator) -> Tensor:
+        return torch.randn(2 * n, *shape, generator=source).unflatten(0, (2, n)).transpose(0, 1)
+
+    return moved(of_images(b, generator, both).transpose(0, 1).flatten(0, 1), device)
+
+
 def mixed(first: Tensor, second: Tensor, mixing: float, generator: torch.Generator) -> Tensor:
     """Styles [B,L,D] of two latents: with chance `mixing`, the second's from a layer on that is drawn for each image.
 
     The layer is one of 1..L-1, so that either has some.
     """
     b, layers, _ = first.shape
-    cut = torch.randint(1, layers, (b,), generator=generator)
-    cut = torch.where(torch.rand(b, generator=generator) < mixing, cut, layers)
+    cut = of_images(b, generator, lambda n, source: torch.randint(1, layers, (n,), generator=source))
+    cut = torch.where(uniform(b, generator=generator) < mixing, cut, layers)
     after = torch.arange(layers) >= cut[:, None]  # [B,L]
-    return torch.where(after[:, :, None].to(first.device), second, first)
+    return torch.where(moved(after[:, :, None], first.device), second, first)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from gcbench.core.checkpoint import weights_hash
 from gcbench.core.contracts import Reading
+from gcbench.core.draws import moved
 from gcbench.core.errors import UserError
 from gcbench.core.samples import sample_ids
 from gcbench.core.settings import Count
@@ -80,8 +81,8 @@ class WordEncoder(TextEncoder):
         rows = [[self.index[w] for w in words_of(text) if w in self.index][: self.max_length] for text in texts]
         length = max(1, max(map(len, rows)))
         device = self.table.weight.device
-        ids = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=device)  # [B,L]
-        mask = torch.tensor([[i < len(row) for i in range(length)] for row in rows], device=device)
+        ids = moved(torch.tensor([row + [0] * (length - len(row)) for row in rows]), device)  # [B,L]
+        mask = moved(torch.tensor([[i < len(row) for i in range(length)] for row in rows]), device)
         return Embedded(self.table(ids) * mask.unsqueeze(-1), mask)
 
     def told(self, text: str, aliases: Aliases) -> str:
@@ -143,14 +144,14 @@ class T5Encoder(TextEncoder):
     def forward(self, texts: Sequence[str]) -> Embedded:
         rows = [self._vectors(text) for text in texts]
         out = nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        lengths = torch.tensor([len(row) for row in rows], device=out.device)
+        lengths = moved(torch.tensor([len(row) for row in rows]), out.device)
         return Embedded(out, torch.arange(out.shape[1], device=out.device) < lengths[:, None])
 
     def _vectors(self, text: str) -> Tensor:
         """float32 [L,dim] of one text."""
         device = self.encoder.device
         if (kept := self.cache.get(text)) is not None:
-            return kept.to(device)
+            return moved(kept, device)
         tokens = self.tokenizer([text], truncation=True, max_length=self.max_length, return_tensors="pt").to(device)
         with torch.autocast(device.type, enabled=False):
             out = self.encoder(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state[0]

@@ -27,6 +27,21 @@ class Batch(NamedTuple):
     texts: list[str]
     attributes: Tensor | None = None
 
+    def part(self, begin: int, end: int) -> "Batch":
+        """The pairs from place `begin` on, up to `end`."""
+        attributes = None if self.attributes is None else self.attributes[begin:end]
+        return Batch(self.images[begin:end], self.layouts[begin:end], self.texts[begin:end], attributes)
+
+    def to(self, device: torch.device) -> "Batch":
+        """On a device; the host does not wait for it if the tensors are pinned."""
+        images, layouts = (tensor.to(device, non_blocking=True) for tensor in (self.images, self.layouts))
+        attributes = None if self.attributes is None else self.attributes.to(device, non_blocking=True)
+        return Batch(images, layouts, self.texts, attributes)
+
+    def pinned(self) -> "Batch":
+        attributes = None if self.attributes is None else self.attributes.pin_memory()
+        return Batch(self.images.pin_memory(), self.layouts.pin_memory(), self.texts, attributes)
+
 
 def _of_process(steps: int, info: ValidationInfo) -> int:
     process = info.data.get("process")
@@ -69,6 +84,8 @@ class TrainConfig(Config):
     precision: `fp16` scales its losses, and needs a GPU. weights_dtype: of the checkpoint's tensors.
     batch_size: images a step, over all processes; micro_batch: images at a time (0: all at once).
     warmup: steps of linear rise of lr; decay: fraction of the run, at its end, over which lr falls to 0.
+    keep_every: steps after which the weights of that moment are also kept, in kept/ (0: never). track: a tracker that
+    is told what the log and the previews say. Neither changes a number: a resumed run may choose others.
     compile: let torch.compile fuse the network's small operations: some minutes at the start, then faster steps;
     `reduce-overhead` as CUDA graphs, for a small network on a GPU, where starting operations takes longer than they do.
     """
@@ -97,6 +114,8 @@ class TrainConfig(Config):
     log_every: Count = 20
     save_every: Count = 500
     preview_every: Count = 1000
+    keep_every: int = Field(default=0, ge=0)
+    track: Literal["", "tensorboard", "trackio", "wandb"] = ""
 
 
 def choose(
@@ -173,6 +192,10 @@ class Phase(NamedTuple):
 class Recipe(nn.Module):
     """A trainable thing. `forward(batch, generator, phase)` gives {"loss": scalar, ...}: `loss` is minimised.
 
+    The batch is on the parameters' device. Random numbers come from `normal`, `uniform`, `of_images` or `once` of
+    `gcbench.core.draws`, so that an image's are the same however many processes share the batch; what compares images
+    of a batch `gathered` them (`gcbench.core.shared_batch`). Values are means over the images at hand.
+
     name: the entry point of what it trains, a model or, by `kind`, an evaluator. cfg: all that rebuilds the network.
     train_config: how to train it. dataset: what it learns from. size: (H, W) of the images it wants. A recipe whose
     parts are trained against each other, or one after the other, says so by `optimizer_groups` and `phases`.
@@ -192,6 +215,10 @@ class Recipe(nn.Module):
 
     @abstractmethod
     def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]: ...
+
+    def prepared(self, batch: Batch) -> Batch:
+        """What is made of a batch on the CPU, beforehand; by default nothing."""
+        return batch
 
     def optimizer_groups(self) -> Mapping[str, OptimizerGroup]:
         """Whose parameters are trained; by default one group, all that wants a gradient."""

@@ -12,10 +12,15 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 class Stop:
     """A context. Inside it the first signal is kept in `signal` for the loop to see; a second one stops at once.
-    Signals that the process was told to ignore it still ignores."""
+    Signals that the process was told to ignore it still ignores.
 
-    def __init__(self) -> None:
+    launched: a launcher passes on to its processes what stops itself, and Ctrl-C in a terminal reaches both: a process
+    then has the one press twice, and waits through the second.
+    """
+
+    def __init__(self, *, launched: bool = False) -> None:
         self.signal = 0
+        self._left = 1 if launched else 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Stop":
@@ -32,6 +37,9 @@ class Stop:
             signal.signal(number, handler)
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
-        if self.signal:
+        if not self.signal:
+            self.signal = number
+        elif self._left:
+            self._left -= 1
+        else:
             raise Stopped(number)
-        self.signal = number

@@ -114,7 +114,7 @@ def test_a_stopped_run_resumes_to_the_same_digits(
     from gcbench.training import trainer
 
     steps = 0
-    real_save = trainer._Run.save
+    real_save = trainer.Run.save
 
     def save(self: Any, at: Any, *, preview: bool) -> None:
         nonlocal steps
@@ -123,7 +123,7 @@ def test_a_stopped_run_resumes_to_the_same_digits(
         if steps == 3:  # the first step of the second segmenter
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer._Run, "save", save)
+    monkeypatch.setattr(trainer.Run, "save", save)
     stopped = cli(*command, "--out", cut)
     assert stopped.code == 130
     assert "resumes the run" in stopped.complaint

@@ -274,7 +274,7 @@ def test_weights_that_are_not_the_average(
     """The same training exports its last weights instead of their average."""
     averaged = trained(toyland, gcdp, tmp_path / "averaged")
     run = record(tmp_path / "run", toyland, checkpoint=averaged, n=16, guidance=[2], steps=3)
-    monkeypatch.setattr("gcbench.training.trainer._with_average", lambda recipe, ema, act: act())
+    monkeypatch.setattr("gcbench.training.saving._with_average", lambda recipe, ema, act: act())
     raw = trained(toyland, gcdp, tmp_path / "raw")
     result, failures = regress(run, "--checkpoint", raw)
     assert result.code == 1

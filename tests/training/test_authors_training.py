@@ -115,7 +115,7 @@ def test_crops_enlarge_image_and_layout_together_and_differ() -> None:
 def test_a_crop_of_factor_one_is_the_whole_pair() -> None:
     """Held twice as large and brought down by area, it is the mean of four pixels."""
     pairs = Pairs(Toy(), "train", (8, 8), for_crops=True)
-    images, _ = pairs.cropped(np.arange(7), np.random.default_rng(0), (1.0, 1.0))
+    images, _ = pairs.cropped(np.arange(7), np.ones(7), np.random.default_rng(0).random((7, 2)))
     means = pairs.images.reshape(7, 8, 2, 8, 2, 3).astype(float).mean((2, 4))
     np.testing.assert_allclose(images, means, atol=0.51)
 

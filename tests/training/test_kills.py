@@ -31,7 +31,9 @@ class Drawn(Brightness):
     """Noise of its own, a dropout, and previews that show its weights and a random number."""
 
     def __init__(self, **settings: Any):
-        super().__init__(noisy=True, **{"steps": STEPS, "preview_every": 2, "log_every": 2, **settings})
+        super().__init__(
+            noisy=True, **{"steps": STEPS, "preview_every": 2, "log_every": 2, "keep_every": 4, **settings}
+        )
         self.body.insert(2, nn.Dropout(0.3))
         self.pause = 0.0
 
@@ -71,7 +73,12 @@ def files(out: Path) -> dict[str, Any]:
     state = torch.load(out / "state.pt", weights_only=True)
     with open(out / "log.csv", newline="") as stream:
         rows = [{**row, "images_per_second": None} for row in csv.DictReader(stream)]
-    tensors = load_file(out / "model.safetensors") | dict(tensors_of([state["module"], state["ema"]]))
+    kept = {path.name: load_file(path) for path in (out / "kept").glob("*.safetensors")}
+    tensors = (
+        load_file(out / "model.safetensors")
+        | dict(tensors_of(kept))
+        | dict(tensors_of([state["module"], state["ema"]]))
+    )
     return {
         "names": sorted(str(path.relative_to(out)) for path in out.rglob("*")),
         "tensors": {name: tensor.numpy().tobytes() for name, tensor in tensors.items()},
@@ -87,7 +94,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("whole") / "run"
     train(Drawn(), PAIRS, out, provenance={})
     assert sorted(path.name for path in out.iterdir()) == [
-        *("config.json", "log.csv", "model.json", "model.safetensors", "previews", "state.before.pt", "state.pt"),
+        *(
+            "config.json",
+            "kept",
+            "log.csv",
+            "model.json",
+            "model.safetensors",
+            "previews",
+            "state.before.pt",
+            "state.pt",
+        ),
     ]
     assert len(list((out / "previews").iterdir())) == 5
     return files(out)

@@ -57,6 +57,12 @@ case("nan", NaN())
 case("stop", Brightness(), tick=ask)
 case("stop", Brightness(), resume=True)
 case("whole", Brightness())
+from gcbench.training.processes import Processes
+several = Pairs(Toy(), "train", (8, 8), processes=Processes(cpu=True))
+assert several.captions == pairs.captions
+assert (several.images == pairs.images).all() and (several.layouts == pairs.layouts).all()
+mapped = [line.split() for line in open("/proc/self/maps") if "gcbench-pairs-" in line]
+print(f"\\nmapped {rank} {mapped[0][4]} {mapped[0][1]} {mapped[0][-1]} {several.images.flags.writeable}", flush=True)
 torch.save = full
 case("disk", Brightness())
 torch.distributed.barrier()
@@ -108,7 +114,7 @@ def test_a_batch_that_two_do_not_share_evenly_is_one_batch(
     [
         ("small", 2, "train.batch_size=1 leaves some of 2 processes without an image; raise it"),
         ("nan", 2, "the loss became nan at step 4; lower train.lr or set train.precision=fp32; the weights of step 3"),
-        ("stop", 143, "stopped at step 5; the same command with --resume goes on"),
+        ("stop", 143, "stopped at step 6; the same command with --resume goes on"),
         ("disk", 2, "cannot write .*state.pt: the disk took a part of it only"),
     ],
 )
@@ -117,6 +123,15 @@ def test_what_ends_one_ends_both_and_one_says_it(ran: tuple[Path, str], name: st
     assert [f"{name} {rank} {code}" in text for rank in range(2)] == [True, True]
     assert len(re.findall(f"^gcbench: {sentence}", text, re.MULTILINE)) == 1
     assert "Traceback" not in text
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_two_processes_map_one_copy_of_the_pairs(ran: tuple[Path, str]) -> None:
+    """The same inode, shared, of a file whose name is gone."""
+    found = re.findall(r"^mapped (\d) (\d+) (\S+) (\S+) (\S+)$", ran[1], re.MULTILINE)
+    assert sorted(rank for rank, *_ in found) == ["0", "1"]
+    assert len({inode for _, inode, *_ in found}) == 1
+    assert {(access, end, writeable) for _, _, access, end, writeable in found} == {("rw-s", "(deleted)", "False")}
 
 
 def test_stopped_and_resumed_on_two_is_as_if_it_had_never_been(ran: tuple[Path, str]) -> None:

@@ -336,6 +336,19 @@ def test_the_checkpoint_holds_the_average_and_training_goes_on_from_the_weights(
     assert card.provenance["steps"] == 10
 
 
+def test_weights_of_earlier_steps_are_kept(pairs: Pairs, tmp_path: Path) -> None:
+    """Those of step 4 are the result of a training of 4 steps. Keeping more or less is no other training."""
+    run(Brightness(keep_every=4), pairs, tmp_path / "kept")
+    run(Brightness(steps=4), pairs, tmp_path / "four")
+    kept = sorted(path.name for path in (tmp_path / "kept" / "kept").iterdir())
+    assert kept == ["0000004.json", "0000004.safetensors", "0000008.json", "0000008.safetensors"]
+    loaded = checkpoint.load(tmp_path / "kept" / "kept" / "0000004.safetensors", kind="model", name="brightness")
+    assert_same(loaded.state, load_file(tmp_path / "four" / "model.safetensors"))
+    assert loaded.card.provenance["steps"] == 4
+    run(Brightness(steps=12, keep_every=3), pairs, tmp_path / "kept", resume=True)
+    assert len(list((tmp_path / "kept" / "kept").glob("*.safetensors"))) == 3
+
+
 def test_learning_rate() -> None:
     cfg = TrainConfig(steps=100, lr=1.0, warmup=10, decay=0.4)
     assert learning_rate(0, cfg) == pytest.approx(0.1)

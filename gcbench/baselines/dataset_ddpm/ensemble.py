@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gcbench.baselines.dataset_ddpm.config import EnsembleConfig
+from gcbench.core.draws import cut, moved, once
 from gcbench.core.errors import UserError
 from gcbench.diffusion.noise import derived_seed
 
@@ -114,8 +115,10 @@ class Ensemble(nn.Module):
         features [N,d] and classes [N]."""
         losses = []
         for member in self.members:
-            rows = torch.randint(len(classes), (pixels,), generator=generator).to(classes.device)
-            losses.append(F.cross_entropy(member(features[rows]).float(), classes[rows]))
+            drawn = once(generator, lambda source: torch.randint(len(classes), (pixels,), generator=source))
+            own, weight = cut(drawn, generator)
+            rows = moved(own, classes.device)
+            losses.append(weight * F.cross_entropy(member(features[rows]).float(), classes[rows]))
         return torch.stack(losses).mean()
 
     def read(self, maps: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:

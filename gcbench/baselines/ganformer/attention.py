@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gcbench.core.draws import uniform
 from gcbench.networks.stylegan2 import Linear
 
 WAVES = 4
@@ -63,8 +64,8 @@ class BipartiteAttention(nn.Module):
         attention = (queries @ keys.transpose(1, 2) / math.sqrt(c)).softmax(-1)  # [B,n,k]
         taken = attention
         if generator is not None and self.dropout:
-            kept = torch.rand(attention.shape, generator=generator) >= self.dropout
-            taken = attention * kept.to(x.device) / (1 - self.dropout)
+            kept = uniform(*attention.shape, generator=generator, device=x.device) >= self.dropout
+            taken = attention * kept / (1 - self.dropout)
         scaled = tokens * self.out(taken @ self.value(latents))  # [B,n,C]
         return scaled.transpose(1, 2).view(b, c, h, w), attention.transpose(1, 2).view(b, -1, h, w)
 

@@ -9,9 +9,10 @@ from torch import Tensor
 from gcbench.baselines.ganformer.config import GANformerConfig
 from gcbench.baselines.ganformer.network import Generator, sample_many
 from gcbench.core.contracts import Dataset
+from gcbench.core.draws import normal
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.networks.adversarial import logistic_discriminator, logistic_generator, r1
-from gcbench.networks.stylegan2 import Discriminator, mixed
+from gcbench.networks.stylegan2 import Discriminator, mixed, two_latents
 from gcbench.training.recipe import Batch, OptimizerGroup, Phase, Recipe, TrainConfig, check_uncompiled
 
 LAZY = 16
@@ -63,10 +64,10 @@ class GANformerRecipe(Recipe):
     def fake(self, b: int, generator: torch.Generator) -> Tensor:
         """b images of random latents, for some of them two, the second from a random layer on."""
         cfg, device = self.cfg, self.generator.synthesis.seed.device
-        z = torch.randn(2 * b, cfg.components + 1, cfg.z_dim, generator=generator).to(device)
+        z = two_latents(b, cfg.components + 1, cfg.z_dim, generator=generator, device=device)
         w = self.generator.map(z)[:, None].expand(-1, cfg.layers, -1, -1).flatten(2)  # [2B,L,(k+1)·w_dim]
         w = mixed(w[:b], w[b:], cfg.mixing, generator).unflatten(2, (cfg.components + 1, cfg.w_dim))
-        return self.generator.draw(w, lambda h, w: torch.randn(b, 1, h, w, generator=generator).to(device), generator)
+        return self.generator.draw(w, lambda h, w: normal(b, 1, h, w, generator=generator, device=device), generator)
 
     def weights(self) -> dict[str, Tensor]:
         return self.generator.state_dict()

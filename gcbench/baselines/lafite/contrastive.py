@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gcbench.core.shared_batch import gathered
+
 
 def cosines(images: Tensor, texts: Tensor) -> Tensor:
     """[B,B], row: image, column: text."""
@@ -40,4 +42,4 @@ def paired_logits(logits: Tensor, features: Tensor, texts: Tensor, *, legacy_bat
     legacy_batch_sum: every image gets the sum of the inner products over the batch, as released.
     """
     inner = (features * texts).sum(1)  # [B]
-    return logits + (inner.sum() if legacy_batch_sum else inner)
+    return logits + (gathered(inner).sum() if legacy_batch_sum else inner)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gcbench.baselines.lafite.config import EncoderConfig
 from gcbench.core.contracts import Reading
+from gcbench.core.draws import moved
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash
 from gcbench.core.samples import sample_ids
@@ -105,7 +106,7 @@ class ClipTextEncoder(Frozen, Reader):
 
     @torch.no_grad()
     def forward(self, texts: Sequence[str]) -> Tensor:
-        tokens = self.tokenizer(list(texts)).to(next(self.network.parameters()).device)  # [B,77]
+        tokens = moved(self.tokenizer(list(texts)), next(self.network.parameters()).device)  # [B,77]
         return F.normalize(self.network.encode_text(tokens).float())  # [B,D]
 
     def reading(self, texts: Sequence[str], aliases: Aliases) -> Reading:

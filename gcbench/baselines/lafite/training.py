@@ -12,6 +12,8 @@ from gcbench.baselines.lafite.encoder import build_encoder, with_hash
 from gcbench.baselines.lafite.network import TextToImage, sample_many
 from gcbench.baselines.lafite.pseudo import Pseudo, fixed
 from gcbench.core.contracts import Dataset
+from gcbench.core.draws import moved, normal, uniform
+from gcbench.core.shared_batch import gathered
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.networks.adversarial import logistic_discriminator, logistic_generator, path_lengths, r1
 from gcbench.networks.stylegan2 import Discriminator, Noise, mixed
@@ -92,26 +94,28 @@ class LafiteRecipe(Recipe):
     def conditions(self, real: Tensor, texts: Sequence[str], generator: torch.Generator) -> Tensor:
         """What each image is given with [B,D]: its text's feature, or with chance `mixing_prob` a pseudo feature."""
         b = len(real)
-        use = torch.rand(b, generator=generator) < self.cfg.mixing_prob
-        eps = torch.randn(b, self.cfg.encoder.dim, generator=generator)
-        h = torch.empty_like(eps, device=real.device)
+        use = uniform(b, generator=generator) < self.cfg.mixing_prob
+        eps = normal(b, self.cfg.encoder.dim, generator=generator, device=real.device)
+        h = torch.empty_like(eps)
         if use.any():
-            h[use] = self.pseudo(self.images(real[use]), eps[use].to(real.device)).float()
+            rows = moved(use.nonzero()[:, 0], real.device)
+            h[rows] = self.pseudo(self.images(real[rows]), eps[rows]).float()
         if not use.all():
+            rows = moved((~use).nonzero()[:, 0], real.device)
             read = self.network.texts([text for text, other in zip(texts, use, strict=True) if not other])
-            h[~use] = fixed(read, eps[~use].to(real.device), self.cfg.text_xi).float()
+            h[rows] = fixed(read, eps[rows], self.cfg.text_xi).float()
         return h
 
     def _encoder(self, real: Tensor, texts: Sequence[str]) -> dict[str, Tensor]:
         """Images and texts find each other; `matched`: share of the texts that find their own."""
-        cos = cosines(self.images(real), self.network.texts(texts))  # [B,B]
-        matched = (cos.argmax(0).cpu() == torch.arange(len(cos))).float().mean()
+        cos = cosines(gathered(self.images(real)), gathered(self.network.texts(texts)))  # [B,B]
+        matched = (cos.argmax(0) == torch.arange(len(cos), device=cos.device)).float().mean()
         return {"loss": matching(cos / self.cfg.encoder.temperature, 0.5), "matched": matched}
 
     def _pseudo(self, real: Tensor, texts: Sequence[str], generator: torch.Generator) -> dict[str, Tensor]:
         with torch.no_grad():
             images, read = self.images(real), self.network.texts(texts)  # [B,D]
-        eps = torch.randn(images.shape, generator=generator).to(real.device)
+        eps = normal(*images.shape, generator=generator, device=real.device)
         return {"loss": self._contrastive(self.pseudo(images, eps), read)}
 
     def _generator(self, h: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
@@ -142,8 +146,8 @@ class LafiteRecipe(Recipe):
     def _path(self, h: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         w = self.network.generator.latents(self._latent(len(h), generator))  # [B,L,w_dim]
         images = self.network.generator(w, h, self._noise(len(h), generator))
-        lengths = path_lengths(images, w, torch.randn(images.shape, generator=generator).to(images.device))  # [B]
-        self.path_mean.lerp_(lengths.detach().mean(), 0.01)
+        lengths = path_lengths(images, w, normal(*images.shape, generator=generator, device=images.device))  # [B]
+        self.path_mean.lerp_(gathered(lengths.detach()).mean(), 0.01)
         penalty = (lengths - self.path_mean).square().mean()
         return {"loss": self.cfg.loss.path * self.cfg.loss.path_every * penalty}
 
@@ -155,13 +159,14 @@ class LafiteRecipe(Recipe):
         return network(w, h, self._noise(len(h), generator))
 
     def _latent(self, b: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(b, self.cfg.stylegan.z_dim, generator=generator).to(self.path_mean.device)
+        return normal(b, self.cfg.stylegan.z_dim, generator=generator, device=self.path_mean.device)
 
     def _noise(self, b: int, generator: torch.Generator) -> Noise:
-        return lambda h, w: torch.randn(b, 1, h, w, generator=generator).to(self.path_mean.device)
+        return lambda h, w: normal(b, 1, h, w, generator=generator, device=self.path_mean.device)
 
     def _contrastive(self, images: Tensor, texts: Tensor) -> Tensor:
         loss = self.cfg.loss
+        images, texts = gathered(images), gathered(texts)
         return contrastive(images, texts, tau=loss.tau, lam=loss.lam, legacy_exp=loss.legacy_exp)
 
     def _paired(self, evaluated: tuple[Tensor, Tensor], h: Tensor) -> Tensor:

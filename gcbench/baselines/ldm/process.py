@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gcbench.baselines.ldm.config import ProcessConfig
 from gcbench.baselines.ldm.foreign import diffusers
+from gcbench.core.draws import moved
 from gcbench.diffusion.gaussian import ddim_step, diffuse, predict_x0, velocity, x0_of_velocity
 from gcbench.diffusion.schedules import spaced_times
 
@@ -31,7 +32,7 @@ class LatentProcess:
 
     def loss(self, predict: Predict, z0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """Mean squared error of the head at times t [B]."""
-        level = self.alpha_bar.to(t.device)[t].view(-1, 1, 1, 1)
+        level = moved(self.alpha_bar, t.device)[t].view(-1, 1, 1, 1)
         wanted = eps if self.cfg.head == "eps" else velocity(z0, eps, level)
         return (predict(diffuse(z0, eps, level), t) - wanted).square().mean()
 

@@ -17,6 +17,8 @@ from gcbench.baselines.ldm.network import LatentDiffusion
 from gcbench.baselines.ldm.process import LatentProcess
 from gcbench.baselines.ldm.sampling import reconstruct, sample_batch, to_float
 from gcbench.core.contracts import Dataset
+from gcbench.core.draws import moved, normal, of_images, uniform
+from gcbench.core.shared_batch import gathered
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.diffusion.schedules import training_times
 from gcbench.text.known_words import learned
@@ -57,6 +59,7 @@ class LDMRecipe(Recipe):
         self.process = LatentProcess(cfg.process)
         self.measured: Tensor
         self.register_buffer("measured", torch.tensor(not self.own_vae))
+        self._measured: bool | None = None
         self.captions = preview_captions(dataset)
         pairs = [dataset.pair(dataset.splits[-1], i, self.size) for i in range(len(self.captions))]
         self.real = torch.stack([torch.from_numpy(image) for image, _ in pairs])
@@ -77,13 +80,14 @@ class LDMRecipe(Recipe):
 
     def forward(self, batch: Batch, generator: torch.Generator, phase: str = "") -> dict[str, Tensor]:
         images = to_float(batch.images.to(self.network.device))  # [B,3,H,W]
-        noise = torch.randn(len(images), *self.network.latent_shape(self.size), generator=generator).to(images.device)
+        noise = normal(len(images), *self.network.latent_shape(self.size), generator=generator, device=images.device)
         if phase == "vae":
             return self._autoencode(images, noise)
         return self._denoise(images, batch.texts, noise, generator)
 
     def _autoencode(self, images: Tensor, noise: Tensor) -> dict[str, Tensor]:
         self.measured.fill_(False)
+        self._measured = None
         posterior = self.network.vae.encode(images)
         reconstruction = (self.network.vae.decode(posterior.mean + posterior.std * noise) - images).abs().mean()
         kl = posterior.kl.sum() / images.numel()
@@ -96,15 +100,18 @@ class LDMRecipe(Recipe):
         with torch.no_grad():
             posterior = self.network.vae.encode(images)
             z0 = posterior.mean + posterior.std * noise  # [B,C,h,w]
-            if not self.measured:
-                self.network.std.copy_(z0.std())
+            if self._measured is None:
+                self._measured = bool(self.measured)  # read once: a step does not wait for the device
+            if not self._measured:
+                self.network.std.copy_(gathered(z0).std())
                 self.measured.fill_(True)
+                self._measured = True
             z0 = z0 / self.network.std
-        eps = torch.randn(z0.shape, generator=generator).to(device)
-        t = training_times(b, steps, 1.0, generator)
-        keep = torch.rand(b, generator=generator) >= self.cfg.cond_drop
-        context = self.network.read(texts, keep.to(device))
-        return {"loss": self.process.loss(lambda z, t: self.network.predict(z, t, context), z0, t.to(device), eps)}
+        eps = normal(*z0.shape, generator=generator, device=device)
+        t = of_images(b, generator, lambda n, source: training_times(n, steps, 1.0, source))
+        keep = uniform(b, generator=generator) >= self.cfg.cond_drop
+        context = self.network.read(texts, moved(keep, device))
+        return {"loss": self.process.loss(lambda z, t: self.network.predict(z, t, context), z0, moved(t, device), eps)}
 
     def weights(self) -> dict[str, Tensor]:
         return self.network.trained()

@@ -19,6 +19,7 @@ from gcbench.baselines.semantic_palette.layout_gan import LayoutCritic
 from gcbench.baselines.semantic_palette.network import Latent, PaletteToPair, sample_many
 from gcbench.baselines.semantic_palette.prior import class_shares
 from gcbench.core.contracts import Dataset
+from gcbench.core.draws import normal, uniform
 from gcbench.core.files import file_hash
 from gcbench.data.contact_sheet import grid, save_png
 from gcbench.networks.adversarial import gradient_penalty
@@ -113,19 +114,18 @@ class PaletteRecipe(Recipe):
     def _draw(self, n: int, generator: torch.Generator) -> tuple[list[Tensor], Tensor]:
         """The layout generator's output at every scale, and n layouts for other networks to read [B,K,H,W]."""
         device, cfg = self.network.device, self.cfg.layout
-        z = torch.randn(n, cfg.latent, generator=generator).to(device)
-        u = torch.rand(n, generator=generator).to(device)
-        normal = torch.randn(n, cfg.classes, generator=generator).to(device)
-        latent: Latent = self.network.latent(z, u, normal)
+        z = normal(n, cfg.latent, generator=generator, device=device)
+        u = uniform(n, generator=generator, device=device)
+        latent: Latent = self.network.latent(z, u, normal(n, cfg.classes, generator=generator, device=device))
         scales = self.network.layout(*latent)
         if latent.palette is not None:
             return scales, probabilities(scales[-1])
-        return scales, straight_through(scales[-1], torch.rand(scales[-1].shape, generator=generator).to(device))
+        return scales, straight_through(scales[-1], uniform(*scales[-1].shape, generator=generator, device=device))
 
     def _discriminator_layouts(self, real: Tensor, drawn: Tensor, generator: torch.Generator) -> Losses:
         real = soften(real) if self.cfg.palette else real
         distance = self.layout_critic(real).mean() - self.layout_critic(drawn).mean()
-        u = torch.rand(len(real), generator=generator).to(real.device)
+        u = uniform(len(real), generator=generator, device=real.device)
         penalty = gradient_penalty(self.layout_critic, real, drawn, u)
         loss = self.cfg.losses.gradient_penalty * penalty - distance
         return {"loss": loss, "distance": distance, "gradient-penalty": penalty}
