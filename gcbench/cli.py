@@ -109,7 +109,7 @@ Data = Annotated[
     str,
     typer.Option(
         "--dataset",
-        help="A dataset's name, a folder with a dataset.toml, or file.py:Class.",
+        help="A dataset's name, a folder with a dataset.toml, hf:OWNER/NAME, or file.py:Class.",
         autocompletion=registered("datasets"),
     ),
 ]
@@ -273,7 +273,8 @@ def evaluate(
     images: Annotated[Path, typer.Option(help="A folder or .zip of PNG or JPEG images, or an .npz.")],
     dataset: Data = "streets",
     layouts: Annotated[Path | None, typer.Option(help="Folder, .zip or .npz: class ids, or colours.")] = None,
-    prompts: Annotated[Path | None, typer.Option(help='JSON lines {"file_name": …, "text": [ … ]}.')] = None,
+    prompts: Annotated[Path | None, typer.Option(help="JSON lines, CSV, TXT, or COCO's JSON.")] = None,
+    texts: Annotated[str, typer.Option(help="Of an image with several: first, or all (each counts).")] = "first",
     given_: Annotated[bool, typer.Option("--given", help="The layouts were given to the model.")] = False,
     derived_by: Annotated[str | None, typer.Option(help="The segmenter that made the layouts, if one did.")] = None,
     split: Split = None,
@@ -307,6 +308,8 @@ def sample(
     model: ModelName = "gcdp",
     dataset: Data = "streets",
     prompt: Annotated[list[str] | None, typer.Option(help="A text; without any, the split's captions.")] = None,
+    prompts: Annotated[Path | None, typer.Option(help="A file of texts: JSON lines, CSV, TXT, COCO's JSON.")] = None,
+    texts: Annotated[str, typer.Option(help="Of an image with several in that file: first, or all.")] = "first",
     given_layouts: Annotated[Path | None, typer.Option(help="Layouts to draw images on: folder, .zip or .npz.")] = None,
     given_images: Annotated[Path | None, typer.Option(help="Images to draw layouts of: folder, .zip or .npz.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Times that each step is taken with what is given; 1.")] = None,
@@ -323,7 +326,13 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Draw images and layouts from texts. Stopped, the same command draws what is missing."""
-    options = given(locals())
+    named = locals()
+    file = named.pop("prompts")
+    options = given(named)
+    if file is not None:
+        if prompt:
+            raise UserError("--prompt and --prompts contradict each other; leave one out")
+        options["prompts"] = file
     from gcbench.core.run_spec import check_given
 
     check({**options, "n": 8 if n is None else n, **check_given(given_layouts, given_images, repeats, {})[1]})
@@ -618,14 +627,18 @@ def data_list() -> None:
 
 @data_app.command("check")
 def data_check(
-    dataset: Annotated[str, typer.Argument(help="A dataset's name or folder.")],
+    dataset: Annotated[str | None, typer.Argument(help="A dataset's name or folder, or hf:OWNER/NAME.")] = None,
+    named: Annotated[str | None, typer.Option("--dataset", help="The same, as other commands take it.")] = None,
     sample: Annotated[int, typer.Option(min=1, help="Pairs to read of each split.")] = 50,
 ) -> None:
     """Count a dataset's pairs, read some, and say what it is good for; exit code 2 if any is missing or unreadable."""
     from gcbench.commands.data import check
 
-    if not check(dataset, sample):
-        raise UserError(f"{dataset} is not whole; see above")
+    if (dataset is None) == (named is None):
+        raise typer.BadParameter("name one dataset, as in gcbench data check streets")
+    chosen = dataset or named or ""
+    if not check(chosen, sample):
+        raise UserError(f"{chosen} is not whole; see above")
 
 
 @data_app.command("split")

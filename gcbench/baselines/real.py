@@ -1,11 +1,10 @@
 """Held-out real pairs as if a model had drawn them: the ceiling row of every table."""
 
 from collections.abc import Mapping, Sequence
-
-import numpy as np
-import torch
+from dataclasses import replace
 
 from gcbench.core.contracts import Dataset, Model, ModelOptions, Size
+from gcbench.core.reference import Reference
 from gcbench.core.samples import Samples
 
 
@@ -21,6 +20,7 @@ class Real(Model):
 
     def __init__(self, dataset: Dataset):
         self.dataset = dataset
+        self.layouts = self.layouts and dataset.has_layouts
         self.split = dataset.splits[-1]
 
     @classmethod
@@ -30,15 +30,9 @@ class Real(Model):
     def generate(
         self, prompts: Sequence[str] | None, *, n: int, size: Size, guidance: float, seeds: Sequence[int]
     ) -> Samples:
-        places = [seed % len(self.dataset.ids(self.split)) for seed in seeds]
-        pairs = [self.dataset.pair(self.split, place, size) for place in places]
-        return Samples(
-            torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).contiguous(),
-            torch.from_numpy(np.stack([layout for _, layout in pairs])).long(),
-            "real",
-            tuple(self.dataset.captions(self.split, place)[0] for place in places),
-            tuple(f"{seed:06d}" for seed in seeds),
-        )
+        reference = Reference(self.dataset, self.split, size)
+        samples = reference.samples([seed % len(reference) for seed in seeds])
+        return replace(samples, ids=tuple(f"{seed:06d}" for seed in seeds), groups=None)
 
     def describe(self) -> Mapping[str, str | int | None]:
         return {"note": f"real pairs of the split {self.split}"}

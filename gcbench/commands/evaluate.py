@@ -19,6 +19,7 @@ from gcbench.core.samples import Samples
 from gcbench.data.finished_images import FinishedImages, check_layouts, read_pairs
 from gcbench.data.layouts import LabelIds, has_label_ids
 from gcbench.data.open_dataset import open_dataset
+from gcbench.data.prompts import ALL, FIRST, check_texts
 from gcbench.evaluation.finished_samples import read_samples
 from gcbench.evaluation.input_warnings import input_warnings
 from gcbench.evaluation.real_sets import RealSets, open_against, training_set
@@ -51,12 +52,16 @@ def evaluate(
     fresh: bool = False,
     self_check: bool = False,
     shard: str | None = None,
+    texts: str = FIRST,
     **options: Any,
 ) -> Record:
     """Measure the images in the folder, zip or npz `images` against a split of `dataset`; return the written record.
 
     layouts: class ids or colours of the dataset's palette, STEM.png for each image's STEM, or an npz; an npz of
-    images may hold them itself. prompts: lines of file_name and text. given: the layouts were given to the model that
+    images may hold them itself. prompts: JSON lines of file_name and text, CSV with these columns, COCO's captions as
+    JSON, or plain text, a line an image in the order of their names. texts: `first`, an image of several texts is
+    measured with its first, and how many are left out is said; `all`, metrics of prompts measure it with each, images
+    and FID's like count once. given: the layouts were given to the model that
     drew the images, which is known by itself of the folders that `sample` writes. derived_by: the segmenter that made
     the layouts, if a generator did not: mIoU is refused then. Images of another size are brought to the dataset's by
     the box filter, layouts by the nearest neighbour. self_check: measure the evaluators on all real pairs of the split
@@ -71,6 +76,7 @@ def evaluate(
     share = share_of(shard)
     if share is not None and fresh:
         raise UserError("--fresh is not for one of several processes; remove the directory first, and leave it out")
+    check_texts(texts)
     check_layouts(images, layouts, given, derived_by)
     known = given_to(layouts or images) if derived_by is None else None
     spec = RunSpec.of(dataset=dataset, given="layouts" if given else known, **options)
@@ -90,7 +96,7 @@ def evaluate(
     if any(path is not None and out.resolve() == Path(path).resolve() for path in inputs.values()):
         raise UserError(f"--out {out} is what is evaluated; choose another directory")
     asked = {"images": images, "dataset": dataset, "layouts": layouts, "prompts": prompts, "given": given}
-    asked |= {"derived_by": derived_by, "name": name, "out": out, "self_check": self_check, **options}
+    asked |= {"derived_by": derived_by, "name": name, "out": out, "self_check": self_check, "texts": texts, **options}
     with RunDirectory(out, fresh, MEASURED, inputs, share is not None) as folder, ExitStack() as merging:
         sets = RealSets(open_against(spec.reference, reference), training_set(reference))
         evaluators = open_evaluators(opened, metrics, spec.evaluators, device)
@@ -98,13 +104,15 @@ def evaluate(
         stopwatch = Stopwatch()
         with stopwatch("read"), Bar("reading images", len(found)) as bar:
             survey = found.survey(bar.advance)
-        warnings = input_warnings(survey, reference)
-        texts = tuple(text for one in found.prompts or () for text in one[:1])
+        warnings = [*input_warnings(survey, reference), *found.text_notes(texts == ALL)]
+        named = texts_by_sample(found, texts)
+        if texts == ALL and found.prompts is not None:
+            scoring.further = {name: one[1:] for name, one in zip(found.ids, found.prompts, strict=True)}
         planned = Record(
             kind="evaluate",
             spec=spec.stored(),
             model=ModelInfo(name=name, weights=None, note=f"finished images, {len(found)}, files {survey.hash}"),
-            protocol=protocol_of(reference, scoring, n=len(found), prompts=texts),
+            protocol=protocol_of(reference, scoring, n=len(found), prompts=tuple(named.values())),
             provenance=provenance(device),
         )
         late = fresh and folder.manifest.run is not None  # an older run is kept until the images are known to be whole
@@ -158,8 +166,9 @@ def evaluate(
         told = {"seconds": seconds, "warnings": warnings, "processes": len(total.processes)}
         record.provenance = record.provenance.model_copy(update=told)
         table = SampleTable()
-        table.groups = dict(zip(found.ids, found.groups, strict=True))
-        table.prompts = dict(zip(found.ids, texts, strict=False))
+        group_of = dict(zip(found.ids, found.groups, strict=True))
+        table.groups = group_of | {name: group_of[name.rpartition("#")[0]] for name in named if name not in group_of}
+        table.prompts = named
         table.collect(total.metrics, None)
         folder.check()
         write_scores(record, folder.path / SCORES)
@@ -169,6 +178,15 @@ def evaluate(
         if not any(score.value is not None for score in scores.values()):
             raise NothingMeasured(f"nothing could be measured; the reasons are in {folder.path}")
     return record
+
+
+def texts_by_sample(found: FinishedImages, texts: str) -> dict[str, str]:
+    """Name of a sample -> its text, those of `Scoring.further` behind the first ones; empty without texts."""
+    named = dict(zip(found.ids, (one[0] for one in found.prompts or ()), strict=False))
+    if texts == ALL and found.prompts is not None:
+        for name, several in zip(found.ids, found.prompts, strict=True):
+            named |= {f"{name}#{i}": text for i, text in enumerate(several[1:], 2)}
+    return named
 
 
 def folder_name(images: Path) -> str:

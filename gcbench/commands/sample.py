@@ -14,6 +14,7 @@ from gcbench.core.run_spec import RunSpec, check_given, guidance_text
 from gcbench.core.samples import Samples
 from gcbench.data.contact_sheet import save_png
 from gcbench.data.open_dataset import open_dataset
+from gcbench.data.prompts import FIRST, check_texts, further_texts, read_texts
 from gcbench.evaluation.generation import Generator
 from gcbench.evaluation.given import GivenRows, given_files, texts_beside
 from gcbench.evaluation.setup import (
@@ -42,7 +43,8 @@ def sample(
     model: str = "gcdp",
     dataset: str = "streets",
     *,
-    prompts: Sequence[str] = (),
+    prompts: Sequence[str] | str | Path = (),
+    texts: str = FIRST,
     given_layouts: Path | None = None,
     given_images: Path | None = None,
     repeats: int | None = None,
@@ -53,6 +55,9 @@ def sample(
     **options: Any,
 ) -> list[Samples]:
     """Draw n samples (8) a guidance scale: of `prompts` in turn, or of the evaluation split's captions; write them.
+
+    prompts: texts, or a file of them as `evaluate` takes it, whose number is then n. texts: of an image that has
+    several in the file, its `first` (and how many are left out is said) or `all`, one sample each.
 
     given_layouts, given_images: a folder, zip or npz of what is known of the samples; the other part is drawn. Each has
     the name of its file; n takes the first only. The texts are then `prompts`, or one that is empty, else those of a
@@ -67,8 +72,15 @@ def sample(
         UserError: an empty prompt, what opening the model and the dataset refuses, or other samples in `out`.
     """
     place, options = check_given(given_layouts, given_images, repeats, options)
+    fewest = 8
+    if from_file := isinstance(prompts, str | Path):
+        prompts, fewest = chosen_texts(Path(prompts), texts)
     no_text = place is not None and list(prompts) == [""]
-    spec = RunSpec.of(model=model, dataset=dataset, n=8 if n is None else n, guidance=guidance, batch_size=8, **options)
+    spec = RunSpec.of(
+        model=model, dataset=dataset, n=fewest if n is None else n, guidance=guidance, batch_size=8, **options
+    )
+    if from_file and spec.n < fewest:
+        say(f"Left out: all but the first {spec.n} of {fewest} texts; leave -n out to draw them all.")
     for i, text in enumerate([] if no_text else prompts, 1):
         if not text.strip():
             raise UserError(f"prompt {i} is empty; give a text or leave it out")
@@ -128,6 +140,20 @@ def sample(
                 save_png(out / GRID, sheet(rows, opened.palette))
     say(f"Wrote {len(chosen.rows) * len(scales)} samples and their contact sheet {out / GRID}")
     return drawn
+
+
+def chosen_texts(path: Path, texts: str) -> tuple[list[str], int]:
+    """The texts of a file, those that `texts` says, and their number. UserError: there are none."""
+    check_texts(texts)
+    several = read_texts(path)
+    if not several:
+        raise UserError(f"--prompts {path} holds no text; write some")
+    if texts == FIRST:
+        if further := further_texts(several):
+            say(f"Left out: {further}; --texts all draws a sample of each.")
+        several = [one[:1] for one in several]
+    chosen = [text for one in several for text in one]
+    return chosen, len(chosen)
 
 
 def texts_of(

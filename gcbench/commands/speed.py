@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from statistics import median
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from gcbench.commands.label_speed import label_rows, one_hot, one_hot_gumbel_step
 from gcbench.commands.shared_speed import scale_rows, timed_sweep
 from gcbench.commands.training_speed import training_rows
 from gcbench.core.errors import UserError
@@ -35,18 +35,6 @@ def seconds(act: Callable[[], object], repeats: int = 5) -> float:
     return median(times)
 
 
-def one_hot_gumbel_step(log_x: Tensor, logits: Tensor, a: float, s: float, classes: int) -> Tensor:
-    """The usual way: K-channel log one-hots, log-space posterior, Gumbel-max. Kept as the yardstick."""
-    log_p0 = logits.log_softmax(1)
-    first = torch.logaddexp(log_x + np.log(a), torch.full_like(log_x, np.log((1 - a) / classes)))
-    second = torch.logaddexp(log_p0 + np.log(s), torch.full_like(log_x, np.log((1 - s) / classes)))
-    joint = first + second
-    joint = joint - joint.logsumexp(1, keepdim=True)
-    gumbel = -torch.log(-torch.log(torch.rand_like(joint) + 1e-30) + 1e-30)
-    drawn = (joint + gumbel).argmax(1)
-    return torch.nn.functional.one_hot(drawn, classes).permute(0, 3, 1, 2).float().clamp_min(1e-30).log()
-
-
 def sampling_maths(b: int = 16, classes: int = 20, size: tuple[int, int] = (64, 128)) -> Timed:
     """A guided sampling step without its network: guidance, thresholding, both posteriors and all draws."""
     generator = torch.Generator().manual_seed(0)
@@ -54,7 +42,7 @@ def sampling_maths(b: int = 16, classes: int = 20, size: tuple[int, int] = (64, 
     y = torch.randint(0, classes, (b, *size), generator=generator)
     heads = torch.randn(2, b, 3, *size, generator=generator)
     logits = torch.randn(2, b, classes, *size, generator=generator) * 3
-    log_x = torch.nn.functional.one_hot(y, classes).permute(0, 3, 1, 2).float().clamp_min(1e-30).log()
+    log_x = one_hot(y, classes)
     process = JointProcess(ProcessConfig(classes=classes))
     noise = SeededNoise(range(b))
     step = process.steps(25)[10]
@@ -65,7 +53,7 @@ def sampling_maths(b: int = 16, classes: int = 20, size: tuple[int, int] = (64, 
     def usual() -> None:
         process.step(x, None, guide(heads[0], heads[1], 3.0), None, step, noise)
         guided = guide(logits[0], logits[1], 3.0)
-        one_hot_gumbel_step(log_x, guided, float(step.label_t / step.label_s), float(step.label_s), classes)
+        one_hot_gumbel_step(log_x, guided, float(step.label_t / step.label_s), float(step.label_s))
 
     took = seconds(ours)
     name, against = "guided sampling step outside the network, 64×128, K = 20", "with one-hot log-space Gumbel labels"
@@ -150,7 +138,7 @@ def run(
     elif with_paper:
         rows = paper_size(precision)
     else:
-        rows = [sampling_maths(), drawing("streets"), drawing("faces"), help_page()]
+        rows = [sampling_maths(), *label_rows(), drawing("streets"), drawing("faces"), help_page()]
     rows += default_sweep() if with_sweep else []
     about = machine("cpu")
     about += f", {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""

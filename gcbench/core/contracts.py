@@ -38,7 +38,8 @@ class Dataset(ABC):
     singular and plural) by which a text names it; void has none. resize: how images are brought to size.
     mirror: what each class id becomes in an image seen in a mirror (left and right parts change names); None if
     nothing changes. attributes: names of what a whole image can be (`Smiling`); attribute_words: attribute -> the
-    words (lower case) by which a text affirms it.
+    words (lower case) by which a text affirms it. has_layouts, has_texts: whether its images have them; what needs them
+    is skipped where they have none.
     """
 
     name: str
@@ -53,6 +54,8 @@ class Dataset(ABC):
     mirror: tuple[int, ...] | None = None
     attributes: tuple[str, ...] = ()
     attribute_words: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    has_layouts: bool = True
+    has_texts: bool = True
 
     @classmethod
     @abstractmethod
@@ -70,11 +73,16 @@ class Dataset(ABC):
 
     @abstractmethod
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
-        """Image uint8 [H,W,3] and layout uint8 [H,W] of class ids. UserError names an unreadable file."""
+        """Image uint8 [H,W,3] and layout uint8 [H,W] of class ids. UserError names an unreadable file, or says that the
+        dataset has no layouts."""
+
+    def image(self, split: str, index: int, size: Size) -> np.ndarray:
+        """The image of a pair alone, uint8 [H,W,3]; without `has_layouts`, all that there is."""
+        return self.pair(split, index, size)[0]
 
     @abstractmethod
     def captions(self, split: str, index: int) -> Sequence[str]:
-        """The texts of a pair, at least one."""
+        """The texts of a pair, at least one; an empty one without `has_texts`."""
 
     def attribute_labels(self, split: str, index: int) -> np.ndarray | None:
         """Which of `attributes` the pair has, bool [A]; None for a dataset without attributes."""

@@ -49,13 +49,19 @@ class Reference:
 
     def samples(self, rows: Sequence[int], start: int = 0) -> Samples:
         """The pairs at `rows`, each with its first caption, if they have any. Sample ids count from `start`."""
-        pairs = [self.dataset.pair(self.split, row, self.size) for row in rows]
-        captions = [self.dataset.captions(self.split, row) for row in rows]
-        groups, drawn = self.groups, all(layout is not None for _, layout in pairs)
+        dataset, groups = self.dataset, self.groups
+        pairs = [
+            dataset.pair(self.split, row, self.size)
+            if dataset.has_layouts
+            else (dataset.image(self.split, row, self.size), None)
+            for row in rows
+        ]
+        layouts = [layout for _, layout in pairs if layout is not None]
+        captions = [dataset.captions(self.split, row) for row in rows] if dataset.has_texts else [()]
         return Samples(
             torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).contiguous(),
-            torch.from_numpy(np.stack([layout for _, layout in pairs])).long() if drawn else None,
-            "real" if drawn else None,
+            torch.from_numpy(np.stack(layouts)).long() if len(layouts) == len(pairs) else None,
+            "real" if len(layouts) == len(pairs) else None,
             tuple(texts[0] for texts in captions) if all(captions) else None,
             sample_ids(len(rows), start),
             tuple(groups[row] for row in rows),

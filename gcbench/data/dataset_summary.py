@@ -81,9 +81,12 @@ def _split(dataset: Dataset, split: str, sample: int) -> SplitSummary:
     chosen = np.unique(np.linspace(0, len(groups) - 1, min(sample, len(groups))).round().astype(int))
     for index in chosen.tolist():
         try:
-            _, layout = dataset.pair(split, index, dataset.size)
-            counts += np.bincount(layout.ravel(), minlength=len(counts))
-            texts += dataset.captions(split, index)
+            if dataset.has_layouts:
+                _, layout = dataset.pair(split, index, dataset.size)
+                counts += np.bincount(layout.ravel(), minlength=len(counts))
+            else:
+                dataset.image(split, index, dataset.size)
+            texts += dataset.captions(split, index) if dataset.has_texts else ()
             having += 0 if (labels := dataset.attribute_labels(split, index)) is None else labels
         except UserError as error:
             problems.append(str(error))
@@ -104,8 +107,11 @@ def _split(dataset: Dataset, split: str, sample: int) -> SplitSummary:
 
 
 def _notes(dataset: PairFiles, split: str, indices: Sequence[int]) -> list[str]:
-    """How many files of these pairs their EXIF orientation turns, and what lies beside a folder's pairs unread."""
+    """What an official split lacks, how many files of these pairs their EXIF orientation turns, and what lies beside a
+    folder's pairs unread."""
     notes = []
+    if (whole := dataset.official.get(split)) and len(dataset.found[split]) != whole:
+        notes.append(f"{len(dataset.found[split])} of the official split's {whole} pairs are here")
     for kind in KINDS:
         paths = {getattr(dataset.files(split, index), kind) for index in indices}
         if turned := sum(map(_turned, paths)):
@@ -133,7 +139,9 @@ def capabilities(dataset: Dataset, summaries: Sequence[SplitSummary]) -> list[Ca
         ("attributes", "yes", f"{attributes}, measured by attribute recall")
         if attributes
         else ("attributes", "none", "attribute recall is skipped"),
-        ("void", "none", "every pixel of a layout must be of a class; 255 is refused")
+        ("layouts", "none", "metrics of layouts are skipped, and nothing that draws them can be trained")
+        if not dataset.has_layouts
+        else ("void", "none", "every pixel of a layout must be of a class; 255 is refused")
         if void is None
         else ("void", "yes", f"{_void(dataset.classes[void], last)}; left out of mIoU"),
     ]
@@ -146,6 +154,8 @@ def _void(name: str, summary: SplitSummary) -> str:
 
 def _training(dataset: Dataset, summaries: Sequence[SplitSummary]) -> tuple[str, str]:
     first = summaries[0]
+    if not dataset.has_layouts:
+        return "no", "there are no layouts"
     if len(summaries) < 2:
         how = "add the images of another"
         if isinstance(dataset, Folder):
@@ -164,6 +174,8 @@ def _evaluation(summary: SplitSummary) -> tuple[str, str]:
 
 
 def _texts(dataset: Dataset, summary: SplitSummary) -> tuple[str, str]:
+    if not dataset.has_texts:
+        return "none", "metrics of texts are skipped, and no model draws from them"
     if not summary.captions:
         return "no", "no caption could be read; see below"
     folder, example = isinstance(dataset, Folder), f"for example {summary.caption!r}"

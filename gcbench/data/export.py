@@ -15,7 +15,8 @@ from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
 from gcbench.core.files import parse_json, read_text, text_hash, write_atomic, write_text
 from gcbench.data import cityscapes, cityscapes_classes
-from gcbench.data.folder import CONFIG, PROMPTS, Config
+from gcbench.data.dataset_toml import CONFIG, Config
+from gcbench.data.folder import PROMPTS
 from gcbench.data.image_sources import visible
 from gcbench.data.prompts import Line, read_prompts, write_prompts
 

@@ -14,7 +14,7 @@ from gcbench.core.files import hidden, text_hash
 from gcbench.data import image_files
 from gcbench.data.image_sources import Source, inner_layouts, open_source
 from gcbench.data.layouts import layout_ids
-from gcbench.data.prompts import Line, read_prompts
+from gcbench.data.prompts import Line, further_texts, read_prompts
 from gcbench.data.unreadable_files import Unreadable, refuse
 
 LABEL_IDS = "_labelIds"
@@ -59,9 +59,18 @@ class FinishedImages:
     prompts: tuple[tuple[str, ...], ...] | None
     groups: tuple[str, ...]
     """What is dependent: the file's own `group`, else images of one text, else nothing."""
+    others: int = 0
+    """Images that COCO's file of captions has texts of and that are not here."""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def text_notes(self, every: bool = False) -> list[str]:
+        """What of the file of texts is left out, in sentences. every: each image is measured with all of its texts."""
+        notes = [f"texts of {self.others} images that are not here are left out"] if self.others else []
+        if further := "" if every or self.prompts is None else further_texts(self.prompts):
+            notes.append(f"left out: {further}; `--texts all` of `evaluate` measures an image with each")
+        return notes
 
     @property
     def named_label_ids(self) -> bool:
@@ -129,7 +138,7 @@ def check_layouts(images: Path, layouts: Path | None, given: bool, derived_by: s
 
 
 def read_pairs(images: Path, layouts: Path | None = None, prompts: Path | None = None) -> FinishedImages:
-    """List finished images: a folder, zip or npz of images, one of layouts, a file of JSON lines.
+    """List finished images: a folder, zip or npz of images, one of layouts, a file of texts.
 
     Layouts that stand in the images' own npz are taken if no others are given.
         UserError: no images, or an image, a layout or a text without its counterpart."""
@@ -138,16 +147,21 @@ def read_pairs(images: Path, layouts: Path | None = None, prompts: Path | None =
 
 
 def pair_up(images: Source, layouts: Source | None = None, prompts: Path | None = None) -> FinishedImages:
-    """Images, in the order of their ids, with their layouts and with the texts of a file of JSON lines.
+    """Images, in the order of their ids, with their layouts and with the texts of a file (see `prompts`).
     UserError: an image, a layout or a text without its counterpart."""
     names: dict[str, str] = {}
     lines: dict[str, Line] | None = None
+    others = 0
     if layouts is not None:
         names = _by_image(layouts.ids, images.ids, layouts.path)
         _same(images.ids, sorted(names), images.path, layouts.path)
     if prompts is not None:
-        lines = read_prompts(prompts)
+        lines = read_prompts(prompts, images.ids)
         lines = {name: line for name, line in lines.items() if not hidden(Path(Path(line.file_name).name))}
+        if Path(prompts).suffix.lower() == ".json":  # captions of a whole split, of which a part is drawn
+            known = set(images.ids)
+            others = len(lines.keys() - known)
+            lines = {name: line for name, line in lines.items() if name in known}
         _same(images.ids, sorted(lines), images.path, prompts)
     return FinishedImages(
         ids=images.ids,
@@ -156,6 +170,7 @@ def pair_up(images: Source, layouts: Source | None = None, prompts: Path | None 
         layout_names=tuple(names[name] for name in images.ids) if layouts is not None else (),
         prompts=None if lines is None else tuple(lines[name].text for name in images.ids),
         groups=tuple(lines[name].group or lines[name].text[0] if lines else name for name in images.ids),
+        others=others,
     )
 
 

@@ -9,58 +9,20 @@ Without split folders, `images`, `layouts` and `prompts.jsonl` stand in <dir> it
 Images without a prompts file get a caption from their layout. The keys of `dataset.toml`: docs/your-own-dataset.md.
 """
 
-import colorsys
-import json
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from gcbench.core.errors import UserError
-from gcbench.core.files import read_toml
 from gcbench.core.names import check_names, check_word
 from gcbench.core.run_spec import parse_size
 from gcbench.data import image_files
+from gcbench.data.dataset_toml import CONFIG, Config, aliases_of, palette_of, read_config, void_of
 from gcbench.data.image_sources import by_stem, visible
 from gcbench.data.pair_files import Pair, PairFiles, generator, match
 from gcbench.data.prompts import Line, read_prompts
-from gcbench.text.captions import PLAIN, build_caption, plural, present
+from gcbench.text.captions import PLAIN, build_caption, present
 
-CONFIG = "dataset.toml"
 PROMPTS = "prompts.jsonl"
-
-
-class Config(BaseModel):
-    """What a `dataset.toml` may say. Only `name` and `classes` must be there.
-
-    classes: their places are the ids in layouts. palette: RGB, one a class. splits: folders, the one to train on first.
-    size: the default [H, W]. void: a class or its id. group_by: a pattern of file names, see `group_of`, for
-    pairs whose group `prompts.jsonl` does not name. aliases: class -> the words that name it.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    name: str = Field(min_length=1)
-    classes: list[str] = Field(min_length=2, max_length=255)
-    palette: list[list[int]] | None = None
-    splits: list[str] | None = None
-    size: list[int] | None = None
-    void: str | int | None = None
-    group_by: str | None = None
-    aliases: dict[str, list[str]] = Field(default_factory=dict)
-
-    def toml(self) -> str:
-        """A `dataset.toml` with the keys that are set. JSON's strings, numbers and lists are TOML too."""
-
-        def text(value: object) -> str:
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-        values = self.model_dump(exclude_none=True, exclude={"aliases"})
-        rows = [f"{key} = {text(value)}" for key, value in values.items()]
-        if self.aliases:
-            rows += ["\n[aliases]", *(f"{text(name)} = {text(words)}" for name, words in self.aliases.items())]
-        return "\n".join(rows) + "\n"
 
 
 class Folder(PairFiles):
@@ -69,13 +31,13 @@ class Folder(PairFiles):
     def __init__(self, root: Path):
         self.root = Path(root)
         where = self.root / CONFIG
-        self.config = config = _read_config(where)
+        self.config = config = read_config(where, Config)
         self.name = config.name
         self.classes = tuple(config.classes)
         check_names(where, config.name, config.splits or (), config.classes)
-        self.void = _void(config, where)
-        self.palette = _palette(config, where)
-        self.aliases = _aliases(config, self.void, where)
+        self.void = void_of(config, where)
+        self.palette = palette_of(config, where)
+        self.aliases = aliases_of(config, self.void, where)
         self.folders = folders = _split_folders(self.root, config.splits, where)
         self.splits = tuple(check_word(split, f"{self.root}: the split") for split in folders)
         self.prompts = {
@@ -150,66 +112,9 @@ def group_of(stem: str, pattern: str, path: Path) -> str:
     return stem[:end]
 
 
-def _read_config(where: Path) -> Config:
-    try:
-        content = read_toml(where)
-    except FileNotFoundError as error:
-        raise UserError(f'{where} is not there; write one with name = "…" and classes = ["…", …]') from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {where} ({error}); correct it") from error
-    try:
-        return Config.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"] if part not in ("str", "int"))
-        known = list(Config.model_fields)
-        if first["type"] == "extra_forbidden":
-            near = get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
-            raise UserError(f"{where}: unknown key {key!r}; {hint}") from error
-        if first["type"] == "missing":
-            raise UserError(f"{where}: the key {key!r} is missing; add it") from error
-        raise UserError(f"{where}: {key}: {first['msg'].lower()}; correct it") from error
-
-
-def _void(config: Config, where: Path) -> int | None:
-    if len(set(config.classes)) != len(config.classes):
-        raise UserError(f"{where}: classes names one class twice; give every class a name of its own")
-    if config.void is None:
-        return None
-    if isinstance(config.void, str):
-        if config.void not in config.classes:
-            raise UserError(f"{where}: void = {config.void!r} is not among classes; add it there or correct the name")
-        return config.classes.index(config.void)
-    if not 0 <= config.void < len(config.classes):
-        raise UserError(f"{where}: void = {config.void} is no id of the {len(config.classes)} classes; correct it")
-    return config.void
-
-
-def _palette(config: Config, where: Path) -> tuple[tuple[int, int, int], ...]:
-    k = len(config.classes)
-    if config.palette is None:  # hues a golden angle apart, so that neighbouring ids differ
-        hues = [colorsys.hsv_to_rgb(i * 0.618034 % 1, 0.5 + 0.5 * (i % 2), 0.9 - 0.2 * (i % 3)) for i in range(k)]
-        return tuple((round(r * 255), round(g * 255), round(b * 255)) for r, g, b in hues)
-    if len(config.palette) != k or any(len(c) != 3 or not 0 <= min(c) <= max(c) <= 255 for c in config.palette):
-        raise UserError(f"{where}: palette must be {k} triples [R, G, B] of 0 to 255, one a class")
-    return tuple((r, g, b) for r, g, b in config.palette)
-
-
-def _aliases(config: Config, void: int | None, where: Path) -> dict[str, tuple[str, ...]]:
-    for name in config.aliases:
-        if name not in config.classes:
-            raise UserError(f"{where}: aliases.{name} is no class; correct the name")
-    return {
-        name: tuple(dict.fromkeys(w.lower() for w in config.aliases.get(name, (name, plural(name)))))
-        for i, name in enumerate(config.classes)
-        if i != void
-    }
-
-
 def _split_folders(root: Path, splits: list[str] | None, where: Path) -> dict[str, Path]:
     if splits is None:
-        splits = sorted((path.name for path in visible(root) if (path / "images").is_dir()), key=_place)
+        splits = sorted((path.name for path in visible(root) if (path / "images").is_dir()), key=split_order)
         return {split: root / split for split in splits} if splits else {"val": root}
     if len(splits) == 1 and (root / "images").is_dir():
         return {splits[0]: root}
@@ -221,6 +126,6 @@ def _split_folders(root: Path, splits: list[str] | None, where: Path) -> dict[st
     return {split: root / split for split in splits}
 
 
-def _place(split: str) -> tuple[int, str]:
-    """train first, val last, others between: the first is trained on, the last evaluated on."""
-    return ({"train": 0, "val": 2}.get(split, 1), split)
+def split_order(split: str) -> tuple[int, str]:
+    """train first, val or validation last, others between: the first is trained on, the last evaluated on."""
+    return ({"train": 0, "val": 2, "validation": 2}.get(split, 1), split)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -42,6 +43,8 @@ class PairFiles(Dataset):
     found: Mapping[str, Sequence[Pair]]
     missing: Mapping[str, Sequence[str]]
     resize = image_files.RESIZE
+    official: Mapping[str, int] = MappingProxyType({})
+    """Split -> the pairs that it has where it is whole, for those whose publisher says so."""
     content: ClassVar[str] = ""
     """What belongs into the folder where the dataset is looked for, for messages."""
 
@@ -98,7 +101,7 @@ class PairFiles(Dataset):
 
     @cached_property
     def _version(self) -> str:
-        rows = [f"{Path(os.path.relpath(path, self.root)).as_posix()} {_mark(path)}" for path in self._files()]
+        rows = [f"{Path(os.path.relpath(path, self.root)).as_posix()} {file_mark(path)}" for path in self._files()]
         return text_hash(*sorted(rows))
 
     def _files(self) -> set[Path]:
@@ -118,7 +121,8 @@ class PairFiles(Dataset):
         return self._version
 
 
-def _mark(path: Path) -> str:
+def file_mark(path: Path) -> str:
+    """What tells a file from another in its place: of images the size, of all else the content."""
     size = image_files.regular(path, "file")
     return str(size) if path.suffix.lower() in IMAGE_ENDINGS else file_hash(path)
 

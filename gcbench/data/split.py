@@ -12,7 +12,8 @@ import numpy as np
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
-from gcbench.data.folder import CONFIG, PROMPTS, Folder, group_of
+from gcbench.data.dataset_toml import CONFIG
+from gcbench.data.folder import PROMPTS, Folder, group_of
 from gcbench.data.image_files import regular
 from gcbench.data.pair_files import Pair
 from gcbench.data.prompts import write_prompts

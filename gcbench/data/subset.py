@@ -38,6 +38,9 @@ class Subset(Dataset):
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
         return self.whole.pair(split, index, size)
 
+    def image(self, split: str, index: int, size: Size) -> np.ndarray:
+        return self.whole.image(split, index, size)
+
     def captions(self, split: str, index: int) -> Sequence[str]:
         return self.whole.captions(split, index)
 

@@ -17,7 +17,7 @@ from gcbench.data import image_files
 from gcbench.data.finished_images import ENDINGS, IMAGE_ENDING, LABEL_IDS
 from gcbench.data.image_sources import Source, open_source
 from gcbench.data.layouts import LabelIds, has_label_ids, layout_ids
-from gcbench.data.prompts import read_prompts
+from gcbench.data.prompts import further_texts, read_prompts
 from gcbench.data.unreadable_files import Unreadable, refuse
 from gcbench.runs.progress import Bar, say
 from gcbench.runs.sample_folder import PROMPTS
@@ -129,6 +129,8 @@ def texts_beside(given: GivenRows, place: Path | None, dataset: Dataset, size: S
         if not lacking:
             say(f"Texts: those of {manifest}.")
             found = [lines[name] for name in ids]
+            if further := further_texts(one.text for one in found):
+                say(f"Left out: {further}.")
             return Prompts(rows, tuple(one.text[0] for one in found), tuple(one.group or one.text[0] for one in found))
     for split in () if place is None else reversed(dataset.splits):
         places = _named({name: row for row, name in enumerate(dataset.ids(split))})

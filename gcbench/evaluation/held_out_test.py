@@ -9,7 +9,7 @@ import torch
 from gcbench.core.contracts import Dataset, Evaluator, Size
 from gcbench.core.score import Score
 from gcbench.evaluation.scoring import SEGMENTER, batches, open_evaluator
-from gcbench.statistics.confusion import confusion_jackknife, confusion_matrix, mean_iou
+from gcbench.statistics.confusion import class_counts, confusion_jackknife, confusion_matrix, iou_of
 
 
 class HeldOut(NamedTuple):
@@ -25,11 +25,12 @@ class HeldOut(NamedTuple):
         labels = segment(open_evaluator(SEGMENTER, f"@{weights}", self.dataset, device), self.images)
         classes, void = self.dataset.classes, self.dataset.void
         pairs = zip(self.layouts, labels, strict=True)
-        confusions = np.array([confusion_matrix(*pair, len(classes)) for pair in pairs], np.int32)  # [n,K,K]
-        iou = mean_iou(confusions.sum(axis=0, dtype=np.int64), void)
+        matrices = (confusion_matrix(*pair, len(classes)) for pair in pairs)  # [K,K] each
+        counts = np.array([class_counts(matrix, void) for matrix in matrices], np.int32)  # [n,3,K]
+        iou = iou_of(counts.sum(axis=0, dtype=np.int64), void)
         if not iou.scored:
             return Score.skipped("the layouts of the test images are void everywhere", unscored=len(labels))
-        jack = confusion_jackknife(lambda confusion: mean_iou(confusion, void).mean, confusions, self.groups)
+        jack = confusion_jackknife(lambda total: iou_of(total, void).mean, counts, self.groups)
         per_class = {name: iou.per_class[k] for k, name in enumerate(classes) if k != void}
         detail = {
             "per_class": {name: None if np.isnan(value) else float(value) for name, value in per_class.items()},

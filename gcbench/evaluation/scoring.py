@@ -106,9 +106,10 @@ class Scoring:
     """The metrics of a run: their references, and fresh instances for each set of samples.
 
     derives: the samples' layouts are what the segmenter reads in them. given: what of the samples was given to their
-    model, `images` or `layouts`. sets: real images beside those of the prompts' split. real: digests of the reference's
-    images and layouts; shown: of the samples since `start`; sources: of their layouts. What stands on both sides makes
-    a distance too small, down to 0.
+    model, `images` or `layouts`. sets: real images beside those of the prompts' split. further: sample -> texts beside
+    its prompt, with each of which the metrics that read prompts measure it again, as the sample `NAME#2` and on, of the
+    same group. real: digests of the reference's images and layouts; shown: of the samples since `start`; sources: of
+    their layouts. What stands on both sides makes a distance too small, down to 0.
     """
 
     def __init__(
@@ -131,6 +132,8 @@ class Scoring:
             metric = registry("metrics")[name]
             roles = roles_of(metric, derives, evaluators.named)
             lacking = [evaluators.missing[role] for role in roles if role in evaluators.missing]
+            if "layouts" in metric.needs and not dataset.has_layouts:
+                lacking = [f"{dataset.name} has no layouts"]
             if lacking:
                 self.missing[name] = lacking[0]
             else:
@@ -144,6 +147,7 @@ class Scoring:
         self.real: set[bytes] = set()
         self.shown: list[bytes] = []
         self.sources: set[str] = set()
+        self.further: Mapping[str, Sequence[str]] = {}
 
     def _unmeasurable(self, metric: Metric) -> str | None:
         """Why a metric cannot be had from the real images that there are; what is summed up it takes here."""
@@ -233,6 +237,24 @@ class Scoring:
         for name, metric in metrics.items():
             with calling(f"metric {name}"):
                 metric.update(samples, features)
+        self._with_further_texts(metrics, samples, features)
+
+    def _with_further_texts(
+        self, metrics: Mapping[str, Metric], samples: Samples, features: Mapping[str, Features]
+    ) -> None:
+        named = enumerate(samples.ids)
+        more = [(row, i, text) for row, name in named for i, text in enumerate(self.further.get(name, ()), 2)]
+        reading = {name: metric for name, metric in metrics.items() if "prompts" in metric.needs}
+        if not more or not reading:
+            return
+        rows, texts = [row for row, _, _ in more], tuple(text for _, _, text in more)
+        again = samples.take(rows)
+        ids = tuple(f"{name}#{i}" for name, (_, i, _) in zip(again.ids, more, strict=True))
+        again = replace(again, prompts=texts, ids=ids)
+        taken = self.evaluators.reread({role: one.take(rows) for role, one in features.items()}, texts)
+        for name, metric in reading.items():
+            with calling(f"metric {name}"):
+                metric.update(again, taken)
 
 
 def check_declarations(name: str, metric: type[Metric]) -> None:

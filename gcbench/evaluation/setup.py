@@ -42,6 +42,8 @@ def prepare(spec: RunSpec, device: str) -> Prepared:
     split = evaluation_split(dataset, spec.split)
     model = open_model(spec, dataset, device)
     reference = Reference(dataset, split, size_of(spec, dataset, model))
+    if model.conditional and not dataset.has_texts:
+        raise UserError(f"{dataset.name} has no texts for {spec.model} to draw from; name their column, text=COLUMN")
     derives, given = model.derives, "layouts" if model.layouts_given else spec.given
     metrics = metrics_of(spec, given)
     evaluators = open_evaluators(dataset, metrics, spec.evaluators, device, derives)

@@ -8,7 +8,7 @@ import numpy as np
 from gcbench.core.samples import Features, Samples
 from gcbench.core.score import Score
 from gcbench.metrics.row_metric import RowMetric
-from gcbench.statistics.confusion import confusion_jackknife, confusion_matrix, mean_iou, pixel_accuracy
+from gcbench.statistics.confusion import accuracy_of, class_counts, confusion_jackknife, confusion_matrix, iou_of
 
 
 class MeanIoU(RowMetric):
@@ -52,22 +52,23 @@ class MeanIoU(RowMetric):
         return super().lacking(samples, features)
 
     def rows(self, samples: Samples, features: Mapping[str, Features]) -> np.ndarray:
-        """The confusion matrix of each image, void included: int32 [B,K,K]."""
+        """The `class_counts` of each image's confusion matrix: int32 [B,3,K]."""
         assert samples.layouts is not None  # or the batch was lacking
         pairs = zip(samples.layouts.cpu().numpy(), self.seen(features, "labels").cpu().numpy(), strict=True)
-        rows = [confusion_matrix(layout, labels, len(self.task.classes)) for layout, labels in pairs]
+        matrices = (confusion_matrix(layout, labels, len(self.task.classes)) for layout, labels in pairs)
+        rows = [class_counts(matrix, self.task.void) for matrix in matrices]
         return np.array(rows, dtype=np.int32)
 
     def score(self) -> Score:
-        _, confusions, groups = self._samples.sorted()  # [n,K,K]
+        _, counts, groups = self._samples.sorted()  # [n,3,K]
         void = self.task.void
-        total = confusions.sum(axis=0, dtype=np.int64)  # [K,K]
-        iou = mean_iou(total, void)
-        all_void = 0 if void is None else int((confusions.sum(axis=(1, 2)) == confusions[:, void].sum(axis=1)).sum())
-        n = len(confusions) - all_void
+        iou = iou_of(counts.sum(axis=0, dtype=np.int64), void)
+        layouts = counts[:, 1]  # [n,K]
+        all_void = 0 if void is None else int((layouts.sum(axis=1) == layouts[:, void]).sum())
+        n = len(counts) - all_void
         if not iou.scored:
             return Score.skipped("every layout is void everywhere", unscored=all_void)
-        jack = confusion_jackknife(lambda confusion: mean_iou(confusion, void).mean, confusions, groups)
+        jack = confusion_jackknife(lambda total: iou_of(total, void).mean, counts, groups)
         names = [(k, name) for k, name in enumerate(self.task.classes) if k != void]
         return self.scored(
             jack,
@@ -79,22 +80,22 @@ class MeanIoU(RowMetric):
                 **jack.detail(),
             },
             also={
-                "void_share": self._void_share(confusions, groups),
-                "pixel_accuracy": self._pixel_accuracy(confusions, groups, n),
+                "void_share": self._void_share(layouts, groups),
+                "pixel_accuracy": self._pixel_accuracy(counts, groups, n),
             },
         )
 
-    def _void_share(self, confusions: np.ndarray, groups: list[str]) -> Score:
+    def _void_share(self, layouts: np.ndarray, groups: list[str]) -> Score:
         """Per cent of a layout's area that is void, the mean over images."""
         if self.task.void is None:
             return Score.skipped("the dataset has no void class")
-        shares = 100 * confusions[:, self.task.void].sum(axis=1) / confusions.sum(axis=(1, 2))  # [n]
+        shares = 100 * layouts[:, self.task.void] / layouts.sum(axis=1)  # [n]
         return self.mean(shares, groups, "void_share")
 
-    def _pixel_accuracy(self, confusions: np.ndarray, groups: list[str], n: int) -> Score:
+    def _pixel_accuracy(self, counts: np.ndarray, groups: list[str], n: int) -> Score:
         """The share of pixels, void layouts left out, on which layout and prediction agree: in [0,1]."""
-        jack = confusion_jackknife(lambda confusion: pixel_accuracy(confusion, self.task.void), confusions, groups)
-        return self.scored(jack, "pixel_accuracy", n=n, unscored=len(confusions) - n, detail=jack.detail())
+        jack = confusion_jackknife(lambda total: accuracy_of(total, self.task.void), counts, groups)
+        return self.scored(jack, "pixel_accuracy", n=n, unscored=len(counts) - n, detail=jack.detail())
 
 
 class LayoutFaithfulness(MeanIoU):

@@ -23,12 +23,13 @@ from gcbench.core.checkpoint import weights_hash
 from gcbench.core.contracts import Reading
 from gcbench.core.draws import moved
 from gcbench.core.errors import UserError
+from gcbench.core.network import offline
 from gcbench.core.samples import sample_ids
 from gcbench.core.settings import Count
 from gcbench.networks.text_cache import TextCache
 from gcbench.text.known_words import Aliases, KnownWords, most_frequent, reading, told, words_of
 from gcbench.weights.download import reachable
-from gcbench.weights.manifest import folder_of, offline
+from gcbench.weights.manifest import folder_of
 
 
 class Embedded(NamedTuple):

@@ -43,6 +43,16 @@ def confusion_matrix(layout: np.ndarray, prediction: np.ndarray, classes: int, i
     return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)  # [K,K]
 
 
+def class_counts(confusion: np.ndarray, void: int | None = None) -> np.ndarray:
+    """Pixels by class, all that IoU and accuracy need of a confusion matrix [K,K]: hits, of the layout, seen. [3,K]
+
+    Hits C[k,k] and what is seen, Σ_j C[j,k], are of pixels whose layout is not void; of the layout Σ_j C[k,j] are all,
+    void's own too. They add up over images as the matrices do; in int32, K = 171 takes 2 KB an image, not 117 KB.
+    """
+    counted = without_void(confusion, void)
+    return np.stack([np.diagonal(counted), confusion.sum(axis=1), counted.sum(axis=0)])
+
+
 def mean_iou(confusion: np.ndarray, void: int | None = None) -> IoU:
     """IoU_k = C[k,k] / (C[k,:] + C[:,k] - C[k,k]) from a confusion matrix [K,K], in [0,1], and their mean.
 
@@ -50,10 +60,14 @@ def mean_iou(confusion: np.ndarray, void: int | None = None) -> IoU:
     layout's class, and void itself is no class of the mean. A class that neither side has is left out, not 0.
     The mean is NaN where no class is left.
     """
-    counted = without_void(confusion, void)
-    hits = np.diagonal(counted).astype(np.float64)  # [K]
-    union = counted.sum(axis=1) + counted.sum(axis=0) - hits  # [K]
-    real = np.arange(len(counted)) != (-1 if void is None else void)  # [K]
+    return iou_of(class_counts(confusion, void), void)
+
+
+def iou_of(counts: np.ndarray, void: int | None = None) -> IoU:
+    """`mean_iou` of the matrix whose `class_counts` these are [3,K]."""
+    hits, layout, seen = counts.astype(np.float64)  # [K] each
+    union = layout + seen - hits  # [K]
+    real = np.arange(len(hits)) != (-1 if void is None else void)  # [K]
     scored = real & (union > 0)
     per_class = np.divide(hits, union, out=np.full(len(hits), np.nan), where=scored)
     mean = float(per_class[scored].mean()) if scored.any() else float("nan")
@@ -62,9 +76,14 @@ def mean_iou(confusion: np.ndarray, void: int | None = None) -> IoU:
 
 def pixel_accuracy(confusion: np.ndarray, void: int | None = None) -> float:
     """The share in [0,1] of pixels, void layouts left out, on which the two agree; NaN if none is left."""
-    counted = without_void(confusion, void)
-    pixels = counted.sum()
-    return float(np.trace(counted) / pixels) if pixels else float("nan")
+    return accuracy_of(class_counts(confusion, void), void)
+
+
+def accuracy_of(counts: np.ndarray, void: int | None = None) -> float:
+    """`pixel_accuracy` of the matrix whose `class_counts` these are [3,K]."""
+    hits, layout, _ = counts
+    pixels = layout.sum() - (0 if void is None else layout[void])
+    return float(hits.sum() / pixels) if pixels else float("nan")
 
 
 def without_void(confusion: np.ndarray, void: int | None) -> np.ndarray:
@@ -77,9 +96,9 @@ def without_void(confusion: np.ndarray, void: int | None) -> np.ndarray:
 
 
 def confusion_jackknife(
-    statistic: Callable[[np.ndarray], float], confusions: np.ndarray, groups: Sequence[str]
+    statistic: Callable[[np.ndarray], float], counts: np.ndarray, groups: Sequence[str]
 ) -> Jackknife:
-    """A number of the sum [K,K] of the images' confusion matrices [n,K,K], with its jackknife over groups."""
-    total, parts = confusions.sum(axis=0, dtype=np.int64), by_group(groups)  # [K,K]
-    without = [statistic(total - confusions[part].sum(axis=0, dtype=np.int64)) for part in parts]
+    """A number of the sum of the images' `class_counts` [n,3,K], with its jackknife over groups."""
+    total, parts = counts.sum(axis=0, dtype=np.int64), by_group(groups)  # [3,K]
+    without = [statistic(total - counts[part].sum(axis=0, dtype=np.int64)) for part in parts]
     return jackknife(statistic(total), without if len(parts) > 1 else [], groups)

@@ -83,4 +83,7 @@ def plurals(word: str) -> frozenset[str]:
     return frozenset(" ".join([*before, form]) for form in forms)
 
 
-_IRREGULAR = {"person": "people", "child": "children", "foot": "feet", "bus": "busses", "leaf": "leaves"}
+_IRREGULAR = {
+    **{"person": "people", "child": "children", "foot": "feet", "mouse": "mice"},
+    **{"bus": "busses", "leaf": "leaves", "shelf": "shelves", "knife": "knives"},
+}

@@ -8,8 +8,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from gcbench.core.errors import UserError
+from gcbench.core.network import offline
 from gcbench.weights.download import Progress, discard, download, writing
-from gcbench.weights.manifest import MANIFEST, File, find_entry, is_here, offline, place
+from gcbench.weights.manifest import MANIFEST, File, find_entry, is_here, place
 from gcbench.weights.official import fault_of
 
 

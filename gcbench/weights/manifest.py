@@ -113,8 +113,3 @@ def folder_of(name: str, manifest: Path = MANIFEST) -> Path | None:
 
 def is_here(name: str, entry: Entry) -> bool:
     return all(place(name, file).is_file() for file in entry.files)
-
-
-def offline() -> bool:
-    """Whether `GCBENCH_OFFLINE` forbids the network."""
-    return os.environ.get("GCBENCH_OFFLINE", "") not in ("", "0")

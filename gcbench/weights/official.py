@@ -12,7 +12,8 @@ from typing import Any
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import parse_json, read_text
-from gcbench.weights.manifest import MANIFEST, File, find_entry, offline, place
+from gcbench.core.network import offline
+from gcbench.weights.manifest import MANIFEST, File, find_entry, place
 
 ENDINGS = (".safetensors", ".pth", ".pt", ".bin")
 

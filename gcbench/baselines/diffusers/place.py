@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash, hidden, parse_json, read_text, text_hash
-from gcbench.weights.manifest import offline
+from gcbench.core.network import offline
 
 INDEX = "model_index.json"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")

@@ -27,7 +27,8 @@ class SourceConfig(BaseModel):
     """What `--set sampler.KEY=VALUE` says of the images.
 
     format: a name of `FORMATS`, where the tree does not tell. layouts: a folder, zip or npz of layouts, in place of the
-    format's own. prompts: JSON lines of file_name and text. derived_by: the segmenter that made the layouts.
+    format's own. prompts: a file of texts, as
+    `evaluate --prompts` takes it. derived_by: the segmenter that made the layouts.
     layout_source: whether the system drew its layouts (`generated`) or was given them (`given`).
     psi: the truncation that the images were drawn with. ratio: height over width of the band in the middle of each
     image that is no letterbox.
@@ -106,6 +107,7 @@ class Folder(Model):
             f"layouts {self.source}" if self.source else "",
             "labelIds mapped to train ids" if self.label_ids else "",
             *self.survey.notes(),
+            *self.finished.text_notes(),
             f"files {self.survey.hash}",
         ]
         return {"note": "; ".join(filter(None, facts))}

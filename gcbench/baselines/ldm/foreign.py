@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from gcbench.core.errors import UserError
-from gcbench.weights.manifest import offline
+from gcbench.core.network import offline
 
 
 def diffusers(who: str = "ldm") -> Any:
