@@ -3,8 +3,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gcbench.core import __version__
-
 if TYPE_CHECKING:
     from gcbench.commands.downstream import downstream
     from gcbench.commands.evaluate import evaluate
@@ -14,11 +12,13 @@ if TYPE_CHECKING:
     from gcbench.commands.sample import sample
     from gcbench.commands.sweep import sweep
     from gcbench.commands.train import train
+    from gcbench.core import __version__
     from gcbench.core.record import load_record
     from gcbench.evaluation.tensor_metric import metric
     from gcbench.reports.comparison import compare
 
 _API = {
+    "__version__": "gcbench.core",
     "compare": "gcbench.reports.comparison",
     "downstream": "gcbench.commands.downstream",
     "evaluate": "gcbench.commands.evaluate",

@@ -18,7 +18,6 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from gcbench.core import __version__
 from gcbench.core.errors import NothingMeasured, Stopped, UserError
 from gcbench.core.names import plain
 
@@ -191,6 +190,8 @@ def show(record: Any, json: bool) -> None:
 
 def print_version(asked: bool) -> None:
     if asked:
+        from gcbench.core import __version__
+
         typer.echo(f"gcbench {__version__}")
         raise typer.Exit
 

@@ -15,6 +15,7 @@ from gcbench.commands.train import CONFIG
 from gcbench.commands.train import train as train_model
 from gcbench.core.contracts import Model
 from gcbench.core.errors import NothingMeasured, UserError
+from gcbench.core.memory import peak_memory
 from gcbench.core.record import Point, Record
 from gcbench.core.reference import Reference
 from gcbench.core.registry import short_name
@@ -341,13 +342,6 @@ def estimate(spec: RunSpec, model: Model, scoring: Scoring, reference: Reference
             return f"Evaluating takes about {seconds:.0f} s; how long the model takes, its bar will say."
         seconds += spec.n * generating
     return f"This takes about {seconds:.0f} s." if seconds < 100 else f"This takes about {seconds / 60:.0f} min."
-
-
-def peak_memory() -> float:
-    """Bytes that this process took at most so far."""
-    import resource
-
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 def _trained(spec: RunSpec) -> Path:

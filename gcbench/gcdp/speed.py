@@ -8,7 +8,6 @@ weights are random: what a step takes does not depend on them.
 """
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from itertools import pairwise
 
 import torch
 
+from gcbench.core.memory import peak_memory
 from gcbench.diffusion.joint import JointProcess
 from gcbench.gcdp.config import PAPER
 from gcbench.gcdp.network import TextToPair, store_in_bfloat16
@@ -91,4 +91,4 @@ if __name__ == "__main__":
     steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(KINDS[kind](precision))]
     wall, processor = (min(times) for times in zip(*steps, strict=True))
     found = {"seconds": wall, "processor": processor / torch.get_num_threads()}
-    print(json.dumps({**found, "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))
+    print(json.dumps({**found, "gib": peak_memory() / 2**30}))
