@@ -65,7 +65,8 @@ def open_against(text: str | None, reference: Reference) -> Against | None:
 
 
 def training_set(reference: Reference, training: Training | None = None) -> Reference | None:
-    """training: what the model's weights say of it; None of images of which nothing is known."""
+    """The images that were trained on, at the reference's size: of the split that the model's weights name
+    (`training`), else of the dataset's first; None where that is the reference's own split."""
     dataset, named = reference.dataset, None if training is None else training.split
     split = named if named in (*dataset.splits, *dataset.parts) else dataset.splits[0]
     return None if split == reference.split else Reference(dataset, str(split), reference.size)
