@@ -55,7 +55,7 @@ def test_list_names_every_file_its_licence_and_its_place(cli: Cli, root: Path) -
     assert "clip-vit-l-14-336: not here, size not published, MIT" in result.out
     assert f"{root / INCEPTION}\n" in result.out
     assert f"{root / 't5-large'}\n" in result.out
-    assert result.out.count(str(root)) == result.out.count("here, ") == 5
+    assert result.out.count(str(root)) == result.out.count("here, ") == 6
 
 
 @pytest.fixture

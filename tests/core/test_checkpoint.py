@@ -71,7 +71,7 @@ def test_pairs_of_earlier_versions_load(tmp_path: Path) -> None:
 
 def test_bundled_weights_load() -> None:
     bundled = sorted(BUNDLED.rglob("*.safetensors"))
-    assert len(bundled) == 4
+    assert len(bundled) == 6
     for path in bundled:
         assert checkpoint.load(path, kind=checkpoint.read_card(path).kind).card.sha256 == file_hash(path)
 
