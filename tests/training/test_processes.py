@@ -66,7 +66,8 @@ print(f"\\nmapped {rank} {mapped[0][4]} {mapped[0][1]} {mapped[0][-1]} {several.
 torch.save = full
 case("disk", Brightness())
 torch.distributed.barrier()
-torch.distributed.destroy_process_group()  # gloo's threads may abort a process that ends with them
+sys.stdout.flush()
+os._exit(0)  # gloo's threads may abort a process that ends in order
 """
 
 
