@@ -17,7 +17,7 @@ import numpy as np
 from gcbench.core.errors import UserError
 from gcbench.data import ade20k_classes, image_files
 from gcbench.data.image_sources import by_stem
-from gcbench.data.pair_files import Pair, PairFiles, generator, match
+from gcbench.data.pair_files import PairFiles, generator, match_splits
 from gcbench.data.prompts import Line, find_prompts, read_prompts
 from gcbench.text.captions import PLAIN, build_caption, present
 
@@ -42,13 +42,9 @@ class ADE20K(PairFiles):
     def __init__(self, root: Path):
         given = Path(root)
         self.root = given / FOLDER if (given / FOLDER).is_dir() else given
-        found: dict[str, list[Pair]] = {}
-        missing: dict[str, list[str]] = {}
-        for split, folder in SPLITS.items():
-            images = by_stem(self.root / "images" / folder)
-            layouts = by_stem(self.root / "annotations" / folder, (".png",))
-            if images or layouts:
-                found[split], missing[split] = match(images, layouts, self.root, lambda stem: (stem, stem))
+        images, layouts = self.root / "images", self.root / "annotations"
+        files_of = {s: (by_stem(images / folder), by_stem(layouts / folder, (".png",))) for s, folder in SPLITS.items()}
+        found, missing = match_splits(files_of, self.root)
         if not found:
             raise UserError(
                 f"no ADE20K images in {given}; put images/training/*.jpg, annotations/training/*.png and the same of"

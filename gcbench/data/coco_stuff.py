@@ -16,7 +16,7 @@ import numpy as np
 from gcbench.core.errors import UserError
 from gcbench.data import coco_stuff_classes, image_files
 from gcbench.data.image_sources import by_stem
-from gcbench.data.pair_files import Pair, PairFiles, match
+from gcbench.data.pair_files import PairFiles, match_splits
 from gcbench.data.prompts import Line, read_prompts
 
 SPLITS = {"train": "train2017", "val": "val2017"}
@@ -39,13 +39,11 @@ class CocoStuff(PairFiles):
 
     def __init__(self, root: Path):
         self.root = Path(root)
-        found: dict[str, list[Pair]] = {}
-        missing: dict[str, list[str]] = {}
-        for split, folder in SPLITS.items():
-            images = by_stem(_first(self.root, IMAGES, folder))
-            layouts = by_stem(_first(self.root, LAYOUTS, folder), (".png",))
-            if images or layouts:
-                found[split], missing[split] = match(images, layouts, self.root, lambda stem: (stem, stem))
+        files_of = {
+            split: (by_stem(_first(self.root, IMAGES, folder)), by_stem(_first(self.root, LAYOUTS, folder), (".png",)))
+            for split, folder in SPLITS.items()
+        }
+        found, missing = match_splits(files_of, self.root)
         if not found:
             raise UserError(
                 f"no COCO-Stuff images in {self.root}; put images/train2017/*.jpg and the stuffthingmaps"

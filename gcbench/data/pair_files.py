@@ -151,6 +151,21 @@ def match(
     return pairs, [str(path.relative_to(root)) for path in alone]
 
 
+def match_splits(
+    folders: Mapping[str, tuple[Mapping[str, Path], Mapping[str, Path]]], root: Path
+) -> tuple[dict[str, list[Pair]], dict[str, list[str]]]:
+    """By split, for those that have a file: its pairs, each a group of its own, and the files that are alone.
+
+    folders: split -> images and layouts by stem.
+    """
+    found = {
+        split: match(images, layouts, root, lambda stem: (stem, stem))
+        for split, (images, layouts) in folders.items()
+        if images or layouts
+    }
+    return {split: pairs for split, (pairs, _) in found.items()}, {split: alone for split, (_, alone) in found.items()}
+
+
 def check_split(dataset: Dataset, split: str) -> None:
     if split not in (*dataset.splits, *dataset.parts):
         raise UserError(f"{dataset.name} has no split {split!r}; use {' or '.join(dataset.splits)}")

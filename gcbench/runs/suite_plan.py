@@ -70,8 +70,6 @@ class Row(BaseModel):
         check_word(self.name, "the name")
         if self.guidance is not None:
             self.guidance = list(guidance_scales(self.guidance))
-        if any(setting.partition("=")[0] == BUDGET for setting in self.train):
-            raise ValueError(f"{BUDGET} of {self.name} follows from the suite's `images`; leave it out")
         if self.weights is not None and self.splits is not None:
             raise ValueError(f"{self.name} takes the weights of {self.weights}, and so its splits; leave `splits` out")
         _distinct("splits", self.splits or ())
@@ -105,7 +103,8 @@ class Variant(NamedTuple):
 class Suite(BaseModel):
     """Rows under one budget.
 
-    images: that each training sees, steps x batch size, rounded up to a whole step. n: that each row is measured on.
+    images: that each training sees, steps x batch size, rounded up to a whole step. train: settings of all trainings,
+    before a row's own. n: that each row is measured on.
     seeds: how many times each row is trained, with the seeds 0, 1, ... splits: that each row is trained on. metrics:
     what is measured, the dataset's by default. sizes: by dataset, of the images that are trained on and measured, if
     not its own. split: that the texts are of, the last by default. show: what is made of the records at the end.
@@ -121,6 +120,7 @@ class Suite(BaseModel):
     seeds: int | None = Field(default=None, ge=1, le=1000)
     splits: list[str] | None = Field(None, min_length=1)
     metrics: list[str] | None = Field(None, min_length=1)
+    train: list[str] = Field(default_factory=list)
     sizes: dict[str, str] = Field(default_factory=dict)
     split: str | None = None
     show: Show | None = None
@@ -136,7 +136,10 @@ class Suite(BaseModel):
             if row.weights is not None and row.weights not in known:
                 raise ValueError(f"{row.name} takes the weights of {row.weights!r}, which is no earlier row")
             known.add(row.name)
-            if self.seeds is not None and any(setting.partition("=")[0] == SEED for setting in row.train):
+            made = {setting.partition("=")[0] for setting in (*self.train, *row.train)}
+            if BUDGET in made:
+                raise ValueError(f"{BUDGET} of {row.name} follows from the suite's `images`; leave it out")
+            if self.seeds is not None and SEED in made:
                 raise ValueError(f"{SEED} of {row.name} follows from the suite's `seeds`; leave it out")
         _distinct("splits", self.splits or ())
         for size in self.sizes.values():
@@ -189,9 +192,9 @@ class Suite(BaseModel):
         return [Variant(row, split, seed) for split in splits for seed in seeds]
 
     def settings(self, row: Row, dataset: str) -> list[str]:
-        """Of the row's training on a dataset, as `--set` takes them."""
+        """Of the row's training on a dataset, as `--set` takes them: of two for one key the later counts."""
         size = self.sizes.get(dataset)
-        return row.train if size is None else [f"{SIZE}={size}", *row.train]
+        return [*([] if size is None else [f"{SIZE}={size}"]), *self.train, *row.train]
 
     def check_metrics(self) -> None:
         """UserError: a metric that there is not."""

@@ -27,8 +27,9 @@ Shapes = Mapping[str, tuple[tuple[int, ...], np.dtype]]
 class SharedArrays:
     """Zeros to be filled by the processes of a machine together, each its `rows`; `ready` lets all read.
 
-    The file lies in the system's folder for temporary ones (TMPDIR), and has no name any more as soon as all have it
-    open: however they end, it is gone with the last of them. UserError: there is no room for it.
+    The file lies in the system's folder for temporary ones (TMPDIR), and loses its name when it is filled: however they
+    end then, it is gone with the last of them. What a kill before that left, the next training removes. UserError:
+    there is no room for it.
     """
 
     def __init__(self, processes: Processes, shapes: Shapes):

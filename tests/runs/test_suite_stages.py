@@ -68,6 +68,15 @@ def test_sizes_and_the_split_that_texts_are_of() -> None:
         Suite(name="s", row=rows, sizes={"streets": "large"})
 
 
+def test_settings_of_all_trainings_come_before_a_rows_own() -> None:
+    rows = [Row(model="gcdp", train=["train.lr=1e-4"])]
+    stages = planned(Suite(name="s", row=rows, train=["train.lr=1", "train.clip=2"]))
+    assert option(stages["train gcdp"], "--set") == ["train.lr=1", "train.clip=2", "train.lr=1e-4", "train.steps=7"]
+    for made, seeds in (("train.steps=3", None), ("train.seed=3", 2)):
+        with pytest.raises(ValueError, match="follows from the suite's"):
+            Suite(name="s", row=rows, train=[made], seeds=seeds)
+
+
 def test_a_row_has_splits_of_its_own() -> None:
     rows = [Row(model="gcdp", splits=["train25"]), Row(model="gcdp", name="all")]
     suite = Suite(name="s", row=rows, splits=["train", "train50"])

@@ -61,6 +61,7 @@ from gcbench.training.processes import Processes
 several = Pairs(Toy(), "train", (8, 8), processes=Processes(cpu=True))
 assert several.captions == pairs.captions
 assert (several.images == pairs.images).all() and (several.layouts == pairs.layouts).all()
+torch.distributed.barrier()  # the first has taken the file's name away
 mapped = [line.split() for line in open("/proc/self/maps") if "gcbench-pairs-" in line]
 print(f"\\nmapped {rank} {mapped[0][4]} {mapped[0][1]} {mapped[0][-1]} {several.images.flags.writeable}", flush=True)
 torch.save = full
