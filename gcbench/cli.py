@@ -450,6 +450,7 @@ def regress(
     rescore: Annotated[Path | None, typer.Option(help="As --runs, but only score the stored samples.")] = None,
     model: Annotated[str | None, typer.Option(help="Where the record's model is now: file.py:Class.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Where the record's dataset is now.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Where images or statistics measured against are now.")] = None,
     checkpoint: Checkpoint = None,
     cascade: Stages = None,
     evaluator: Evaluators = None,
@@ -465,7 +466,7 @@ def regress(
     options = given(locals())
     from gcbench.runs.baselines import baselines
 
-    baselines(suite, runs, rescore, model, dataset)  # what cannot be is refused before torch is loaded
+    baselines(suite, runs, rescore, model, dataset, reference)  # what cannot be is refused before torch is loaded
     from gcbench.commands.regress import regress as run
     from gcbench.reports.regression_report import print_report
 
