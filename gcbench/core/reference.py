@@ -49,20 +49,20 @@ class Reference:
 
     def samples(self, rows: Sequence[int], start: int = 0) -> Samples:
         """The pairs at `rows`, each with its first caption, if they have any. Sample ids count from `start`."""
-        dataset, groups = self.dataset, self.groups
-        pairs = [
-            dataset.pair(self.split, row, self.size)
-            if dataset.has_layouts
-            else (dataset.image(self.split, row, self.size), None)
-            for row in rows
-        ]
-        layouts = [layout for _, layout in pairs if layout is not None]
-        captions = [dataset.captions(self.split, row) for row in rows] if dataset.has_texts else [()]
+        dataset, split, size, groups = self.dataset, self.split, self.size, self.groups
+        images, layouts = [], []
+        for row in rows:
+            if dataset.has_layouts:
+                image, layout = dataset.pair(split, row, size)
+                layouts.append(layout)
+            else:
+                image = dataset.image(split, row, size)
+            images.append(image)
         return Samples(
-            torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).contiguous(),
-            torch.from_numpy(np.stack(layouts)).long() if len(layouts) == len(pairs) else None,
-            "real" if len(layouts) == len(pairs) else None,
-            tuple(texts[0] for texts in captions) if all(captions) else None,
+            torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),  # [B,3,H,W]
+            torch.from_numpy(np.stack(layouts)).long() if dataset.has_layouts else None,  # [B,H,W]
+            "real" if dataset.has_layouts else None,
+            tuple(dataset.captions(split, row)[0] for row in rows) if dataset.has_texts else None,
             sample_ids(len(rows), start),
             tuple(groups[row] for row in rows),
         )

@@ -13,14 +13,13 @@ class Against(NamedTuple):
     """What takes the place of the prompts' split as reference: images, or a mean and a covariance of features.
 
     name: what the protocol calls it, by its content and never by its path. n: images, 0 where that is not known.
-    layouts: whether its images have them. notes: what is not known of it, in sentences.
+    notes: what is not known of it, in sentences.
     """
 
     name: str
     n: int
     images: Reference | None = None
     summed: ReferenceFile | None = None
-    layouts: bool = True
     notes: tuple[str, ...] = ()
 
 
@@ -47,7 +46,7 @@ def open_against(text: str | None, reference: Reference) -> Against | None:
         other = Reference(held, IMAGES, reference.size)
         if len(other) < 2:
             raise UserError(f"--reference {text} holds one image; give at least 2")
-        return Against(f"images {held.version}", len(other), other, layouts=held.found.layouts is not None)
+        return Against(f"images {held.version}", len(other), other)
     about = held.about
     if about is None:
         told = (

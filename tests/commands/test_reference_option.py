@@ -11,8 +11,10 @@ from pytorch_fid.fid_score import calculate_frechet_distance
 
 from gcbench.core.errors import UserError
 from gcbench.core.record import Record
+from gcbench.core.reference import Reference
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.reference_file import read_reference_file
+from gcbench.data.reference_source import ImageSet, read_reference
 
 SCORED = ("fd", "fsd", "miou", "semantic-recall")
 
@@ -76,6 +78,28 @@ def test_images_of_any_origin(run, images: Path, toyland: Path, tmp_path: Path) 
     assert bare.points[0].scores["fsd"].reason == "the images of the reference have no layouts"
     moved = shutil.copytree(copied, tmp_path / "moved")
     assert run("d", "--reference", moved).protocol == whole.protocol  # by content, wherever it lies
+
+
+@pytest.mark.parametrize("layouts", [True, False])
+def test_images_of_any_origin_as_a_dataset(toyland: Path, tmp_path: Path, layouts: bool) -> None:
+    """`has_layouts` and `has_texts` say what there is, and nothing is None."""
+    parts = ("images", "layouts") if layouts else ("images",)
+    for part in parts:
+        shutil.copytree(toyland / "val" / part, tmp_path / "real" / part)
+    held = read_reference(tmp_path / "real", open_dataset(str(toyland)))
+    assert isinstance(held, ImageSet)
+    assert (held.has_layouts, held.has_texts, held.captions("images", 0)) == (layouts, False, ("",))
+    image = np.asarray(Image.open(toyland / "val/images/val00.png"))
+    np.testing.assert_array_equal(held.image("images", 0, (32, 64)), image)
+    samples = Reference(held, "images", (32, 64)).samples([0, 3])
+    assert samples.prompts is None
+    if layouts:
+        np.testing.assert_array_equal(held.pair("images", 0, (32, 64))[0], image)
+        assert samples.layout_source == "real"
+    else:
+        assert (samples.layouts, samples.layout_source) == (None, None)
+        with pytest.raises(UserError, match="has no layouts; put them in a folder"):
+            held.pair("images", 0, (32, 64))
 
 
 def test_the_references_own_images_are_found(run, images: Path, toyland: Path, tmp_path: Path) -> None:
