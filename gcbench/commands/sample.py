@@ -98,6 +98,9 @@ def sample(
         drawing = open_model(spec, opened, device)
         if prompts and not drawing.conditional:
             raise UserError(f"model {model} reads no prompts; leave --prompt out")
+        if len(scales) > 1 and not drawing.guided:
+            told = ",".join(map(guidance_text, scales))
+            raise UserError(f"--guidance {told}: {model} has no guidance, its samples are the same at each; give one")
         reference = Reference(opened, evaluation_split(opened, spec.split), size_of(spec, opened, drawing))
         given = None
         if spec.given and place is not None:

@@ -179,6 +179,32 @@ def test_a_distilled_pipeline_says_what_it_lacks(dataset: Dataset, folder: Calla
     assert not torch.equal(draw(other), draw(model))
 
 
+def test_what_is_distilled_is_known_by_its_scheduler_or_said(dataset: Dataset, sd: Path, lora: Path) -> None:
+    """Of an LCM-LoRA nothing else tells; what has no guidance is drawn as at w = 1, whatever the scale."""
+    plain = opened(dataset, sd, lora=lora)
+    assert plain.guided
+    said = opened(dataset, sd, lora=lora, distilled=True)
+    assert (said.guided, said.guidance.fixed["guidance_scale"]) == (False, 1.0)
+    assert "is distilled, as distilled=true says: it has no guidance" in str(said.describe()["note"])
+    assert torch.equal(draw(said, w=4.0), draw(plain, w=1.0))
+    for name in ("LCM", "TCD"):
+        known = opened(dataset, sd, lora=lora, scheduler=name)
+        assert not known.guided
+        assert f"as {name}Scheduler says (distilled=false takes guidance with it)" in str(known.describe()["note"])
+        forced = opened(dataset, sd, lora=lora, scheduler=name, distilled=False)
+        assert forced.guided
+        assert torch.equal(draw(known, w=4.0), draw(forced, w=1.0))
+        assert not torch.equal(draw(known, w=4.0), draw(forced, w=4.0))
+
+
+def test_distilled_or_not_where_the_network_takes_guidance(dataset: Dataset, folder: Callable[[str], Path]) -> None:
+    dev = opened(dataset, folder("flux"), distilled=True)
+    assert (dev.guided, dev.sampler()["embedded_guidance"]) == (False, 3.5)
+    assert "negative_prompt" not in dev.guidance.fixed
+    assert torch.equal(draw(dev, TEXTS[:1], w=4.0), draw(opened(dataset, folder("flux")), TEXTS[:1], w=1.0))
+    assert not opened(dataset, folder("lcm"), distilled=False).guided  # its network alone knows how much
+
+
 def test_flux_sweeps_the_true_scale_and_says_so(
     dataset: Dataset, folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -193,6 +219,31 @@ def test_flux_sweeps_the_true_scale_and_says_so(
 def test_below_one_nothing_is_drawn(dataset: Dataset, sd: Path) -> None:
     with pytest.raises(UserError, match=r"--guidance 0\.5: pipelines of diffusers turn guidance off below 1"):
         draw(opened(dataset, sd), w=0.5)
+
+
+@pytest.mark.parametrize("name", ["FlowMatchHeunDiscrete", "FlowMatchLCM"])
+def test_schedulers_of_flow_pipelines(dataset: Dataset, folder: Callable[[str], Path], name: str) -> None:
+    model = opened(dataset, folder("sd3"), scheduler=name)
+    assert model.guided is (name == "FlowMatchHeunDiscrete")
+    assert torch.equal(draw(model)[1:], draw(model, TEXTS[1:], seed=6))
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps", "scheduler", "why"),
+    [
+        ("sd", 5000, "DDIM", "DDIMScheduler in 5000 steps .*cannot be larger than"),
+        ("sd", 60, "LCM", "LCMScheduler in 60 steps"),
+        ("sdxl", 3, "PNDM", "PNDMScheduler in 3 steps"),
+        ("pixart", 1, None, "DPMSolverMultistepScheduler in 1 steps"),
+        ("flux", 1, "FlowMatchHeunDiscrete", "FlowMatchHeunDiscreteScheduler in 1 steps"),
+    ],
+)
+def test_what_a_scheduler_cannot_take_is_one_sentence(
+    dataset: Dataset, folder: Callable[[str], Path], kind: str, steps: int, scheduler: str | None, why: str
+) -> None:
+    model = opened(dataset, folder(kind), steps=steps, scheduler=scheduler)
+    with pytest.raises(UserError, match=f"cannot draw with .*{why}.*; choose other --steps, or --set scheduler=NAME"):
+        draw(model, TEXTS[:1])
 
 
 # ---------------------------------------------------------------------------------------------------- what is added
@@ -641,6 +692,15 @@ def test_samples_by_the_command_line(cli: Cli, toyland: Path, sd: Path) -> None:
     assert cli(*asked, "-n", 2, "--out", "two").code == 0
     assert cli(*asked, "-n", 1, "--seed", 1, "--precision", "fp32", "--out", "one").code == 0
     assert Path("two/images/000001.png").read_bytes() == Path("one/images/000000.png").read_bytes()
+
+
+def test_several_scales_without_guidance_are_refused(cli: Cli, toyland: Path, sd: Path) -> None:
+    asked = ["sample", "--model", f"diffusers:{sd}", "--dataset", toyland, "-n", "1", "--steps", "1", "--out", "drawn"]
+    done = cli(*asked, "--set", "distilled=true", "--guidance", "1,2.5")
+    assert done.code == 2
+    assert done.complaint.startswith("gcbench: --guidance 1,2.5: diffusers:")
+    assert done.complaint.endswith("has no guidance, its samples are the same at each; give one")
+    assert cli(*asked, "--set", "distilled=true", "--guidance", "2.5").code == 0
 
 
 def test_fp16_is_refused_by_models_that_cannot(cli: Cli, toyland: Path, gcdp: Path) -> None:

@@ -25,8 +25,11 @@ from gcbench.core.settings import Count
 DTYPES: Mapping[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LORA_FILE = "pytorch_lora_weights.safetensors"
 ADAPTER = "lora"
-FEW_STEPS = ("LCMScheduler", "TCDScheduler")
-"""Of distilled models: they fit where DDIM's does, which diffusers does not list."""
+FAMILIES: Mapping[str, Sequence[str]] = {
+    "DDIMScheduler": ("LCMScheduler", "TCDScheduler"),
+    "FlowMatchEulerDiscreteScheduler": ("FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler"),
+}
+"""Scheduler -> those that fit where it does, which diffusers does not list."""
 
 FAULTS = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError, SafetensorError)
 """What loading damaged, unfit or foreign files raises in diffusers, transformers, peft and safetensors."""
@@ -40,7 +43,8 @@ class PipelineConfig(BaseModel):
     weight, the pipeline's own by default. palette: JSON with the colours in which a ControlNet is shown layouts.
     offload: keep the weights in the host's memory, and bring whole parts (`model`) or single layers (`sequential`) to
     the GPU. variant: of the weights' files, such as fp16. embedded_guidance: of a network that takes guidance as an
-    input. batch: images that go through the pipeline together.
+    input. distilled: whether its guidance was distilled into the network or the LoRA, so that there is none to be
+    given; None for what the files and the scheduler say. batch: images that go through the pipeline together.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -54,6 +58,7 @@ class PipelineConfig(BaseModel):
     offload: Literal["model", "sequential"] | None = None
     variant: str | None = Field(default=None, pattern=r"^\w+$")
     embedded_guidance: float | None = Field(default=None, ge=0)
+    distilled: bool | None = None
     batch: Count = 1
 
 
@@ -74,7 +79,8 @@ def open_pipeline(place: Place, cfg: PipelineConfig, device: str, precision: str
     if cfg.controlnet is not None:
         parts["controlnet"], content = open_controlnet(cfg.controlnet.expanduser(), dtype)
         hashes.append(content)
-    with quiet(), refused(lambda why: f"the pipeline {place.name} cannot be opened ({why}); copy it again"):
+    remedy = "copy it again" if cfg.variant is None else f"leave variant={cfg.variant} out, or copy it again"
+    with quiet(), refused(lambda why: f"the pipeline {place.name} cannot be opened ({why}); {remedy}"):
         parts |= text_encoders(place, index, dtype, cfg.variant)
         pipe = library.AutoPipelineForText2Image.from_pretrained(
             place.folder,
@@ -167,9 +173,9 @@ def quiet() -> Iterator[None]:
 def scheduler_named(library: Any, name: str, current: Any) -> Any:
     """The scheduler of that name with the settings of the pipeline's own. UserError: unknown, or of another kind."""
     mine = type(current).__name__
-    family = library.DDIMScheduler if mine in FEW_STEPS else type(current)
-    known = {mine, *family._compatibles}
-    known |= set(FEW_STEPS) if "DDIMScheduler" in known else set()
+    head = next((one for one, others in FAMILIES.items() if mine in others), mine)
+    known = {mine, head, *getattr(library, head)._compatibles}
+    known |= {other for one, others in FAMILIES.items() if one in known for other in others}
     short = {one.removesuffix("Scheduler").lower(): one for one in sorted(known)}
     wanted = short.get(name.removesuffix("Scheduler").lower())
     if wanted is None:
