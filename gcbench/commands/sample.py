@@ -108,6 +108,8 @@ def sample(
         chosen = texts_of(() if no_text else prompts, spec.n, reference, given, None if no_text else place)
         if drawing.conditional and not chosen.texts:
             say(f"No texts: {model} draws from the {spec.given} alone, and --guidance changes nothing.")
+        elif drawing.conditional and chosen.note:
+            say(chosen.note)
         texts_read = chosen.texts[: len(prompts) or None]  # each prompt once
         for line in reading_lines(model, reading_of(model, drawing, texts_read)):
             say(line)

@@ -154,6 +154,8 @@ class Sweep:
         )
         if note := self.record.model.note:
             say(f"Model: {note}.")
+        if self.model.conditional and (note := self.prompts.note):
+            say(note)
         against = self.scoring.sets.against
         for line in [*reading_lines(self.spec.model, self.record.reading), *([] if against is None else against.notes)]:
             say(line)

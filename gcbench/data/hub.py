@@ -53,8 +53,8 @@ class HubConfig(BaseModel):
 
 
 class Hub(Dataset):
-    """The dataset that `argument` names; `config` and `where`, its file, say more of it. Rows are their own groups,
-    unless a column says them."""
+    """The dataset that `argument` names; `config` and `where`, its file, say more of it. A row is its own group,
+    unless a column says which."""
 
     resize = image_files.RESIZE
 
@@ -99,8 +99,11 @@ class Hub(Dataset):
         return [f"{i:06d}" for i in range(len(self._rows(split)))]
 
     def groups(self, split: str) -> Sequence[str]:
-        column = self.columns.get("group")
-        return self.ids(split) if column is None else [str(row[column]) for row in self._rows(split)]
+        column, ids = self.columns.get("group"), self.ids(split)
+        if column is None:
+            return ids
+        named = (row[column] for row in self._rows(split))
+        return [own if name is None or name != name else str(name) for own, name in zip(ids, named, strict=True)]
 
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
         if not self.has_layouts:

@@ -139,6 +139,21 @@ def test_one_file_and_columns_by_name(tmp_path: Path) -> None:
     np.testing.assert_array_equal(other.pair("val", 2, (6, 8))[1], drawn[2][1])
 
 
+@pytest.mark.parametrize(
+    ("kind", "cells", "groups"),
+    [
+        ("string", ["a", None, "a", None], ["a", "000001", "a", "000003"]),
+        ("float64", [1.5, float("nan"), 2, 2], ["1.5", "000001", "2.0", "2.0"]),
+    ],
+)
+def test_rows_without_a_group_do_not_depend_on_one_another(
+    tmp_path: Path, kind: str, cells: list[Any], groups: list[str]
+) -> None:
+    write(tmp_path / "rooms.parquet", {**usual(4), "group": (Value(kind), cells)})
+    (tmp_path / "dataset.toml").write_text(f'source = "hf:./rooms.parquet"\n{NAMES}')
+    assert open_dataset(str(tmp_path)).groups("val") == groups
+
+
 def test_class_names_of_nested_labels(tmp_path: Path) -> None:
     drawn = list(pairs(2))
     nested = List(List(ClassLabel(names=CLASSES)))
