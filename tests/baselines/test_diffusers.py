@@ -2,6 +2,7 @@
 format, each against the pipeline's own call or arithmetic on its weights."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ pytest.importorskip("diffusers", reason="the extra diffusers is not installed")
 from tiny_pipelines import MAKERS, SIDE, random_pipeline, saved, unet
 
 from gcbench.baselines.diffusers import guidance as meanings
+from gcbench.baselines.diffusers import opening
 from gcbench.baselines.diffusers import place as places
 from gcbench.baselines.diffusers.model import Diffusers
 from gcbench.core.contracts import Dataset, Given, ModelOptions
@@ -311,6 +313,15 @@ def test_a_lora_of_the_text_encoder(dataset: Dataset, sd: Path, tmp_path: Path) 
     assert_same_images(draw(with_lora), draw(opened(dataset, tmp_path / "merged")))
 
 
+def test_what_is_refused_is_said_once(
+    dataset: Dataset, folder: Callable[[str], Path], lora: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The libraries' own log says nothing beside it."""
+    with pytest.raises(UserError, match="size mismatch for"):
+        opened(dataset, folder("sdxl"), lora=lora)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_lora_of_another_model_is_refused(dataset: Dataset, sd: Path, lora: Path, tmp_path: Path) -> None:
     weights = load_file(lora / "pytorch_lora_weights.safetensors")
     other = {
@@ -474,9 +485,25 @@ def test_sizes_that_the_autoencoder_does_not_divide(dataset: Dataset, sd: Path) 
         model.generate(None, n=1, size=(30, 32), guidance=1.0, seeds=[0])
 
 
-def test_damaged_pipelines(dataset: Dataset, sd: Path, tmp_path: Path) -> None:
-    import shutil
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Failed to import diffusers.pipelines.auto_pipeline because of the following error (look up to see its"
+        " traceback):\ncannot import name 'HybridCache' from 'transformers'",
+        "No module named 'peft.utils.transformers_weight_conversion'",
+    ],
+)
+def test_packages_that_do_not_fit_are_no_fault_of_the_files(told: str) -> None:
+    with (
+        pytest.raises(UserError, match="packages that do not fit each other are installed") as found,
+        opening.refused(lambda why: f"the pipeline x cannot be opened ({why}); copy it again"),
+    ):
+        raise RuntimeError(told)
+    assert told.splitlines()[-1] in str(found.value)
+    assert str(found.value).endswith("pip install --upgrade 'gcbench[diffusers]'")
 
+
+def test_damaged_pipelines(dataset: Dataset, sd: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(sd, tmp_path / "broken")
     (broken / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"cut")
     with pytest.raises(UserError, match=r"the pipeline .*broken cannot be opened"):
@@ -493,10 +520,29 @@ def test_damaged_pipelines(dataset: Dataset, sd: Path, tmp_path: Path) -> None:
         opened(dataset, other)
 
 
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("sd", ["tokenizer/tokenizer.json"]),
+        ("sd", ["tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json"]),
+        ("sd3", ["tokenizer_2/tokenizer.json"]),
+        ("sd3", ["tokenizer_3/tokenizer.json"]),
+        ("z-image", ["tokenizer/tokenizer.json"]),
+    ],
+)
+def test_a_vocabulary_that_is_missing_is_never_empty(
+    dataset: Dataset, folder: Callable[[str], Path], tmp_path: Path, kind: str, files: list[str]
+) -> None:
+    """transformers opens a tokenizer of no words then, which reads all texts alike."""
+    cut = shutil.copytree(folder(kind), tmp_path / "cut")
+    for file in files:
+        (cut / file).unlink()
+    with pytest.raises(UserError, match=f"{files[0].partition('/')[0]} of .* lacks its vocabulary|cannot be opened"):
+        opened(dataset, cut)
+
+
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
 def test_a_weight_that_is_missing_is_never_random(dataset: Dataset, sd: Path, tmp_path: Path, part: str) -> None:
-    import shutil
-
     place = shutil.copytree(sd, tmp_path / "copy")
     [file] = (place / part).glob("*.safetensors")
     weights = load_file(file)
@@ -527,8 +573,6 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 @pytest.fixture
 def hub(sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A pipeline in the hub's cache, as a download leaves it, and no network."""
-    import shutil
-
     import huggingface_hub.constants
 
     repository = tmp_path / "hub" / "models--nobody--tiny"
@@ -578,8 +622,6 @@ def test_what_the_hub_refuses(dataset: Dataset, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_folder_is_known_by_its_content(sd: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = shutil.copytree(sd, tmp_path / "copy")
     (copy / "README.md").write_text("no weights")
     (copy / "single_file.safetensors").write_bytes(b"weights that the pipeline does not read")

@@ -6,6 +6,7 @@ torch is loaded by the methods that use it, so that a wrong name is refused at o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gcbench.baselines.diffusers.place import Place, check, find, first_line
@@ -141,7 +142,9 @@ class Diffusers(Model):
             more["generator"] = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
             try:
                 images = self.pipe(**{**arguments, **more}).images  # [B,H,W,3] in [0,1]
-            except (ValueError, IndexError) as error:  # what schedulers raise for steps that they cannot take
+            except Exception as error:
+                if not of_scheduler(error):
+                    raise
                 what = f"{type(self.pipe).__name__} cannot draw with {type(self.pipe.scheduler).__name__}"
                 raise UserError(
                     f"{what} in {self.steps} steps ({first_line(error)}); choose other --steps, or --set scheduler=NAME"
@@ -223,6 +226,12 @@ class Diffusers(Model):
             raise UserError(
                 f"--size {size[0]}x{size[1]}: this pipeline draws sides that {unit} divides; give another size"
             )
+
+
+def of_scheduler(error: Exception) -> bool:
+    """Whether it was raised by a scheduler, or where a pipeline asks one for its steps or takes one."""
+    frames = extract_tb(error.__traceback__)
+    return any(frame.name == "retrieve_timesteps" or "scheduler." in (frame.line or "") for frame in frames)
 
 
 OWN_CHOICES: Mapping[str, Any] = {"clean_caption": False, "use_resolution_binning": False}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib.util import find_spec
+from logging import CRITICAL
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +34,12 @@ FAMILIES: Mapping[str, Sequence[str]] = {
 
 FAULTS = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError, SafetensorError)
 """What loading damaged, unfit or foreign files raises in diffusers, transformers, peft and safetensors."""
+
+UNLIKE = ("a", "b", "e", "0", "1")
+"""Texts of one letter, of which any tokenizer tells two apart."""
+
+UNFIT = ("Failed to import", "cannot import name", "No module named")
+"""How the libraries begin when one of them does not find in another what it needs."""
 
 
 class PipelineConfig(BaseModel):
@@ -94,6 +101,7 @@ def open_pipeline(place: Place, cfg: PipelineConfig, device: str, precision: str
         if isinstance(network, nn.Module) and any(weight.is_meta for weight in network.parameters()):
             lacking = [key for key, weight in network.named_parameters() if weight.is_meta]
             raise UserError(lacks(place, name, lacking))
+    check_tokenizers(place, pipe)
     if cfg.scheduler is not None:
         pipe.scheduler = scheduler_named(library, cfg.scheduler, pipe.scheduler)
     if cfg.lora is not None:
@@ -132,6 +140,19 @@ def text_encoders(place: Place, index: Mapping[str, Any], dtype: torch.dtype, va
     return found
 
 
+def check_tokenizers(place: Place, pipe: Any) -> None:
+    """UserError: a tokenizer reads all letters alike, as the one does that transformers makes, without a word, of a
+    folder that lacks its vocabulary."""
+    import transformers
+
+    for name, part in pipe.components.items():
+        tokenizer = getattr(part, "tokenizer", part)
+        if isinstance(tokenizer, transformers.PreTrainedTokenizerBase):
+            read = {tuple(tokenizer(text).input_ids) for text in UNLIKE}
+            if len(read) == 1:
+                raise UserError(f"the {name} of {place.name} lacks its vocabulary; copy the pipeline again")
+
+
 def lacks(place: Place, part: str, weights: Sequence[str]) -> str:
     return (
         f"the {part} of {place.name} lacks {len(weights)} of its weights (first {weights[0]}); copy the pipeline again"
@@ -140,13 +161,19 @@ def lacks(place: Place, part: str, weights: Sequence[str]) -> str:
 
 @contextmanager
 def refused(sentence: Callable[[str], str]) -> Iterator[None]:
-    """What the libraries raise becomes a UserError. sentence: with the first line of theirs in it."""
+    """What the libraries raise becomes a UserError. sentence: with the first line of theirs in it. A library that finds
+    another too old or too new is no fault of the files."""
     try:
         yield
     except UserError:
         raise
     except FAULTS as error:
-        raise UserError(sentence(first_line(error))) from None
+        why = first_line(error)
+        if why.startswith(UNFIT):
+            raise UserError(
+                f"packages that do not fit each other are installed ({why}); pip install --upgrade 'gcbench[diffusers]'"
+            ) from None
+        raise UserError(sentence(why)) from None
 
 
 @contextmanager
@@ -158,7 +185,7 @@ def quiet() -> Iterator[None]:
     logs = [library.utils.logging, transformers.utils.logging]
     levels = [log.get_verbosity() for log in logs]
     for log in logs:
-        log.set_verbosity_error()
+        log.set_verbosity(CRITICAL)  # their errors are raised too, and told in one sentence
         log.disable_progress_bar()
     try:
         with warnings.catch_warnings():
@@ -198,7 +225,7 @@ def load_lora(library: Any, pipe: Any, path: Path, scale: float) -> str:
         raise UserError(f"lora={path}: {type(pipe).__name__} takes no LoRA; leave it out")
     what = f"lora={path} does not fit {type(pipe).__name__}"
     before = _adapters(pipe)
-    with quiet(), refused(lambda why: f"{what} ({why}); give one that was trained on this model, or update peft"):
+    with quiet(), refused(lambda why: f"{what} ({why}); give one that was trained on this model"):
         state = pipe.lora_state_dict(str(file.parent), weight_name=file.name, use_safetensors=True)
         pipe.load_lora_weights(
             str(file.parent), weight_name=file.name, use_safetensors=True, adapter_name=ADAPTER, local_files_only=True
