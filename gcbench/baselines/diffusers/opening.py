@@ -22,6 +22,7 @@ from gcbench.baselines.ldm.foreign import diffusers
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash, parse_json, read_text
 from gcbench.core.settings import Count
+from gcbench.networks.text import reads_all_alike
 
 DTYPES: Mapping[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LORA_FILE = "pytorch_lora_weights.safetensors"
@@ -34,9 +35,6 @@ FAMILIES: Mapping[str, Sequence[str]] = {
 
 FAULTS = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError, SafetensorError)
 """What loading damaged, unfit or foreign files raises in diffusers, transformers, peft and safetensors."""
-
-UNLIKE = ("a", "b", "e", "0", "1")
-"""Texts of one letter, of which any tokenizer tells two apart."""
 
 UNFIT = ("Failed to import", "cannot import name", "No module named")
 """How the libraries begin when one of them does not find in another what it needs."""
@@ -141,16 +139,13 @@ def text_encoders(place: Place, index: Mapping[str, Any], dtype: torch.dtype, va
 
 
 def check_tokenizers(place: Place, pipe: Any) -> None:
-    """UserError: a tokenizer reads all letters alike, as the one does that transformers makes, without a word, of a
-    folder that lacks its vocabulary."""
+    """UserError: one has no vocabulary."""
     import transformers
 
     for name, part in pipe.components.items():
         tokenizer = getattr(part, "tokenizer", part)
-        if isinstance(tokenizer, transformers.PreTrainedTokenizerBase):
-            read = {tuple(tokenizer(text).input_ids) for text in UNLIKE}
-            if len(read) == 1:
-                raise UserError(f"the {name} of {place.name} lacks its vocabulary; copy the pipeline again")
+        if isinstance(tokenizer, transformers.PreTrainedTokenizerBase) and reads_all_alike(tokenizer):
+            raise UserError(f"the {name} of {place.name} lacks its vocabulary; copy the pipeline again")
 
 
 def lacks(place: Place, part: str, weights: Sequence[str]) -> str:
