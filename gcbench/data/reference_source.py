@@ -25,7 +25,7 @@ class ImageSet(Dataset):
             setattr(self, name, getattr(whole, name))
         self.name, self.splits, self.parts, self.found = IMAGES, (IMAGES,), (), found
         self.has_layouts, self.has_texts = found.layouts is not None, False
-        self._hash = found.survey().hash
+        self.survey = found.survey()
 
     @classmethod
     def open(cls) -> "ImageSet":
@@ -33,7 +33,7 @@ class ImageSet(Dataset):
 
     @property
     def version(self) -> str:
-        return self._hash
+        return self.survey.hash
 
     def ids(self, split: str) -> Sequence[str]:
         return self.found.ids
