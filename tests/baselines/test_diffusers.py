@@ -457,6 +457,21 @@ def test_what_is_no_controlnet(dataset: Dataset, sd: Path, folder: Callable[[str
         opened(dataset, sd, controlnet=sd / "unet")
 
 
+def test_a_controlnet_that_does_not_fit_the_pipeline(
+    dataset: Dataset, sd: Path, folder: Callable[[str], Path], controlnet: Path, tmp_path: Path
+) -> None:
+    """Known before anything is drawn."""
+    with pytest.raises(UserError, match=r"is for another network: its cross_attention_dim is 16, that of .* 32; give"):
+        opened(dataset, folder("sdxl"), controlnet=controlnet)
+    with pytest.raises(UserError, match="if diffusers has no such pipeline with a ControlNet, leave controlnet out"):
+        opened(dataset, folder("pixart"), controlnet=controlnet)
+    both = tmp_path / "both"
+    opened(dataset, sd, controlnet=controlnet).pipe.save_pretrained(both)
+    assert opened(dataset, both).given == {"layouts"}
+    with pytest.raises(UserError, match="has a ControlNet of its own; leave it out"):
+        opened(dataset, both, controlnet=controlnet)
+
+
 # ------------------------------------------------------------------------------------------------------- refusals
 
 

@@ -81,10 +81,13 @@ def open_pipeline(place: Place, cfg: PipelineConfig, device: str, precision: str
         parts["safety_checker"] = None
     if "requires_safety_checker" in index:
         parts["requires_safety_checker"] = False
+    remedy = "copy it again" if cfg.variant is None else f"leave variant={cfg.variant} out, or copy it again"
     if cfg.controlnet is not None:
+        if "controlnet" in index:
+            raise UserError(f"controlnet={cfg.controlnet}: {place.name} has a ControlNet of its own; leave it out")
+        remedy = f"{remedy}; if diffusers has no such pipeline with a ControlNet, leave controlnet out"
         parts["controlnet"], content = open_controlnet(cfg.controlnet.expanduser(), dtype)
         hashes.append(content)
-    remedy = "copy it again" if cfg.variant is None else f"leave variant={cfg.variant} out, or copy it again"
     with quiet(), refused(lambda why: f"the pipeline {place.name} cannot be opened ({why}); {remedy}"):
         parts |= text_encoders(place, index, dtype, cfg.variant)
         pipe = library.AutoPipelineForText2Image.from_pretrained(
@@ -100,6 +103,8 @@ def open_pipeline(place: Place, cfg: PipelineConfig, device: str, precision: str
             lacking = [key for key, weight in network.named_parameters() if weight.is_meta]
             raise UserError(lacks(place, name, lacking))
     check_tokenizers(place, pipe)
+    if cfg.controlnet is not None:
+        check_widths(cfg.controlnet, pipe)
     if cfg.scheduler is not None:
         pipe.scheduler = scheduler_named(library, cfg.scheduler, pipe.scheduler)
     if cfg.lora is not None:
@@ -146,6 +151,22 @@ def check_tokenizers(place: Place, pipe: Any) -> None:
         tokenizer = getattr(part, "tokenizer", part)
         if isinstance(tokenizer, transformers.PreTrainedTokenizerBase) and reads_all_alike(tokenizer):
             raise UserError(f"the {name} of {place.name} lacks its vocabulary; copy the pipeline again")
+
+
+WIDTHS = ("cross_attention_dim", "joint_attention_dim")
+"""Of the vectors of a text, by which Stable Diffusion 1, 2 and XL differ."""
+
+
+def check_widths(controlnet: Path, pipe: Any) -> None:
+    """UserError: the ControlNet reads texts of another width than the pipeline's network."""
+    network = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
+    mine, theirs = (dict(getattr(one, "config", {})) for one in (pipe.controlnet, network))
+    for key in WIDTHS:
+        if isinstance(mine.get(key), int) and isinstance(theirs.get(key), int) and mine[key] != theirs[key]:
+            raise UserError(
+                f"controlnet={controlnet} is for another network: its {key} is {mine[key]}, that of"
+                f" {type(pipe).__name__} {theirs[key]}; give one that was trained on this model"
+            )
 
 
 def lacks(place: Place, part: str, weights: Sequence[str]) -> str:
