@@ -16,7 +16,12 @@ def test_moves_of_lazy_phases_are_taken_off_the_others(toyland: Path, name: str)
     forgotten as much."""
     recipe = registry("models")[name].recipe(open_dataset(str(toyland)), PATHS.get(name, {}))
     phases = [phase for phase in recipe.phases() if phase.name in ("generator", "discriminator", "r1", "path")]
-    assert {phase.name for phase in phases} == {"generator", "discriminator", "r1", *(["path"] if name in PATHS else [])}
+    assert {phase.name for phase in phases} == {
+        "generator",
+        "discriminator",
+        "r1",
+        *(["path"] if name in PATHS else []),
+    }
     steps = 16 * 4 * 8
     for group in ("generator", "discriminator"):
         rate, betas = recipe.optimizer_groups()[group][1:]
