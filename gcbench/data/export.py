@@ -43,7 +43,7 @@ def export(
     form: `cityscapes` (only for the 20 urban classes; void becomes labelId 0), `folder`, which `--dataset PATH` reads,
     or `diffusers`: a folder a split with images and a `metadata.jsonl`, the image folder of the library `datasets` that
     diffusers' training scripts take. size: (H, W), the dataset's own by default. limit: pairs a split. progress: called
-    with (done, total). A pair that a run before wrote whole is kept, so a killed export goes on where it
+    with (done, total). A pair that a run before wrote whole is kept, so a killed export resumes where it
     stopped.
     UserError: the dataset lacks what the form is made of, or has other classes, or `out` holds something else."""
     out, size = Path(out), size or dataset.size

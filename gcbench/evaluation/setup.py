@@ -10,6 +10,7 @@ from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset, Metric, Model, ModelOptions, Reading
 from gcbench.core.errors import UserError, calling
 from gcbench.core.files import text_hash
+from gcbench.core.memory import keep_freed_memory
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Record, Training
 from gcbench.core.reference import Prompts, Reference
@@ -134,10 +135,11 @@ def size_of(spec: RunSpec, dataset: Dataset, model: Model | None = None) -> Size
 
 
 def choose_device(device: str) -> str:
-    """`auto` is the GPU if there is one, that of its rank for a process of a launcher.
+    """`auto` is the GPU if there is one, that of its rank for a process of a launcher. The process then works there.
     UserError: a device that torch does not know or that is not there."""
     import torch
 
+    keep_freed_memory()
     if device == "auto":
         rank = local_rank() or 0
         gpu = "cuda" if rank == 0 else f"cuda:{rank % max(torch.cuda.device_count(), 1)}"
