@@ -253,14 +253,18 @@ def sampler_of(name: str, model: Model) -> dict[str, float | str]:
 
 
 def training_of(model: Model) -> Training | None:
-    """What the card of the model's weights says of its training; None for a model without a card."""
-    card = getattr(model, "card", None)
+    """What the card of the model's weights says of its training, and those of its `stages`, if it has any; None for a
+    model without a card."""
+    first, *others = getattr(model, "stages", None) or (model,)
+    card = getattr(first, "card", None)
     if not isinstance(card, Card):
         return None
     told = card.provenance
+    further = [training for stage in others if (training := training_of(stage)) is not None]
     return Training(
         images=card.images_seen,
         split=told.get("split"),
         seconds=told.get("seconds"),
         device=str(told.get("device") or ""),
+        further=further,
     )
