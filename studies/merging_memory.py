@@ -1,6 +1,6 @@
 """How much memory does a process take that merges a shared sweep, and how much one that only measured shards?
 
-python -m studies.merging_memory [-n 2000 50000] [--scales 4]
+python -m studies.merging_memory [-n 2000 50000] [--scales 2]
 
 A model draws blocks of classes and an evaluator reads them off their colours, at 16×32 and without a network, so that
 many images take little time. For each n the first of two shares is measured, then the second, whose process merges.
@@ -103,7 +103,7 @@ def measure(n: int, scales: int) -> dict[str, Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, nargs="+", default=[2000, 50_000])
-    parser.add_argument("--scales", type=int, default=4)
+    parser.add_argument("--scales", type=int, default=2)
     asked = parser.parse_args()
     for n in asked.n:
         say(f"n = {n} …")
