@@ -30,7 +30,7 @@ MOST_LETTERS = 4000
 
 
 class Commands(TyperGroup):
-    """The commands; Ctrl-C, or a signal that a training waits for, ends one with a line that says how it goes on.
+    """The commands; Ctrl-C, or a signal that a training waits for, ends one with a line that says how to resume it.
     What they refuse is shown as plain text."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -450,6 +450,7 @@ def regress(
     rescore: Annotated[Path | None, typer.Option(help="As --runs, but only score the stored samples.")] = None,
     model: Annotated[str | None, typer.Option(help="Where the record's model is now: file.py:Class.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Where the record's dataset is now.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Where images or statistics measured against are now.")] = None,
     checkpoint: Checkpoint = None,
     cascade: Stages = None,
     evaluator: Evaluators = None,
@@ -465,7 +466,7 @@ def regress(
     options = given(locals())
     from gcbench.runs.baselines import baselines
 
-    baselines(suite, runs, rescore, model, dataset)  # what cannot be is refused before torch is loaded
+    baselines(suite, runs, rescore, model, dataset, reference)  # what cannot be is refused before torch is loaded
     from gcbench.commands.regress import regress as run
     from gcbench.reports.regression_report import print_report
 
@@ -566,7 +567,7 @@ def suite_run(
         bool, typer.Option("--plan", help="Only print the stages and command lines. Makes nothing.")
     ] = False,
 ) -> None:
-    """Train and measure every row of a suite under one budget. Stopped, the same command goes on."""
+    """Train and measure every row of a suite under one budget. A stopped run is resumed by the same command."""
     options = given(locals())
     from gcbench.data.open_dataset import open_dataset
     from gcbench.runs.suite_plan import check_engine, find
@@ -716,7 +717,7 @@ def weights_fetch(
     name: Annotated[str, typer.Argument(help="A name of `gcbench weights list`.")],
     from_: Annotated[Path | None, typer.Option("--from", help="A copy, file or folder, instead of a download.")] = None,
 ) -> None:
-    """Download a file, verify it and put it into its place; a cut download goes on where it stopped."""
+    """Download a file, verify it and put it into its place; a cut download is resumed."""
     from gcbench.commands.weights import fetch
 
     fetch(name, from_)
@@ -847,11 +848,11 @@ def fail(message: object, code: int = 2) -> NoReturn:
 
 
 def stopped(command: str | None, arguments: Sequence[str], event: str = "stopped") -> str:
-    """What Ctrl-C says: how what was begun goes on. event: what happened."""
+    """What Ctrl-C says: how what was begun is resumed. event: what happened."""
     if command not in RESUMES:
         return event
     if command == "train" and "--resume" not in arguments:
-        return f"{event}; the same command with --resume goes on"
+        return f"{event}; the same command with --resume continues it"
     without = " without --fresh" if "--fresh" in arguments and command != "evaluate" else ""
     return f"{event}; the same command{without} resumes the run"
 
@@ -883,7 +884,7 @@ def prepare_process() -> None:
         asked.append(number)
         if os.getpid() != process or len(asked) > 2:  # a child of a fork; somebody who will not wait
             os._exit(128 + number)
-        if first:  # pressed twice: the line that says how it goes on is still to come
+        if first:  # pressed twice: the line that says how to resume is still to come
             raise Stopped(number)
 
     if threading.current_thread() is threading.main_thread():

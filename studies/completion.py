@@ -1,6 +1,7 @@
 """One half of a pair drawn from the other: segmentation of real images, and images on real layouts, by repeats.
 
-python -m studies.completion [--model gcdp] [--dataset streets] [-n 48] [--steps 20] [--repeats 1,5] [--out completion]
+python -m studies.completion [--model gcdp] [--dataset streets] [-n 48] [--steps 20] [--repeats 1,5]
+    [--checkpoint FILE] [--evaluator segmenter=@FILE] [--out completion]
 
 Image to layout: mIoU of the drawn layout against the true one, beside the segmenter's on the same images, and beside
 two that look at no image: the class that is most frequent at each pixel of the training split, another pair's layout.
@@ -66,7 +67,7 @@ def report(n: int, repeats: Sequence[int], guidance: float, out: Path | None, **
     """Print, and write to `out`.json and `out`.png, both directions at each number of repeats."""
     spec = RunSpec.of(n=n, guidance=guidance, **options)
     dataset, device = open_dataset(spec.dataset), choose_device(spec.device)
-    evaluators = open_evaluators(dataset, MEASURED, (), device)
+    evaluators = open_evaluators(dataset, MEASURED, spec.evaluators, device)
     scoring = Scoring(dataset, MEASURED, evaluators, given="layouts")
     rows: dict[str, dict[str, Score]] = {}
     seconds: dict[str, float] = {}
@@ -149,6 +150,7 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=20, help="Sampling steps.")
     parser.add_argument("--repeats", default="1,5", help="Of each step, with commas.")
     parser.add_argument("--guidance", type=float, default=1.0)
+    parser.add_argument("--evaluator", dest="evaluators", action="append", default=[], help="segmenter=@FILE")
     parser.add_argument("--out", type=Path, help="Write numbers and a sheet of samples here, as .json and .png.")
     options = vars(parser.parse_args())
     report(repeats=[int(count) for count in options.pop("repeats").split(",")], **options)

@@ -129,7 +129,7 @@ def test_completion_can_be_shown() -> None:
     [
         (["sweep"], "sweep.sweep", "stopped; the same command resumes the run"),
         (["sweep", "--fresh"], "sweep.sweep", "stopped; the same command without --fresh resumes the run"),
-        (["train", "--model", "gcdp"], "train.train", "stopped; the same command with --resume goes on"),
+        (["train", "--model", "gcdp"], "train.train", "stopped; the same command with --resume continues it"),
         (["train", "--model", "gcdp", "--resume"], "train.train", "stopped; the same command resumes the run"),
         (["suite", "run", "table1"], "suite.run_suite", "stopped; the same command resumes the run"),
         (["sample", "--out", "x"], "sample.sample", "stopped; the same command resumes the run"),

@@ -66,25 +66,28 @@ def downstream(
     dataset = open_dataset(spec.dataset)
     split = test_split(dataset, spec.split)
     sources, left_out = find_sources(spec, dataset)
-    n = count_of(spec, dataset, sources)
+    n, sets = count_of(spec, dataset, sources)
+    total = n * sets
     size = spec.size or dataset.size
     first = sources[0].name if len(sources) == 1 else spec.runs[0].resolve().name
     out = Path(out or Path("runs") / f"downstream-{first}-{Path(spec.dataset).name}")
     inputs = {"--dataset": Path(spec.dataset), "--checkpoint": spec.checkpoint, "--images": spec.images}
     inputs |= {"--layouts": spec.layouts, **{f"the run {run.name}": run for run in spec.runs}}
-    draws = {source.name: _opened(source, dataset, n, device) for source in sources if source.to_draw}
+    draws = {source.name: _opened(source, dataset, total, device) for source in sources if source.to_draw}
     sources = [draws[source.name].source if source.name in draws else source for source in sources]
     make = partial(recipe_of, spec=spec)
     tested = len(dataset.ids(split))
+    which = "others" if sets > 1 else "the same"
     say(
         f"Pairs of {', '.join(source.name for source in sources)}: {len(arms_of(sources))} arms of {spec.seeds} seeds,"
-        f" each {spec.steps} steps on {n} pairs ({2 * n} in `both`), tested on {dataset.name}/{split}, {tested} pairs."
+        f" each {spec.steps} steps on {n} pairs ({2 * n} in `both`), {which} at each seed,"
+        f" tested on {dataset.name}/{split}, {tested} pairs."
     )
     for row, why in left_out.items():
         say(f"{row} is left out: {why}.")
     blank = PairSet(dataset, dataset.name, np.zeros((1, *size, 3), np.uint8), np.zeros((1, *size), np.uint8))
     done = 0 if fresh or not (out / DOWNSTREAM).exists() else Downstream.read(out / DOWNSTREAM).segmenters
-    say(_estimate(make, blank, spec.seeds * len(arms_of(sources)) - done, tested, device, draws, n))
+    say(_estimate(make, blank, spec.seeds * len(arms_of(sources)) - done, tested, device, draws, total))
     if plan:
         return None
     with RunDirectory(out, fresh, [DOWNSTREAM, CSV, KEPT], inputs) as folder:
@@ -108,17 +111,17 @@ def downstream(
         )
         for place, source in enumerate(sources):
             if source.name in draws:
-                sources[place] = _draw(draws[source.name], folder, n)
+                sources[place] = _draw(draws[source.name], folder, total)
         reference = Reference(dataset, split, size)
         test = HeldOut(dataset, *real_pairs(dataset, split, np.arange(tested), size), list(reference.groups))
         train_split = dataset.splits[0]
-        rows = np.random.default_rng(0).permutation(len(dataset.ids(train_split)))[:n]
-        pairs = {"real": real_pairs(dataset, train_split, rows, size)}
-        with Bar("reading pairs", n * len(sources)) as bar:
+        rows = np.random.default_rng(0).permutation(len(dataset.ids(train_split)))[:total]
+        pairs = {"real": divided(real_pairs(dataset, train_split, rows, size), sets)}
+        with Bar("reading pairs", total * len(sources)) as bar:
             for source in [*sources]:
                 place = sources.index(source)
                 reader = open_reader(spec, dataset, device) if source.source is None else None
-                read = read_source(source, n, reference, reader, bar.advance)
+                read = read_source(source, total, reference, reader, bar.advance)
                 if refusal := test.refusal(source.name, read[0]):
                     if len(sources) == 1:
                         raise UserError(refusal)
@@ -127,7 +130,7 @@ def downstream(
                     del sources[place]
                     continue
                 sources[place] = _described(source, read, None if reader is None else reader.id, split)
-                pairs[source.name] = read
+                pairs[source.name] = divided(read, sets)
         example = make(blank, {"train.seed": 0})
         planned = Downstream(
             protocol=DownstreamProtocol(
@@ -137,6 +140,7 @@ def downstream(
                 test_split=split,
                 test_n=tested,
                 n=n,
+                pair_sets=sets,
                 ratio=spec.shares,
                 size=size,
                 resize=dataset.resize,
@@ -180,15 +184,22 @@ def test_split(dataset: Dataset, split: str | None) -> str:
     return chosen
 
 
-def count_of(spec: DownstreamSpec, dataset: Dataset, sources: list[Source]) -> int:
-    """n, the same for all. UserError: somebody has fewer pairs."""
+def count_of(spec: DownstreamSpec, dataset: Dataset, sources: list[Source]) -> tuple[int, int]:
+    """Pairs of an arm at a seed, the same for all, and sets of so many: one a seed if all have them, else one for all
+    seeds. UserError: somebody has fewer pairs."""
     there = {f"{dataset.name}/{dataset.splits[0]}": len(dataset.ids(dataset.splits[0]))}
     there |= {source.name: len(source.found) for source in sources if source.found is not None}
     least = min(there, key=lambda name: there[name])
     n = min(PAIRS_AT_MOST, there[least]) if spec.n is None else spec.n
     if n > there[least] or n < 2:
         raise UserError(f"{least} has {there[least]} pairs, and every arm needs {max(n, 2)}; give fewer with -n")
-    return n
+    return n, spec.seeds if n * spec.seeds <= there[least] else 1
+
+
+def divided(pairs: PairArrays, sets: int) -> list[PairArrays]:
+    """Pairs as so many sets of equal size."""
+    parts = (np.split(part, sets) for part in pairs)
+    return list(zip(*parts, strict=True))
 
 
 # ---------------------------------------------------------------------------------------------------------- the pairs
@@ -203,7 +214,7 @@ class Draw(NamedTuple):
 
 
 def _opened(source: Source, dataset: Dataset, n: int, device: str) -> Draw:
-    """The model opened. UserError: it has no layouts, neither drawn nor read."""
+    """The model opened, to draw n pairs. UserError: it has no layouts, neither drawn nor read."""
     assert source.to_draw is not None
     asked = source.to_draw
     model = open_model(asked, dataset, device)

@@ -104,7 +104,8 @@ def evaluate(
         stopwatch = Stopwatch()
         with stopwatch("read"), Bar("reading images", len(found)) as bar:
             survey = found.survey(bar.advance)
-        warnings = [*input_warnings(survey, reference), *found.text_notes(texts == ALL)]
+        real = reference if sets.against is None else sets.against.images
+        warnings = [*input_warnings(survey, reference.size, real), *found.text_notes(texts == ALL)]
         named = texts_by_sample(found, texts)
         if texts == ALL and found.prompts is not None:
             scoring.further = {name: one[1:] for name, one in zip(found.ids, found.prompts, strict=True)}

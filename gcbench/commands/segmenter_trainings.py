@@ -43,12 +43,12 @@ def recipe_of(pairs: Dataset, settings: Mapping[str, Any], *, spec: DownstreamSp
 
 
 class Trainings(NamedTuple):
-    """Trainings to be made. pairs: `real` and by model."""
+    """Trainings to be made. pairs: `real` and by model, a set for each seed or one for all."""
 
     spec: DownstreamSpec
     make: Callable[[Dataset, Mapping[str, Any]], Recipe]
     dataset: Dataset
-    pairs: dict[str, PairArrays]
+    pairs: dict[str, list[PairArrays]]
     test: HeldOut
     folder: RunDirectory
     device: str
@@ -75,7 +75,7 @@ class Trainings(NamedTuple):
                 weights, seconds = self._train(arm, seed, place, tick)
                 score = self.test.score(weights, self.device)
                 arm.seeds.append(Trained(seed=seed, miou=score, seconds=seconds))
-                arm.pairs = len(self._pairs(arm)[0]) if arm.arm != "both" else 2 * len(self.pairs["real"][0])
+                arm.pairs = len(self.pairs["real"][0][0]) * (2 if arm.arm == "both" else 1)
                 self.folder.check()
                 result.write(self.folder.path / DOWNSTREAM)
                 _remove_training(place)
@@ -84,16 +84,17 @@ class Trainings(NamedTuple):
     def _number(self, arm: Arm) -> int:
         return list(self.pairs).index(arm.of or "real")
 
-    def _pairs(self, arm: Arm) -> PairArrays:
-        if arm.of is None or arm.arm == "generated":
-            return self.pairs[arm.of or "real"]
-        shares = zip(self.spec.shares, (self.pairs[arm.of], self.pairs["real"]), strict=True)
+    def _pairs(self, arm: Arm, seed: int) -> PairArrays:
+        own, real = (sets[seed % len(sets)] for sets in (self.pairs[arm.of or "real"], self.pairs["real"]))
+        if arm.arm != "both":
+            return own
+        shares = zip(self.spec.shares, (own, real), strict=True)
         parts = [pairs for share, pairs in shares for _ in range(share)]
         return np.concatenate([images for images, _ in parts]), np.concatenate([layouts for _, layouts in parts])
 
     def _train(self, arm: Arm, seed: int, place: Path, tick: Any) -> tuple[Path, float]:
         """One segmenter, from where it was stopped: its file, and the seconds of the training."""
-        pairs = PairSet(self.dataset, f"{self.dataset.name}-{arm.arm}", *self._pairs(arm))
+        pairs = PairSet(self.dataset, f"{self.dataset.name}-{arm.arm}", *self._pairs(arm, seed))
         recipe = self.make(pairs, {"train.seed": seed})
         weights, n, cfg = place / "model.safetensors", len(pairs.images), recipe.train_config
         if not finished(recipe, place, n):

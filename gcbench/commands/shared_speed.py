@@ -12,9 +12,6 @@ from typing import NamedTuple
 from gcbench.core.errors import UserError
 from gcbench.runs.stopwatch import Timed
 
-SHARED = ("-n", "64", "--guidance", "1,2")
-"""The sweep that two processes share: long enough that their start counts for little."""
-
 
 class Took(NamedTuple):
     """seconds: of the whole. first: until the first row was written. gib: of all its processes at once, at most; what
@@ -25,18 +22,18 @@ class Took(NamedTuple):
     gib: float
 
 
-def scale_rows(shared: Sequence[str] = SHARED, default: Sequence[str] = ()) -> list[Timed]:
-    """Two processes of a thread beside one, and the default sweep on two cores beside one process of two threads."""
-    alone = timed_sweep([*shared, "--jobs", "1"], threads=1)
-    two = timed_sweep([*shared, "--jobs", "2"], threads=2)
-    threads = timed_sweep([*default, "--jobs", "1"], threads=2)
-    whole = timed_sweep(default, threads=2)
+def scale_rows(options: Sequence[str] = ()) -> list[Timed]:
+    """The default sweep on two cores, which is two processes of a thread, beside one process of one thread and of two.
+    options: of `gcbench sweep`, for another sweep."""
+    alone = timed_sweep([*options, "--jobs", "1"], threads=1)
+    threads = timed_sweep([*options, "--jobs", "1"], threads=2)
+    two = timed_sweep(options, threads=2)
     one, both = "one process of one thread", "one process of two threads"
     return [
-        Timed(f"gcbench sweep {' '.join(shared)}, 2 processes", two.seconds, "s", one, alone.seconds / two.seconds),
-        Timed("default sweep, 2 cores", whole.seconds, "s", both, threads.seconds / whole.seconds),
-        Timed("  to its first row", whole.first, "s", both, threads.first / whole.first),
-        Timed("  peak memory, all processes", whole.gib, "GiB", both, threads.gib / whole.gib),
+        Timed("default sweep, 2 processes of a thread", two.seconds, "s", one, alone.seconds / two.seconds),
+        Timed("  the same", two.seconds, "s", both, threads.seconds / two.seconds),
+        Timed("  to its first row", two.first, "s", both, threads.first / two.first),
+        Timed("  peak memory, all processes", two.gib, "GiB", both, threads.gib / two.gib),
     ]
 
 

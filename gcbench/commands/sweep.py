@@ -29,7 +29,7 @@ from gcbench.evaluation.scoring import BATCH, Scoring, measure_real
 from gcbench.evaluation.setup import Prepared, choose_device, prepare, reading_lines
 from gcbench.evaluation.shards import Shards
 from gcbench.evaluation.shared_work import Work, of, take, take_all
-from gcbench.reports import curve, pareto
+from gcbench.reports import pareto
 from gcbench.reports.record_table import number_column, write_scores
 from gcbench.reports.sample_grid import SheetRow, sheet
 from gcbench.reports.table import Row
@@ -157,6 +157,8 @@ class Sweep:
         )
         if note := self.record.model.note:
             say(f"Model: {note}.")
+        if self.model.conditional and (note := self.prompts.note):
+            say(note)
         against = self.scoring.sets.against
         for line in [*reading_lines(self.spec.model, self.record.reading), *([] if against is None else against.notes)]:
             say(line)
@@ -290,6 +292,8 @@ class Sweep:
 
     def measure(self, scale: float | None, tick: Any, began: float) -> Point:
         """One point, measured and written. began: when the sweep did."""
+        from gcbench.reports import curve  # and with it matplotlib, which a process that takes a share does without
+
         shards = self.shards(scale)
         shards.tick = tick
         measured = measure_point(replace(self.generator, progress=tick), self.scoring, scale, shards, self.kept(scale))

@@ -52,6 +52,9 @@ class Training(BaseModel):
     split: str | None = Field(None, description="Of the dataset, that the last training saw; null in old records.")
     seconds: float | None = Field(None, description="That the last training took.")
     device: str = Field("", description="Of the last training.")
+    further: list["Training"] = Field(
+        default_factory=list, description="Of a cascade, those of the stages after the first, in their order."
+    )
 
 
 class Point(BaseModel):

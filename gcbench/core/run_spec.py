@@ -7,9 +7,19 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from gcbench.core.contracts import Size
 from gcbench.core.errors import UserError
@@ -270,6 +280,14 @@ def parse_size(value: str | Sequence[int] | None) -> Size | None:
     if height * width > MOST_PIXELS:
         raise UserError(f"size {height}x{width} has more than {MOST_PIXELS} pixels; give a smaller one")
     return height, width
+
+
+ImageSize = Annotated[
+    tuple[int, int],
+    BeforeValidator(lambda size: parse_size(size) if isinstance(size, str) else size),
+    AfterValidator(parse_size),
+]
+"""(H, W), or a text `HxW`: the type of a config's field."""
 
 
 def metric_names(value: str | Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset, Metric, Model, ModelOptions, Reading
 from gcbench.core.errors import UserError, calling
 from gcbench.core.files import text_hash
+from gcbench.core.memory import keep_freed_memory
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Record, Training
 from gcbench.core.reference import Prompts, Reference
@@ -134,10 +135,11 @@ def size_of(spec: RunSpec, dataset: Dataset, model: Model | None = None) -> Size
 
 
 def choose_device(device: str) -> str:
-    """`auto` is the GPU if there is one, that of its rank for a process of a launcher.
+    """`auto` is the GPU if there is one, that of its rank for a process of a launcher. The process then works there.
     UserError: a device that torch does not know or that is not there."""
     import torch
 
+    keep_freed_memory()
     if device == "auto":
         rank = local_rank() or 0
         gpu = "cuda" if rank == 0 else f"cuda:{rank % max(torch.cuda.device_count(), 1)}"
@@ -251,14 +253,18 @@ def sampler_of(name: str, model: Model) -> dict[str, float | str]:
 
 
 def training_of(model: Model) -> Training | None:
-    """What the card of the model's weights says of its training; None for a model without a card."""
-    card = getattr(model, "card", None)
+    """What the card of the model's weights says of its training, and those of its `stages`, if it has any; None for a
+    model without a card."""
+    first, *others = getattr(model, "stages", None) or (model,)
+    card = getattr(first, "card", None)
     if not isinstance(card, Card):
         return None
     told = card.provenance
+    further = [training for stage in others if (training := training_of(stage)) is not None]
     return Training(
         images=card.images_seen,
         split=told.get("split"),
         seconds=told.get("seconds"),
         device=str(told.get("device") or ""),
+        further=further,
     )

@@ -49,7 +49,7 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(cfg["std"]).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor, drawn: torch.Generator | None = None) -> Tensor:
-        """drawn: of ML-Decoder's dropout in training; timm's networks have none as they are built here."""
+        """drawn: of ML-Decoder's dropout in training. The few networks of timm with a dropout draw for themselves."""
         size = (self.size, self.size)
         if images.shape[-2:] != size:
             images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
+from gcbench.core.run_spec import ImageSize
 from gcbench.evaluators.hrnet import HRNet
 from gcbench.evaluators.segmenter_interface import Loaded
 from gcbench.weights.find_weights import find_weights, is_path
@@ -19,7 +20,7 @@ class SegmenterConfig(BaseModel):
 
     arch: str = "hrnet_w18_small"
     scale: float = 2.0
-    size: tuple[int, int] = (64, 128)
+    size: ImageSize = (64, 128)
     labels: tuple[int, ...] = ()
 
 

@@ -72,6 +72,7 @@ class Cascade(Model):
             fault = f"the first stage draws {drawn} and the second enlarges {enlarged} to {high}x{wide}"
             raise UserError(f"--cascade: {fault}; choose stages of one cascade")
         self.base, self.upper, self.size = base, upper, upper.size
+        self.stages = (base, upper)
         self.conditional, self.guided, self.layouts = base.conditional, base.guided, base.layouts
 
     @classmethod

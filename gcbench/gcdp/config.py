@@ -4,11 +4,12 @@ from typing import Literal
 
 from pydantic import Field
 
+from gcbench.core.run_spec import ImageSize
 from gcbench.core.settings import Config, Count, Share
 from gcbench.diffusion.joint import ProcessConfig
 from gcbench.networks.text import TextConfig
 from gcbench.networks.unet import UNetConfig
-from gcbench.training.recipe import ImageSize, SampleBatch, SampleSteps, TrainConfig
+from gcbench.training.recipe import SampleBatch, SampleSteps, TrainConfig
 
 
 class GCDPConfig(Config):

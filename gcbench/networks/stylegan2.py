@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gcbench.core.draws import moved, of_images, uniform
+from gcbench.core.run_spec import ImageSize
 from gcbench.core.settings import Config, Count, Share
 from gcbench.core.shared_batch import gathered, own
 
@@ -37,7 +38,7 @@ class StyleGAN2Config(Config):
     sees together.
     """
 
-    size: tuple[Count, Count] = (64, 128)
+    size: ImageSize = (64, 128)
     z_dim: Count = 128
     w_dim: Count = 128
     mapping_layers: Count = 4

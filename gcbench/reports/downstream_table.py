@@ -64,10 +64,13 @@ def _notes(result: Downstream) -> Iterator[str]:
         f" each epoch. All arms: {protocol.steps} steps of {protocol.train.get('batch_size')} images of"
         f" {protocol.size[0]}×{protocol.size[1]}; {network}."
     )
+    held = "the test images" if protocol.pair_sets > 1 else "the pairs and the test images"
     yield (
-        "± is half the 95 % interval over seeds (Student's t), the pairs and the test images fixed; each seed's own"
-        f" interval over the {protocol.test_n} test images is in the record."
+        f"± is half the 95 % interval over seeds (Student's t), {held} fixed; each seed's own interval over the"
+        f" {protocol.test_n} test images is in the record."
     )
+    if protocol.pair_sets > 1:
+        yield "Each seed has pairs of its own, real and generated."
     if len(protocol.seeds) == 1:
         yield "One seed: nothing can be said of the spread; give --seeds 3."
     elif len(protocol.seeds) < FEW_SEEDS:

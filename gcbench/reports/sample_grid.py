@@ -25,7 +25,7 @@ LINES = 8
 
 
 COLUMNS = 4
-"""Tiles side by side; a row with more goes on below."""
+"""Tiles side by side; a longer row continues below."""
 
 Palette = Sequence[tuple[int, int, int]]
 

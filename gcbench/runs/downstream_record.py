@@ -134,7 +134,8 @@ class DownstreamProtocol(BaseModel):
     train_split: str = Field(description="Split that the real pairs are drawn from.")
     test_split: str = Field(description="Split that the segmenters are tested on, all of its pairs.")
     test_n: int = Field(description="Number of those.")
-    n: int = Field(description="Pairs of the arms `generated` and `real`; `both` has these and those.")
+    n: int = Field(description="Pairs of the arms `generated` and `real` at a seed; `both` has these and those.")
+    pair_sets: int = Field(1, description="Sets of n pairs of every arm: one a seed, or one for all seeds.")
     ratio: tuple[int, int] = Field(description="Shares of generated and of real pairs in a batch of `both`.")
     size: tuple[int, int] = Field(description="(H, W) in pixels.")
     resize: str = Field(description="Filter that brought images to size.")
@@ -151,7 +152,7 @@ class PairsInfo(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: ModelInfo = Field(description="What drew the pairs.")
-    pairs: str = Field("", description="Hash of the n pairs.")
+    pairs: str = Field("", description="Hash of the pairs, of all seeds.")
     guidance: float | None = Field(None, description="Scale that they were drawn at; null where there is none.")
     prompts: str | None = Field(None, description="Split whose captions they were drawn from; null without texts.")
     sampler: dict[str, float | str] = Field(default_factory=dict, description="The sampler's settings.")
@@ -176,7 +177,7 @@ class Arm(BaseModel):
 
     arm: ArmName = Field(description="Which pairs.")
     of: str | None = Field(None, description="The model; null for `real`, which all models share.")
-    pairs: int = Field(0, description="Different pairs among them.")
+    pairs: int = Field(0, description="Different pairs that each of them is trained on.")
     seeds: list[Trained] = Field(default_factory=list, description="One a seed.")
     miou: Score | None = Field(None, description="Mean over seeds, in [0,1], per class in its detail.")
 

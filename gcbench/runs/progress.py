@@ -11,7 +11,7 @@ from gcbench.core.names import plain
 
 
 class Lasting(Console):
-    """Where standard error is gone, a run goes on without it: its results are files."""
+    """Where standard error is gone, a run continues without it: its results are files."""
 
     def on_broken_pipe(self) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

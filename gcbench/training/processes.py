@@ -70,7 +70,7 @@ class Processes:
         if self.count == 1:
             raise error
         if self.first:
-            hint = "; the same command with --resume goes on" if isinstance(error, Stopped) else ""
+            hint = "; the same command with --resume continues it" if isinstance(error, Stopped) else ""
             print(f"gcbench: {error}{hint}", file=sys.stderr, flush=True)
         dist.barrier()
         tell_launcher(str(error))

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, AliasChoices, Field, ValidationInfo
 from torch import Tensor, nn
 
 from gcbench.core.checkpoint import Card
 from gcbench.core.contracts import Dataset, Size
 from gcbench.core.errors import UserError
-from gcbench.core.run_spec import parse_size
 from gcbench.core.settings import AnyConfig, Config, Count, Share, Weight, apply
 from gcbench.training.ema import Growth
 
@@ -56,14 +55,6 @@ SampleSteps = Annotated[int, Field(ge=1), AfterValidator(_of_process)]
 SampleBatch = Annotated[int, Field(ge=1, validation_alias=AliasChoices("sample_batch", "block"))]
 """Images that go through a network together when it draws, always: a shorter batch is filled up and the filling thrown
 away, so that sums run in one order whatever the caller's batch size. Older cards call it `block`."""
-
-ImageSize = Annotated[
-    tuple[Count, Count],
-    BeforeValidator(lambda size: parse_size(size) if isinstance(size, str) else size),
-    AfterValidator(parse_size),
-]
-"""(H, W), or a text `HxW`."""
-
 
 Enlarged = Annotated[float, Field(ge=1, le=4)]
 

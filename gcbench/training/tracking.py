@@ -1,6 +1,7 @@
 """What a training tells a tracker (TensorBoard, trackio, Weights & Biases): losses, rates and previews.
 
-A copy of what the log and the previews hold. A tracker that fails is left alone with a line, and the training goes on.
+A copy of what the log and the previews hold. A tracker that fails is left alone with a line, and the training
+continues.
 """
 
 import os
@@ -90,4 +91,4 @@ class Tracked:
         except Exception as error:
             self._tracker = None
             why = " ".join(f"{type(error).__name__}: {error}".split())
-            print(f"Tracking by {self.name} failed ({why[:300]}); the training goes on without it.", file=sys.stderr)
+            print(f"Tracking by {self.name} failed ({why[:300]}); the training continues without it.", file=sys.stderr)

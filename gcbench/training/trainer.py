@@ -45,7 +45,7 @@ def train(
 ) -> Path:
     """Train and return the checkpoint's path, `out/model.safetensors` (the averaged weights).
 
-    Beside it `out` holds log.csv, previews/, config.json and state.pt, from which `resume` goes on to the same losses
+    Beside it `out` holds log.csv, previews/, config.json and state.pt, from which `resume` continues to the same losses
     as a run never stopped; state.before.pt is the state saved before it. A resumed run may have another number of
     processes, and of steps, unless it has stages, which these would move; all other settings must be the same.
     UserError: `out` holds a run and resume is off, another configuration, or damaged files; loss or weights are no

@@ -70,7 +70,7 @@ def refuse(file: Path, reason: str) -> NoReturn:
     before = file.with_name(BEFORE)
     remedy = "copy it again, or train anew into another --out"
     if file.name == STATE and before.is_file():
-        remedy = f"move {before} onto it, and --resume goes on from the state before"
+        remedy = f"move {before} onto it, and --resume continues from the state before"
     raise UserError(f"{file} cannot be resumed from: it {reason}; {remedy}")
 
 

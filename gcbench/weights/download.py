@@ -1,4 +1,4 @@
-"""One file over HTTP into a part beside its place: a cut download goes on where it stopped.
+"""One file over HTTP into a part beside its place: a cut download is resumed.
 
 What the server says of the file's version (its ETag, else its date) is kept beside the part. The rest is asked for
 with `Range` and `If-Range`, so that a file which changed meanwhile, or a server that knows no ranges, gives the whole

@@ -74,6 +74,38 @@ def test_means_intervals_and_differences_are_those_of_scipy(
     assert not (out / "training").exists()
 
 
+@pytest.mark.parametrize("source", ["model", "finished"])
+def test_each_seed_has_pairs_of_its_own_where_there_are_enough(
+    cli: Cli,
+    painter: str,
+    pairs: tuple[object, ...],
+    toyland: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+) -> None:
+    trained: dict[str, list[list[bytes]]] = {}
+
+    class Spied(PairSet):
+        def __init__(self, dataset: Dataset, name: str, images: np.ndarray, layouts: np.ndarray):
+            trained.setdefault(name.split("-")[-1], []).append([image.tobytes() for image in images])
+            super().__init__(dataset, name, images, layouts)
+
+    monkeypatch.setattr("gcbench.commands.segmenter_trainings.PairSet", Spied)
+    drawn = ("--model", f"{painter}:Painter", "--guidance", 4, "--dataset", toyland)
+    n = 2 if source == "model" else 4
+    options = (*(drawn if source == "model" else pairs), *TINY, "-n", n, "--out", tmp_path / "run")
+    done = cli("downstream", *options)
+    assert done.code == 0, done.err
+    real, generated, both = (trained[arm] for arm in ("real", "generated", "both"))
+    sets = written(tmp_path / "run")["protocol"]["pair_sets"]
+    assert sets == (3 if source == "model" else 1)
+    assert [len(each) for each in real] == [n] * 3
+    assert len({tuple(each) for each in real}) == len({tuple(each) for each in generated}) == sets
+    assert len({image for each in real for image in each}) == n * sets
+    assert all(sorted(all_) == sorted(a + b) for all_, a, b in zip(both, real, generated, strict=True))
+
+
 def test_the_test_is_scikit_learns_jaccard_over_all_pixels(toyland: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = open_dataset(str(toyland))
     rng = np.random.default_rng(1)

@@ -153,6 +153,10 @@ def test_a_run_says_both_stages_and_resumes(
     assert record.protocol.size == SIZE
     assert record.spec is not None
     assert record.spec["cascade"] == ["base", "sr"]  # no path of this machine
+    assert record.training is not None
+    trainings = [record.training, *record.training.further]
+    assert [training.images for training in trainings] == [card.images_seen for card in cards]
+    assert [training.split for training in trainings] == [card.provenance.get("split") for card in cards]
     again = sweep(cascade=stages, settings=settings, out=tmp_path / "a", **options)
     assert comparable(again.model_dump()) == comparable(record.model_dump())
     same = regress(runs=tmp_path / "a", dataset=str(toyland), cascade=folders, settings=settings)

@@ -116,7 +116,7 @@ def test_a_batch_that_two_do_not_share_evenly_is_one_batch(
     [
         ("small", 2, "train.batch_size=1 leaves some of 2 processes without an image; raise it"),
         ("nan", 2, "the loss became nan at step 4; lower train.lr or set train.precision=fp32; the weights of step 3"),
-        ("stop", 143, "stopped at step 6; the same command with --resume goes on"),
+        ("stop", 143, "stopped at step 6; the same command with --resume continues it"),
         ("disk", 2, "cannot write .*state.pt: the disk took a part of it only"),
     ],
 )

@@ -1,10 +1,14 @@
 """Samples keep their shape and parts; training settings refuse unknown names."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from pydantic import ValidationError
 
+from gcbench.core.registry import registry
 from gcbench.core.samples import Samples
+from gcbench.data.open_dataset import open_dataset
 from gcbench.training.recipe import TrainConfig
 
 
@@ -34,3 +38,13 @@ def test_wrong_shapes_are_caught() -> None:
 def test_training_settings_refuse_unknown_names() -> None:
     with pytest.raises(ValidationError):
         TrainConfig.model_validate({"learning_rate": 1.0})
+
+
+TRAINED = ["gcdp", "imagen", "ldm", "lafite", "semantic-palette", "dataset-ddpm", "ganformer", "semantic-gan"]
+
+
+@pytest.mark.parametrize("name", [*TRAINED, "dataset-gan", "segmenter"])
+def test_a_size_is_a_text_or_two_numbers_for_all_that_can_be_trained(toyland: Path, name: str) -> None:
+    kind, key = ("evaluators", "network.size") if name == "segmenter" else ("models", "model.size")
+    sizes = [registry(kind)[name].recipe(open_dataset(str(toyland)), {key: size}).size for size in ("32x64", [32, 64])]
+    assert sizes == [(32, 64)] * 2

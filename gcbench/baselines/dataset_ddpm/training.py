@@ -23,7 +23,7 @@ DDPM, CLASSIFIERS = "ddpm", "classifiers"
 
 
 class Learnt(NamedTuple):
-    """What the second stage works on, made anew from the frozen network whenever a run starts or goes on.
+    """What the second stage works on, made anew from the frozen network whenever a run starts or is resumed.
 
     features: float32 [N,d] and classes int64 [N] of labelled pixels; samples: uint8 [calibration,3,H,W] drawn by the
     network, on which the classifiers' uncertainty is measured.

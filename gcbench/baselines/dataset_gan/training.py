@@ -33,7 +33,7 @@ class DatasetGANRecipe(StyleGAN2Recipe):
     """StyleGAN2's losses; then the cross-entropy of each classifier on pixels of its own draw.
 
     learnt: features float32 [N,d] and classes int64 [N] of labelled pixels, made anew from the frozen network whenever
-    a run starts or goes on. `inversion` is logged: the mean `distance` of the labelled images from what was found.
+    a run starts or is resumed. `inversion` is logged: the mean `distance` of the labelled images from what was found.
     """
 
     cfg: DatasetGANConfig

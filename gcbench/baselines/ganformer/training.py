@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gcbench.baselines.ganformer.config import GANformerConfig
 from gcbench.baselines.ganformer.network import Generator, sample_many
+from gcbench.baselines.stylegan2 import lazy
 from gcbench.core.contracts import Dataset
 from gcbench.core.draws import normal
 from gcbench.data.contact_sheet import grid, save_png
@@ -33,11 +34,9 @@ class GANformerRecipe(Recipe):
         self.discriminator = Discriminator(cfg)
 
     def optimizer_groups(self) -> Mapping[str, OptimizerGroup]:
-        share = LAZY / (LAZY + 1)  # its optimiser moves once more in LAZY steps: one step's worth must stay the same
-        low, high = self.train_config.betas
         return {
             "generator": OptimizerGroup(list(self.generator.parameters())),
-            "discriminator": OptimizerGroup(list(self.discriminator.parameters()), share, (low**share, high**share)),
+            "discriminator": lazy([self.discriminator], self.train_config.betas, LAZY),
         }
 
     def phases(self) -> Sequence[Phase]:

@@ -4,10 +4,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from gcbench.core.run_spec import ImageSize
 from gcbench.core.settings import Config, Count, Share, Weight
 from gcbench.networks.stylegan2 import StyleGAN2Config
 from gcbench.text.known_words import KnownWords
-from gcbench.training.recipe import ImageSize, SampleBatch, TrainConfig
+from gcbench.training.recipe import SampleBatch, TrainConfig
 
 
 class EncoderConfig(KnownWords):

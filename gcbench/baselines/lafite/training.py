@@ -11,6 +11,7 @@ from gcbench.baselines.lafite.contrastive import contrastive, cosines, matching,
 from gcbench.baselines.lafite.encoder import build_encoder, with_hash
 from gcbench.baselines.lafite.network import TextToImage, sample_many
 from gcbench.baselines.lafite.pseudo import Pseudo, fixed
+from gcbench.baselines.stylegan2 import lazy
 from gcbench.core.contracts import Dataset
 from gcbench.core.draws import moved, normal, uniform
 from gcbench.core.shared_batch import gathered
@@ -55,9 +56,10 @@ class LafiteRecipe(Recipe):
         self.shown = preview_captions(dataset)
 
     def optimizer_groups(self) -> Mapping[str, OptimizerGroup]:
+        betas, loss = self.train_config.betas, self.cfg.loss
         groups = {
-            "generator": OptimizerGroup(list(self.network.generator.parameters())),
-            "discriminator": OptimizerGroup(list(self.discriminator.parameters())),
+            "generator": lazy([self.network.generator], betas, loss.path_every if loss.path else None),
+            "discriminator": lazy([self.discriminator], betas, loss.r1_every),
         }
         if self.cfg.encoder.kind == "dual":
             both = [*self.images.parameters(), *self.network.texts.parameters()]

@@ -4,9 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from gcbench.core.run_spec import ImageSize
 from gcbench.core.settings import Config, Count, Share, Weight
 from gcbench.networks.text import TextConfig
-from gcbench.training.recipe import ImageSize, SampleBatch, SampleSteps, TrainConfig
+from gcbench.training.recipe import SampleBatch, SampleSteps, TrainConfig
 
 
 class VAEConfig(Config):

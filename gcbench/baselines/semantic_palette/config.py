@@ -5,10 +5,11 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from gcbench.baselines.semantic_palette.layout_gan import LayoutGANConfig
+from gcbench.core.run_spec import ImageSize
 from gcbench.core.settings import Config, Count, Weight
 from gcbench.networks.patch_discriminator import PatchConfig
 from gcbench.networks.spade import SPADEConfig
-from gcbench.training.recipe import ImageSize, SampleBatch, TrainConfig
+from gcbench.training.recipe import SampleBatch, TrainConfig
 
 
 class LossConfig(Config):
