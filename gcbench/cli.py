@@ -18,7 +18,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from gcbench.core.errors import NothingMeasured, Stopped, UserError
+from gcbench.core.errors import NothingMeasured, Stopped, UserError, tell_launcher
 from gcbench.core.names import plain
 
 RESUMES = ("sweep", "evaluate", "sample", "suite", "train", "downstream")
@@ -843,6 +843,7 @@ def fail(message: object, code: int = 2) -> NoReturn:
     text = text if len(text) < MOST_LETTERS else f"{text[: MOST_LETTERS // 2]} … {text[-MOST_LETTERS // 2 :]}"
     with suppress(OSError):
         typer.echo(f"gcbench: {text}", err=True)
+    tell_launcher(text)
     raise SystemExit(code)
 
 

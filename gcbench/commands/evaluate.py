@@ -166,10 +166,9 @@ def evaluate(
         record.points = [Point(scores=scores, seconds=spent)]
         told = {"seconds": seconds, "warnings": warnings, "processes": len(total.processes)}
         record.provenance = record.provenance.model_copy(update=told)
-        table = SampleTable()
         group_of = dict(zip(found.ids, found.groups, strict=True))
-        table.groups = group_of | {name: group_of[name.rpartition("#")[0]] for name in named if name not in group_of}
-        table.prompts = named
+        group_of |= {name: group_of[name.rpartition("#")[0]] for name in named if name not in group_of}
+        table = SampleTable(group_of, named)
         table.collect(total.metrics, None)
         folder.check()
         write_scores(record, folder.path / SCORES)

@@ -84,7 +84,7 @@ def _refuse_foreign(out: Path) -> None:
 def html(runs: Sequence[Run], look: Look | None = None) -> str:
     """The report as text."""
     notes: list[str] = []
-    columns = list(dict.fromkeys((key[2], key[3]) for run in runs for key in run.rows))
+    columns = list(dict.fromkeys(key[1:] for run in runs for key in run.values))
     return _filled(
         "report.html",
         runs=[_section(run) for run in runs],
@@ -281,7 +281,7 @@ def _tiles(
     for name in names:
         drawn = folder / "layouts" / f"{name}.png"
         layout = _layout(_of_run(read_layout(drawn), drawn, run), drawn, dataset) if drawn.is_file() else ""
-        numbers = [run.rows.get((scale, name, *column)) for column in columns]
+        numbers = [run.values.get((scale, *column), {}).get(name) for column in columns]
         texts = [
             f"{number_column(*column, run.record.protocol).head} {value * number_column(*column).scale:.3g}"
             for column, value in zip(columns, numbers, strict=True)

