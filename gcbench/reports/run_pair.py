@@ -88,10 +88,10 @@ class Run(NamedTuple):
         return dict.fromkeys(name for point in self.record.points for name in point.scores)
 
 
-def best(record: Record, metric: str) -> Point | None:
+def best(points: Sequence[Point], metric: str) -> Point | None:
     """The point with the metric's best value, or None if it has none or no direction."""
     known = declared(metric)
-    scores = [(point.scores[metric].value, point) for point in record.points if metric in point.scores]
+    scores = [(point.scores[metric].value, point) for point in points if metric in point.scores]
     scored = [(value, point) for value, point in scores if value is not None]
     if not scored or known is None:
         return None

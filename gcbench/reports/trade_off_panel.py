@@ -22,16 +22,24 @@ def model_colour(models: Sequence[str], model: str) -> str:
 def trade_off_panel(
     panel: Axes, numbers: Sequence[Number], models: Sequence[str], axes: tuple[Column, Column], title: str
 ) -> None:
-    """Draw `numbers` of two metrics, axes (cost, gain): a line a model over guidance, the ceiling and the floor."""
+    """Draw `numbers` of two metrics, axes (cost, gain): a line a model over guidance, the ceiling and the floor.
+
+    Of several runs of a model the last is the mean; the others are pale.
+    """
     cost, gain = (column.metric for column in axes)
 
-    def of(model: str, metric: str) -> list[Number]:
-        return [one for one in numbers if (one.model, one.metric) == (model, metric)]
+    def of(model: str, metric: str, run: str) -> list[Number]:
+        return [one for one in numbers if (one.model, one.metric, one.run) == (model, metric, run)]
 
     labels, bars = [], []
     for place, model in enumerate(models):
-        xs, ys = (of(model, metric) for metric in (cost, gain))
-        colour, scales = model_colour(models, model), [guidance_text(x.guidance) for x in xs]
+        colour = model_colour(models, model)
+        *each, mean = list(dict.fromkeys(one.run for one in numbers if one.model == model)) or [""]  # the mean is last
+        for run in each:
+            lines = ([one.value for one in of(model, metric, run)] for metric in (cost, gain))
+            panel.plot(*lines, "-", lw=0.9, color=colour, alpha=0.3, zorder=1)
+        xs, ys = (of(model, metric, mean) for metric in (cost, gain))
+        scales = [guidance_text(x.guidance) for x in xs]
         label = drawing.shown(model) if len(xs) < 2 else f"{drawing.shown(model)}, w = {scales[0]} to {scales[-1]}"
         if xs:
             places, marker = ([x.cell for x in xs], [y.cell for y in ys]), f"{MARKERS[place % len(MARKERS)]}-"
@@ -50,6 +58,7 @@ def trade_off_panel(
         panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         panel.xaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else ""))
         panel.tick_params(axis="x", which="both", labelsize=9)
+        panel.tick_params(axis="x", which="minor", pad=5)  # level with those of the longer ticks
     panel.set_xlabel(drawing.shown(axes[0].heading))
     panel.set_ylabel(drawing.shown(axes[1].heading))
     panel.set_title(drawing.shown(title))
