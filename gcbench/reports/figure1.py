@@ -22,7 +22,7 @@ from gcbench.reports.figure6 import CEILING, FLOOR, PER_CLASS, asked_of
 from gcbench.reports.figure_records import Records
 from gcbench.reports.run_pair import best
 from gcbench.reports.table import Cell, csv_text
-from gcbench.reports.trade_off_panel import MARKERS, model_colour
+from gcbench.reports.trade_off_panel import model_colour, model_marker
 from gcbench.reports.trained_on import BySplit, Trained, by_split
 from gcbench.statistics.intervals import student_mean
 
@@ -161,7 +161,7 @@ def _panel(panel: Axes, marks: Sequence[Mark], names: Sequence[str], grouped: By
             ends = [row - 0.4 for row in rows], [row + 0.4 for row in rows]
             panel.vlines([mark.value for mark in own], *ends, color=drawing.INK, lw=1.1, ls=style, label=real)
     for place, model in enumerate(grouped.models):
-        colour, marker = model_colour(grouped.models, model), MARKERS[place % len(MARKERS)]
+        colour, marker = model_colour(grouped.models, model), model_marker(place)
         shift = 0.5 * ((len(grouped.models) - 1) / 2 - place) / max(len(grouped.models) - 1, 1)
         own = [mark for mark in marks if mark.model == model]
         labels = {trained.label for models in grouped.records.values() for trained in models.values()}
