@@ -78,6 +78,8 @@ def test_another_protocol_is_named_and_not_drawn(tmp_path: Path) -> None:
     text = write_report(
         [FACES / "gcdp-train-s0", strange, FACES / "imagen-train-s0", fewer], tmp_path / "r.html"
     ).read_text(encoding="utf-8")
+    links, places = (re.findall(pattern, text) for pattern in ('href="#([^"]*)"', '<h2 id="(run-[^"]*)"'))
+    assert links == places == ["run-A", "run-B", "run-C", "run-D"]
     section = text[text.index("All runs in one panel") :]
     section = section[: section.index("</section>")]
     assert "of A, C" in section
