@@ -18,7 +18,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from gcbench.core.errors import NothingMeasured, Stopped, UserError
+from gcbench.core.errors import NothingMeasured, Stopped, UserError, tell_launcher
 from gcbench.core.names import plain
 
 RESUMES = ("sweep", "evaluate", "sample", "suite", "train", "downstream")
@@ -450,6 +450,7 @@ def regress(
     rescore: Annotated[Path | None, typer.Option(help="As --runs, but only score the stored samples.")] = None,
     model: Annotated[str | None, typer.Option(help="Where the record's model is now: file.py:Class.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Where the record's dataset is now.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Where images or statistics measured against are now.")] = None,
     checkpoint: Checkpoint = None,
     cascade: Stages = None,
     evaluator: Evaluators = None,
@@ -465,7 +466,7 @@ def regress(
     options = given(locals())
     from gcbench.runs.baselines import baselines
 
-    baselines(suite, runs, rescore, model, dataset)  # what cannot be is refused before torch is loaded
+    baselines(suite, runs, rescore, model, dataset, reference)  # what cannot be is refused before torch is loaded
     from gcbench.commands.regress import regress as run
     from gcbench.reports.regression_report import print_report
 
@@ -842,6 +843,7 @@ def fail(message: object, code: int = 2) -> NoReturn:
     text = text if len(text) < MOST_LETTERS else f"{text[: MOST_LETTERS // 2]} … {text[-MOST_LETTERS // 2 :]}"
     with suppress(OSError):
         typer.echo(f"gcbench: {text}", err=True)
+    tell_launcher(text)
     raise SystemExit(code)
 
 

@@ -206,7 +206,7 @@ def write_files(root: Path) -> None:
         kind="sweep", model=ModelInfo(name="m"), protocol=protocol, points=points, provenance=Provenance(gcbench="0")
     ).write(root / "run/record.json")
     table = SampleTable()
-    table.rows = {("1", "0", "miou", ""): 0.5, ("1", "1", "miou", ""): None}
+    table.values = {("1", "miou", ""): {"0": 0.5, "1": None}}
     table.groups, table.prompts = {"0": "=g", "1": "h"}, {"0": "a car, a 'tree'", "1": "two\nlines"}
     table.write(root / "run/per_sample.csv")
     (root / "card.safetensors").write_bytes(bytes(16))

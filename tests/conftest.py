@@ -51,8 +51,18 @@ from gcbench.core.contracts import Model
 from gcbench.core.samples import Samples
 
 
+def wait(ready):
+    """So that no test depends on who is faster; the five minutes are for a fault, not for a busy machine."""
+    until = time.monotonic() + 300
+    while not ready():
+        if time.monotonic() > until:
+            raise TimeoutError("nobody came")
+        time.sleep(0.01)
+
+
 class Blocks(Model):
-    """Blocks of classes by seed."""
+    """Blocks of classes by seed. With the variable TOGETHER, a folder, each of two processes draws nothing before both
+    do; with GATE, a file, guidance 2 is not drawn before it is there."""
 
     conditional, guided, layouts = True, True, True
 
@@ -65,6 +75,11 @@ class Blocks(Model):
 
     def generate(self, prompts, *, n, size, guidance, seeds):
         time.sleep(n * float(os.environ.get("PACE", 0)))
+        if folder := os.environ.get("TOGETHER"):
+            open(os.path.join(folder, str(os.getpid())), "w").close()
+            wait(lambda: len(os.listdir(folder)) >= 2)
+        if guidance == 2 and (file := os.environ.get("GATE")):
+            wait(lambda: os.path.exists(file))
         rngs = [np.random.default_rng([seed, int(guidance)]) for seed in seeds]
         small = [rng.integers(0, 4, (size[0] // 8, size[1] // 8)) for rng in rngs]
         ids = torch.from_numpy(np.stack(small).repeat(8, 1).repeat(8, 2))

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-ONE_EACH = ("suite", "runs", "rescore", "model", "dataset", "checkpoint", "cascade", "device", "junit")
+ONE_EACH = ("suite", "runs", "rescore", "model", "dataset", "reference", "checkpoint", "cascade", "device", "junit")
 ONE_A_LINE = {"evaluators": "--evaluator", "settings": "--set"}
 LONGEST = 60_000
 """Characters of a comment; GitHub refuses more than 65 536."""

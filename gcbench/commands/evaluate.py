@@ -104,7 +104,8 @@ def evaluate(
         stopwatch = Stopwatch()
         with stopwatch("read"), Bar("reading images", len(found)) as bar:
             survey = found.survey(bar.advance)
-        warnings = [*input_warnings(survey, reference), *found.text_notes(texts == ALL)]
+        real = reference if sets.against is None else sets.against.images
+        warnings = [*input_warnings(survey, reference.size, real), *found.text_notes(texts == ALL)]
         named = texts_by_sample(found, texts)
         if texts == ALL and found.prompts is not None:
             scoring.further = {name: one[1:] for name, one in zip(found.ids, found.prompts, strict=True)}
@@ -165,10 +166,9 @@ def evaluate(
         record.points = [Point(scores=scores, seconds=spent)]
         told = {"seconds": seconds, "warnings": warnings, "processes": len(total.processes)}
         record.provenance = record.provenance.model_copy(update=told)
-        table = SampleTable()
         group_of = dict(zip(found.ids, found.groups, strict=True))
-        table.groups = group_of | {name: group_of[name.rpartition("#")[0]] for name in named if name not in group_of}
-        table.prompts = named
+        group_of |= {name: group_of[name.rpartition("#")[0]] for name in named if name not in group_of}
+        table = SampleTable(group_of, named)
         table.collect(total.metrics, None)
         folder.check()
         write_scores(record, folder.path / SCORES)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from gcbench.core.errors import PluginError, UserError
 from gcbench.core.record import Point, Record
 from gcbench.core.reference import Prompts, Reference
-from gcbench.core.run_spec import RunSpec
+from gcbench.core.run_spec import PRECISIONS, RunSpec
 from gcbench.core.samples import Samples, sample_ids
 from gcbench.core.score import Score
 from gcbench.data.finished_images import read_pairs
@@ -30,7 +30,7 @@ from gcbench.evaluation.scoring import Scoring, measure_real, open_evaluators
 from gcbench.evaluation.setup import choose_device, evaluation_split, prepare, protocol_of
 from gcbench.reports.regression_checks import ELSEWHERE, HERE, Check, Gated, Report, same_samples, same_scores
 from gcbench.reports.regression_report import append_summary, write_junit
-from gcbench.runs.baselines import baselines, stored
+from gcbench.runs.baselines import BY_CONTENT, baselines, stored
 from gcbench.runs.progress import Bar, say
 from gcbench.runs.provenance import machine_kind, provenance
 
@@ -40,6 +40,7 @@ class Given(NamedTuple):
 
     model: str | None
     dataset: str | None
+    reference: str | None
     checkpoint: Path | None
     cascade: Any
     evaluators: Sequence[str]
@@ -54,6 +55,7 @@ def regress(
     rescore: Path | None = None,
     model: str | None = None,
     dataset: str | None = None,
+    reference: str | None = None,
     checkpoint: Path | None = None,
     cascade: str | Sequence[Path] | None = None,
     evaluators: Sequence[str] = (),
@@ -65,15 +67,16 @@ def regress(
     """Measure baselines again: the bundled ones (`suite` names one of them), or the run directories in `runs`.
 
     rescore: run directories whose stored samples are scored again, and nothing is generated. model, dataset,
-    checkpoint, evaluators, settings: as for `sweep`, where the record's own names are not found (a dataset by path, a
-    model's file, a checkpoint). junit, summary: files to write the report to, as JUnit XML and as Markdown (appended).
+    reference, checkpoint, evaluators, settings: as for `sweep`, where the record's own names are not found (a dataset
+    by path, images that were measured against, a model's file, a checkpoint). junit, summary: files to write the
+    report to, as JUnit XML and as Markdown (appended).
 
     Raises:
         UserError: no baseline, one without its samples, or anything that `sweep` refuses.
     """
-    found = baselines(suite, runs, rescore, model, dataset)
+    found = baselines(suite, runs, rescore, model, dataset, reference)
     device = choose_device(device)
-    given = Given(model, dataset, checkpoint, cascade, evaluators, settings or {}, device)
+    given = Given(model, dataset, reference, checkpoint, cascade, evaluators, settings or {}, device)
     report = Report(runs=[gate(name, *run, given, generate=rescore is None) for name, run in found.items()])
     if junit is not None:
         write_junit(junit, report)
@@ -90,6 +93,11 @@ def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool)
     opened = open_dataset(spec.dataset)
     if opened.name != protocol.dataset:
         raise UserError(f"{path} was measured on {protocol.dataset}, not on {opened.name}; give its --dataset")
+    known = (None, given.reference, *opened.splits, *opened.parts)
+    if spec.reference not in known:  # a path that only the record names is not read
+        raise UserError(
+            f"{path} was measured against {spec.reference!r}, which is no split of {opened.name}; leave it out"
+        )
     notes: list[str] = []
     if generate:
         model, scoring, reference, prompts, planned = prepare(spec, given.device)
@@ -125,7 +133,7 @@ def spec_of(path: Path, record: Record, given: Given, generate: bool) -> RunSpec
         **({"model": given.model or record.model.name} if generate else {}),
         dataset=given.dataset or protocol.dataset,
         split=protocol.split,
-        reference=protocol.reference,
+        reference=given.reference if BY_CONTENT.fullmatch(protocol.reference or "") else protocol.reference,
         size=protocol.size,
         n=protocol.n,
         per_prompt=record.spec.get("per_prompt", 1),
@@ -136,7 +144,7 @@ def spec_of(path: Path, record: Record, given: Given, generate: bool) -> RunSpec
         evaluators=tuple(evaluators_of(path, record, given)),
         checkpoint=given.checkpoint,
         cascade=given.cascade,
-        precision="bf16" if precision == "bf16" else "fp32",
+        precision=precision if precision in PRECISIONS else "fp32",
         given=protocol.given,
     )
 

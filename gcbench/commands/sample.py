@@ -98,6 +98,9 @@ def sample(
         drawing = open_model(spec, opened, device)
         if prompts and not drawing.conditional:
             raise UserError(f"model {model} reads no prompts; leave --prompt out")
+        if len(scales) > 1 and not drawing.guided:
+            told = ",".join(map(guidance_text, scales))
+            raise UserError(f"--guidance {told}: {model} has no guidance, its samples are the same at each; give one")
         reference = Reference(opened, evaluation_split(opened, spec.split), size_of(spec, opened, drawing))
         given = None
         if spec.given and place is not None:
@@ -105,6 +108,8 @@ def sample(
         chosen = texts_of(() if no_text else prompts, spec.n, reference, given, None if no_text else place)
         if drawing.conditional and not chosen.texts:
             say(f"No texts: {model} draws from the {spec.given} alone, and --guidance changes nothing.")
+        elif drawing.conditional and chosen.note:
+            say(chosen.note)
         texts_read = chosen.texts[: len(prompts) or None]  # each prompt once
         for line in reading_lines(model, reading_of(model, drawing, texts_read)):
             say(line)

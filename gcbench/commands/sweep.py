@@ -38,6 +38,7 @@ from gcbench.runs.manifest import GRID, KEPT, MEASURED, SCORES, SHARDS, remove_w
 from gcbench.runs.progress import Bar, say
 from gcbench.runs.run_directory import RunDirectory, kept_samples
 from gcbench.runs.sample_folder import SampleFolder
+from gcbench.runs.sample_table import SampleTable
 from gcbench.runs.work_shares import Share, check_sharing
 
 Tick = Callable[[float], object]
@@ -98,7 +99,8 @@ def sweep(
 
 
 class Sweep:
-    """A sweep at work. record: what is measured so far; table: its values per sample; todo: the scales to come."""
+    """A sweep at work. record: what is measured so far; todo: the scales to come; table: the values per sample of the
+    metrics `watched`, which are compared between scales."""
 
     def __init__(self, spec: RunSpec, prepared: Prepared, folder: RunDirectory, keep: bool):
         self.spec, self.folder, self.keep = spec, folder, keep
@@ -113,6 +115,7 @@ class Sweep:
         if unmeasured := [name for name in spec.axes or () if name not in self.metrics]:
             raise UserError(f"--axes: {unmeasured[0]} is not measured in this run; add it to --metrics")
         self.watch = watched_metric(spec.watch, self.metrics) if spec.until_saturation else None
+        self.watched = {*pareto.axes_of(self.metrics, spec.axes), self.watch or ""}
         default = LONG_GUIDANCE if spec.until_saturation else DEFAULT_GUIDANCE
         self.scales: list[float | None] = list(spec.guidance or default) if self.model.guided else [None]
         self.seconds: dict[str, float] = {}
@@ -126,7 +129,7 @@ class Sweep:
         """Take the record from the directory, and with it what is still to be done."""
         planned, ids = self.planned, sample_ids(self.spec.n)
         self.record = self.folder.resume(planned, self.metrics)
-        self.table = self.folder.read_samples(self.record, ids)
+        self.table = self.folder.read_samples(self.record, ids, self.watched)
         texts = self.prompts.texts if self.model.conditional else ()
         self.table.groups = dict(zip(ids, self.prompts.groups if self.model.conditional else ids, strict=True))
         self.table.prompts = dict(zip(ids, texts, strict=False))
@@ -154,6 +157,8 @@ class Sweep:
         )
         if note := self.record.model.note:
             say(f"Model: {note}.")
+        if self.model.conditional and (note := self.prompts.note):
+            say(note)
         against = self.scoring.sets.against
         for line in [*reading_lines(self.spec.model, self.record.reading), *([] if against is None else against.notes)]:
             say(line)
@@ -295,15 +300,19 @@ class Sweep:
         self.processes |= measured.processes
         self.shown[scale] = measured.shown
         self.record.points = sorted([*self.record.points, measured.point], key=lambda point: point.guidance or 0)
-        self.table.collect(measured.metrics, scale)
-        pareto.mark(self.record, self.table.rows, self.table.groups, self.spec.axes)
+        table = SampleTable(self.table.groups, self.table.prompts)
+        table.collect(measured.metrics, scale)
+        self.table.values |= {
+            key: values for key, values in table.values.items() if key[1] in self.watched and not key[2]
+        }
+        pareto.mark(self.record, self.table.values, self.table.groups, self.spec.axes)
         self.seconds["sweep"] = round(time.perf_counter() - began, 3)
         told = {"seconds": dict(self.seconds), "processes": max(len(self.processes), 1)}
         self.record.provenance = self.record.provenance.model_copy(update=told)
         self.folder.check()
         write_scores(self.record, self.folder.path / SCORES)
         curve.draw(self.record, self.folder.path, self.spec.axes)
-        self.folder.write(self.record, self.table)
+        self.folder.write(self.record, table)
         shards.forget()
         return measured.point
 

@@ -38,8 +38,8 @@ class Dataset(ABC):
     singular and plural) by which a text names it; void has none. resize: how images are brought to size.
     mirror: what each class id becomes in an image seen in a mirror (left and right parts change names); None if
     nothing changes. attributes: names of what a whole image can be (`Smiling`); attribute_words: attribute -> the
-    words (lower case) by which a text affirms it. has_layouts, has_texts: whether its images have them; what needs them
-    is skipped where they have none.
+    words (lower case) by which a text affirms it. has_layouts, has_texts: whether its images have them, all or none;
+    what needs them is skipped where they have none. Who reads asks these first: no method gives None.
     """
 
     name: str

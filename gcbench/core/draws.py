@@ -76,6 +76,17 @@ def uniform(b: int, *shape: int, generator: torch.Generator, device: torch.devic
     return moved(of_images(b, generator, lambda n, source: torch.rand(n, *shape, generator=source)), device)
 
 
+def dropout(x: Tensor, p: float, generator: torch.Generator | None) -> Tensor:
+    """x [b,...] in which a share p of the numbers is 0 and the others are divided by 1 - p; x itself without a
+    generator. Each image has a seed of its own: a process draws the numbers of its images alone, on their device."""
+    if generator is None or not p:
+        return x
+    seeds = of_images(len(x), generator, lambda n, source: torch.randint(2**62, (n,), generator=source)).tolist()
+    sources = [torch.Generator(x.device).manual_seed(seed) for seed in seeds]
+    kept = torch.stack([torch.rand(x.shape[1:], generator=source, device=x.device) >= p for source in sources])
+    return x * kept / (1 - p)
+
+
 def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
     """The tensor on a device. To a GPU it goes by way of pinned memory, so that the host does not wait."""
     if torch.device(device).type == "cuda" and tensor.device.type == "cpu":

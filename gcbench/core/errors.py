@@ -1,8 +1,11 @@
 """Errors that are the user's to mend."""
 
+import json
+import os
+import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class UserError(Exception):
@@ -45,3 +48,11 @@ def calling(plugin: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise PluginError(f"{plugin} raised {' '.join(what.split())}", traceback.format_exc()) from error
+
+
+def tell_launcher(sentence: str) -> None:
+    """Leave the sentence where torchrun looks for why a process ended: it ends its own report with it."""
+    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        told = {"message": sentence, "extraInfo": {"timestamp": str(int(time.time()))}}
+        with suppress(OSError), open(file, "x", encoding="utf-8") as stream:
+            json.dump({"message": told}, stream)

@@ -45,13 +45,19 @@ def export(
     diffusers' training scripts take. size: (H, W), the dataset's own by default. limit: pairs a split. progress: called
     with (done, total). A pair that a run before wrote whole is kept, so a killed export resumes where it
     stopped.
-    UserError: the classes do not fit the form, or `out` holds something else."""
+    UserError: the dataset lacks what the form is made of, or has other classes, or `out` holds something else."""
     out, size = Path(out), size or dataset.size
     if form == "cityscapes" and tuple(dataset.classes) != cityscapes_classes.CLASSES:
         raise UserError(
             f"{dataset.name} has other classes than Cityscapes and cannot be written as such a tree;"
             " use the form folder"
         )
+    for there, what, wanting in (
+        (dataset.has_layouts, "layouts", ("cityscapes", "folder")),
+        (dataset.has_texts, "texts", ("diffusers",)),
+    ):
+        if not there and form in wanting:
+            raise UserError(f"{dataset.name} has no {what}, which the form {form} is made of; choose another --as")
     stems = _stems({split: list(dataset.ids(split)) for split in dataset.splits})
     stems = {split: names[:limit] for split, names in stems.items()}
     _claim(out, {"dataset": dataset.name, "version": dataset.version, "form": form, "size": list(size)})
@@ -102,12 +108,14 @@ def _write_pair(
     last = image if layout is None else layout
     if image.exists() and last.exists():  # written whole, or not at all; the layout comes last
         return
-    pixels, ids = dataset.pair(split, index, size)  # [H,W,3], [H,W]
-    if form == "cityscapes":
-        ids = np.array(cityscapes_classes.LABEL_IDS, np.uint8)[ids]
-    for path, array in ((image, pixels), (layout, ids)):
-        if path is None:
-            continue
+    if layout is None:
+        arrays = [(image, dataset.image(split, index, size))]  # [H,W,3]
+    else:
+        pixels, ids = dataset.pair(split, index, size)  # [H,W,3], [H,W]
+        if form == "cityscapes":
+            ids = np.array(cityscapes_classes.LABEL_IDS, np.uint8)[ids]
+        arrays = [(image, pixels), (layout, ids)]
+    for path, array in arrays:
         write_atomic(path, lambda temporary, array=array: Image.fromarray(array).save(temporary, "PNG"))  # type: ignore[misc]
 
 

@@ -4,11 +4,11 @@
     hf:./FOLDER, hf:./FILE.parquet             local
 
 A `dataset.toml` in a local folder, or one elsewhere that names its `source`, may say the same, and all that it says for
-a folder of images. Columns that nobody names are found by the names of `COLUMNS`. Class names are those of
-`dataset.toml`, else of the library's ClassLabel in the layouts or in the column `classes`.
+a folder of images. Columns that nobody names are found (`hub_columns`). Class names are those of `dataset.toml`, else
+of the library's ClassLabel in the column `classes` or in the layouts.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +23,18 @@ from gcbench.core.run_spec import parse_size
 from gcbench.data import image_files
 from gcbench.data.dataset_toml import CONFIG, Config, aliases_of, palette_of, read_config, void_of
 from gcbench.data.folder import split_order
+from gcbench.data.hub_columns import class_names, find_columns
 from gcbench.data.hub_tables import PREFIX, Source, Table, parse_source
 from gcbench.data.pair_files import check_split, generator
 from gcbench.data.unreadable_files import Kind, Unreadable
 from gcbench.text.captions import PLAIN, build_caption, present
 
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "image": ("image", "img", "jpg", "png", "pixel_values"),
-    "layout": ("layout", "annotation", "semantic_segmentation", "segmentation", "mask", "label_map", "label", "labels"),
-    "text": ("text", "caption", "captions", "prompt", "texts", "sentences"),
-    "group": ("group",),
-    "classes": (),
-}
-"""What a column is for -> the names by which it is found, the first that is there and of the right type."""
-
 
 class HubConfig(BaseModel):
     """What a `dataset.toml` may say of a hub dataset: the keys of `dataset_toml.Config`, none of which must be there.
 
-    source: `hf:OWNER/NAME[@REVISION]`, if it is not the folder itself. columns: what for (`COLUMNS`) -> the column.
-    subset, rows: as in `hub_tables.Source`. splits: those to use, the one to train on first.
+    source: `hf:OWNER/NAME[@REVISION]`, if it is not the folder itself. columns: what for (`hub_columns.COLUMNS`) -> the
+    column. subset, rows: as in `hub_tables.Source`. splits: those to use, the one to train on first.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -61,18 +53,18 @@ class HubConfig(BaseModel):
 
 
 class Hub(Dataset):
-    """The dataset that `argument` names; `config` and `where`, its file, say more of it. Rows are their own groups,
-    unless a column says them."""
+    """The dataset that `argument` names; `config` and `where`, its file, say more of it. A row is its own group,
+    unless a column says which."""
 
     resize = image_files.RESIZE
 
     def __init__(self, argument: str, source: Source, config: HubConfig, where: object):
         self.given, self.config, self.where = argument, config, where
         self.table = table = Table(source)
-        self.columns = dict(self._columns())
+        self.columns = find_columns(table, config.columns, where)
         self.has_layouts, self.has_texts = "layout" in self.columns, bool({"text", "layout"} & self.columns.keys())
         self.name = config.name or source.word
-        names = config.classes or self._class_names()
+        names = config.classes or class_names(table, self.columns)
         if self.has_layouts and not names:
             raise UserError(
                 f"{where}: nothing names the classes of the layouts; write classes = […] into a {CONFIG}, or name the"
@@ -107,8 +99,11 @@ class Hub(Dataset):
         return [f"{i:06d}" for i in range(len(self._rows(split)))]
 
     def groups(self, split: str) -> Sequence[str]:
-        column = self.columns.get("group")
-        return self.ids(split) if column is None else [str(row[column]) for row in self._rows(split)]
+        column, ids = self.columns.get("group"), self.ids(split)
+        if column is None:
+            return ids
+        named = (row[column] for row in self._rows(split))
+        return [own if name is None or name != name else str(name) for own, name in zip(ids, named, strict=True)]
 
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
         if not self.has_layouts:
@@ -143,50 +138,6 @@ class Hub(Dataset):
         self.resize = image_files.NEAREST
 
     # --------------------------------------------------------------------------------------------- what it is made of
-
-    def _columns(self) -> Iterator[tuple[str, str]]:
-        """What for -> the column, for all that is there. UserError: one that is named is not there, or not for that."""
-        features, named = self.table.features, self.config.columns
-        if strange := sorted(named.keys() - COLUMNS.keys()):
-            raise UserError(f"{self.where}: unknown key {strange[0]!r}; known: {', '.join(COLUMNS)}, subset, rows")
-        for use, known in COLUMNS.items():
-            if use in named:
-                column = named[use]
-                if column not in features:
-                    raise UserError(f"{self.where} has no column {column!r}; its columns are {', '.join(features)}")
-                if not self._fits(use, features[column]):
-                    kind = f"{features[column]}".splitlines()[0][:80]
-                    raise UserError(
-                        f"{self.where}: the column {column!r} holds {kind}, not {_WANTED[use]}; name another"
-                    )
-                yield use, column
-                continue
-            found = next((name for name in known if name in features and self._fits(use, features[name])), None)
-            if found is not None:
-                yield use, found
-            elif use == "image":
-                columns = ", ".join(features)
-                raise UserError(f"{self.where} has no column of images; its columns are {columns}: add image=COLUMN")
-
-    def _fits(self, use: str, feature: Any) -> bool:
-        library, nested = self.table.library, _inner(feature)
-        if use == "image":
-            return _of_files(feature, library)
-        if use == "layout":
-            whole = isinstance(feature, library.Array2D) or _depth(feature) == 2
-            return _of_files(feature, library) or (whole and _whole(nested, library))
-        if use == "classes":
-            return isinstance(nested, library.ClassLabel)
-        if use == "group":
-            return isinstance(feature, library.Value | library.ClassLabel)
-        return _depth(feature) <= 1 and getattr(nested, "dtype", "") in ("string", "large_string")
-
-    def _class_names(self) -> list[str] | None:
-        for use in ("classes", "layout"):
-            inner = _inner(self.table.features[self.columns[use]]) if use in self.columns else None
-            if isinstance(inner, self.table.library.ClassLabel):
-                return list(inner.names)
-        return None
 
     def _name_classes(self, names: list[str]) -> None:
         config = self.config
@@ -259,15 +210,6 @@ class Hub(Dataset):
         return value
 
 
-_WANTED = {
-    "image": "images",
-    "layout": "layouts (images of class ids, or two-dimensional whole numbers)",
-    "text": "texts",
-    "group": "names",
-    "classes": "a ClassLabel",
-}
-
-
 def open_hub(argument: str) -> Hub:
     """The dataset of `hf:…`, with the `dataset.toml` of a local folder. UserError: one sentence, whatever is wrong."""
     source, columns = parse_source(argument)
@@ -306,37 +248,6 @@ def _keys(where: Path) -> set[str]:
         return set(read_toml(where))
     except (OSError, ValueError, UserError):
         return set()
-
-
-def _inner(feature: Any) -> Any:
-    """What the lists of a feature hold."""
-    while (inner := _element(feature)) is not None:
-        feature = inner
-    return feature
-
-
-def _depth(feature: Any) -> int:
-    depth = 0
-    while (feature := _element(feature)) is not None:
-        depth += 1
-    return depth
-
-
-def _element(feature: Any) -> Any:
-    if isinstance(feature, list):
-        return feature[0]
-    return None if isinstance(feature, Mapping) else getattr(feature, "feature", None)
-
-
-def _of_files(feature: Any, library: Any) -> bool:
-    """Whether cells are image files: decoded by the library, or their bytes, alone or with a path."""
-    if isinstance(feature, Mapping):
-        return set(feature) == {"bytes", "path"}
-    return isinstance(feature, library.Image) or getattr(feature, "dtype", "") in ("binary", "large_binary")
-
-
-def _whole(feature: Any, library: Any) -> bool:
-    return isinstance(feature, library.ClassLabel) or "int" in getattr(feature, "dtype", "")
 
 
 def _array(rows: list[Any], place: Path) -> np.ndarray:

@@ -40,13 +40,15 @@ class About(BaseModel):
 
 @dataclass(frozen=True)
 class ReferenceFile:
-    """mean [d], covariance [d,d]: float64. about: None where the file does not say. hash: of the file."""
+    """mean [d], covariance [d,d]: float64. about: None where the file does not say. hash: of the file. others: arrays
+    in it that are not read, such as the images of ADM's files."""
 
     path: Path
     mean: np.ndarray
     covariance: np.ndarray
     about: About | None
     hash: str
+    others: tuple[str, ...] = ()
 
 
 def holds_statistics(path: Path) -> bool:
@@ -63,11 +65,24 @@ def read_reference_file(path: Path) -> ReferenceFile:
         fault = f"{MEAN} is of shape {mean.shape} and {COVARIANCE} of {covariance.shape}, not [d] and [d,d]"
     elif not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         fault = f"{MEAN} or {COVARIANCE} holds values that are not finite"
+    elif _no_covariance(covariance):
+        fault = f"{COVARIANCE} is no covariance: a variance is negative, or two features vary together more than alone"
     elif np.abs(covariance - covariance.T).max() > 1e-4 * np.abs(covariance).max():
         fault = f"{COVARIANCE} is not symmetric"
     if fault:
         raise UserError(f"--reference {path}: {fault}; save the mean and the covariance of features")
-    return ReferenceFile(path, mean, (covariance + covariance.T) / 2, _about(path), file_hash(path))
+    others = tuple(sorted({*array_names(path)} - {MEAN, COVARIANCE, ABOUT}))
+    return ReferenceFile(path, mean, (covariance + covariance.T) / 2, _about(path), file_hash(path), others)
+
+
+def _no_covariance(matrix: np.ndarray) -> bool:
+    """Whether a variance is below 0, or |σ_ij| above √(σ_ii σ_jj) by more than rounding."""
+    variances = np.diagonal(matrix)
+    slack = 1e-4 * np.abs(matrix).max()
+    if variances.min() < -slack:
+        return True
+    deviations = np.sqrt(np.maximum(variances, 0))
+    return bool((np.abs(matrix) > np.outer(deviations, deviations) + slack).any())
 
 
 def write_reference_file(path: Path, mean: np.ndarray, covariance: np.ndarray, about: About) -> None:

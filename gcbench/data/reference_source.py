@@ -18,13 +18,14 @@ IMAGES = "images"
 
 class ImageSet(Dataset):
     """Images of any origin, with layouts in the classes of `whole` or without, as a dataset of one split, `images`.
-    They have no captions, and are brought to size as finished images are."""
+    They have no texts, and are brought to size as finished images are."""
 
     def __init__(self, whole: Dataset, found: FinishedImages):
         for name in Dataset.__annotations__:
             setattr(self, name, getattr(whole, name))
         self.name, self.splits, self.parts, self.found = IMAGES, (IMAGES,), (), found
-        self._hash = found.survey().hash
+        self.has_layouts, self.has_texts = found.layouts is not None, False
+        self.survey = found.survey()
 
     @classmethod
     def open(cls) -> "ImageSet":
@@ -32,7 +33,7 @@ class ImageSet(Dataset):
 
     @property
     def version(self) -> str:
-        return self._hash
+        return self.survey.hash
 
     def ids(self, split: str) -> Sequence[str]:
         return self.found.ids
@@ -41,11 +42,16 @@ class ImageSet(Dataset):
         return self.found.groups
 
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
-        """The layout is None where there are none."""
-        return self.found.read(index, self, size)  # type: ignore[return-value]
+        image, layout = self.found.read(index, self, size)
+        if layout is None:
+            raise UserError(f"{self.found.images.path} has no layouts; put them in a folder `layouts` beside `images`")
+        return image, layout
+
+    def image(self, split: str, index: int, size: Size) -> np.ndarray:
+        return self.found.read(index, self, size)[0]
 
     def captions(self, split: str, index: int) -> Sequence[str]:
-        return ()
+        return ("",)
 
 
 def find_reference(text: str, dataset: Dataset) -> str | Path:

@@ -7,20 +7,20 @@ from gcbench.core.record import Training
 from gcbench.core.reference import Reference
 from gcbench.data.reference_file import ReferenceFile
 from gcbench.data.reference_source import IMAGES, find_reference, read_reference
+from gcbench.evaluation.input_warnings import reference_notes
 
 
 class Against(NamedTuple):
     """What takes the place of the prompts' split as reference: images, or a mean and a covariance of features.
 
     name: what the protocol calls it, by its content and never by its path. n: images, 0 where that is not known.
-    layouts: whether its images have them. notes: what is not known of it, in sentences.
+    notes: what is not known of it, in sentences.
     """
 
     name: str
     n: int
     images: Reference | None = None
     summed: ReferenceFile | None = None
-    layouts: bool = True
     notes: tuple[str, ...] = ()
 
 
@@ -47,15 +47,14 @@ def open_against(text: str | None, reference: Reference) -> Against | None:
         other = Reference(held, IMAGES, reference.size)
         if len(other) < 2:
             raise UserError(f"--reference {text} holds one image; give at least 2")
-        return Against(f"images {held.version}", len(other), other, layouts=held.found.layouts is not None)
-    about = held.about
+        return Against(f"images {held.version}", len(other), other, notes=reference_notes(held.survey, reference.size))
+    about, notes = held.about, [f"{found} holds {', '.join(held.others)} too, not read"] if held.others else []
     if about is None:
         told = (
             f"{found} says neither which evaluator its mean and covariance are of, nor how its images were resized, nor"
             " how many they were: whether a distance from them means anything is yours to know"
         )
-        return Against(f"statistics {held.hash}", 0, summed=held, notes=(told,))
-    notes = []
+        return Against(f"statistics {held.hash}", 0, summed=held, notes=(told, *notes))
     if about.dataset_version != reference.version or about.dataset != reference.dataset.name:
         notes.append(f"{found} is of {about.dataset} ({about.dataset_version})")
     if about.size != reference.size:

@@ -35,7 +35,7 @@ def saturated(points: Sequence[Point], table: SampleTable, watch: str) -> bool:
         scores = after.scores.get(watch), before.scores.get(watch)
         if scores[0] is None or scores[1] is None:
             return False
-        values = [values_of(table.rows, point.guidance, watch, "") for point in (after, before)]
+        values = [values_of(table.values, point.guidance, watch) for point in (after, before)]
         gain = paired(scores[0], scores[1], values[0], values[1], table.groups)
         if gain.interval is None or metric.gain is None:
             return False

@@ -158,12 +158,12 @@ class Scoring:
             return None
         if "training" in metric.needs and training is not None and against.name == training.split:
             return "the reference is what the model was trained on; it needs images that were held out"
-        if against.summed is None:
-            lacking = "layouts" in metric.needs and not against.layouts
+        images, summed = against.images, against.summed
+        if summed is None:
+            lacking = "layouts" in metric.needs and images is not None and not images.dataset.has_layouts
             return "the images of the reference have no layouts" if lacking else None
         if metric.roles and (reason := refusal(against, metric.roles[0], self.evaluators.by_role[metric.roles[0]].id)):
             return reason
-        summed = against.summed
         if metric.take_moments(summed.mean, summed.covariance, against.n):
             return None
         return "the reference is a mean and a covariance, and this needs the real images themselves"

@@ -183,10 +183,19 @@ class Shards:
         assert self.folder is not None
         return self.folder / f"{part.start:06d}.safetensors"
 
+    def _place(self, part: range) -> list[str | int]:
+        """What tells a shard from all others, wherever its file lies."""
+        return ["" if self.folder is None else self.folder.name, part.start, part.stop]
+
     def _write(self, part: range, found: Total, scoring: Scoring, before: int) -> None:
         digests = torch.frombuffer(bytearray(b"".join(scoring.shown[before:])), dtype=torch.uint8)
         about: State = {"digests": digests, "sources": sorted(scoring.sources), "texts": found.texts}
-        about |= {"seconds": found.seconds, "processes": sorted(found.processes), **_packed(found.shown)}
+        about |= {
+            "place": self._place(part),
+            "seconds": found.seconds,
+            "processes": sorted(found.processes),
+            **_packed(found.shown),
+        }
         states: dict[str, State] = {ABOUT: about}
         for name, metric in found.metrics.items():
             with calling(f"metric {name}"):
@@ -201,6 +210,8 @@ class Shards:
         try:
             states = load_states(self._file(part))
             about = states[ABOUT]
+            if about["place"] != self._place(part):
+                raise ValueError("it is of other samples")
             digests = about["digests"].reshape(len(part), -1).numpy()
             for name, metric in metrics.items():
                 metric.load(states[name])

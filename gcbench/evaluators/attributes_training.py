@@ -55,7 +55,7 @@ class AttributesRecipe(Recipe):
             raise UserError(f"{self.dataset.name} gives no attribute labels of a pair; give them for every pair")
         device = self.classifier.mean.device
         target = batch.attributes.to(device)
-        logits = self.classifier(vary(batch.images.to(device).float() / 255, generator)).float()
+        logits = self.classifier(vary(batch.images.to(device).float() / 255, generator), generator).float()
         predicted = logits > 0
         true, wanted = gathered(predicted & target), gathered(target)
         return {

@@ -42,17 +42,21 @@ class Classifier(nn.Module):
     def __init__(self, arch: str, classes: int, size: int | None = None):
         super().__init__()
         self.arch = arch
-        self.network = _build(arch, classes)
+        self.network: Any = _build(arch, classes)
         cfg: Any = self.network.pretrained_cfg
         self.size: int = size or (448 if arch == ML_DECODER else cfg["input_size"][-1])
         self.register_buffer("mean", torch.tensor(cfg["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(cfg["std"]).view(1, 3, 1, 1), persistent=False)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, drawn: torch.Generator | None = None) -> Tensor:
+        """drawn: of ML-Decoder's dropout in training. The few networks of timm with a dropout draw for themselves."""
         size = (self.size, self.size)
         if images.shape[-2:] != size:
             images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
-        return self.network((images - self.mean) / self.std)
+        images = (images - self.mean) / self.std
+        if drawn is None or self.arch != ML_DECODER:
+            return self.network(images)
+        return self.network.head(self.network.forward_features(images), drawn)
 
 
 def _build(arch: str, classes: int) -> nn.Module:

@@ -5,9 +5,13 @@ authors' file below `head.` (`decoder.embed_standart`, `decoder.layers.0`, ...),
 written out here: `nn.TransformerDecoder` calls a self-attention that these layers do not have, and fails.
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from gcbench.core.draws import dropout
 
 DIM, HIDDEN, HEADS, QUERIES, DROPOUT = 768, 2048, 8, 100, 0.1
 
@@ -22,8 +26,9 @@ class MLDecoder(nn.Module):
         super().__init__()
         self.decoder = _Decoder(classes, features)
 
-    def forward(self, features: Tensor) -> Tensor:
-        return self.decoder(features)
+    def forward(self, features: Tensor, drawn: torch.Generator | None = None) -> Tensor:
+        """drawn: of the dropout in training; without it nothing is left out."""
+        return self.decoder(features, drawn if self.training else None)
 
 
 class _Decoder(nn.Module):
@@ -38,11 +43,11 @@ class _Decoder(nn.Module):
         self.duplicate_pooling_bias = nn.Parameter(torch.zeros(classes))
         nn.init.xavier_normal_(self.duplicate_pooling)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, drawn: torch.Generator | None) -> Tensor:
         memory = F.relu(self.embed_standart(features.flatten(2).transpose(1, 2)))  # [B,HW,D]
         x = self.query_embed.weight.expand(len(features), -1, -1)  # [B,Q,D]
         for layer in self.layers:
-            x = layer(x, memory)
+            x = layer(x, memory, drawn)
         groups = torch.einsum("bqd,qdg->bqg", x, self.duplicate_pooling)  # [B,Q,A/Q]
         return groups.flatten(1)[:, : self.classes] + self.duplicate_pooling_bias  # [B,A]
 
@@ -56,11 +61,24 @@ class _Layer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(DIM) for _ in range(3))
-        self.multihead_attn = nn.MultiheadAttention(DIM, HEADS, dropout=DROPOUT, batch_first=True)
+        self.multihead_attn = nn.MultiheadAttention(DIM, HEADS, batch_first=True)
         self.linear1, self.linear2 = nn.Linear(DIM, HIDDEN), nn.Linear(HIDDEN, DIM)
-        self.dropout = nn.Dropout(DROPOUT)
 
-    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
-        x = self.norm1(queries + self.dropout(queries))
-        x = self.norm2(x + self.dropout(self.multihead_attn(x, memory, memory, need_weights=False)[0]))
-        return self.norm3(x + self.dropout(self.linear2(self.dropout(F.relu(self.linear1(x))))))
+    def forward(self, queries: Tensor, memory: Tensor, drawn: torch.Generator | None = None) -> Tensor:
+        drop = partial(dropout, p=DROPOUT, generator=drawn)
+        x = self.norm1(queries + drop(queries))
+        x = self.norm2(x + drop(self._attended(x, memory, drawn)))
+        return self.norm3(x + drop(self.linear2(drop(F.relu(self.linear1(x))))))
+
+    def _attended(self, queries: Tensor, memory: Tensor, drawn: torch.Generator | None) -> Tensor:
+        """Cross-attention; written out where some of its weights are to be left out."""
+        attention = self.multihead_attn
+        if drawn is None:
+            return attention(queries, memory, memory, need_weights=False)[0]
+        projections = zip(attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3), strict=True)
+        q, k, v = (
+            F.linear(x, *projection).unflatten(-1, (HEADS, -1)).transpose(1, 2)  # [B,heads,Q or HW,D/heads]
+            for x, projection in zip((queries, memory, memory), projections, strict=True)
+        )
+        weights = dropout((q @ k.mT / q.shape[-1] ** 0.5).softmax(-1), DROPOUT, drawn)  # [B,heads,Q,HW]
+        return attention.out_proj((weights @ v).transpose(1, 2).flatten(2))

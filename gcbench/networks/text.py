@@ -93,6 +93,16 @@ class WordEncoder(TextEncoder):
         return reading(texts, self.known, aliases, self.max_length)
 
 
+LETTERS = ("a", "b", "e", "0", "1")
+"""Texts of which any tokenizer tells two apart."""
+
+
+def reads_all_alike(tokenizer: Any) -> bool:
+    """Whether a tokenizer of transformers has no vocabulary, as the one that is made, without an error, of a folder
+    that lacks its files."""
+    return len({tuple(tokenizer(letter).input_ids) for letter in LETTERS}) == 1
+
+
 class T5Encoder(TextEncoder):
     """The encoder half of a T5, frozen, float32, padded to the longest text; padding is zeroed.
 
@@ -111,9 +121,14 @@ class T5Encoder(TextEncoder):
 
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=local)
-            encoder = T5EncoderModel.from_pretrained(place, dtype=torch.float32, local_files_only=local)
-        except (OSError, ValueError):  # of the second kind where files are there that are no T5's
+            loaded: Any = T5EncoderModel.from_pretrained(
+                place, dtype=torch.float32, local_files_only=local, output_loading_info=True
+            )
+            encoder, info = loaded
+        except (OSError, ValueError, TypeError, KeyError):  # of the last where files are there that are no T5's
             raise no_t5(cfg.name, "are not whole" if place != cfg.name else "are not to be had") from None
+        if info["missing_keys"] or reads_all_alike(self.tokenizer):  # what lacks is random, or empty, without an error
+            raise no_t5(cfg.name, "are not whole")
         self._frozen = (encoder.eval().requires_grad_(False),)  # in a tuple: not one of this module's own
         self.dim, self.max_length = encoder.config.d_model, cfg.max_length
         self._cache: TextCache | None = None

@@ -168,8 +168,8 @@ def _f1(run: Path, record: Record, metric: str, cost: Column) -> tuple[list[Numb
         return [], f"its run has no {PER_SAMPLE}"
     table, numbers = SampleTable.read(run / PER_SAMPLE), list[Number]()
     for point in sorted(record.points, key=lambda point: point.guidance or 0):
-        recalls = values_of(table.rows, point.guidance, metric)
-        precisions = values_of(table.rows, point.guidance, metric, PRECISION)
+        recalls = values_of(table.values, point.guidance, metric)
+        precisions = values_of(table.values, point.guidance, metric, PRECISION)
         pairs = {i: (r, precisions.get(i) or 0.0) for i, r in recalls.items() if r is not None}
         if not pairs or not precisions or missing(point.scores.get(cost.metric)):
             continue

@@ -87,7 +87,7 @@ def _refuse_foreign(out: Path) -> None:
 def html(runs: Sequence[Run], look: Look | None = None) -> str:
     """The report as text."""
     notes: list[str] = []
-    columns = list(dict.fromkeys((key[2], key[3]) for run in runs for key in run.rows))
+    columns = list(dict.fromkeys(key[1:] for run in runs for key in run.values))
     cards = _cards(runs, columns, look, notes)
     options = [(_column(column, runs).heading, _sign(column[0])) for column in columns]
     agreed = any(card.means[-1] is not None for card in cards)
@@ -306,7 +306,7 @@ def _tiles(
         ids = _of_run(read_layout(drawn), drawn, run) if drawn.is_file() else None
         layout = "" if ids is None else _layout(ids, drawn, dataset)
         agreed = None if ids is None or name not in seen or derived else agreement(ids, seen[name], dataset.void)
-        numbers = [run.rows.get((scale, name, *column)) for column in columns]
+        numbers = [run.values.get((scale, *column), {}).get(name) for column in columns]
         texts = [
             f"{number_column(*column, run.record.protocol).head} {value * number_column(*column).scale:.3g}"
             for column, value in zip(columns, numbers, strict=True)

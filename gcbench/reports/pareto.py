@@ -6,25 +6,29 @@ from gcbench.core.errors import UserError
 from gcbench.core.record import Point, Record
 from gcbench.reports.record_table import declared
 from gcbench.reports.table import missing
-from gcbench.runs.paired import Rows, paired, values_of
+from gcbench.runs.paired import Columns, paired, values_of
 
 Axes = tuple[str, str]
 """Names of two metrics, (cost, gain)."""
 
 
 def trade_off(record: Record, axes: Axes | None = None) -> Axes | None:
-    """The axes of the record's curve: those asked for, else its first metric of realism and first of correspondence.
+    """The axes of the record's curve, of the metrics that it has: as `axes_of`.
 
     None where a point lacks one of them; UserError for a metric that was asked for and is not in the record.
     """
     names = dict.fromkeys(name for point in record.points for name in point.scores)
-    if axes is None:
-        first = {getattr(declared(name), "axis", None): name for name in reversed(names)}
-        axes = first.get("realism", ""), first.get("correspondence", "")
-    elif names and (unknown := next((name for name in axes if name not in names), None)):
+    if axes is not None and names and (unknown := next((name for name in axes if name not in names), None)):
         raise UserError(f"--axes {','.join(axes)}: {unknown} was not measured here; choose two of {', '.join(names)}")
+    axes = axes_of([*names], axes)
     complete = not any(missing(point.scores.get(name)) for point in record.points for name in axes)
     return axes if names and complete else None
+
+
+def axes_of(names: Sequence[str], axes: Axes | None = None) -> Axes:
+    """Those asked for, else the first metric of realism and the first of correspondence; "" where there is none."""
+    first = {getattr(declared(name), "axis", None): name for name in reversed(names)}
+    return axes or (first.get("realism", ""), first.get("correspondence", ""))
 
 
 def front(*better: Sequence[Sequence[int]]) -> list[bool]:
@@ -42,22 +46,22 @@ def front(*better: Sequence[Sequence[int]]) -> list[bool]:
 
 
 def mark(
-    record: Record, rows: Rows | None = None, groups: Mapping[str, str] | None = None, axes: Axes | None = None
+    record: Record, values: Columns | None = None, groups: Mapping[str, str] | None = None, axes: Axes | None = None
 ) -> None:
-    """Set `pareto` on every point; None where the axes cannot be had. rows, groups: of per_sample.csv."""
+    """Set `pareto` on every point; None where the axes cannot be had. values, groups: of per_sample.csv."""
     chosen = trade_off(record, axes)
     flags: Sequence[bool | None] = [None] * len(record.points)
     if chosen is not None:
-        flags = front(*(_better(record.points, name, rows or {}, groups or {}) for name in chosen))
+        flags = front(*(_better(record.points, name, values or {}, groups or {}) for name in chosen))
     for point, flag in zip(record.points, flags, strict=True):
         point.pareto = flag
 
 
-def _better(points: Sequence[Point], metric: str, rows: Rows, groups: Mapping[str, str]) -> list[list[int]]:
+def _better(points: Sequence[Point], metric: str, columns: Columns, groups: Mapping[str, str]) -> list[list[int]]:
     """For `front`: better is what is so beyond the paired 95 % interval, or, where there is none, by the values."""
     way = 1 if getattr(declared(metric), "direction", "higher") == "higher" else -1
     scores = [point.scores[metric] for point in points]
-    values = [values_of(rows, point.guidance, metric) for point in points]
+    values = [values_of(columns, point.guidance, metric) for point in points]
     out = [[0] * len(points) for _ in points]
     for i in range(len(points)):
         for j in range(i):

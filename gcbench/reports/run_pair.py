@@ -16,7 +16,7 @@ from gcbench.core.run_spec import guidance_scales, guidance_text
 from gcbench.reports.record_table import declared
 from gcbench.reports.table import missing
 from gcbench.runs.manifest import PER_SAMPLE, RECORD
-from gcbench.runs.paired import Rows, paired, values_of
+from gcbench.runs.paired import Columns, paired, values_of
 from gcbench.runs.sample_table import SampleTable
 
 BEST = "best"
@@ -61,7 +61,7 @@ class Run(NamedTuple):
     letter: str
     path: Path
     record: Record
-    rows: Rows
+    values: Columns
     groups: dict[str, str]
     prompts: dict[str, str]
 
@@ -72,7 +72,7 @@ class Run(NamedTuple):
         file = path / RECORD if path.is_dir() else path
         record = Record.read(file)
         table = SampleTable.read(file.parent / PER_SAMPLE)
-        return cls(letter, path, record, table.rows, table.groups, table.prompts)
+        return cls(letter, path, record, table.values, table.groups, table.prompts)
 
     @property
     def title(self) -> str:
@@ -194,7 +194,10 @@ class RunPair:
         lacking = [f"{run.letter}: {why}" for run, score in ((a, one), (b, other)) if (why := missing(score))]
         if lacking or one is None or other is None:
             return found.model_copy(update={"reason": "; ".join(lacking)})
-        values = (values_of(a.rows, point_a.guidance, metric, part), values_of(b.rows, point_b.guidance, metric, part))
+        values = (
+            values_of(a.values, point_a.guidance, metric, part),
+            values_of(b.values, point_b.guidance, metric, part),
+        )
         difference = paired(one, other, *values, self.groups, (a.letter, b.letter))
         low, high = difference.interval or (0, 0)
         known = None if part else declared(metric)
@@ -219,7 +222,7 @@ class RunPair:
             told = [f"{run.letter} was given {run.record.protocol.given or 'nothing'} of its samples" for run in (a, b)]
             lines.append(f"{', '.join(told)}.")
         for run in (a, b):
-            if not run.rows:
+            if not run.values:
                 file = (run.path if run.path.is_dir() else run.path.parent) / PER_SAMPLE
                 lines.append(f"{file} is not there: nothing can be paired by image.")
         return lines

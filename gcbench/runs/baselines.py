@@ -3,6 +3,8 @@
 Imports no torch: what cannot be measured again is refused before anything slow is loaded.
 """
 
+import re
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,14 +15,23 @@ from gcbench.core.registry import OPTIONS, registry
 from gcbench.runs.manifest import RECORD
 from gcbench.runs.run_directory import REGRESSION, kept_samples
 
+BY_CONTENT = re.compile(r"(images|statistics) [0-9a-f]+")
+"""What a protocol calls a reference that was no split of the dataset."""
+
 
 def baselines(
-    suite: str | None, runs: Path | None, rescore: Path | None, model: str | None = None, dataset: str | None = None
+    suite: str | None,
+    runs: Path | None,
+    rescore: Path | None,
+    model: str | None = None,
+    dataset: str | None = None,
+    reference: str | None = None,
 ) -> dict[str, tuple[Path, Record]]:
     """Name -> directory and record: the bundled ones (`suite` names one), or those in the folder `runs` or `rescore`.
-    model, dataset: what is opened in place of what the records name; rescoring opens no model.
+    model, dataset: what is opened in place of what the records name; rescoring opens no model. reference: where the
+    images or statistics are that a record knows by their content only.
     UserError: none, two of the three are given, or one has no finished point, kept no samples or names what is not
-    registered."""
+    registered or not there."""
     if sum(chosen is not None for chosen in (suite, runs, rescore)) > 1:
         raise UserError("--suite, --runs and --rescore exclude one another; give one of them")
     folder = runs if runs is not None else rescore
@@ -32,7 +43,23 @@ def baselines(
             raise UserError(f"{path} holds no finished point; let the run end, or take it out")
         for point in record.points:
             stored(path, point)
+    check_reference({path: record.protocol.reference for path, record in found.values()}, reference)
     return found
+
+
+def check_reference(recorded: Mapping[Path, str | None], given: str | None) -> None:
+    """UserError: a run was measured against images or statistics and none are given, or the other way round."""
+    by_content = [path for path, name in recorded.items() if name is not None and BY_CONTENT.fullmatch(name)]
+    if by_content and given is None:
+        path = by_content[0]
+        raise UserError(
+            f"{path} was measured against {recorded[path]}, which its record knows by their content only; add"
+            " --reference DIR|ZIP|NPZ for them"
+        )
+    if given is not None and not by_content:
+        raise UserError(f"--reference {given}: these runs were measured against splits, by name; leave it out")
+    if given is not None and not Path(given).expanduser().exists():
+        raise UserError(f"--reference {given} is not there; give a folder or .zip of images, or an .npz")
 
 
 def check_names(path: Path, record: Record, *, model: bool, dataset: bool) -> None:

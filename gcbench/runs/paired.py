@@ -12,8 +12,8 @@ from gcbench.core.run_spec import guidance_text
 from gcbench.core.score import Score
 from gcbench.statistics.intervals import paired_difference, paired_jackknife
 
-Rows = dict[tuple[str, str, str, str], float | None]
-"""(guidance as `guidance_text` spells it, sample id, metric, column; "" for the metric's own) -> the sample's value."""
+Columns = dict[tuple[str, str, str], dict[str, float | None]]
+"""(guidance as `guidance_text` spells it, metric, column; "" for the metric's own) -> sample id -> its value."""
 
 
 class PairedDifference(NamedTuple):
@@ -33,16 +33,9 @@ class PairedDifference(NamedTuple):
     reason: str | None = None
 
 
-def values_of(
-    rows: Mapping[tuple[str, str, str, str], float | None], guidance: float | None, metric: str, column: str = ""
-) -> dict[str, float | None]:
+def values_of(columns: Columns, guidance: float | None, metric: str, column: str = "") -> dict[str, float | None]:
     """Sample id -> value of one number at one scale; empty where the run holds no such values."""
-    scale = guidance_text(guidance)
-    return {
-        sample: value
-        for (at, sample, name, part), value in rows.items()
-        if name == metric and part == column and at == scale
-    }
+    return columns.get((guidance_text(guidance), metric, column), {})
 
 
 def paired(

@@ -1,7 +1,8 @@
 """A run directory: what a command measured, written point by point, so that a killed run resumes where it stopped."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +25,7 @@ from gcbench.runs.manifest import (
     Manifest,
     point_folder,
 )
-from gcbench.runs.sample_table import SampleTable
+from gcbench.runs.sample_table import SampleTable, lines
 
 REGRESSION = "regression"
 """In results/measured/, where the small runs lie that `gcbench regress` measures again: no results to be read."""
@@ -51,6 +52,7 @@ class RunDirectory:
         self.fresh, self.files, self.inputs = fresh, [*files, TRACEBACK], inputs or {}
         self.manifest = Manifest()
         self._new = False
+        self._lines: Counter[str] = Counter()  # of each scale, in the file of values per sample
         self._lock = Lock(self.path, shared)
 
     def __enter__(self) -> "RunDirectory":
@@ -142,30 +144,36 @@ class RunDirectory:
         """UserError: the directory is no longer there."""
         self._lock.check()
 
-    def read_samples(self, record: Record, ids: Sequence[str]) -> SampleTable:
-        """The values per sample of the record's points.
+    def read_samples(self, record: Record, ids: Sequence[str], watched: Collection[str]) -> SampleTable:
+        """Of the values per sample of the record's points those of the metrics `watched`, of their own number.
         UserError: the file is damaged, or lacks samples `ids` of a point."""
-        if not record.points:
-            return SampleTable()
-        table = SampleTable.read(self.path / PER_SAMPLE)
-        scales = [guidance_text(point.guidance) for point in record.points]
+        table, known, there = SampleTable(), set(ids), Counter[tuple[str, str, str]]()
+        self._lines = Counter()
+        for line in lines(self.path / PER_SAMPLE) if record.points else ():
+            there[line.guidance, line.metric, line.column] += line.id in known
+            self._lines[line.guidance] += 1
+            if line.metric in watched and not line.column:
+                table.add(line)
         means = {
             (name, "")
             for point in record.points
             for name, score in point.scores.items()
             if score.interval is not None and not {"left_out", "influence"} & score.detail.keys()
         }
-        columns = means | set(table.columns())
-        if any((scale, name, *column) not in table.rows for column in columns for scale in scales for name in ids):
+        columns = means | {key[1:] for key in there}
+        scales = [guidance_text(point.guidance) for point in record.points]
+        if any(there[scale, *column] < len(known) for column in columns for scale in scales):
             raise UserError(
                 f"{self.path / PER_SAMPLE} lacks rows that its record.json has points of; add --fresh to start anew"
             )
         return table
 
     def write(self, record: Record, table: SampleTable) -> None:
-        """The values per sample, then the record, each atomically."""
+        """The values per sample, those of the record's other points being in the file, then the record; each
+        atomically."""
         self.check()
-        table.write(self.path / PER_SAMPLE)
+        others = {guidance_text(point.guidance) for point in record.points} - table.scales
+        self._lines = table.write(self.path / PER_SAMPLE, {scale: self._lines[scale] for scale in others})
         record.write(self.path / RECORD)
 
 

@@ -65,7 +65,10 @@ def share_of(asked: str | None, variables: Mapping[str, str] = os.environ) -> Sh
     if ranks > 1:
         if asked is not None:
             raise UserError(f"--shard {asked}: the launcher gives each of its {ranks} processes a share; leave it out")
-        rank = _number(variables, "RANK", 0)
+        rank = _number(variables, "RANK", ranks)
+        if rank >= ranks:
+            place = f"RANK is {rank}" if variables.get("RANK") else "there is no RANK"
+            raise UserError(f"the variable WORLD_SIZE is {ranks}, and {place}; unset it, or start all by one launcher")
         return Share(rank, ranks, merges=rank == 0)
     if asked is None:
         return None
@@ -88,10 +91,11 @@ def local_rank(variables: Mapping[str, str] = os.environ) -> int | None:
 
 
 def _of_array(variables: Mapping[str, str]) -> Share:
-    if "SLURM_ARRAY_TASK_ID" not in variables:
+    if not variables.get("SLURM_ARRAY_TASK_ID"):
         raise UserError("--shard slurm: this is no task of a Slurm array (sbatch --array=1-16); give I/N")
-    task, least = (_number(variables, f"SLURM_ARRAY_TASK_{name}", 0) for name in ("ID", "MIN"))
-    most = _number(variables, "SLURM_ARRAY_TASK_MAX", task)
+    if lacking := [name for name in ("MIN", "MAX") if not variables.get(f"SLURM_ARRAY_TASK_{name}")]:
+        raise UserError(f"--shard slurm: of this array SLURM_ARRAY_TASK_{lacking[0]} is not known; give I/N")
+    task, least, most = (_number(variables, f"SLURM_ARRAY_TASK_{name}", 0) for name in ("ID", "MIN", "MAX"))
     step = max(_number(variables, "SLURM_ARRAY_TASK_STEP", 1), 1)
     count = _number(variables, "SLURM_ARRAY_TASK_COUNT", (most - least) // step + 1)
     index, between = divmod(task - least, step)

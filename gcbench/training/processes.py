@@ -10,7 +10,7 @@ import torch.distributed as dist
 from accelerate import PartialState
 from torch import Tensor
 
-from gcbench.core.errors import Stopped, UserError
+from gcbench.core.errors import Stopped, UserError, tell_launcher
 from gcbench.core.shared_batch import EveryProcess
 
 T = TypeVar("T")
@@ -73,6 +73,7 @@ class Processes:
             hint = "; the same command with --resume continues it" if isinstance(error, Stopped) else ""
             print(f"gcbench: {error}{hint}", file=sys.stderr, flush=True)
         dist.barrier()
+        tell_launcher(str(error))
         raise SystemExit(128 + error.signal if isinstance(error, Stopped) else 2)
 
     def copy_first(self, tensors: Iterable[Tensor]) -> None:

@@ -124,7 +124,7 @@ class _Loop:
             for step in range(at.step, cfg.steps):
                 if step in begins[1:]:
                     recipe.load_state_dict(self.run.ema.shadow)
-                set_seed((cfg.seed * 1_000_003 + step * 64 + processes.rank) % 2**32)  # of dropout, and the like
+                set_seed((cfg.seed * 1_000_003 + step * 64 + processes.rank) % 2**32)  # of what draws for itself
                 batch = ahead.next().to(processes.device)
                 rate, values = processes.known_to_all(partial(self.mover.step, step, batch))
                 self.run.ema.update(recipe, step - max(begin for begin in begins if begin <= step))

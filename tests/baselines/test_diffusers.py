@@ -2,6 +2,7 @@
 format, each against the pipeline's own call or arithmetic on its weights."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ pytest.importorskip("diffusers", reason="the extra diffusers is not installed")
 from tiny_pipelines import MAKERS, SIDE, random_pipeline, saved, unet
 
 from gcbench.baselines.diffusers import guidance as meanings
+from gcbench.baselines.diffusers import opening
 from gcbench.baselines.diffusers import place as places
 from gcbench.baselines.diffusers.model import Diffusers
 from gcbench.core.contracts import Dataset, Given, ModelOptions
@@ -179,6 +181,32 @@ def test_a_distilled_pipeline_says_what_it_lacks(dataset: Dataset, folder: Calla
     assert not torch.equal(draw(other), draw(model))
 
 
+def test_what_is_distilled_is_known_by_its_scheduler_or_said(dataset: Dataset, sd: Path, lora: Path) -> None:
+    """Of an LCM-LoRA nothing else tells; what has no guidance is drawn as at w = 1, whatever the scale."""
+    plain = opened(dataset, sd, lora=lora)
+    assert plain.guided
+    said = opened(dataset, sd, lora=lora, distilled=True)
+    assert (said.guided, said.guidance.fixed["guidance_scale"]) == (False, 1.0)
+    assert "is distilled, as distilled=true says: it has no guidance" in str(said.describe()["note"])
+    assert torch.equal(draw(said, w=4.0), draw(plain, w=1.0))
+    for name in ("LCM", "TCD"):
+        known = opened(dataset, sd, lora=lora, scheduler=name)
+        assert not known.guided
+        assert f"as {name}Scheduler says (distilled=false takes guidance with it)" in str(known.describe()["note"])
+        forced = opened(dataset, sd, lora=lora, scheduler=name, distilled=False)
+        assert forced.guided
+        assert torch.equal(draw(known, w=4.0), draw(forced, w=1.0))
+        assert not torch.equal(draw(known, w=4.0), draw(forced, w=4.0))
+
+
+def test_distilled_or_not_where_the_network_takes_guidance(dataset: Dataset, folder: Callable[[str], Path]) -> None:
+    dev = opened(dataset, folder("flux"), distilled=True)
+    assert (dev.guided, dev.sampler()["embedded_guidance"]) == (False, 3.5)
+    assert "negative_prompt" not in dev.guidance.fixed
+    assert torch.equal(draw(dev, TEXTS[:1], w=4.0), draw(opened(dataset, folder("flux")), TEXTS[:1], w=1.0))
+    assert not opened(dataset, folder("lcm"), distilled=False).guided  # its network alone knows how much
+
+
 def test_flux_sweeps_the_true_scale_and_says_so(
     dataset: Dataset, folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -193,6 +221,31 @@ def test_flux_sweeps_the_true_scale_and_says_so(
 def test_below_one_nothing_is_drawn(dataset: Dataset, sd: Path) -> None:
     with pytest.raises(UserError, match=r"--guidance 0\.5: pipelines of diffusers turn guidance off below 1"):
         draw(opened(dataset, sd), w=0.5)
+
+
+@pytest.mark.parametrize("name", ["FlowMatchHeunDiscrete", "FlowMatchLCM"])
+def test_schedulers_of_flow_pipelines(dataset: Dataset, folder: Callable[[str], Path], name: str) -> None:
+    model = opened(dataset, folder("sd3"), scheduler=name)
+    assert model.guided is (name == "FlowMatchHeunDiscrete")
+    assert torch.equal(draw(model)[1:], draw(model, TEXTS[1:], seed=6))
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps", "scheduler", "why"),
+    [
+        ("sd", 5000, "DDIM", "DDIMScheduler in 5000 steps .*cannot be larger than"),
+        ("sd", 60, "LCM", "LCMScheduler in 60 steps"),
+        ("sdxl", 3, "PNDM", "PNDMScheduler in 3 steps"),
+        ("pixart", 1, None, "DPMSolverMultistepScheduler in 1 steps"),
+        ("flux", 1, "FlowMatchHeunDiscrete", "FlowMatchHeunDiscreteScheduler in 1 steps"),
+    ],
+)
+def test_what_a_scheduler_cannot_take_is_one_sentence(
+    dataset: Dataset, folder: Callable[[str], Path], kind: str, steps: int, scheduler: str | None, why: str
+) -> None:
+    model = opened(dataset, folder(kind), steps=steps, scheduler=scheduler)
+    with pytest.raises(UserError, match=f"cannot draw with .*{why}.*; choose other --steps, or --set scheduler=NAME"):
+        draw(model, TEXTS[:1])
 
 
 # ---------------------------------------------------------------------------------------------------- what is added
@@ -258,6 +311,15 @@ def test_a_lora_of_the_text_encoder(dataset: Dataset, sd: Path, tmp_path: Path) 
             raise
         pytest.skip(f"transformers refuses this peft: {error}")
     assert_same_images(draw(with_lora), draw(opened(dataset, tmp_path / "merged")))
+
+
+def test_what_is_refused_is_said_once(
+    dataset: Dataset, folder: Callable[[str], Path], lora: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The libraries' own log says nothing beside it."""
+    with pytest.raises(UserError, match="size mismatch for"):
+        opened(dataset, folder("sdxl"), lora=lora)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_lora_of_another_model_is_refused(dataset: Dataset, sd: Path, lora: Path, tmp_path: Path) -> None:
@@ -395,6 +457,21 @@ def test_what_is_no_controlnet(dataset: Dataset, sd: Path, folder: Callable[[str
         opened(dataset, sd, controlnet=sd / "unet")
 
 
+def test_a_controlnet_that_does_not_fit_the_pipeline(
+    dataset: Dataset, sd: Path, folder: Callable[[str], Path], controlnet: Path, tmp_path: Path
+) -> None:
+    """Known before anything is drawn."""
+    with pytest.raises(UserError, match=r"is for another network: its cross_attention_dim is 16, that of .* 32; give"):
+        opened(dataset, folder("sdxl"), controlnet=controlnet)
+    with pytest.raises(UserError, match="if diffusers has no such pipeline with a ControlNet, leave controlnet out"):
+        opened(dataset, folder("pixart"), controlnet=controlnet)
+    both = tmp_path / "both"
+    opened(dataset, sd, controlnet=controlnet).pipe.save_pretrained(both)
+    assert opened(dataset, both).given == {"layouts"}
+    with pytest.raises(UserError, match="has a ControlNet of its own; leave it out"):
+        opened(dataset, both, controlnet=controlnet)
+
+
 # ------------------------------------------------------------------------------------------------------- refusals
 
 
@@ -423,9 +500,25 @@ def test_sizes_that_the_autoencoder_does_not_divide(dataset: Dataset, sd: Path) 
         model.generate(None, n=1, size=(30, 32), guidance=1.0, seeds=[0])
 
 
-def test_damaged_pipelines(dataset: Dataset, sd: Path, tmp_path: Path) -> None:
-    import shutil
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Failed to import diffusers.pipelines.auto_pipeline because of the following error (look up to see its"
+        " traceback):\ncannot import name 'HybridCache' from 'transformers'",
+        "No module named 'peft.utils.transformers_weight_conversion'",
+    ],
+)
+def test_packages_that_do_not_fit_are_no_fault_of_the_files(told: str) -> None:
+    with (
+        pytest.raises(UserError, match="packages that do not fit each other are installed") as found,
+        opening.refused(lambda why: f"the pipeline x cannot be opened ({why}); copy it again"),
+    ):
+        raise RuntimeError(told)
+    assert told.splitlines()[-1] in str(found.value)
+    assert str(found.value).endswith("pip install --upgrade 'gcbench[diffusers]'")
 
+
+def test_damaged_pipelines(dataset: Dataset, sd: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(sd, tmp_path / "broken")
     (broken / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"cut")
     with pytest.raises(UserError, match=r"the pipeline .*broken cannot be opened"):
@@ -442,10 +535,29 @@ def test_damaged_pipelines(dataset: Dataset, sd: Path, tmp_path: Path) -> None:
         opened(dataset, other)
 
 
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("sd", ["tokenizer/tokenizer.json"]),
+        ("sd", ["tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json"]),
+        ("sd3", ["tokenizer_2/tokenizer.json"]),
+        ("sd3", ["tokenizer_3/tokenizer.json"]),
+        ("z-image", ["tokenizer/tokenizer.json"]),
+    ],
+)
+def test_a_vocabulary_that_is_missing_is_never_empty(
+    dataset: Dataset, folder: Callable[[str], Path], tmp_path: Path, kind: str, files: list[str]
+) -> None:
+    """transformers opens a tokenizer of no words then, which reads all texts alike."""
+    cut = shutil.copytree(folder(kind), tmp_path / "cut")
+    for file in files:
+        (cut / file).unlink()
+    with pytest.raises(UserError, match=f"{files[0].partition('/')[0]} of .* lacks its vocabulary|cannot be opened"):
+        opened(dataset, cut)
+
+
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
 def test_a_weight_that_is_missing_is_never_random(dataset: Dataset, sd: Path, tmp_path: Path, part: str) -> None:
-    import shutil
-
     place = shutil.copytree(sd, tmp_path / "copy")
     [file] = (place / part).glob("*.safetensors")
     weights = load_file(file)
@@ -476,8 +588,6 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 @pytest.fixture
 def hub(sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A pipeline in the hub's cache, as a download leaves it, and no network."""
-    import shutil
-
     import huggingface_hub.constants
 
     repository = tmp_path / "hub" / "models--nobody--tiny"
@@ -527,8 +637,6 @@ def test_what_the_hub_refuses(dataset: Dataset, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_folder_is_known_by_its_content(sd: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = shutil.copytree(sd, tmp_path / "copy")
     (copy / "README.md").write_text("no weights")
     (copy / "single_file.safetensors").write_bytes(b"weights that the pipeline does not read")
@@ -641,6 +749,15 @@ def test_samples_by_the_command_line(cli: Cli, toyland: Path, sd: Path) -> None:
     assert cli(*asked, "-n", 2, "--out", "two").code == 0
     assert cli(*asked, "-n", 1, "--seed", 1, "--precision", "fp32", "--out", "one").code == 0
     assert Path("two/images/000001.png").read_bytes() == Path("one/images/000000.png").read_bytes()
+
+
+def test_several_scales_without_guidance_are_refused(cli: Cli, toyland: Path, sd: Path) -> None:
+    asked = ["sample", "--model", f"diffusers:{sd}", "--dataset", toyland, "-n", "1", "--steps", "1", "--out", "drawn"]
+    done = cli(*asked, "--set", "distilled=true", "--guidance", "1,2.5")
+    assert done.code == 2
+    assert done.complaint.startswith("gcbench: --guidance 1,2.5: diffusers:")
+    assert done.complaint.endswith("has no guidance, its samples are the same at each; give one")
+    assert cli(*asked, "--set", "distilled=true", "--guidance", "2.5").code == 0
 
 
 def test_fp16_is_refused_by_models_that_cannot(cli: Cli, toyland: Path, gcdp: Path) -> None:

@@ -126,3 +126,21 @@ def test_samples_of_a_file_of_texts(cli: Cli, toyland: Path, painter: str, tmp_p
     assert "Left out: all but the first 2 of 3 texts" in said
     (tmp_path / "p.txt").write_text("a road\na car\n")
     assert draw("--prompts", tmp_path / "p.txt")[0] == ["a road", "a car"]
+
+
+@pytest.mark.parametrize("command", ["sweep", "sample"])
+def test_captions_of_a_dataset_that_are_left_out_are_said(
+    command: str, cli: Cli, toyland: Path, painter: str, oracle: None, without_curve: None, tmp_path: Path
+) -> None:
+    place = shutil.copytree(toyland, tmp_path / "captions")
+    said = "Left out: 4 further texts of these images; a sample is drawn from one."
+    for texts in (1, 3):
+        prompts = place / "val/prompts.jsonl"
+        lines = [json.loads(line) for line in prompts.read_text().splitlines()]
+        prompts.write_text("".join(json.dumps(line | {"text": line["text"] * texts}) + "\n" for line in lines))
+        asked = ["--model", f"{painter}:Painter", "--dataset", place, "-n", "2", "--guidance", "1"]
+        done = cli(command, *asked, "--out", tmp_path / f"run{texts}")
+        assert done.code == 0, done.err
+        assert (said in done.err) is (texts > 1)
+        plain = cli(command, *asked, "--out", tmp_path / f"plain{texts}", "--model", f"{painter}:Plain")
+        assert said not in plain.err  # it reads no texts

@@ -11,8 +11,10 @@ from pytorch_fid.fid_score import calculate_frechet_distance
 
 from gcbench.core.errors import UserError
 from gcbench.core.record import Record
+from gcbench.core.reference import Reference
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.reference_file import read_reference_file
+from gcbench.data.reference_source import ImageSet, read_reference
 
 SCORED = ("fd", "fsd", "miou", "semantic-recall")
 
@@ -76,6 +78,45 @@ def test_images_of_any_origin(run, images: Path, toyland: Path, tmp_path: Path) 
     assert bare.points[0].scores["fsd"].reason == "the images of the reference have no layouts"
     moved = shutil.copytree(copied, tmp_path / "moved")
     assert run("d", "--reference", moved).protocol == whole.protocol  # by content, wherever it lies
+
+
+def test_what_is_done_to_the_images_of_a_reference_is_said(run, images: Path, toyland: Path, tmp_path: Path) -> None:
+    """JPEG on one side is asked of what is measured against, not of the split that the prompts come from."""
+    real = tmp_path / "real"
+    real.mkdir()
+    for i, path in enumerate(sorted((toyland / "train/images").glob("*.png"))):
+        Image.open(path).resize((64, 32) if i else (32, 32)).save(real / f"{path.stem}.jpg")
+    (real / "notes.txt").write_text("of no use")
+    told = run("a", "--reference", real).provenance.warnings
+    [line] = [line for line in told if "JPEG" in line]
+    assert line.startswith("0 of the 5 images are JPEG, and 6 of the 6 of the reference: compression on one side alone")
+    assert "images of the reference are resized to 32×64 by the box filter: 5 of 32×64, 1 of 32×32" in told
+    np.savez(tmp_path / "adm.npz", mu=np.zeros(5), sigma=np.eye(5), arr_0=np.zeros((2, 4, 4, 3), np.uint8))
+    told = run("b", "--reference", tmp_path / "adm.npz").provenance.warnings
+    assert not any("JPEG" in line for line in told)  # it is not known
+    assert any(line.endswith("adm.npz holds arr_0 too, not read") for line in told)
+
+
+@pytest.mark.parametrize("layouts", [True, False])
+def test_images_of_any_origin_as_a_dataset(toyland: Path, tmp_path: Path, layouts: bool) -> None:
+    """`has_layouts` and `has_texts` say what there is, and nothing is None."""
+    parts = ("images", "layouts") if layouts else ("images",)
+    for part in parts:
+        shutil.copytree(toyland / "val" / part, tmp_path / "real" / part)
+    held = read_reference(tmp_path / "real", open_dataset(str(toyland)))
+    assert isinstance(held, ImageSet)
+    assert (held.has_layouts, held.has_texts, held.captions("images", 0)) == (layouts, False, ("",))
+    image = np.asarray(Image.open(toyland / "val/images/val00.png"))
+    np.testing.assert_array_equal(held.image("images", 0, (32, 64)), image)
+    samples = Reference(held, "images", (32, 64)).samples([0, 3])
+    assert samples.prompts is None
+    if layouts:
+        np.testing.assert_array_equal(held.pair("images", 0, (32, 64))[0], image)
+        assert samples.layout_source == "real"
+    else:
+        assert (samples.layouts, samples.layout_source) == (None, None)
+        with pytest.raises(UserError, match="has no layouts; put them in a folder"):
+            held.pair("images", 0, (32, 64))
 
 
 def test_the_references_own_images_are_found(run, images: Path, toyland: Path, tmp_path: Path) -> None:
@@ -154,6 +195,8 @@ def test_references_are_never_compared(run, cli: Cli, toyland: Path, tmp_path: P
         ("{folder}/words.npz", "mu is <U1 of shape"),
         ("{folder}/nan.npz", "holds values that are not finite"),
         ("{folder}/skew.npz", "sigma is not symmetric"),
+        ("{folder}/negative.npz", "sigma is no covariance"),
+        ("{folder}/together.npz", "sigma is no covariance"),
         ("{folder}/about.npz", "none that `gcbench data reference` writes"),
         ("{folder}/broken.npz", "make or copy the file again"),
     ],
@@ -163,7 +206,9 @@ def test_what_is_no_reference(text: str, match: str, cli: Cli, images: Path, toy
     np.savez(tmp_path / "shape.npz", mu=np.zeros(3), sigma=np.eye(2))
     np.savez(tmp_path / "words.npz", mu=np.array(["a"]), sigma=np.eye(1))
     np.savez(tmp_path / "nan.npz", mu=np.full(2, np.nan), sigma=np.eye(2))
-    np.savez(tmp_path / "skew.npz", mu=np.zeros(2), sigma=np.array([[1.0, 2.0], [0.0, 1.0]]))
+    np.savez(tmp_path / "skew.npz", mu=np.zeros(2), sigma=np.array([[1.0, 0.9], [0.0, 1.0]]))
+    np.savez(tmp_path / "negative.npz", mu=np.zeros(2), sigma=np.diag([1.0, -1.0]))
+    np.savez(tmp_path / "together.npz", mu=np.zeros(2), sigma=np.array([[1.0, 2.0], [2.0, 1.0]]))
     np.savez(tmp_path / "about.npz", mu=np.zeros(2), sigma=np.eye(2), about=np.frombuffer(b"{}", np.uint8))
     (tmp_path / "broken.npz").write_bytes(b"PK nothing")
     asked = ["--reference", text.format(folder=tmp_path), "--metrics", "fd"]

@@ -19,7 +19,7 @@ from PIL import Image
 
 import gcbench
 import gcbench.gcdp.sampling as sampling
-from gcbench.commands.regress import Given, evaluators_of
+from gcbench.commands.regress import Given, evaluators_of, spec_of
 from gcbench.core import checkpoint
 from gcbench.core.contracts import Task
 from gcbench.core.record import Record
@@ -158,6 +158,56 @@ def test_layouts_that_were_derived_stay_derived(regress: Regress, toyland: Path,
     result, failures = regress(run)
     assert (result.code, failures) == (0, set()), result.out
     assert "miou" not in result.out.partition("new samples")[2]
+
+
+@pytest.mark.parametrize("kind", ["images", "statistics"])
+def test_against_other_images_or_their_statistics(
+    regress: Regress, toyland: Path, painter: str, tmp_path: Path, kind: str
+) -> None:
+    """A record knows them by their content: they are to be named again, and others are another protocol."""
+    place = tmp_path / "real"
+    if kind == "images":
+        shutil.copytree(toyland / "train/images", place)
+    else:
+        place = tmp_path / "real.npz"
+        np.savez(place, mu=np.full(5, 0.2), sigma=np.eye(5) / 10)
+    run = record(
+        tmp_path / "run", toyland, model=f"{painter}:Painter", n=8, guidance=[3], reference=str(place), metrics="fd"
+    )
+    assert str(Record.read(run).protocol.reference).startswith(f"{kind} ")
+    result, _ = regress(run)
+    assert (result.code, result.out) == (2, "")
+    assert result.complaint.endswith(
+        "which its record knows by their content only; add --reference DIR|ZIP|NPZ for them"
+    )
+    for how in ("--runs", "--rescore"):
+        result, failures = regress(run, "--reference", place, how=how)
+        assert (result.code, failures) == (0, set()), result.out
+    assert "is not there" in regress(run, "--reference", tmp_path / "gone")[0].complaint
+    if kind == "images":
+        (place / "train00.png").unlink()
+    else:
+        np.savez(place, mu=np.full(5, 0.3), sigma=np.eye(5) / 10)
+    result, failures = regress(run, "--reference", place)
+    assert result.code == 1
+    assert ("protocol", "reference") in failures
+
+
+def test_a_reference_that_is_not_asked_for_or_that_only_the_record_names(regress: Regress, own: Path) -> None:
+    result, _ = regress(own, "--reference", own)
+    assert (result.code, result.out) == (2, "")
+    assert "these runs were measured against splits, by name; leave it out" in result.complaint
+    edit(own, lambda content: content["protocol"].update(reference=str(own / "samples")))
+    result, _ = regress(own)
+    assert (result.code, result.out) == (2, "")
+    assert "which is no split of toyland; leave it out" in result.complaint
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_the_recorded_precision_is_asked_for(own: Path, precision: str) -> None:
+    edit(own, lambda content: content["protocol"].update(sampler={"precision": precision}))
+    given = Given(None, None, None, None, None, (), {}, "cpu")
+    assert spec_of(own, Record.read(own), given, generate=False).precision == precision
 
 
 # ------------------------------------------------------------------------------------------------ planted faults
@@ -607,15 +657,15 @@ def test_each_gated_number_of_the_bundled_baseline_can_fail() -> None:
 def test_an_evaluator_in_double_precision_is_opened_by_its_recorded_name() -> None:
     held = Record.read(BUNDLED / "streets" / "record.json")
     assert held.protocol.evaluators["segmenter"].endswith(" fp64")
-    assert evaluators_of(BUNDLED, held, Given(None, None, None, None, (), {}, "cpu")) == [
+    assert evaluators_of(BUNDLED, held, Given(None, None, None, None, None, (), {}, "cpu")) == [
         "segmenter=hrnet_w18_small:fp64@streets"
     ]
     asked = ["segmenter=hrnet_w18_small@streets"]
-    assert evaluators_of(BUNDLED, held, Given(None, None, None, None, asked, {}, "cpu")) == asked
+    assert evaluators_of(BUNDLED, held, Given(None, None, None, None, None, asked, {}, "cpu")) == asked
     single = held.protocol.model_copy(update={"evaluators": {"segmenter": "hrnet_w18_small@streets#abc ×2 fp32"}})
     assert (
         evaluators_of(
-            BUNDLED, held.model_copy(update={"protocol": single}), Given(None, None, None, None, (), {}, "cpu")
+            BUNDLED, held.model_copy(update={"protocol": single}), Given(None, None, None, None, None, (), {}, "cpu")
         )
         == []
     )

@@ -197,7 +197,9 @@ def call(command: Sequence[object], **variables: str) -> str:
 
 def test_a_sweep_starts_processes_that_share_it(asked: list[str], tmp_path: Path) -> None:
     call(["-m", "gcbench", *asked, tmp_path / "one", "--jobs", 1])
-    said = call(["-m", "gcbench", *asked, tmp_path / "two", "--jobs", 2], OMP_NUM_THREADS="2", PACE="0.05")
+    (tmp_path / "both").mkdir()
+    variables = {"OMP_NUM_THREADS": "2", "TOGETHER": str(tmp_path / "both")}
+    said = call(["-m", "gcbench", *asked, tmp_path / "two", "--jobs", 2], **variables)
     assert "2 processes of 1 thread share it." in said
     assert measured(tmp_path / "two") == measured(tmp_path / "one")
     assert Record.read(tmp_path / "two").provenance.processes == 2
@@ -212,7 +214,7 @@ def test_a_launcher_gives_each_process_its_share(launcher: list[object], asked: 
     call(["-m", "gcbench", *asked, tmp_path / "one"])
     name = "--nproc-per-node" if "torch" in str(launcher[0]) else "--num_processes"
     module = ["-m", "gcbench"]
-    call(["-m", *launcher, name, 2, *module, *asked, tmp_path / "two"], PACE="0.02")
+    call(["-m", *launcher, name, 2, *module, *asked, tmp_path / "two"])
     assert measured(tmp_path / "two") == measured(tmp_path / "one")
     assert Record.read(tmp_path / "two").provenance.processes == 2
 
@@ -226,18 +228,20 @@ def test_a_helper_ends_with_the_process_that_started_it(asked: list[str], tmp_pa
 
 @pytest.mark.slow
 def test_a_helper_that_is_killed_is_replaced(asked: list[str], tmp_path: Path) -> None:
+    """When the first point is written; the second is not drawn before the helper is dead."""
     call(["-m", "gcbench", *asked, tmp_path / "one"])
     line = [sys.executable, "-m", "gcbench", *asked, str(tmp_path / "two"), "--jobs", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "2", "PACE": "0.1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "GATE": str(tmp_path / "gate")}
     process = subprocess.Popen(line, env=environment, stderr=subprocess.PIPE, text=True)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     if not children.exists():
         pytest.skip("no list of a process's children here")
-    while len(list((tmp_path / "two").glob("shards/*/*.safetensors"))) < 3:
+    while not (tmp_path / "two/record.json").exists():
         assert process.poll() is None
         time.sleep(0.05)
     for child in children.read_text().split():
         os.kill(int(child), 9)
+    (tmp_path / "gate").touch()
     _, said = process.communicate()
     assert process.returncode == 0, said
     assert "was killed (signal 9); the others do its shards" in said

@@ -73,7 +73,7 @@ def test_told_to_stop_it_keeps_its_shards_and_says_so(
     sign: signal.Signals, code: int, cheap: str, toyland: Path, tmp_path: Path
 ) -> None:
     asked = (*SWEEP, "--model", cheap, "--dataset", toyland, "-n", N, "--device", "cpu", "--out", tmp_path / "run")
-    process = start(asked, PACE="0.02")
+    process = start(asked, GATE=str(tmp_path / "never"))
     while not list((tmp_path / "run").glob("shards/*/000064.safetensors")):
         assert process.poll() is None
         time.sleep(0.05)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +176,28 @@ def test_on_a_cluster_it_submits_and_the_table_collects(
     assert {outcome.key for outcome in Ledger.read(out).stages if outcome.status == "failed"} == {*lost, "sweep real"}
 
 
+KILL = """
+import os, signal
+replace = os.replace
+
+def kill(source, target, **more):
+    replace(source, target, **more)
+    if str(target).endswith(os.environ["KILLED_AT"]):
+        os.killpg(0, signal.SIGKILL)
+
+os.replace = kill
+"""
+
+
+def kill_when_written(file: Path, command: list[str], scratch: Path) -> None:
+    """Run the command; it is killed with all its processes at the moment at which one has written the file."""
+    (scratch / "at").mkdir(exist_ok=True)
+    (scratch / "at/sitecustomize.py").write_text(KILL)
+    environment = {**os.environ, "PYTHONPATH": str(scratch / "at"), "KILLED_AT": str(file)}
+    done = subprocess.run(command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
 @pytest.mark.slow
 def test_killed_with_its_processes_it_resumes_to_the_same_records(
     cli: Cli, toyland: Path, evaluator: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -194,13 +215,9 @@ def test_killed_with_its_processes_it_resumes_to_the_same_records(
         patch.setattr("gcbench.runs.local_engine.run_stage", run_here)
         assert cli(*options, "--out", whole).code == 0
     command = [sys.executable, "-m", "gcbench", *map(str, options), "--out", str(killed), "--jobs", "2"]
-    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     saved = killed / "train-fast-train-s0/model.safetensors"
-    while not saved.exists() and process.poll() is None:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert checkpoint.read_card(saved).provenance["steps"] < 20
+    kill_when_written(saved, command, tmp_path)
+    assert checkpoint.read_card(saved).provenance["steps"] == 2
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     for name in ("fast-train-s0", "real"):
@@ -209,3 +226,64 @@ def test_killed_with_its_processes_it_resumes_to_the_same_records(
             record["training"] = None  # its seconds
         assert one == other
     assert [outcome.status for outcome in Ledger.read(killed).stages] == ["ok"] * 3
+
+
+def shared(file: Path) -> None:
+    """A suite whose sweeps have two shards and two scales each; one row is trained."""
+    head = 'title = "Shared"\nimages = 6\nn = 20\nmetrics = ["semantic-recall", "fsd"]\nshow = "table1"\n'
+    rows = SUITE.split("[[row]]")
+    file.write_text("[[row]]".join([head, rows[1], rows[3]]))
+
+
+def records(out: Path) -> dict[str, Any]:
+    """By row: the record without times, and every other file of the run."""
+    found: dict[str, Any] = {}
+    for name in ("fast", "real"):
+        record = comparable(json.loads((out / name / "record.json").read_text()))
+        record["training"] = record["training"] and {**record["training"], "seconds": None}
+        files = {path.name: path.read_bytes() for path in (out / name).iterdir() if path.suffix in (".csv", ".png")}
+        found[name] = [record, files, sorted(path.name for path in (out / name).iterdir())]
+    return found
+
+
+def test_sweeps_of_two_shards_come_to_the_records_of_one(
+    cli: Cli, toyland: Path, file: Path, here: None, tmp_path: Path
+) -> None:
+    shared(file)
+    options = ["suite", "run", file, "--dataset", toyland, "--out"]
+    assert cli(*options, tmp_path / "whole").code == 0
+    result = cli(*options, tmp_path / "shards", "--shards", 2)
+    assert result.code == 0, result.err
+    for stage in ("sweep fast 1/2", "sweep fast 2/2", "merge fast", "sweep real 2/2", "merge real"):
+        assert f": {stage}" in result.err
+    assert records(tmp_path / "shards") == records(tmp_path / "whole")
+    assert result.out  # the table
+
+
+@pytest.mark.slow
+def test_sweeps_of_two_shards_are_killed_and_come_to_the_same_files(
+    cli: Cli, toyland: Path, evaluator: str, file: Path, without_curve: None, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """As processes, two at once, all killed when one has written its first shard; never killed, made in this one."""
+    shared(file)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    options = ["suite", "run", file, "--dataset", toyland, "--evaluator", evaluator, "--only", "fast"]
+    with monkeypatch.context() as patch:
+        patch.setattr("gcbench.runs.local_engine.run_stage", run_here)
+        assert cli(*options, "--out", whole).code == 0
+    more = ["--out", str(killed), "--shards", "2", "--jobs", "2"]
+    kill_when_written(
+        Path("000000.safetensors"), [sys.executable, "-m", "gcbench", *map(str, options), *more], tmp_path
+    )
+    assert len(list((killed / "fast").glob("shards/*/000000.safetensors"))) == 1
+    assert not (killed / "fast/record.json").exists()
+    again = cli(*options, *more)
+    assert again.code == 0, again.err
+    assert [outcome.status for outcome in Ledger.read(killed).stages] == ["ok"] * 4
+    one, other = (json.loads((out / "fast/record.json").read_text()) for out in (whole, killed))
+    for record in (one, other):
+        record["training"] = None  # its seconds
+    assert comparable(one) == comparable(other)
+    for name in ("per_sample.csv", "grid.png"):
+        assert (whole / "fast" / name).read_bytes() == (killed / "fast" / name).read_bytes()

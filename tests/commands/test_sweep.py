@@ -231,18 +231,18 @@ def test_fresh_knows_nothing_of_the_old_rows(paint: Sweep, tmp_path: Path) -> No
 
 def test_the_table_of_samples_keeps_every_digit(tmp_path: Path) -> None:
     table = SampleTable()
-    table.rows = {
-        ("", "000001", "b", "c@1%"): 2.0,
-        ("1.5", "000000", "a", ""): 1 / 3,
-        ("1.5", "000000", "a", "x"): None,
-        ("1.0000012", "000000", "a", ""): 1e-17,
+    table.values = {
+        ("", "b", "c@1%"): {"000001": 2.0},
+        ("1.5", "a", ""): {"000000": 1 / 3},
+        ("1.5", "a", "x"): {"000000": None},
+        ("1.0000012", "a", ""): {"000000": 1e-17},
     }
     table.groups = {"000000": 'street, "north"', "000001": "Allee"}
     table.prompts = {"000000": 'a car,\na "bus"'}
     table.write(tmp_path / "per_sample.csv")
     again = SampleTable.read(tmp_path / "per_sample.csv")
-    assert (again.rows, again.groups, again.prompts) == (table.rows, table.groups, table.prompts)
-    assert SampleTable.read(tmp_path / "absent.csv").rows == {}
+    assert (again.values, again.groups, again.prompts) == (table.values, table.groups, table.prompts)
+    assert SampleTable.read(tmp_path / "absent.csv").values == {}
     (tmp_path / "old.csv").write_text("guidance,id,a\n1,000000,0.5\n")
     with pytest.raises(UserError, match="of an older gcbench"):
         SampleTable.read(tmp_path / "old.csv")
@@ -541,8 +541,8 @@ def test_a_metric_that_derives_from_another_keeps_its_own_values(
     assert [p["guidance"] for p in together["points"]] == [p["guidance"] for p in alone["points"]]
     assert together["points"][0]["scores"]["Lenient"]["value"] == 1
     table = SampleTable.read(Path("b/per_sample.csv"))
-    assert {key[2] for key in table.rows} == {"semantic-recall", "Lenient"}
-    lenient = [value for key, value in table.rows.items() if key[2:] == ("Lenient", "") and value is not None]
+    assert {key[1] for key in table.values} == {"semantic-recall", "Lenient"}
+    lenient = [value for value in table.values["1", "Lenient", ""].values() if value is not None]
     assert set(lenient) == {1.0}
     assert together["protocol"]["metrics"] == {"Lenient": f"broken.py {file_hash(broken)}"}
     compared = json.loads(cli("compare", "a", "b", "--guidance", "1", "--json").out)
@@ -556,7 +556,7 @@ def test_scales_that_differ_in_the_seventh_digit(cli: Cli, painter: str, toyland
     record = record_of(cli("sweep", *asked, "--guidance", "1.000001,1.0000012", "--json"))
     assert [point["guidance"] for point in record["points"]] == [1.000001, 1.0000012]
     assert sorted(path.name for path in Path("run/samples").iterdir()) == ["guidance-1.000001", "guidance-1.0000012"]
-    assert {key[0] for key in SampleTable.read(Path("run/per_sample.csv")).rows} == {"1.000001", "1.0000012"}
+    assert {key[0] for key in SampleTable.read(Path("run/per_sample.csv")).values} == {"1.000001", "1.0000012"}
 
 
 @pytest.mark.usefixtures("without_curve", "oracle")

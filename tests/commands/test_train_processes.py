@@ -91,5 +91,8 @@ def test_a_refusal_is_said_once(toyland: Path, tmp_path: Path) -> None:
     process = launched(TORCHRUN, line(toyland, tmp_path / "run", 2, "--set", "train.batch_size=1"))
     text, _ = process.communicate(timeout=100)
     assert text.count("gcbench: train.batch_size=1 leaves some of 2 processes without an image; raise it\n") == 1
+    *_, last, rule = text.rstrip().splitlines()  # torchrun's report ends with it too
+    assert last.strip() == "traceback : train.batch_size=1 leaves some of 2 processes without an image; raise it"
+    assert set(rule) == {"="}
     assert process.returncode != 0
     assert not (tmp_path / "run").exists()

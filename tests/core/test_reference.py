@@ -53,6 +53,18 @@ def test_a_prompt_may_be_drawn_several_times_in_a_row() -> None:
     assert reference.prompts(4).texts == tuple("abxy")
 
 
+@pytest.mark.parametrize(
+    ("n", "per_prompt", "left"),
+    [(1, 1, 1), (2, 1, 3), (3, 1, 2), (4, 1, 1), (5, 1, 1), (6, 1, 0), (9, 1, 0), (4, 2, 3)],
+)
+def test_captions_that_are_not_read_are_counted(n: int, per_prompt: int, left: int) -> None:
+    """Of the pairs that are drawn from, whose two and three captions are taken in turn."""
+    reference: Any = Reference(Pairs([("a", "x"), ("b", "y", "z")]), "val", (4, 4))  # type: ignore[arg-type]
+    found = reference.prompts(n, per_prompt=per_prompt)
+    assert found.left_out == left
+    assert found.note.startswith(f"Left out: {left} further text") is (left > 0)
+
+
 def test_few_groups_are_said_below_every_table() -> None:
     few, many = (Score(value=0.5, interval=(0.4, 0.6), n=40, groups=groups) for groups in (10, 40))
     rows = [Row("gcdp", "model", {"a": many, "b": few}), Row("ceiling", "ceiling", {"a": many})]

@@ -1,6 +1,7 @@
 """Datasets of the `datasets` library, from tiny local files; what needs the network is told apart by a stand-in."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -137,6 +138,21 @@ def test_one_file_and_columns_by_name(tmp_path: Path) -> None:
     other = open_dataset(str(described))
     assert (other.name, other.size, other.argument) == ("chambers", (4, 4), str(described))
     np.testing.assert_array_equal(other.pair("val", 2, (6, 8))[1], drawn[2][1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "groups"),
+    [
+        ("string", ["a", None, "a", None], ["a", "000001", "a", "000003"]),
+        ("float64", [1.5, float("nan"), 2, 2], ["1.5", "000001", "2.0", "2.0"]),
+    ],
+)
+def test_rows_without_a_group_do_not_depend_on_one_another(
+    tmp_path: Path, kind: str, cells: list[Any], groups: list[str]
+) -> None:
+    write(tmp_path / "rooms.parquet", {**usual(4), "group": (Value(kind), cells)})
+    (tmp_path / "dataset.toml").write_text(f'source = "hf:./rooms.parquet"\n{NAMES}')
+    assert open_dataset(str(tmp_path)).groups("val") == groups
 
 
 def test_class_names_of_nested_labels(tmp_path: Path) -> None:
@@ -391,6 +407,27 @@ def test_metrics_of_images_and_texts_without_layouts(
     for name in ("fsd", "miou"):
         assert mine.points[0].scores[name].reason == "toyland has no layouts"
     assert mine.protocol.dataset_version.startswith("@")
+
+
+def test_photographs_with_texts_are_exported_for_diffusers_alone(cli: Cli, photographs: Path, tmp_path: Path) -> None:
+    """That form needs no layouts; what cannot be written leaves nothing behind."""
+    done = cli("data", "export", f"hf:{photographs}", "--as", "diffusers", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    data = open_dataset(f"hf:{photographs}")
+    for split in data.splits:
+        rows = [json.loads(line) for line in (tmp_path / "out" / split / "metadata.jsonl").read_text().splitlines()]
+        assert [row["text"] for row in rows] == [data.captions(split, i)[0] for i in range(len(rows))]
+        for i, row in enumerate(rows):
+            written = np.asarray(Image.open(tmp_path / "out" / split / row["file_name"]))
+            np.testing.assert_array_equal(written, data.image(split, i, data.size))
+    for form in ("folder", "cityscapes"):
+        done = cli("data", "export", f"hf:{photographs}", "--as", form, "--out", tmp_path / form)
+        assert (done.code, (tmp_path / form).exists()) == (2, False)
+        assert "has no layouts, which the form" in done.complaint or "other classes" in done.complaint
+    path = write(tmp_path / "bare.parquet", {"image": usual(2)["image"]})
+    done = cli("data", "export", f"hf:{path}", "--as", "diffusers", "--out", tmp_path / "bare")
+    assert (done.code, (tmp_path / "bare").exists()) == (2, False)
+    assert "bare has no texts, which the form diffusers is made of" in done.complaint
 
 
 def test_nothing_is_trained_on_layouts_that_are_not_there(cli: Cli, photographs: Path) -> None:

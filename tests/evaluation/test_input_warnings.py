@@ -15,9 +15,9 @@ from gcbench.evaluation.input_warnings import input_warnings
 
 def test_like_with_like_is_not_mentioned(toyland: Path) -> None:
     data = open_dataset(str(toyland))
-    assert input_warnings(Survey("", Counter({(32, 64): 5}), 0), Reference(data, "val", (32, 64))) == []
-    assert len(input_warnings(Survey("", Counter({(32, 64): 5}), 5), Reference(data, "val", (32, 64)))) == 1
-    [line] = input_warnings(Survey("", Counter({(64, 64): 5}), 0), Reference(data, "val", (32, 64)))
+    assert input_warnings(Survey("", Counter({(32, 64): 5}), 0), (32, 64), Reference(data, "val", (32, 64))) == []
+    assert len(input_warnings(Survey("", Counter({(32, 64): 5}), 5), (32, 64), Reference(data, "val", (32, 64)))) == 1
+    [line] = input_warnings(Survey("", Counter({(64, 64): 5}), 0), (32, 64), Reference(data, "val", (32, 64)))
     assert line == "images are resized to 32×64 by the box filter: 5 of 64×64"
 
 
@@ -28,17 +28,19 @@ def test_jpeg_on_the_datasets_side(tmp_path: Path, mine: int, lines: int) -> Non
         Image.open(path).save(path.with_suffix(".jpeg"))
         path.unlink()
     survey = Survey("", Counter({(32, 64): 3}), mine)
-    assert len(input_warnings(survey, Reference(open_dataset(str(root)), "val", (32, 64)))) == lines
+    assert len(input_warnings(survey, (32, 64), Reference(open_dataset(str(root)), "val", (32, 64)))) == lines
 
 
 def test_a_dataset_that_is_drawn_has_no_jpeg() -> None:
     streets = open_dataset("streets")
     survey = Survey("", Counter({streets.size: 3}), 3)
-    [line] = input_warnings(survey, Reference(streets, "val", streets.size))
+    [line] = input_warnings(survey, streets.size, Reference(streets, "val", streets.size))
     assert line.startswith("3 of the 3 images are JPEG, and 0 of the ")
 
 
 def test_images_are_resized_by_the_box_filter_also_beside_a_dataset_that_is_drawn() -> None:
     streets = open_dataset("streets")
-    [line] = input_warnings(Survey("", Counter({(16, 32): 3}), 0), Reference(streets, "val", streets.size))
+    [line] = input_warnings(
+        Survey("", Counter({(16, 32): 3}), 0), streets.size, Reference(streets, "val", streets.size)
+    )
     assert line == "images are resized to 64×128 by the box filter: 3 of 16×32"

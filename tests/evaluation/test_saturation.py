@@ -28,10 +28,8 @@ def curve(*levels: float, noise: float = 0.0, seed: int = 0, scored: int = N) ->
     for scale, level in enumerate(levels, 1):
         values = BASE + level + noise * rng.normal(size=N)
         count = scored if scale == 2 else N
-        for name, value in zip(IDS[:count], values, strict=False):
-            table.rows[f"{scale}", name, WATCH, ""] = float(value)
-        for name in IDS[count:]:
-            table.rows[f"{scale}", name, WATCH, ""] = None
+        known = dict(zip(IDS[:count], map(float, values), strict=False))
+        table.values[f"{scale}", WATCH, ""] = {**known, **dict.fromkeys(IDS[count:])}
         score = Score(value=float(values[:count].mean()), interval=(0, 2), n=count, unscored=N - count)
         points.append(Point(guidance=float(scale), scores={WATCH: score}))
     return points, table

@@ -1,5 +1,7 @@
 """Shards: what is read back and merged is what was measured, and only of the same settings."""
 
+import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -81,6 +83,25 @@ def test_a_damaged_shard_is_measured_again(scoring: Scoring, tmp_path: Path, dam
     file = sorted(tmp_path.rglob("*.safetensors"))[1]
     file.write_bytes(damage(file.read_bytes()))  # type: ignore[operator]
     assert scoring.finish(parts.measure(scoring, drawn).metrics) == whole
+
+
+def test_a_shard_that_was_put_in_anothers_place_is_measured_again(
+    scoring: Scoring, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That of another scale, under the right name; and one under the name of another of the same length."""
+
+    def turned(part: range, stopwatch: Stopwatch) -> list[Samples]:
+        return [replace(batch, images=batch.images.flip(-1)) for batch in drawn(part, stopwatch)]
+
+    whole = scoring.finish(Shards(N, tmp_path, ["1"]).measure(scoring, drawn).metrics)
+    Shards(N, tmp_path, ["2"]).measure(scoring, turned)
+    one, other = (Shards(N, tmp_path, [scale]).folder for scale in "12")
+    assert one is not None
+    assert other is not None
+    shutil.copy(other / "000016.safetensors", one / "000016.safetensors")
+    shutil.copy(one / "000000.safetensors", one / "000032.safetensors")
+    assert scoring.finish(Shards(N, tmp_path, ["1"]).measure(scoring, drawn).metrics) == whole
+    assert capsys.readouterr().err.count("it is of other samples") == 2
 
 
 @pytest.mark.parametrize("batch", [1, BATCH, BATCH + 1, 3 * BATCH, 4 * LARGEST])

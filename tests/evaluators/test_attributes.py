@@ -328,7 +328,7 @@ def test_training_lowers_the_loss_and_finds_the_colours(tmp_path: Path) -> None:
 
 def test_loss_accuracy_and_recall_by_hand() -> None:
     learner = recipe().eval()
-    learner.classifier.forward = lambda x: torch.tensor([[2.0, -1.0, 0.5], [-3.0, 4.0, -0.5]])  # type: ignore[method-assign]
+    learner.classifier.forward = lambda x, *drawn: torch.tensor([[2.0, -1.0, 0.5], [-3.0, 4.0, -0.5]])  # type: ignore[method-assign]
     labels = torch.tensor([[True, True, False], [False, True, False]])
     batch = Batch(some_images(2), torch.zeros(2, *SIZE, dtype=torch.int64), ["", ""], labels)
     values = learner(batch, torch.Generator().manual_seed(0))

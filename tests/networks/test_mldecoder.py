@@ -6,6 +6,7 @@ import torch
 from timm.layers.ml_decoder import TransformerDecoderLayerOptimal
 from torch import Tensor
 
+from gcbench.core.draws import Draws, dropout
 from gcbench.networks.mldecoder import MLDecoder
 
 LAYER = {f"{name}.{part}" for name in ("norm1", "norm2", "norm3", "linear1", "linear2") for part in ("weight", "bias")}
@@ -89,7 +90,40 @@ def test_the_layer_is_the_one_of_timm() -> None:
 def test_queries_are_fixed_and_dropout_is_for_training() -> None:
     made = head(5).train()
     features = torch.randn(1, 24, 2, 2)
-    assert not torch.equal(made(features), made(features))
-    made(features).sum().backward()
+    assert torch.equal(made(features), made(features))
+    drawn = torch.Generator().manual_seed(0)
+    assert not torch.equal(made(features, drawn), made(features, drawn))
+    made(features, drawn).sum().backward()
+    assert torch.equal(made.eval()(features, drawn), made(features))
     without = {name for name, parameter in made.named_parameters() if parameter.grad is None}
     assert without == {"decoder.query_embed.weight"}
+
+
+@pytest.mark.parametrize("micro", [1, 2])
+def test_what_is_left_out_of_an_image_does_not_depend_on_who_shares_its_batch(micro: int) -> None:
+    """Two processes, each in one or two micro-batches, draw for their images what one process draws."""
+    made = head(5).train()
+    features = torch.randn(4, 24, 2, 2, generator=torch.Generator().manual_seed(1))
+    whole = made(features, Draws(7, 0, 4))
+    assert not torch.allclose(whole, made(features), atol=1e-2)
+    for rank in range(2):
+        draws = Draws(7, 100 + rank, 4)
+        own = range(rank, 4, 2)
+        for rows in [own] if micro == 1 else [own[:1], own[1:]]:
+            torch.testing.assert_close(made(features[list(rows)], draws.share(rows)), whole[list(rows)])
+
+
+def test_without_dropout_the_attention_written_out_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = head(5).train()
+    features = torch.randn(2, 24, 3, 2)
+    monkeypatch.setattr("gcbench.networks.mldecoder.DROPOUT", 0.0)
+    torch.testing.assert_close(made(features, torch.Generator()), made(features))
+
+
+def test_dropout_leaves_the_expectation_and_the_given_share() -> None:
+    x = torch.full((3, 200_000), 2.0)
+    kept = dropout(x, 0.25, torch.Generator().manual_seed(3))
+    assert kept.unique().tolist() == pytest.approx([0, 2 / 0.75])
+    assert (kept == 0).float().mean(1).tolist() == pytest.approx([0.25] * 3, abs=5e-3)  # 5 standard deviations
+    assert not torch.equal(kept[0], kept[1])
+    assert dropout(x, 0.25, None) is x

@@ -60,8 +60,7 @@ def write(
     )
     table = SampleTable()
     for scale in scales:
-        for name, value in zip(ids, recall, strict=True):
-            table.rows[guidance_text(scale), name, "semantic-recall", ""] = value
+        table.values[guidance_text(scale), "semantic-recall", ""] = dict(zip(ids, recall, strict=True))
     table.groups = dict(zip(ids, groups or ids, strict=True))
     path.mkdir()
     table.write(path / "per_sample.csv")

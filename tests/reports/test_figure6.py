@@ -175,7 +175,7 @@ def test_f1_is_the_mean_over_images(toyland: Path, tmp_path: Path) -> None:
     for name, pair in values.items():
         sample_table.groups[name] = name
         for column, value in zip(("", "precision"), pair, strict=True):
-            sample_table.rows["2", name, "semantic-recall", column] = value
+            sample_table.values.setdefault(("2", "semantic-recall", column), {})[name] = value
     sample_table.write(run / "per_sample.csv")
     figure = gather(open_dataset(str(toyland)), tmp_path / "runs")
     f1, fd = figure.panel("f1", "mine")

@@ -69,13 +69,13 @@ def test_the_front_heeds_the_paired_intervals() -> None:
     hard, noise = rng.random(60), 0.2 * rng.standard_normal(60)
     recalls = [hard, hard - 0.01 + noise - noise.mean(), hard - 0.2]
     lefts = [[8.0, 8.2, 7.9, 8.1], [5.0, 5.3, 4.9, 5.1], [9.0, 9.2, 8.9, 9.1]]
-    rows, points = {}, []
+    values, points = {}, []
     for scale, (recall, left) in enumerate(zip(recalls, lefts, strict=True), 1):
-        rows |= {(str(scale), name, "semantic-recall", ""): v for name, v in zip(ids, recall.tolist(), strict=True)}
+        values[str(scale), "semantic-recall", ""] = dict(zip(ids, recall.tolist(), strict=True))
         fd = Score(value=float(np.mean(left)), n=60, detail={"left_out": list(left)})
         points.append(Point(guidance=scale, scores={"fd": fd, "semantic-recall": Score(value=recall.mean(), n=60)}))
     found = record(*points)
-    pareto.mark(found, rows)
+    pareto.mark(found, values)
     assert [point.pareto for point in found.points] == [False, True, False]
     pareto.mark(found)  # without the values of the images the difference counts as it is
     assert [point.pareto for point in found.points] == [True, True, False]

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from gcbench.core.score import Score
-from gcbench.runs.paired import Rows, paired, values_of
+from gcbench.runs.paired import Columns, paired, values_of
 from gcbench.statistics.intervals import group_jackknife
 
 
@@ -19,20 +19,16 @@ def named(values: np.ndarray) -> dict[str, float | None]:
 
 
 def test_values_of_one_number_at_one_scale() -> None:
-    rows: Rows = {
-        (scale, sample, metric, column): place
-        for place, (scale, sample, metric, column) in enumerate(
-            (scale, sample, metric, column)
-            for scale in ("", "1", "1.0000012")
-            for sample in ("0", "1")
-            for metric in ("a", "b")
-            for column in ("", "more")
-        )
+    columns: Columns = {
+        ("", "a", ""): {"0": 0, "1": 4},
+        ("1", "b", ""): {"0": 1, "1": 2},
+        ("1", "b", "more"): {"0": 11, "1": None},
+        ("1.0000012", "a", ""): {"0": 16, "1": 20},
     }
-    assert values_of(rows, None, "a") == {"0": 0, "1": 4}
-    assert values_of(rows, 1, "b", "more") == {"0": 11, "1": 15}
-    assert values_of(rows, 1.0000012, "a") == {"0": 16, "1": 20}
-    assert values_of(rows, 1.000001, "a") == {}
+    assert values_of(columns, None, "a") == {"0": 0, "1": 4}
+    assert values_of(columns, 1, "b", "more") == {"0": 11, "1": None}
+    assert values_of(columns, 1.0000012, "a") == {"0": 16, "1": 20}
+    assert values_of(columns, 1.000001, "a") == {}
 
 
 def test_images_as_a_paired_t_test() -> None:

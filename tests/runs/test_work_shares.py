@@ -33,7 +33,16 @@ def test_the_tasks_of_an_array_are_all_shares(least: int, most: int, step: int) 
 
 
 @pytest.mark.parametrize(
-    "variables", [{}, array(7, 3, 7, count=2), array(4, 3, 7, step=4), {"SLURM_ARRAY_TASK_ID": "one"}]
+    "variables",
+    [
+        *(
+            {},
+            {"SLURM_ARRAY_TASK_ID": ""},
+            {"SLURM_ARRAY_TASK_ID": "3"},
+            {**array(3, 1, 4), "SLURM_ARRAY_TASK_MAX": ""},
+        ),
+        *(array(7, 3, 7, count=2), array(4, 3, 7, step=4), {**array(3, 1, 4), "SLURM_ARRAY_TASK_ID": "one"}),
+    ],
 )
 def test_what_is_no_place_in_an_array(variables: dict[str, str]) -> None:
     """None, a broken one (`--array=3,7`), and what Slurm never writes."""
@@ -54,6 +63,14 @@ def test_a_launcher_gives_ranks() -> None:
     assert (share_of(None, {"WORLD_SIZE": "1", "RANK": "0"}), local_rank({"LOCAL_RANK": "1"})) == (None, None)
     with pytest.raises(UserError, match="the launcher gives each of its 4 processes a share"):
         share_of("1/2", variables)
+
+
+@pytest.mark.parametrize(("rank", "said"), [("4", "RANK is 4"), ("", "there is no RANK"), (None, "there is no RANK")])
+def test_a_process_without_a_place_among_those_of_a_launcher_is_refused(rank: str | None, said: str) -> None:
+    """It would take no shard, or wait for ever for shards that nobody takes."""
+    variables = {"WORLD_SIZE": "4"} | ({} if rank is None else {"RANK": rank})
+    with pytest.raises(UserError, match=f"WORLD_SIZE is 4, and {said}; unset it"):
+        share_of(None, variables)
 
 
 def test_options_become_the_command_line_that_they_came_from() -> None:

@@ -42,6 +42,10 @@ FROM_ZERO = ("ZImagePipeline",)
 TRUE_SCALE = ("FluxPipeline", "FluxControlNetPipeline")
 """true_cfg_scale is w, against an empty negative prompt; guidance_scale is embedded guidance, or ignored."""
 
+FEW_STEPS = ("LCMScheduler", "TCDScheduler", "FlowMatchLCMScheduler")
+"""Schedulers of networks that were distilled with their guidance in them (LCM, LCM-LoRA, TCD). A U-Net that takes its
+guidance as an input says so itself; other networks, and a LoRA, are known by the scheduler alone."""
+
 UNCHANGED: Mapping[str, Any] = {"cfg_normalization": False, "cfg_trunc_ratio": 1.0, "guidance_rescale": 0.0}
 """Arguments by which some pipelines rescale the guided prediction, each at the value that leaves it alone."""
 
@@ -72,38 +76,42 @@ def parameters(pipe: Any) -> Mapping[str, Parameter]:
     return signature(type(pipe).__call__).parameters
 
 
-def guidance_of(pipe: Any, embedded: float | None = None) -> Guidance:
+def guidance_of(pipe: Any, embedded: float | None = None, distilled: bool | None = None) -> Guidance:
     """What the pipeline can do. embedded: the scale for a network that takes it as an input, in place of the default.
+    distilled: whether its guidance was distilled into it, in place of what its files say.
     UserError: `embedded` for a network that takes none."""
     name, known = type(pipe).__name__, parameters(pipe)
     fixed = {key: value for key, value in UNCHANGED.items() if key in known}
     scale = "guidance_scale" in known
     default = known["guidance_scale"].default if scale else None
+    why = _distilled(pipe) if distilled is None else "as distilled=true says" * distilled
     if _takes_embedded(pipe):
         embedded = default if embedded is None else embedded
         told = f"guidance_scale {embedded:g} is an input of the network (embedded guidance), not a scale of ours"
-        return _embedding(name, {**fixed, "guidance_scale": embedded}, embedded, told)
+        return _embedding(name, {**fixed, "guidance_scale": embedded}, embedded, told, swept=not distilled)
     if embedded is not None:
         raise UserError(
             f"embedded_guidance={embedded:g}: the network of {name} takes no guidance as an input; leave it out"
         )
     if name in TRUE_SCALE:
-        return _embedding(name, fixed, None, "distilled without embedded guidance: guidance_scale is ignored")
-    if name in PLAIN and not _distilled(pipe):
-        return Guidance("guidance_scale", fixed=fixed)
-    if name in FROM_ZERO:
-        return Guidance("guidance_scale", -1.0, fixed)
+        told = "distilled without embedded guidance: guidance_scale is ignored"
+        return _embedding(name, fixed, None, told, swept=not distilled)
     if not scale:
         return Guidance(None, fixed=fixed, note=f"{name} has no guidance")
-    if _distilled(pipe):
-        return Guidance(None, fixed={**fixed, "guidance_scale": 1.0}, note=f"{name} is distilled: it has no guidance")
+    offset = -1.0 if name in FROM_ZERO else 0.0
+    if why:
+        told = f"{name} is distilled, {why}: it has no guidance"
+        return Guidance(None, fixed={**fixed, "guidance_scale": 1 + offset}, note=told)
+    if name in (*PLAIN, *FROM_ZERO):
+        return Guidance("guidance_scale", offset, fixed)
     why = f"{name}: what its guidance_scale means is not known here, so that it is drawn at its default {default}"
     return Guidance(None, fixed=fixed, note=why)
 
 
-def _embedding(name: str, fixed: Mapping[str, Any], embedded: float | None, note: str) -> Guidance:
-    """Of a network that is told its guidance, or ignores it: `true_cfg_scale` is of our meaning, where there is one."""
-    if name in TRUE_SCALE:
+def _embedding(name: str, fixed: Mapping[str, Any], embedded: float | None, note: str, swept: bool) -> Guidance:
+    """Of a network that is told its guidance, or ignores it: `true_cfg_scale` is of our meaning, where there is one and
+    it is to be swept."""
+    if name in TRUE_SCALE and swept:
         fixed = {**fixed, "negative_prompt": ""}
         return Guidance("true_cfg_scale", 0.0, fixed, embedded, f"{note}; what is swept is true_cfg_scale")
     return Guidance(None, 0.0, fixed, embedded, f"{note}; {name} has no other guidance")
@@ -117,5 +125,9 @@ def _takes_embedded(pipe: Any) -> bool:
     return bool(transformer is not None and getattr(transformer.config, "guidance_embeds", False))
 
 
-def _distilled(pipe: Any) -> bool:
-    return bool(getattr(pipe.config, "is_distilled", False))
+def _distilled(pipe: Any) -> str:
+    """By what the files or the chosen scheduler say that it is; empty where they do not."""
+    if getattr(pipe.config, "is_distilled", False):
+        return "as its files say"
+    scheduler = type(getattr(pipe, "scheduler", None)).__name__
+    return f"as {scheduler} says (distilled=false takes guidance with it)" if scheduler in FEW_STEPS else ""

@@ -6,9 +6,10 @@ torch is loaded by the methods that use it, so that a wrong name is refused at o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gcbench.baselines.diffusers.place import Place, check, find
+from gcbench.baselines.diffusers.place import Place, check, find, first_line
 from gcbench.core.contracts import Dataset, Given, Model, ModelOptions, Reading, Size
 from gcbench.core.errors import UserError
 from gcbench.core.samples import Samples
@@ -47,7 +48,7 @@ class Diffusers(Model):
         self.pipe, self.cfg, self.place, self.weights = pipe, cfg or PipelineConfig(), place, weights
         self.options = options or ModelOptions()
         self.parameters = parameters(pipe)
-        self.guidance = guidance_of(pipe, self.cfg.embedded_guidance)
+        self.guidance = guidance_of(pipe, self.cfg.embedded_guidance, self.cfg.distilled)
         self.guided = self.guidance.keyword is not None
         self.steps = self.options.steps or self._default("num_inference_steps")
         names = [name for name in ("control_image", "image") if name in self.parameters]
@@ -139,7 +140,15 @@ class Diffusers(Model):
         with quiet(), torch.random.fork_rng(), torch.inference_mode():
             torch.manual_seed(seeds[0])
             more["generator"] = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-            images = self.pipe(**{**arguments, **more}).images  # [B,H,W,3] in [0,1]
+            try:
+                images = self.pipe(**{**arguments, **more}).images  # [B,H,W,3] in [0,1]
+            except Exception as error:
+                if not of_scheduler(error):
+                    raise
+                what = f"{type(self.pipe).__name__} cannot draw with {type(self.pipe.scheduler).__name__}"
+                raise UserError(
+                    f"{what} in {self.steps} steps ({first_line(error)}); choose other --steps, or --set scheduler=NAME"
+                ) from error
         pixels = finite(torch.from_numpy(images).float()).permute(0, 3, 1, 2)
         return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).contiguous()
 
@@ -217,6 +226,12 @@ class Diffusers(Model):
             raise UserError(
                 f"--size {size[0]}x{size[1]}: this pipeline draws sides that {unit} divides; give another size"
             )
+
+
+def of_scheduler(error: Exception) -> bool:
+    """Whether it was raised by a scheduler, or where a pipeline asks one for its steps or takes one."""
+    frames = extract_tb(error.__traceback__)
+    return any(frame.name == "retrieve_timesteps" or "scheduler." in (frame.line or "") for frame in frames)
 
 
 OWN_CHOICES: Mapping[str, Any] = {"clean_caption": False, "use_resolution_binning": False}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib.util import find_spec
+from logging import CRITICAL
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,15 +22,22 @@ from gcbench.baselines.ldm.foreign import diffusers
 from gcbench.core.errors import UserError
 from gcbench.core.files import file_hash, parse_json, read_text
 from gcbench.core.settings import Count
+from gcbench.networks.text import reads_all_alike
 
 DTYPES: Mapping[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LORA_FILE = "pytorch_lora_weights.safetensors"
 ADAPTER = "lora"
-FEW_STEPS = ("LCMScheduler", "TCDScheduler")
-"""Of distilled models: they fit where DDIM's does, which diffusers does not list."""
+FAMILIES: Mapping[str, Sequence[str]] = {
+    "DDIMScheduler": ("LCMScheduler", "TCDScheduler"),
+    "FlowMatchEulerDiscreteScheduler": ("FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler"),
+}
+"""Scheduler -> those that fit where it does, which diffusers does not list."""
 
 FAULTS = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError, SafetensorError)
 """What loading damaged, unfit or foreign files raises in diffusers, transformers, peft and safetensors."""
+
+UNFIT = ("Failed to import", "cannot import name", "No module named")
+"""How the libraries begin when one of them does not find in another what it needs."""
 
 
 class PipelineConfig(BaseModel):
@@ -40,7 +48,8 @@ class PipelineConfig(BaseModel):
     weight, the pipeline's own by default. palette: JSON with the colours in which a ControlNet is shown layouts.
     offload: keep the weights in the host's memory, and bring whole parts (`model`) or single layers (`sequential`) to
     the GPU. variant: of the weights' files, such as fp16. embedded_guidance: of a network that takes guidance as an
-    input. batch: images that go through the pipeline together.
+    input. distilled: whether its guidance was distilled into the network or the LoRA, so that there is none to be
+    given; None for what the files and the scheduler say. batch: images that go through the pipeline together.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -54,6 +63,7 @@ class PipelineConfig(BaseModel):
     offload: Literal["model", "sequential"] | None = None
     variant: str | None = Field(default=None, pattern=r"^\w+$")
     embedded_guidance: float | None = Field(default=None, ge=0)
+    distilled: bool | None = None
     batch: Count = 1
 
 
@@ -71,10 +81,14 @@ def open_pipeline(place: Place, cfg: PipelineConfig, device: str, precision: str
         parts["safety_checker"] = None
     if "requires_safety_checker" in index:
         parts["requires_safety_checker"] = False
+    remedy = "copy it again" if cfg.variant is None else f"leave variant={cfg.variant} out, or copy it again"
     if cfg.controlnet is not None:
+        if "controlnet" in index:
+            raise UserError(f"controlnet={cfg.controlnet}: {place.name} has a ControlNet of its own; leave it out")
+        remedy = f"{remedy}; if diffusers has no such pipeline with a ControlNet, leave controlnet out"
         parts["controlnet"], content = open_controlnet(cfg.controlnet.expanduser(), dtype)
         hashes.append(content)
-    with quiet(), refused(lambda why: f"the pipeline {place.name} cannot be opened ({why}); copy it again"):
+    with quiet(), refused(lambda why: f"the pipeline {place.name} cannot be opened ({why}); {remedy}"):
         parts |= text_encoders(place, index, dtype, cfg.variant)
         pipe = library.AutoPipelineForText2Image.from_pretrained(
             place.folder,
@@ -88,6 +102,9 @@ def open_pipeline(place: Place, cfg: PipelineConfig, device: str, precision: str
         if isinstance(network, nn.Module) and any(weight.is_meta for weight in network.parameters()):
             lacking = [key for key, weight in network.named_parameters() if weight.is_meta]
             raise UserError(lacks(place, name, lacking))
+    check_tokenizers(place, pipe)
+    if cfg.controlnet is not None:
+        check_widths(cfg.controlnet, pipe)
     if cfg.scheduler is not None:
         pipe.scheduler = scheduler_named(library, cfg.scheduler, pipe.scheduler)
     if cfg.lora is not None:
@@ -126,6 +143,32 @@ def text_encoders(place: Place, index: Mapping[str, Any], dtype: torch.dtype, va
     return found
 
 
+def check_tokenizers(place: Place, pipe: Any) -> None:
+    """UserError: one has no vocabulary."""
+    import transformers
+
+    for name, part in pipe.components.items():
+        tokenizer = getattr(part, "tokenizer", part)
+        if isinstance(tokenizer, transformers.PreTrainedTokenizerBase) and reads_all_alike(tokenizer):
+            raise UserError(f"the {name} of {place.name} lacks its vocabulary; copy the pipeline again")
+
+
+WIDTHS = ("cross_attention_dim", "joint_attention_dim")
+"""Of the vectors of a text, by which Stable Diffusion 1, 2 and XL differ."""
+
+
+def check_widths(controlnet: Path, pipe: Any) -> None:
+    """UserError: the ControlNet reads texts of another width than the pipeline's network."""
+    network = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
+    mine, theirs = (dict(getattr(one, "config", {})) for one in (pipe.controlnet, network))
+    for key in WIDTHS:
+        if isinstance(mine.get(key), int) and isinstance(theirs.get(key), int) and mine[key] != theirs[key]:
+            raise UserError(
+                f"controlnet={controlnet} is for another network: its {key} is {mine[key]}, that of"
+                f" {type(pipe).__name__} {theirs[key]}; give one that was trained on this model"
+            )
+
+
 def lacks(place: Place, part: str, weights: Sequence[str]) -> str:
     return (
         f"the {part} of {place.name} lacks {len(weights)} of its weights (first {weights[0]}); copy the pipeline again"
@@ -134,13 +177,19 @@ def lacks(place: Place, part: str, weights: Sequence[str]) -> str:
 
 @contextmanager
 def refused(sentence: Callable[[str], str]) -> Iterator[None]:
-    """What the libraries raise becomes a UserError. sentence: with the first line of theirs in it."""
+    """What the libraries raise becomes a UserError. sentence: with the first line of theirs in it. A library that finds
+    another too old or too new is no fault of the files."""
     try:
         yield
     except UserError:
         raise
     except FAULTS as error:
-        raise UserError(sentence(first_line(error))) from None
+        why = first_line(error)
+        if why.startswith(UNFIT):
+            raise UserError(
+                f"packages that do not fit each other are installed ({why}); pip install --upgrade 'gcbench[diffusers]'"
+            ) from None
+        raise UserError(sentence(why)) from None
 
 
 @contextmanager
@@ -152,7 +201,7 @@ def quiet() -> Iterator[None]:
     logs = [library.utils.logging, transformers.utils.logging]
     levels = [log.get_verbosity() for log in logs]
     for log in logs:
-        log.set_verbosity_error()
+        log.set_verbosity(CRITICAL)  # their errors are raised too, and told in one sentence
         log.disable_progress_bar()
     try:
         with warnings.catch_warnings():
@@ -167,9 +216,9 @@ def quiet() -> Iterator[None]:
 def scheduler_named(library: Any, name: str, current: Any) -> Any:
     """The scheduler of that name with the settings of the pipeline's own. UserError: unknown, or of another kind."""
     mine = type(current).__name__
-    family = library.DDIMScheduler if mine in FEW_STEPS else type(current)
-    known = {mine, *family._compatibles}
-    known |= set(FEW_STEPS) if "DDIMScheduler" in known else set()
+    head = next((one for one, others in FAMILIES.items() if mine in others), mine)
+    known = {mine, head, *getattr(library, head)._compatibles}
+    known |= {other for one, others in FAMILIES.items() if one in known for other in others}
     short = {one.removesuffix("Scheduler").lower(): one for one in sorted(known)}
     wanted = short.get(name.removesuffix("Scheduler").lower())
     if wanted is None:
@@ -192,7 +241,7 @@ def load_lora(library: Any, pipe: Any, path: Path, scale: float) -> str:
         raise UserError(f"lora={path}: {type(pipe).__name__} takes no LoRA; leave it out")
     what = f"lora={path} does not fit {type(pipe).__name__}"
     before = _adapters(pipe)
-    with quiet(), refused(lambda why: f"{what} ({why}); give one that was trained on this model, or update peft"):
+    with quiet(), refused(lambda why: f"{what} ({why}); give one that was trained on this model"):
         state = pipe.lora_state_dict(str(file.parent), weight_name=file.name, use_safetensors=True)
         pipe.load_lora_weights(
             str(file.parent), weight_name=file.name, use_safetensors=True, adapter_name=ADAPTER, local_files_only=True

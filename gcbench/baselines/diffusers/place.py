@@ -19,6 +19,9 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 CONTENT = (".json", ".safetensors", ".txt", ".model")
 """Endings of what a pipeline is made of: weights, settings, words of the tokenizers."""
 
+LONGEST = 300
+"""Characters of another library's message that are shown."""
+
 EXAMPLE = "write diffusers:./FOLDER or diffusers:ORGANISATION/NAME[@REVISION]"
 
 
@@ -127,5 +130,7 @@ def folder_hash(folder: Path, parts: Sequence[str] = (".",)) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
+    """What an error says first; a line that ends in a colon, with what it announces."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    told = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+    return (told if len(told) <= LONGEST else f"{told[:LONGEST]} …").rstrip(".")
