@@ -107,7 +107,7 @@ def _add(found: Comparison, a: Run, b: Run, guidance: str | float | None) -> Non
             pair.check(name)
             comparable.append(name)
             if guidance == BEST:
-                best_a, best_b = best(a.record, name), best(b.record, name)
+                best_a, best_b = best(a.record.points, name), best(b.record.points, name)
                 if best_a is None or best_b is None:
                     lacking = " and ".join(run.letter for run in (a, b) if run.never(name))
                     why = f"{lacking} without a value" if lacking else "its direction is not known here"

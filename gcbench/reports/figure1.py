@@ -3,11 +3,12 @@
 Each model at the guidance where its mean recall is best, hence an optimistic choice, alike for all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from scipy.stats import binomtest
 
 from gcbench.core.contracts import Dataset
@@ -21,51 +22,57 @@ from gcbench.reports.figure6 import CEILING, FLOOR, PER_CLASS, asked_of
 from gcbench.reports.figure_records import Records
 from gcbench.reports.run_pair import best
 from gcbench.reports.table import Cell, csv_text
-from gcbench.reports.trained_on import BySplit, by_split
+from gcbench.reports.trade_off_panel import model_colour, model_marker
+from gcbench.reports.trained_on import BySplit, Trained, by_split
+from gcbench.statistics.intervals import student_mean
 
 PER_ATTRIBUTE, AFFIRMED = "per_attribute", "affirmed"
 """Where a score's detail says the recall of each attribute, and how often a text affirms it."""
 
 
-class Bar(NamedTuple):
-    """One line of the CSV. split: that the model was trained on; empty for real images. asked: texts that ask for it;
-    None where not known. low, high: Wilson's 95 % interval for as many independent texts."""
+class Mark(NamedTuple):
+    """One line of the CSV. split: that the model was trained on; empty for real images. run: of one training, or the
+    mean over several. asked: texts that ask for it; None where not known. low, high: 95 % interval: Student's t over
+    trainings, or Wilson's of one training for as many independent texts."""
 
     model: str
     split: str
     guidance: str
     metric: str
     name: str
+    run: str
     value: float
     low: float | None
     high: float | None
     asked: int | None
 
     @property
-    def ends(self) -> tuple[float, float] | None:
-        return None if self.low is None or self.high is None else (self.low, self.high)
+    def cell(self) -> Cell:
+        return Cell(self.value, None if self.low is None or self.high is None else (self.low, self.high))
 
 
-HEADS = ("model", "split", "guidance", "metric", "attribute", "value", "low", "high", "asked")
+HEADS = ("model", "split", "guidance", "metric", "attribute", "run", "value", "low", "high", "asked")
 
 
-def make(dataset: Dataset, records: Records, remedy: str, folder: Path) -> tuple[list[Bar], list[str]]:
-    """Write figure1.csv, .png and .svg; returns the bars and what is not drawn.
+def make(dataset: Dataset, records: Records, remedy: str, folder: Path) -> tuple[list[Mark], list[str]]:
+    """Write figure1.csv, .png and .svg; returns the marks and what is not drawn.
     UserError: no record says what becomes of each attribute or class."""
     grouped = by_split(records.by_name, dataset, remedy)
     metric, detail = _metric(list(records.by_name.values()), remedy)
-    bars: list[Bar] = []
+    marks: list[Mark] = []
     for name, scores in ((CEILING, records.first.ceiling), (FLOOR, records.first.floor)):
-        bars += _bars(name, "", Point(scores=scores), metric, detail, records.first, dataset)
+        shares = _shares(scores.get(metric), detail)
+        marks += [Mark(name, "", "", metric, key, "", share, None, None, None) for key, share in shares.items()]
     for split, models in grouped.records.items():
-        for model, record in models.items():
-            if at_best := best(record, metric):
-                bars += _bars(model, split, at_best, metric, detail, record, dataset)
-    lines = [dict(zip(HEADS, bar, strict=True)) for bar in bars]
+        for model, trained in models.items():
+            if at_best := best(trained.points, metric):
+                found = _marks(trained, at_best.guidance, metric, detail, dataset)
+                marks += [mark._replace(model=model, split=split) for mark in found]
+    lines = [dict(zip(HEADS, mark, strict=True)) for mark in marks]
     write_text(folder / "figure1.csv", csv_text(lines, HEADS))
     left_out = [*records.left_out, *grouped.left_out]
-    _draw(bars, grouped, records, left_out, folder)
-    return bars, left_out
+    _draw(marks, grouped, records, left_out, folder)
+    return marks, left_out
 
 
 def _metric(records: Sequence[Record], remedy: str) -> tuple[str, str]:
@@ -79,70 +86,99 @@ def _metric(records: Sequence[Record], remedy: str) -> tuple[str, str]:
     raise UserError(f"no record has the recall of each attribute or class; {remedy}")
 
 
-def _bars(
-    model: str, split: str, point: Point, metric: str, detail: str, record: Record, dataset: Dataset
-) -> list[Bar]:
-    score = point.scores.get(metric)
+def _shares(score: Score | None, detail: str) -> dict[str, float]:
+    """The recall of each attribute that a text asks for."""
     shares = score.detail.get(detail) if score is not None else None
-    if score is None or not isinstance(shares, dict):
-        return []
-    asked = {} if model in (CEILING, FLOOR) else _asked(score, detail, record, dataset)
-    bars = []
-    for name, value in shares.items():
-        if value is not None:
-            n = asked.get(name)
-            low, high = binomtest(round(value * n), n).proportion_ci(method="wilson") if n else (None, None)
-            bars.append(Bar(model, split, guidance_text(point.guidance), metric, name, value, low, high, n))
-    return bars
+    known = shares.items() if isinstance(shares, Mapping) else ()
+    return {name: float(share) for name, share in known if share is not None}  # type: ignore[arg-type]
 
 
-def _asked(score: Score, detail: str, record: Record, dataset: Dataset) -> dict[str, int]:
-    """How many texts ask for each; empty where that is not known, or texts depend on each other."""
+def _marks(trained: Trained, scale: float | None, metric: str, detail: str, dataset: Dataset) -> list[Mark]:
+    """The mean over trainings of each attribute's recall, and that of each training; model and split left empty."""
+    points: dict[str, Point] = trained.at(scale)
+    by_run = {run: _shares(point.scores.get(metric), detail) for run, point in points.items()}
+    asked, independent = _asked(next(iter(points.values())).scores[metric], detail, trained.first, dataset)
+    names = [name for name in next(iter(by_run.values())) if all(name in shares for shares in by_run.values())]
+    text, marks = guidance_text(scale), []
+    for name in names:
+        values, n = {run: shares[name] for run, shares in by_run.items()}, asked.get(name)
+        low, high = None, None
+        mean = student_mean(list(values.values()))
+        if mean.interval is not None:
+            low, high = max(0.0, mean.interval[0]), min(1.0, mean.interval[1])
+            marks += [Mark("", "", text, metric, name, run, value, None, None, n) for run, value in values.items()]
+        elif n and independent:
+            low, high = binomtest(round(mean.value * n), n).proportion_ci(method="wilson")
+        marks.append(Mark("", "", text, metric, name, trained.label, mean.value, low, high, n))
+    return marks
+
+
+def _asked(score: Score, detail: str, record: Record, dataset: Dataset) -> tuple[dict[str, int], bool]:
+    """How many texts ask for each, empty where that is not known; whether the texts are independent."""
     if detail == PER_CLASS:
-        return dict(asked_of(record.protocol, dataset))
+        return dict(asked_of(record.protocol, dataset)), True  # it counts independent texts alone
     counts = score.detail.get(AFFIRMED)
-    if not isinstance(counts, dict) or score.groups != score.n:
-        return {}
-    return {name: round(count) for name, count in counts.items() if count}
+    known = counts.items() if isinstance(counts, Mapping) else ()
+    return {name: round(count) for name, count in known if count}, score.groups == score.n  # type: ignore[arg-type]
 
 
-def _draw(bars: Sequence[Bar], grouped: BySplit, records: Records, left_out: Sequence[str], folder: Path) -> None:
-    """A panel a model, a group of bars an attribute, a colour a split."""
-    models, splits = grouped.models, list(grouped.records)
-    names = list(dict.fromkeys(bar.name for bar in bars if bar.split))
+def _draw(marks: Sequence[Mark], grouped: BySplit, records: Records, left_out: Sequence[str], folder: Path) -> None:
+    """A panel a split, a row an attribute, a colour a model; the attributes that are found most stand on top."""
+    values: dict[str, list[float]] = {}
+    for mark in marks:
+        if mark.split:
+            values.setdefault(mark.name, []).append(mark.value)
+    names = sorted(values, key=lambda name: sum(values[name]) / len(values[name]))
+    asked = {mark.name: mark.asked for mark in marks if mark.asked}
     with mpl.rc_context(drawing.STYLE):
-        paper = drawing.new_figure((max(7.0, 1.6 + 0.62 * len(names)), 1.9 + 2.3 * len(models)))
-        panels = paper.subplots(len(models), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+        paper = drawing.new_figure((2.2 + 3.6 * len(grouped.records), 1.9 + 0.26 * len(names)))
+        panels = paper.subplots(1, len(grouped.records), sharex=True, sharey=True, squeeze=False)[0]
+        counted = " (in brackets: of how many)" if asked else ""
+        before = f"recall of what texts ask for{counted}\neach model at the guidance of its best mean recall\n"
         lacking = ", ".join(line.partition(":")[0] for line in left_out)
-        more = f"\nnot drawn: {lacking}" if lacking else ""
-        before = "recall where a text asks for it, each model at the guidance of its best mean recall\n"
-        drawing.set_title(paper, records.first.protocol, before, f"; thin lines are 95 % intervals (Wilson){more}")
-        width = 0.8 / len(splits)
-        for panel, model in zip(panels, models, strict=True):
-            for place, split in enumerate(splits):
-                own = [bar for bar in bars if (bar.model, bar.split) == (model, split)]
-                if own:
-                    w = f", w = {own[0].guidance}" if own[0].guidance else ""
-                    at = [names.index(bar.name) + (place - (len(splits) - 1) / 2) * width for bar in own]
-                    style: Any = {"color": drawing.COLOURS[place], "label": f"{grouped.title(split)}{w}"}
-                    if any(bar.low is not None for bar in own):
-                        cells = [
-                            Cell(b.value, None if b.low is None or b.high is None else (b.low, b.high)) for b in own
-                        ]
-                        style |= {"yerr": drawing.errors(cells), "error_kw": {"elinewidth": 0.7, "capsize": 1.5}}
-                    panel.bar(at, [bar.value for bar in own], width * 0.92, **style)
-            for real, line in ((CEILING, "-"), (FLOOR, (0, (3, 2)))):
-                marks = [bar for bar in bars if bar.model == real and bar.name in names]
-                middle = [names.index(bar.name) for bar in marks]
-                ends = [x - 0.44 for x in middle], [x + 0.44 for x in middle]
-                if not marks:
-                    continue
-                panel.hlines([bar.value for bar in marks], *ends, color=drawing.INK, lw=1, ls=line, label=real)
-            panel.set_title(drawing.shown(model))
-            panel.set_ylabel("recall")
-            panel.set_ylim(0, 1.03)
-            panel.set_xlim(-0.6, len(names) - 0.4)
-            panel.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        shown = [drawing.shown(name.replace("_", " ")) for name in names]
-        panels[-1].set_xticks(range(len(names)), shown, rotation=40, ha="right", rotation_mode="anchor")
+        drawing.set_title(
+            paper, records.first.protocol, before, _caption(grouped) + (lacking and f"\nnot drawn: {lacking}")
+        )
+        for panel, split in zip(panels, grouped.records, strict=True):
+            _panel(panel, [mark for mark in marks if mark.split in ("", split)], names, grouped)
+            panel.set_title(drawing.shown(grouped.title(split)))
+        shown = [name.replace("_", " ") + (f" ({asked[name]})" if name in asked else "") for name in names]
+        panels[0].set_yticks(range(len(names)), [drawing.shown(name) for name in shown])
         drawing.save(paper, folder, "figure1")
+
+
+def _caption(grouped: BySplit) -> str:
+    if grouped.most == 1:
+        return "; lines are 95 % intervals (Wilson)"
+    return "; pale: each training; filled: their mean, with its 95 % interval over trainings (Student's t)"
+
+
+def _panel(panel: Axes, marks: Sequence[Mark], names: Sequence[str], grouped: BySplit) -> None:
+    for real, style in ((CEILING, "-"), (FLOOR, (0, (2, 1.2)))):
+        own = [mark for mark in marks if mark.model == real and mark.name in names]
+        if own:
+            rows = [names.index(mark.name) for mark in own]
+            ends = [row - 0.4 for row in rows], [row + 0.4 for row in rows]
+            panel.vlines([mark.value for mark in own], *ends, color=drawing.INK, lw=1.1, ls=style, label=real)
+    for place, model in enumerate(grouped.models):
+        colour, marker = model_colour(grouped.models, model), model_marker(place)
+        shift = 0.5 * ((len(grouped.models) - 1) / 2 - place) / max(len(grouped.models) - 1, 1)
+        own = [mark for mark in marks if mark.model == model]
+        labels = {trained.label for models in grouped.records.values() for trained in models.values()}
+        means = [mark for mark in own if mark.run in labels]
+        each = [mark for mark in own if mark.run not in labels]
+        spots = [names.index(mark.name) + shift for mark in each]
+        panel.plot([mark.value for mark in each], spots, "o", ms=3.5, mew=0, alpha=0.35, color=colour)
+        if means:
+            w = f", w = {means[0].guidance}" if means[0].guidance else ""
+            at = [names.index(mark.name) + shift for mark in means]
+            lengths = drawing.errors([mark.cell for mark in means])
+            look: Any = {"color": colour, "label": drawing.shown(model) + w, "elinewidth": 0.8, "capsize": 0, "ms": 4.5}
+            panel.errorbar([mark.value for mark in means], at, xerr=lengths, fmt=marker, **look)
+    for row in range(len(names)):
+        panel.axhspan(row - 0.5, row + 0.5, color=drawing.GREY, alpha=0.12 if row % 2 else 0, lw=0)
+    panel.set_ylim(-0.6, len(names) - 0.4)
+    panel.set_xlim(0, 1.03)
+    panel.tick_params(axis="y", length=0)
+    panel.set_xlabel("recall")
+    panel.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4.5, ncols=2)  # below the axis' label

@@ -49,7 +49,8 @@ CEILING, FLOOR = "ceiling", "floor"
 
 
 class Number(NamedTuple):
-    """One line of the figure's CSV. model: `ceiling` and `floor` are real images. low, high: 95 %."""
+    """One line of the figure's CSV. model: `ceiling` and `floor` are real images. low, high: 95 %. run: of one of
+    several trainings, or the mean over them; empty where there is one."""
 
     panel: str
     model: str = ""
@@ -59,6 +60,7 @@ class Number(NamedTuple):
     value: float = 0.0
     low: float | None = None
     high: float | None = None
+    run: str = ""
 
     @property
     def cell(self) -> Cell:
@@ -108,7 +110,7 @@ def gather(dataset: Dataset, folder: Path, axes: Axes | None = None) -> Figure:
         real = Point(scores=scores)
         numbers += trade_off_numbers(name, real, (cost, gain)) + _recalls(name, real, recall, rare, Counter())
     for name, record in records.items():
-        if at_best := best(record, recall.metric):
+        if at_best := best(record.points, recall.metric):
             numbers += _recalls(name, at_best, recall, rare, asked_of(record.protocol, dataset))
     numbers += [Number("shares", class_=name, metric="share", value=share) for name, share in shares.items()]
     return Figure(numbers, list(records), first.protocol, (cost, gain), recall, left_out)
@@ -151,9 +153,10 @@ def _recalls(model: str, point: Point, recall: Column, rare: Sequence[str], aske
     for name in rare if isinstance(recalls, dict) else ():
         if (value := recalls.get(name)) is not None:  # type: ignore[union-attr]
             n = asked.get(name)
-            ends = binomtest(round(value * n), n).proportion_ci(method="wilson") if n else ()
-            shown = (float(number) * recall.scale for number in (value, *ends))
-            out.append(Number("recall", model, point.guidance, name, recall.metric, *shown))
+            interval = binomtest(round(value * n), n).proportion_ci(method="wilson") if n else ()
+            ends = [float(end) * recall.scale for end in interval]
+            shown = Number("recall", model, point.guidance, name, recall.metric, float(value) * recall.scale)
+            out.append(shown._replace(low=ends[0], high=ends[1]) if ends else shown)
     return out
 
 
@@ -194,6 +197,8 @@ def asked_of(protocol: Protocol, dataset: Dataset) -> Counter[str]:
 
 
 def as_csv(numbers: Sequence[Number]) -> str:
+    """`run` is a column where there are several of a model."""
     spelled = (number._replace(guidance=guidance_text(number.guidance)) for number in numbers)  # type: ignore[arg-type]
-    heads = [field.rstrip("_") for field in Number._fields]
-    return csv_text([dict(zip(heads, number, strict=True)) for number in spelled], heads)
+    fields = [field for field in Number._fields if field != "run" or any(number.run for number in numbers)]
+    lines = [{field.rstrip("_"): getattr(number, field) for field in fields} for number in spelled]
+    return csv_text(lines, [field.rstrip("_") for field in fields])

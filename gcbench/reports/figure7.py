@@ -1,5 +1,6 @@
 """`gcbench figure 7`: realism against correspondence over guidance, a panel a part of the training pairs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,9 +12,9 @@ from gcbench.reports import drawing
 from gcbench.reports.figure6 import CEILING, FLOOR, Number, as_csv, trade_off_numbers
 from gcbench.reports.figure_records import Records
 from gcbench.reports.record_table import number_column
-from gcbench.reports.table import missing
+from gcbench.reports.table import Column, missing
 from gcbench.reports.trade_off_panel import trade_off_panel
-from gcbench.reports.trained_on import by_split
+from gcbench.reports.trained_on import BySplit, Trained, by_split
 
 
 def make(dataset: Dataset, records: Records, remedy: str, folder: Path) -> tuple[list[Number], list[str]]:
@@ -24,10 +25,8 @@ def make(dataset: Dataset, records: Records, remedy: str, folder: Path) -> tuple
     numbers: list[Number] = []
     for split, models in grouped.records.items():
         own: list[Number] = []
-        for model, record in models.items():
-            for point in sorted(record.points, key=lambda point: point.guidance or 0):
-                if not any(missing(point.scores.get(metric)) for metric in records.axes):
-                    own += trade_off_numbers(model, point, axes)
+        for model, trained in models.items():
+            own += _of(model, trained, axes)
         for name, scores in ((CEILING, records.first.ceiling), (FLOOR, records.first.floor)):
             own += trade_off_numbers(name, Point(scores=scores), axes)
         numbers += [number._replace(panel=split) for number in own]
@@ -39,7 +38,7 @@ def make(dataset: Dataset, records: Records, remedy: str, folder: Path) -> tuple
         lacking = ", ".join(line.partition(":")[0] for line in left_out)
         more = f"\nnot drawn: {lacking}" if lacking else ""
         before = f"{cost.head} against {gain.head} over guidance, trained on a part of the pairs\n"
-        drawing.set_title(paper, protocol, before, f"; thin lines are 95 % intervals{more}")
+        drawing.set_title(paper, protocol, before, f"; {_bars(grouped)}{more}")
         for panel, split in zip(panels, grouped.records, strict=True):
             own = [number for number in numbers if number.panel == split]
             trade_off_panel(panel, own, grouped.models, (cost, gain), grouped.title(split))
@@ -47,3 +46,25 @@ def make(dataset: Dataset, records: Records, remedy: str, folder: Path) -> tuple
             panel.set_ylabel("")
         drawing.save(paper, folder, "figure7")
     return numbers, left_out
+
+
+def _of(model: str, trained: Trained, axes: Sequence[Column]) -> list[Number]:
+    """The curve of a model, and where it is a mean over trainings, first that of each."""
+    curves = [("", trained.points)]
+    if len(trained.by_run) > 1:
+        scales = trained.scales
+        each = {run: [trained.at(scale)[run] for scale in scales] for run in trained.by_run}
+        curves = [*each.items(), (trained.label, trained.points)]
+    return [
+        number._replace(run=run)
+        for run, points in curves
+        for point in points
+        if not any(missing(point.scores.get(column.metric)) for column in axes)
+        for number in trade_off_numbers(model, point, axes)
+    ]
+
+
+def _bars(grouped: BySplit) -> str:
+    if grouped.most == 1:
+        return "thin lines are 95 % intervals"
+    return "pale: each training; strong: their mean, with its 95 % interval over trainings (Student's t)"

@@ -1,6 +1,6 @@
 """The records that a figure is made of: read from the run directories of a folder, those left out that do not fit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,6 +8,7 @@ from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.record import Record
 from gcbench.reports.pareto import Axes, trade_off
+from gcbench.reports.record_table import declared
 from gcbench.reports.table import missing
 from gcbench.runs.manifest import RECORD
 
@@ -26,19 +27,24 @@ class Records(NamedTuple):
 
 
 def read_records(
-    dataset: Dataset, folder: Path, remedy: str, wanted: Sequence[str] = (), axes: Axes | None = None
+    dataset: Dataset,
+    folder: Path,
+    remedy: str,
+    wanted: Sequence[str] = (),
+    axes: Axes | None = None,
+    choose: Callable[[Record], Axes | None] = trade_off,
 ) -> Records:
     """Every run directory in `folder` that was measured on `dataset` under the first one's protocol.
 
-    wanted: names that come first, and are missed where they are not there. axes: metrics (cost, gain); None for the
-    first of realism and the first of correspondence that a record has.
+    wanted: names that come first, and are missed where they are not there. axes: metrics (cost, gain); None for those
+    that `choose` takes of the first record that has some.
     UserError: none is left; says why, and `remedy`.
     """
     present = sorted(path.parent.name for path in folder.glob(f"[!.]*/{RECORD}"))
     order = [name for name in wanted if name in present] + [name for name in present if name not in wanted]
     left_out = [f"{name}: no record of it in {folder.name}" for name in wanted if name not in present]
     read = {name: Record.read(folder / name / RECORD) for name in order}
-    chosen = axes or next(filter(None, (trade_off(record) for record in read.values() if record.points)), None)
+    chosen = axes or next(filter(None, (choose(record) for record in read.values() if record.points)), None)
     records: dict[str, Record] = {}
     for name, record in read.items():
         if reason := _unfit(record, dataset, chosen, next(iter(records.values()), None)):
@@ -49,6 +55,20 @@ def read_records(
         why = f" ({'; '.join(left_out)})" if present else ""
         raise UserError(f"no record to draw for {dataset.name}{why}; {remedy}")
     return Records(records, chosen, left_out)
+
+
+def of_most_texts(record: Record) -> Axes | None:
+    """As `trade_off`, but the metric of correspondence is the one that scores the most texts, the first among equals:
+    where texts tell attributes, one that counts attributes."""
+    first = trade_off(record)
+    if first is None:
+        return None
+    scored: dict[str, int] = {}
+    for name in dict.fromkeys(name for point in record.points for name in point.scores):
+        scores = [point.scores.get(name) for point in record.points]
+        if getattr(declared(name), "axis", None) == "correspondence" and not any(map(missing, scores)):
+            scored[name] = min(score.n for score in scores if score is not None)
+    return first[0], max(scored, key=lambda name: scored[name])
 
 
 def _unfit(record: Record, dataset: Dataset, axes: Axes | None, first: Record | None) -> str | None:

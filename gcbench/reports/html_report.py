@@ -34,6 +34,8 @@ MARK = b'<meta name="generator" content="gcbench">'
 """In the first LOOKED_AT bytes of every page: only such a file is written over."""
 LOOKED_AT = 1000
 
+AGREEMENT = "agreement of layout and segmenter (share of non-void pixels)"
+
 Look = Callable[[Run, np.ndarray], np.ndarray]
 """What a run's segmenter sees: images uint8 [B,H,W,3] -> class ids uint8 [B,H,W].
 UserError: it cannot be had, and why."""
@@ -50,7 +52,8 @@ class Tile(NamedTuple):
 
 
 class Card(NamedTuple):
-    """All that runs drew for one text. means: of each column over the tiles, None where none is scored."""
+    """All that runs drew for one text. means: of each column and of the agreement over the tiles, None where
+    none is scored."""
 
     name: str
     prompt: str
@@ -85,12 +88,17 @@ def html(runs: Sequence[Run], look: Look | None = None) -> str:
     """The report as text."""
     notes: list[str] = []
     columns = list(dict.fromkeys(key[1:] for run in runs for key in run.values))
+    cards = _cards(runs, columns, look, notes)
+    options = [(_column(column, runs).heading, _sign(column[0])) for column in columns]
+    agreed = any(card.means[-1] is not None for card in cards)
     return _filled(
         "report.html",
         runs=[_section(run) for run in runs],
+        overlay=_overlaid(runs),
         compared=_compared(runs),
-        columns=[(_column(column, runs).heading, _sign(column[0])) for column in columns],
-        cards=_cards(runs, columns, look, notes),
+        columns=[*options, *([(AGREEMENT, 1)] if agreed else [])],
+        agreed=agreed,
+        cards=cards,
         notes=notes,
     )
 
@@ -139,12 +147,24 @@ def _section(run: Run) -> dict[str, Any]:
     record = run.record
     return {
         "letter": run.letter,
-        "name": record.model.name,
+        "name": run.title,
         "words": in_words(run),
         "table": grid(record_table(record)),
         "curves": [(title, _uri(svg(figure), "svg+xml")) for title, figure in panels(record)],
         "bars": _bars(run),
     }
+
+
+def _overlaid(runs: Sequence[Run]) -> dict[str, Any]:
+    """The curves of all runs in one panel, and what is not in it; nothing of a single run."""
+    from gcbench.reports.drawing import svg
+    from gcbench.reports.overlaid_runs import overlay
+
+    if len(runs) < 2:
+        return {}
+    made = overlay(runs)
+    uri = _uri(svg(made.figure), "svg+xml") if made.figure else ""
+    return {"uri": uri, "title": made.title, "notes": made.left_out}
 
 
 def in_words(run: Run) -> list[str]:
@@ -277,20 +297,33 @@ def _tiles(
             notes.append(f"{run.letter}: what the segmenter saw was computed for this report by {segmenter}.")
         except UserError as error:
             notes.append(f"{run.letter}: what the segmenter saw is not shown, {error}.")
+    derived = bool(run.record.model.layouts)
+    if derived and seen:
+        notes.append(f"{run.letter}: its layouts were read from its images, so their agreement says nothing.")
     found = []
     for name in names:
         drawn = folder / "layouts" / f"{name}.png"
-        layout = _layout(_of_run(read_layout(drawn), drawn, run), drawn, dataset) if drawn.is_file() else ""
+        ids = _of_run(read_layout(drawn), drawn, run) if drawn.is_file() else None
+        layout = "" if ids is None else _layout(ids, drawn, dataset)
+        agreed = None if ids is None or name not in seen or derived else agreement(ids, seen[name], dataset.void)
         numbers = [run.values.get((scale, *column), {}).get(name) for column in columns]
         texts = [
             f"{number_column(*column, run.record.protocol).head} {value * number_column(*column).scale:.3g}"
             for column, value in zip(columns, numbers, strict=True)
             if value is not None and not column[1]
         ]
+        texts += [] if agreed is None else [f"agreement {agreed:.3g}"]
         label = f"{run.letter} {run.record.model.name}" + (f", guidance {scale}" if scale else "")
         saw = _layout(seen[name], files[name], dataset) if name in seen else ""
-        found.append((name, Tile(label, _photo(images[name]), layout, saw, "; ".join(texts)), numbers))
+        found.append((name, Tile(label, _photo(images[name]), layout, saw, "; ".join(texts)), [*numbers, agreed]))
     return found
+
+
+def agreement(layout: np.ndarray, seen: np.ndarray, void: int | None) -> float | None:
+    """Share of the pixels, void in the layout left out, at which the layout and what the segmenter saw are of one
+    class; both [H,W]. None where the layout is all void."""
+    counted = np.ones(layout.shape, bool) if void is None else layout != void  # [H,W]
+    return float((layout == seen)[counted].mean()) if counted.any() else None
 
 
 def _of_run(pixels: np.ndarray, path: Path, run: Run) -> np.ndarray:

@@ -75,6 +75,13 @@ class Run(NamedTuple):
         return cls(letter, path, record, table.values, table.groups, table.prompts)
 
     @property
+    def title(self) -> str:
+        """The model's name, and the run directory's where that says more."""
+        home = self.path if self.path.is_dir() else self.path.parent
+        name, directory = self.record.model.name, home.resolve().name
+        return name if name == directory else f"{name} ({directory})"
+
+    @property
     def scales(self) -> str:
         return ", ".join(guidance_text(point.guidance) for point in self.record.points if point.guidance is not None)
 
@@ -88,10 +95,10 @@ class Run(NamedTuple):
         return dict.fromkeys(name for point in self.record.points for name in point.scores)
 
 
-def best(record: Record, metric: str) -> Point | None:
+def best(points: Sequence[Point], metric: str) -> Point | None:
     """The point with the metric's best value, or None if it has none or no direction."""
     known = declared(metric)
-    scores = [(point.scores[metric].value, point) for point in record.points if metric in point.scores]
+    scores = [(point.scores[metric].value, point) for point in points if metric in point.scores]
     scored = [(value, point) for value, point in scores if value is not None]
     if not scored or known is None:
         return None
@@ -99,9 +106,14 @@ def best(record: Record, metric: str) -> Point | None:
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
-    """Runs with their letters: A, B, …, Z, R27, …"""
-    letters = [chr(ord("A") + place) if place < 26 else f"R{place + 1}" for place in range(len(paths))]
-    return list(map(Run.read, paths, letters))
+    """Runs with their letters, as `run_letter` gives them."""
+    return [Run.read(path, run_letter(place)) for place, path in enumerate(paths)]
+
+
+def run_letter(place: int) -> str:
+    """A, B, …, Z, AA, AB, …: as a spreadsheet's columns, from place 0."""
+    before, letter = divmod(place, 26)
+    return (run_letter(before - 1) if before else "") + chr(ord("A") + letter)
 
 
 class RunPair:

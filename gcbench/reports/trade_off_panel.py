@@ -1,6 +1,7 @@
 """One panel: a metric of realism against one of correspondence, a line a model over guidance."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
@@ -19,25 +20,45 @@ def model_colour(models: Sequence[str], model: str) -> str:
     return drawing.COLOURS[models.index(model) % len(drawing.COLOURS)]
 
 
+def model_marker(place: int) -> str:
+    """Where the colours come round again, the marker is another: 49 models are told apart."""
+    return MARKERS[(place + place // len(drawing.COLOURS)) % len(MARKERS)]
+
+
 def trade_off_panel(
-    panel: Axes, numbers: Sequence[Number], models: Sequence[str], axes: tuple[Column, Column], title: str
+    panel: Axes,
+    numbers: Sequence[Number],
+    models: Sequence[str],
+    axes: tuple[Column, Column],
+    title: str,
+    ends: Mapping[str, str] | None = None,
 ) -> None:
-    """Draw `numbers` of two metrics, axes (cost, gain): a line a model over guidance, the ceiling and the floor."""
+    """Draw `numbers` of two metrics, axes (cost, gain): a line a model over guidance, the ceiling and the floor.
+
+    Of several runs of a model the last is the mean; the others are pale. ends: model -> what is written at the end of
+    its curve; None for the guidance there.
+    """
     cost, gain = (column.metric for column in axes)
 
-    def of(model: str, metric: str) -> list[Number]:
-        return [one for one in numbers if (one.model, one.metric) == (model, metric)]
+    def of(model: str, metric: str, run: str) -> list[Number]:
+        return [one for one in numbers if (one.model, one.metric, one.run) == (model, metric, run)]
 
     labels, bars = [], []
     for place, model in enumerate(models):
-        xs, ys = (of(model, metric) for metric in (cost, gain))
-        colour, scales = model_colour(models, model), [guidance_text(x.guidance) for x in xs]
+        colour = model_colour(models, model)
+        *each, mean = list(dict.fromkeys(one.run for one in numbers if one.model == model)) or [""]  # the mean is last
+        for run in each:
+            lines = ([one.value for one in of(model, metric, run)] for metric in (cost, gain))
+            panel.plot(*lines, "-", lw=0.9, color=colour, alpha=0.3, zorder=1)
+        xs, ys = (of(model, metric, mean) for metric in (cost, gain))
+        scales = [guidance_text(x.guidance) for x in xs]
         label = drawing.shown(model) if len(xs) < 2 else f"{drawing.shown(model)}, w = {scales[0]} to {scales[-1]}"
         if xs:
-            places, marker = ([x.cell for x in xs], [y.cell for y in ys]), f"{MARKERS[place % len(MARKERS)]}-"
+            places, marker = ([x.cell for x in xs], [y.cell for y in ys]), f"{model_marker(place)}-"
             bars += drawing.error_points(panel, *places, marker, ms=5, lw=1.1, color=colour, label=label)
-        if scales and scales[-1]:  # one end of each curve is named
-            labels.append((f"w = {scales[-1]}", (xs[-1].value, ys[-1].value), colour))
+        end = ends[model] if ends else f"w = {scales[-1]}" if scales and scales[-1] else ""
+        if xs and end:  # one end of each curve is named
+            labels.append((drawing.shown(end), (xs[-1].value, ys[-1].value), colour))
     real = {(one.model, one.metric): one for one in numbers if one.model in (CEILING, FLOOR)}
     x, y = real.get((CEILING, cost)), real.get((CEILING, gain))
     if x and y:
@@ -50,10 +71,12 @@ def trade_off_panel(
         panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         panel.xaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else ""))
         panel.tick_params(axis="x", which="both", labelsize=9)
+        panel.tick_params(axis="x", which="minor", pad=5)  # level with those of the longer ticks
     panel.set_xlabel(drawing.shown(axes[0].heading))
     panel.set_ylabel(drawing.shown(axes[1].heading))
     panel.set_title(drawing.shown(title))
     handles, names = panel.get_legend_handles_labels()
     order = sorted(range(len(names)), key=lambda i: names[i].startswith((CEILING, FLOOR)))  # models first
-    panel.legend([handles[i] for i in order], [names[i] for i in order])
+    beside: Any = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if ends else {}
+    panel.legend([handles[i] for i in order], [names[i] for i in order], **beside)
     drawing.label_points(panel, labels, bars, [])

@@ -255,9 +255,10 @@ def test_realism_by_training_split(cli: Cli, parts: Path, tmp_path: Path) -> Non
     ]
 
 
-def test_without_records_the_way_to_them_is_said(cli: Cli) -> None:
+def test_without_records_the_way_to_them_is_said(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
     for number in (1, 7):
-        result = cli("figure", number, "--dataset", "faces")
+        result = cli("figure", number, "--dataset", "faces", "--runs", tmp_path / "empty")
         assert result.code == 2
         assert "no record to draw for faces; train each model with `gcbench train --model NAME" in result.complaint
 
