@@ -7,7 +7,7 @@ given by the caller (`Look`), since this file opens no network.
 import io
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import chdir, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,7 +125,7 @@ def _filled(template: str, **facts: Any) -> str:
 
 def write_site(out: Path) -> Path:
     """A page for each folder of bundled records and an index of them, into the folder `out`; returns the index."""
-    root = Path(str(files("gcbench.results"))) / "measured"
+    out, root = out.absolute(), Path(str(files("gcbench.results"))) / "measured"
     groups: dict[str, list[Path]] = {}
     for record in sorted(root.rglob(RECORD)):
         place = record.parent.relative_to(root)
@@ -133,7 +133,8 @@ def write_site(out: Path) -> Path:
             groups.setdefault("/".join(place.parts[: max(1, len(place.parts) - 1)]), []).append(record.parent)
     pages = []
     for name, runs in groups.items():
-        write_report(runs, out / f"{name.replace('/', '-')}.html")
+        with chdir(root):  # pages name the runs' folders, and not where this machine has them
+            write_report([run.relative_to(root) for run in runs], out / f"{name.replace('/', '-')}.html")
         pages.append((name, ", ".join(run.name for run in runs)))
     _refuse_foreign(out / "index.html")
     write_text(out / "index.html", _filled("index.html", pages=pages))
