@@ -72,7 +72,7 @@ def test_seeds_become_means_beside_each_seed(cli: Cli, toyland: Path, file: Path
     assert all(set(record["points"][0]["scores"]) == {"semantic-recall", "fd"} for record in records.values())
     assert len({record["protocol"]["prompts"] for name, record in records.items() if name != "real"}) == 1
     assert records["fast-train-s0"]["points"][0]["scores"] != records["fast-train-s1"]["points"][0]["scores"]
-    assert "<h2>A: " in (out / "report.html").read_text(encoding="utf-8")
+    assert '<h2 id="run-A">A: ' in (out / "report.html").read_text(encoding="utf-8")
     lines = list(csv.DictReader((out / "over_seeds.csv").open()))
     for metric in ("semantic-recall", "fd"):
         own = [line for line in lines if (line["metric"], line["column"], line["trained_on"]) == (metric, "", "train")]
