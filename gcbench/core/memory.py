@@ -25,8 +25,8 @@ def peak_memory() -> float:
 def keep_freed_memory() -> None:
     """Let the allocator use freed blocks of up to `MAPPED_ALONE` bytes again, where it is glibc's; nothing elsewhere.
 
-    By itself glibc gives each tensor of some megabytes back to the system, which then clears the pages of the next one:
-    a fifth of the time of a small network's pass. No number changes.
+    By itself glibc gives each tensor of some megabytes back to the system, which then clears the pages of the next one.
+    No number changes.
     """
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt
