@@ -93,7 +93,8 @@ def sweep(
             write_command(folder.path, "sweep", asked)
             run.take_share(share, began)
         else:
-            with run.helped(jobs, asked) as helpers:
+            with run.helped(jobs, asked) as helpers:  # they start first, for what follows takes its time
+                say(estimate(spec, run.model, run.scoring, run.reference, run.todo, helpers.count + 1))
                 run.measure_all(began, helpers)
     return run.record
 
@@ -146,7 +147,7 @@ class Sweep:
             self.record.provenance = planned.provenance.model_copy(update={"before": before})
 
     def announce(self, share: Share | None = None) -> None:
-        """Say what will be done, and how long it will take; of a share, only which it is."""
+        """Say what will be done, and which share of it."""
         height, width = self.reference.size
         scales = ", ".join(guidance_text(scale) for scale in self.scales if scale is not None)
         given = self.spec.given
@@ -162,9 +163,7 @@ class Sweep:
         against = self.scoring.sets.against
         for line in [*reading_lines(self.spec.model, self.record.reading), *([] if against is None else against.notes)]:
             say(line)
-        if share is None:
-            say(estimate(self.spec, self.model, self.scoring, self.reference, self.todo))
-        else:
+        if share is not None:
             images = sum(len(part) for _, part in of(share, self.work(self.todo)))
             say(f"This process takes {images} of {self.spec.n * len(self.todo)} images.")
         if len(self.todo) < len(self.scales):
@@ -334,8 +333,15 @@ class Sweep:
         return batch.take(range(min(SHOWN, len(batch))))
 
 
-def estimate(spec: RunSpec, model: Model, scoring: Scoring, reference: Reference, todo: Sequence[float | None]) -> str:
-    """How long the points of these scales take: from one batch evaluated and the model's own word."""
+def estimate(
+    spec: RunSpec,
+    model: Model,
+    scoring: Scoring,
+    reference: Reference,
+    todo: Sequence[float | None],
+    processes: int = 1,
+) -> str:
+    """How long the points of these scales take so many processes: from one batch evaluated and the model's own word."""
     if not todo:
         return "Nothing is left to do."
     samples = reference.samples(range(min(BATCH, len(reference))))
@@ -350,8 +356,9 @@ def estimate(spec: RunSpec, model: Model, scoring: Scoring, reference: Reference
     for scale in todo:
         generating = known[scale in (None, 1.0)]
         if generating is None or spec.given is not None:  # it may take every step several times
-            return f"Evaluating takes about {seconds:.0f} s; how long the model takes, its bar will say."
+            return f"Evaluating takes about {seconds / processes:.0f} s; how long the model takes, its bar will say."
         seconds += spec.n * generating
+    seconds /= processes
     return f"This takes about {seconds:.0f} s." if seconds < 100 else f"This takes about {seconds / 60:.0f} min."
 
 

@@ -82,12 +82,12 @@ def sample_batch(
         if beside is not None and beside.kind == "low":
             low = enlarged(beside, how, noise, process.cfg.classes, device)
             if guided:
-                low = LowRes(twice(low.image), twice(low.layout), twice(low.log_snr))
+                low = low._replace(log_snr=twice(low.log_snr))
 
         def predict(x: Tensor, y: Tensor | None, log_snr: Tensor) -> tuple[Tensor, Tensor | None]:
             if not guided:
                 return network.unet(x, y, log_snr, text, low)
-            out, logits = network.unet(twice(x), twice(y), twice(log_snr), text, low)
+            out, logits = network.unet(x, y, twice(log_snr), text, low)
             return guided_head(out, how.guidance), None if logits is None else guided_head(logits, how.guidance)
 
         if beside is not None and beside.kind == "given":
@@ -119,9 +119,9 @@ def on(tensor: Tensor | None, device: torch.device) -> Tensor | None:
     return None if tensor is None else tensor.to(device)
 
 
-def twice(tensor: Any) -> Any:
-    """A batch for the conditional and the null pass; None stays None."""
-    return None if tensor is None else torch.cat((tensor, tensor))
+def twice(levels: Tensor) -> Tensor:
+    """A level for the conditional and one for the null pass."""
+    return torch.cat((levels, levels))
 
 
 def sample_many(

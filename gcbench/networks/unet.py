@@ -141,6 +141,21 @@ class CrossEmbed(nn.Module):
         return torch.cat(maps, dim=1).contiguous(memory_format=torch.channels_last)
 
 
+def silu(x: Tensor) -> Tensor:
+    """SiLU of a map that nothing else reads: in its own place where no gradient asks for it."""
+    return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
+def times(x: Tensor, y: Tensor) -> Tensor:
+    """x·y, as in `silu` in the place of x."""
+    return x * y if torch.is_grad_enabled() else x.mul_(y)
+
+
+def plus(x: Tensor, y: Tensor) -> Tensor:
+    """x+y, as in `silu` in the place of x."""
+    return x + y if torch.is_grad_enabled() else x.add_(y)
+
+
 class GlobalContext(nn.Module):
     """Squeeze by attention pooling over pixels, excite by a gate in (0,1): [B,C,H,W] -> [B,C,1,1]."""
 
@@ -168,8 +183,8 @@ class Block(nn.Module):
         x = self.groupnorm(x)
         if scale_shift is not None:
             scale, shift = scale_shift
-            x = x * (scale + 1) + shift
-        return self.project(F.silu(x))
+            x = plus(times(x, scale + 1), shift)
+        return self.project(silu(x))
 
 
 class ResnetBlock(nn.Module):
@@ -192,11 +207,11 @@ class ResnetBlock(nn.Module):
         scale, shift = self.time_mlp(time)[:, :, None, None].chunk(2, dim=1)
         h = self.block1(x)
         if self.cross_attn is not None:
-            h = self.cross_attn(h, context) + h
+            h = plus(self.cross_attn(h, context), h)
         h = self.block2(h, (scale, shift))
         if self.gca is not None:
-            h = h * self.gca(h)
-        return h + self.res_conv(x)
+            h = times(h, self.gca(h))
+        return plus(h, self.res_conv(x))
 
 
 def downsample(dim_in: int, dim_out: int) -> nn.Sequential:
@@ -233,7 +248,10 @@ class LayoutEmbedding(nn.Module):
 
 
 class UNet(nn.Module):
-    """Image [B,3,H,W] and layout [B,H,W] at noise level log_snr [B], with a text -> Prediction."""
+    """Image [B,3,H,W] and layout [B,H,W] at noise level log_snr [B], with a text -> Prediction.
+
+    Of R·B levels and texts, R to a pair, what is made of the pair alone is made once: the prediction has R·B rows.
+    """
 
     def __init__(self, cfg: UNetConfig):
         super().__init__()
@@ -383,6 +401,9 @@ class UNet(nn.Module):
         context = self.norm_cond(tokens)
 
         x = self.init_conv(x)
+        rounds = len(log_snr) // len(x)
+        if rounds > 1:
+            x, low = torch.cat([x] * rounds), None if low is None else torch.cat([low] * rounds)
         first_map = x
         run = self.through
         x = run(self.init_resnet_block, x, time)
