@@ -222,13 +222,13 @@ def test_guidance_is_null_plus_scaled_difference(net: TextToPair, cfg: GCDPConfi
 
 
 def test_scale_one_is_one_conditional_pass(net: TextToPair, cfg: GCDPConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No null pass: the network sees a block of three at scale 1 and of six above."""
+    """No null pass: the network sees three levels at scale 1 and six above."""
     sizes: list[int] = []
     original = net.unet.forward
 
-    def spy(x: Tensor, *rest: Any) -> Any:
-        sizes.append(len(x))
-        return original(x, *rest)
+    def spy(x: Tensor, y: Tensor, log_snr: Tensor, *rest: Any) -> Any:
+        sizes.append(len(log_snr))
+        return original(x, y, log_snr, *rest)
 
     monkeypatch.setattr(net.unet, "forward", spy)
     draw(net, cfg, PROMPTS[:2], SEEDS[:2], guidance=1.0)

@@ -264,6 +264,40 @@ def test_samples_of_a_batch_do_not_meet() -> None:
     torch.testing.assert_close(both.logits[1:], alone.logits, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("settings", [{}, {"lowres": True}, {"patch": 2, "drawing_blocks": 2, "init_to_final": True}])
+def test_several_texts_of_one_pair_are_as_many_pairs(settings: dict[str, Any]) -> None:
+    """The network of two pairs at four levels and texts, and of the same pairs twice."""
+    net = awake(tiny(classes=5, text_dim=6, **settings)).eval()
+    image, layout, log_snr = inputs(size=(16, 24))
+    levels = torch.cat((log_snr, log_snr - 1))
+    low = LowRes(image.flip(0), layout, levels) if net.cfg.lowres else None
+    with torch.no_grad():
+        told, null = net.encode_text(*words(net), ALL), net.encode_text(None, None, NONE)
+        text = Text(torch.cat((told.tokens, null.tokens)), torch.cat((told.hidden, null.hidden)))
+        found = net(image, layout, levels, text, low)
+        twice = LowRes(*(torch.cat((x, x)) for x in low[:2]), levels) if low else None
+        expected = net(torch.cat((image, image)), torch.cat((layout, layout)), levels, text, twice)
+    for a, b in zip(found, expected, strict=True):
+        assert len(a) == 4
+        assert not torch.allclose(a[:2], a[2:])
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"lowres": True}, {"patch": 2, "drawing_blocks": 2, "init_to_final": True}])
+def test_without_gradients_the_numbers_are_the_same_and_inputs_stay(settings: dict[str, Any]) -> None:
+    """What is then computed in place is no one else's."""
+    net = awake(tiny(classes=5, text_dim=6, **settings)).eval()
+    image, layout, log_snr = inputs(size=(16, 24))
+    low = LowRes(image.flip(0), layout, log_snr) if net.cfg.lowres else None
+    text = net.encode_text(*words(net), ALL)
+    expected = net(image, layout, log_snr, text, low)
+    kept = [x.clone() for x in (image, log_snr, *text, *(low or ()))]
+    with torch.no_grad():
+        found = net(image, layout, log_snr, text, low)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(kept, (image, log_snr, *text, *(low or ())), strict=True))
+
+
 def test_skips_come_back_in_reverse_and_scaled() -> None:
     """Saved after each block of a level and after its attention; joined, times 2^-½, to what comes from below."""
     net = tiny(classes=5, text_dim=6, blocks=(1, 2)).eval()
