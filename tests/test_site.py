@@ -48,6 +48,17 @@ def test_it_is_built_without_a_warning_and_loads_nothing() -> None:
         loaded += re.findall(r"<link[^>]+rel=\"?(?:stylesheet|preconnect|preload)[^>]+href=\"?(https?:[^\s\">]+)", text)
         assert not loaded, f"{page.relative_to(SITE)} loads {loaded}"
     assert "Measure <code>model</code> on <code>dataset</code>" in (SITE / "api.html").read_text(encoding="utf-8")
-    assert (SITE / "bundled/index.html").exists()
+    check_bundled(SITE / "bundled")
     for place in re.findall(r"<a href=\"((?!https?:|#)[^\"#]+)", (SITE / "index.html").read_text(encoding="utf-8")):
         assert (SITE / place).exists(), place
+
+
+def check_bundled(folder: Path) -> None:
+    """A page for every group of bundled records, and the index links to each; none names this machine's folders."""
+    index = (folder / "index.html").read_text(encoding="utf-8")
+    linked = set(re.findall(r"<a [^>]*href=\"([^\"]+)\"", index))
+    assert linked == {path.name for path in folder.iterdir()} - {"index.html"}
+    assert "streets.html" in linked
+    assert "regression.html" not in linked
+    root = str(Path(gcbench.__file__).parent)
+    assert not [page.name for page in folder.glob("*.html") if root in page.read_text(encoding="utf-8")]

@@ -126,6 +126,7 @@ def _filled(template: str, **facts: Any) -> str:
 def write_site(out: Path) -> Path:
     """A page for each folder of bundled records and an index of them, into the folder `out`; returns the index."""
     out, root = out.absolute(), Path(str(files("gcbench.results"))) / "measured"
+    _refuse_foreign(out / "index.html")
     groups: dict[str, list[Path]] = {}
     for record in sorted(root.rglob(RECORD)):
         place = record.parent.relative_to(root)
@@ -136,7 +137,6 @@ def write_site(out: Path) -> Path:
         with chdir(root):  # pages name the runs' folders, and not where this machine has them
             write_report([run.relative_to(root) for run in runs], out / f"{name.replace('/', '-')}.html")
         pages.append((name, ", ".join(run.name for run in runs)))
-    _refuse_foreign(out / "index.html")
     write_text(out / "index.html", _filled("index.html", pages=pages))
     return out / "index.html"
 

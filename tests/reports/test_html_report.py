@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import gcbench
 from gcbench.core.errors import UserError
 from gcbench.reports.html_report import _sign, write_report, write_site
 
@@ -104,17 +103,6 @@ def test_a_run_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         write_report([tmp_path / "absent"], tmp_path / "r.html")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_site_links_to_a_page_for_every_group(tmp_path: Path) -> None:
-    index = write_site(tmp_path / "site")
-    root = str(Path(gcbench.__file__).parent)
-    assert not [page.name for page in index.parent.glob("*.html") if root in page.read_text("utf-8")]
-    tags = Page(index.read_text(encoding="utf-8")).tags
-    linked = {str(attributes["href"]) for tag, attributes in tags if tag == "a"}
-    assert linked == {path.name for path in index.parent.iterdir()} - {"index.html"}
-    assert "streets.html" in linked
-    assert "regression.html" not in linked
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed")
