@@ -141,6 +141,8 @@ class Sweep:
             )
         done = {point.guidance for point in self.record.points}
         self.todo = [scale for scale in self.scales if scale not in done]
+        if self.todo and not self.keep and (self.folder.path / KEPT).is_dir():
+            raise UserError(f"{self.folder.path} keeps its samples; add --keep-samples to resume it, or --fresh")
         if done and self.todo:
             earlier = self.record.provenance
             before = [*earlier.before, earlier.model_copy(update={"before": []})]

@@ -166,6 +166,8 @@ def read_command(folder: Path) -> tuple[str, dict[str, Any]] | None:
     """What `write_command` noted; None where there is nothing to merge. UserError: it is damaged."""
     try:
         noted = parse_json(read_text(folder / SHARDS / COMMAND))
+        if noted["command"] not in ("sweep", "evaluate"):
+            raise ValueError(noted["command"])
         return noted["command"], {name: value for name, value in noted["options"].items() if value is not None}
     except FileNotFoundError:
         return None

@@ -21,7 +21,7 @@ from gcbench.core.registry import registry
 from gcbench.core.samples import Features, Samples, Texts
 from gcbench.evaluation.generation import Generator
 from gcbench.evaluation.scoring import BATCH, EvaluatorSet
-from gcbench.runs.helpers import STARTED_BY
+from gcbench.runs.helpers import STARTED_BY, arguments
 
 N = 4 * BATCH + 5
 RECOUNTED = ("run.json", "record.json")
@@ -155,6 +155,28 @@ def test_merge_is_what_a_merge_that_was_stopped_needs(
     assert json.loads(result.out) == json.loads((tmp_path / "shared/record.json").read_text())
     assert measured(tmp_path / "shared") == measured(tmp_path / "one")
     assert "holds no shards and no record" in cli("merge", tmp_path).complaint
+
+
+@pytest.mark.parametrize("more", [[], ["--shard", "2/2"]])
+def test_a_run_that_keeps_its_samples_keeps_all_of_them(
+    more: list[str], sweep: Callable[..., Result], cli: Cli, tmp_path: Path
+) -> None:
+    """Whoever would merge it without them is refused, and nothing is lost."""
+    assert sweep("one").code == 0
+    assert sweep("shared", "--shard", "1/2").code == 0
+    asked = json.loads((tmp_path / "shared/shards/command.json").read_text())
+    line = ["sweep", *arguments({**asked["options"], "keep_samples": False}), *more]
+    assert "keeps its samples; add --keep-samples to resume it, or --fresh" in cli(*line).complaint
+    assert sweep("shared", *more).code == 0
+    assert measured(tmp_path / "shared") == measured(tmp_path / "one")
+
+
+def test_a_note_of_no_known_command_is_damaged(sweep: Callable[..., Result], cli: Cli, tmp_path: Path) -> None:
+    assert sweep("shared", "--shard", "1/2").code == 0
+    note = tmp_path / "shared/shards/command.json"
+    note.write_text(note.read_text().replace('"sweep"', '"rm"'))
+    assert "command.json is damaged; give the command of a shard again" in cli("merge", tmp_path / "shared").complaint
+    assert sweep("shared", "--shard", "2/2").code == 0
 
 
 @pytest.mark.parametrize(
