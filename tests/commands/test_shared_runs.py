@@ -228,7 +228,6 @@ def test_a_sweep_starts_processes_that_share_it(asked: list[str], tmp_path: Path
     assert Record.read(tmp_path / "one").provenance.processes == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "launcher", [["torch.distributed.run"], ["accelerate.commands.launch", "--multi_gpu", "--num_machines", 1]]
 )
@@ -248,7 +247,6 @@ def test_a_helper_ends_with_the_process_that_started_it(asked: list[str], tmp_pa
     assert (done.returncode, "is gone; give its command again" in done.stderr) == (2, True), done.stderr
 
 
-@pytest.mark.slow
 def test_a_helper_that_is_killed_is_replaced(asked: list[str], tmp_path: Path) -> None:
     """When the first point is written; the second is not drawn before the helper is dead."""
     call(["-m", "gcbench", *asked, tmp_path / "one"])
@@ -270,7 +268,6 @@ def test_a_helper_that_is_killed_is_replaced(asked: list[str], tmp_path: Path) -
     assert measured(tmp_path / "two") == measured(tmp_path / "one")
 
 
-@pytest.mark.slow
 def test_the_memory_of_a_share_does_not_grow_with_n(asked: list[str], tmp_path: Path) -> None:
     """Of processes that merge nothing: at most 64 KiB more an image shard of 24 KiB pixels would be 100 MiB here."""
     program = "import resource, sys; from gcbench.cli import main\ntry: main()\nexcept SystemExit: pass\n"

@@ -67,7 +67,6 @@ def test_killed_again_and_again_it_ends_in_the_same_files(
     assert measured(tmp_path / "killed") == measured(tmp_path / "whole")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_told_to_stop_it_keeps_its_shards_and_says_so(
     sign: signal.Signals, code: int, cheap: str, toyland: Path, tmp_path: Path
