@@ -21,6 +21,7 @@ from gcbench.core.record import Record
 from gcbench.core.run_spec import guidance_text
 from gcbench.reports.record_table import declared, few_groups, number_column, number_columns, reference_of, units
 from gcbench.reports.table import Cell, Column, Row, Table
+from gcbench.runs.downstream_record import DOWNSTREAM
 from gcbench.runs.manifest import RECORD
 from gcbench.runs.run_directory import REGRESSION
 from gcbench.runs.suite_plan import bundled
@@ -134,12 +135,13 @@ def _records(root: Path) -> dict[str, Record]:
 
 
 def _is_record(path: Path) -> bool:
-    """False for JSON of another kind, such as a checkpoint's card; broken JSON is left to `Record.read` to refuse."""
+    """False for JSON of another kind, such as a checkpoint's card or what segmenters learned from pairs; broken JSON is
+    left to `Record.read` to refuse."""
     try:
         content = parse_json(read_text(path))
     except (OSError, UserError, ValueError):
         return True
-    return isinstance(content, dict) and "schema_version" in content
+    return isinstance(content, dict) and "schema_version" in content and path.name != DOWNSTREAM
 
 
 def _of_suite(place: str, root: Path | None) -> bool:

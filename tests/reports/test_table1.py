@@ -248,6 +248,8 @@ def test_a_folder_of_runs_is_read_and_other_json_is_not(tmp_path: Path) -> None:
     (run / "prompts.json").write_text("[]")
     (tmp_path / "runs" / "train").mkdir()
     (tmp_path / "runs" / "train" / "gcdp.json").write_text('{"kind": "model", "name": "gcdp"}')
+    (tmp_path / "runs" / "downstream").mkdir()
+    (tmp_path / "runs" / "downstream" / "downstream.json").write_text('{"schema_version": 1, "arms": {}}')
     assert models(table1("cityscapes", tmp_path / "runs")[1]) == ["mine"]
     assert models(table1("cityscapes", run)[1]) == ["mine"]
 
