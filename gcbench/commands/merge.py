@@ -20,6 +20,8 @@ def merge(run: Path, device: str | None = None) -> Record:
     run = Path(run)
     noted = read_command(run)
     if noted is None:
+        if (run / SHARDS).exists():  # of one process, which has not come to its end
+            raise UserError(f"{run} is not whole; give its command again, which resumes it")
         if not (run / RECORD).exists():
             raise UserError(f"{run} holds no shards and no record; give a directory that `--shard` wrote into")
         return Record.read(run / RECORD)

@@ -141,7 +141,7 @@ class Sweep:
             )
         done = {point.guidance for point in self.record.points}
         self.todo = [scale for scale in self.scales if scale not in done]
-        if self.todo and not self.keep and (self.folder.path / KEPT).is_dir():
+        if self.todo and not self.keep and self.folder.keeps:
             raise UserError(f"{self.folder.path} keeps its samples; add --keep-samples to resume it, or --fresh")
         if done and self.todo:
             earlier = self.record.provenance

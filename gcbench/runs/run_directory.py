@@ -140,6 +140,11 @@ class RunDirectory:
             return set()
         return {point.guidance for point in Record.read(self.path / RECORD).points}
 
+    @property
+    def keeps(self) -> bool:
+        """Whether runs keep samples there, of whatever process; a folder of that name may be somebody else's."""
+        return (self.path / KEPT).is_dir() and KEPT in Manifest.read(self.path).files
+
     def check(self) -> None:
         """UserError: the directory is no longer there."""
         self._lock.check()

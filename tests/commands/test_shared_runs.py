@@ -171,6 +171,41 @@ def test_a_run_that_keeps_its_samples_keeps_all_of_them(
     assert measured(tmp_path / "shared") == measured(tmp_path / "one")
 
 
+def test_a_folder_of_samples_that_no_run_wrote_is_let_be(
+    cli: Cli, toyland: Path, painter: str, shelf: str, without_curve: None, tmp_path: Path
+) -> None:
+    (tmp_path / "run/samples").mkdir(parents=True)
+    (tmp_path / "run/samples/mine.txt").write_text("mine")
+    asked = ["sweep", "--model", f"{painter}:Painter", "--dataset", toyland, "-n", BATCH, "--guidance", "1"]
+    for more in [["--jobs", 1], ["--jobs", 1, "--fresh"], ["--shard", "1/1"]]:
+        result = cli(*asked, "--metrics", "semantic-recall", "--out", tmp_path / "run", *more)
+        assert result.code == 0, result.err
+    assert (tmp_path / "run/samples/mine.txt").read_text() == "mine"
+
+
+def test_what_one_process_alone_began_is_not_merged(
+    sweep: Callable[..., Result], cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither a point without the others is called the whole run, nor are its shards said not to be there."""
+    assert sweep("one").code == 0
+    drawn, batches = [], Generator.batches
+
+    def stopping(self: Generator, guidance: float | None, places: range) -> Iterator[Samples]:
+        drawn.append(guidance)
+        if guidance == 3.0 and drawn.count(3.0) > 1:
+            raise KeyboardInterrupt
+        return batches(self, guidance, places)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Generator, "batches", stopping)
+        assert sweep("stopped").code != 0
+    assert len(Record.read(tmp_path / "stopped/record.json").points) == 1
+    assert "is not whole; give its command again, which resumes it" in cli("merge", tmp_path / "stopped").complaint
+    assert sweep("stopped").code == 0
+    assert cli("merge", tmp_path / "stopped").code == 0
+    assert measured(tmp_path / "stopped") == measured(tmp_path / "one")
+
+
 def test_a_note_of_no_known_command_is_damaged(sweep: Callable[..., Result], cli: Cli, tmp_path: Path) -> None:
     assert sweep("shared", "--shard", "1/2").code == 0
     note = tmp_path / "shared/shards/command.json"
