@@ -218,7 +218,7 @@ def sweep(
     dataset: Data = "streets",
     guidance: Annotated[str | None, typer.Option(help="Scales, 1,1.5,2,3,4 by default; 1 is conditional.")] = None,
     vary: Annotated[
-        str | None, typer.Option(help="KEY=V1,V2: a run a value, of steps, precision or a key of --set.")
+        str | None, typer.Option(help="KEY=V1,V2: a run for each value of steps, precision or a key of --set.")
     ] = None,
     until_saturation: Annotated[bool, typer.Option(help="Stop when the watched metric no longer gains.")] = False,
     watch: Annotated[str | None, typer.Option(help="The metric to watch; the first of correspondence.")] = None,

@@ -109,6 +109,10 @@ def sweep(
     Raises:
         UserError: anything that is the caller's to mend, before the long work where it can be known.
     """
+    began = time.perf_counter()
+    spec = RunSpec.of(model=model, dataset=dataset, **options)
+    if spec.n < 2:
+        raise UserError(f"-n {spec.n}: at least 2 images are needed to measure a spread; the default is 64")
     out = Path(out or Path("runs") / f"sweep-{short_name(model)}-{Path(dataset).name}")
     if vary is not None:
         runs = runs_of(vary, {"model": model, "dataset": dataset, "train": train, **options})
@@ -118,10 +122,6 @@ def sweep(
         if all(record.points for record in records):
             say_what_next(out, runs)
         return records
-    began = time.perf_counter()
-    spec = RunSpec.of(model=model, dataset=dataset, **options)
-    if spec.n < 2:
-        raise UserError(f"-n {spec.n}: at least 2 images are needed to measure a spread; the default is 64")
     if train and spec.cascade is not None:
         raise UserError("--train and --cascade both give weights; train each stage by `gcbench train`")
     share = check_sharing(spec, shard, jobs, fresh, train)
