@@ -141,6 +141,9 @@ def sweep(
         else:
             with run.helped(jobs, asked) as helpers:  # they start first, for what follows takes its time
                 say(estimate(spec, run.model, run.scoring, run.reference, run.todo, helpers.count + 1))
+                if jobs is None and (room := fitting(helpers.count + 1, peak_memory())) <= helpers.count:
+                    say(f"The memory that is free is for {room} of them.")  # known since a batch was evaluated
+                    helpers.keep(room - 1)
                 run.measure_all(began, helpers)
     return run.record
 

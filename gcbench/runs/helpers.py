@@ -51,6 +51,15 @@ class Helpers:
             said.close()
         self._processes = []
 
+    def keep(self, count: int) -> None:
+        """End those beyond `count`; nothing is lost, for the others do their shards."""
+        for process, said in self._processes[count:]:
+            process.terminate()
+            process.wait()
+            said.close()
+        del self._processes[count:]
+        self.count = min(self.count, count)
+
     @property
     def working(self) -> bool:
         """Whether any is still at work. UserError: one refused to go on; its own words."""

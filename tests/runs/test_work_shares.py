@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gcbench.core.errors import UserError
-from gcbench.runs.helpers import arguments, fitting
+from gcbench.runs.helpers import Helpers, arguments, fitting
 from gcbench.runs.lock import LOCK, Lock
 from gcbench.runs.work_shares import Share, local_rank, share_of
 
@@ -120,3 +120,12 @@ def test_several_share_a_directory_or_one_has_it(tmp_path: Path) -> None:
         with Lock(run, shared=True), pytest.raises(UserError, match="another process writes"), Lock(run):
             pass
     assert not list(run.iterdir())
+
+
+def test_helpers_that_memory_has_no_room_for_are_ended() -> None:
+    with Helpers(["--version"], 3, 1) as helpers:
+        started = [process for process, _ in helpers._processes]
+        helpers.keep(1)
+        assert helpers.count == 1
+        assert [process for process, _ in helpers._processes] == started[:1]
+        assert all(process.poll() is not None for process in started[1:])
