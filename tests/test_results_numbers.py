@@ -154,7 +154,7 @@ def of_the_claim() -> Iterator[tuple[str, Told]]:
         number = f"{metric}/{column}".rstrip("/")
         for cell, model in zip(means.strip(")").split(" − "), ("gcdp", "imagen"), strict=True):
             yield cell, mean_of(dataset, model, split, number)
-    numbers = {
+    numbers: dict[str, tuple[str, str]] = {
         "Semantic Recall (1 pixel)": ("semantic-recall", ""),
         "recall@0.1%": ("semantic-recall", "recall@0.1%"),
         "precision@0.1%": ("semantic-recall", "precision@0.1%"),
