@@ -81,6 +81,10 @@ def test_means_intervals_and_differences_are_those_of_scipy(
         for class_, share in arm["miou"]["detail"]["per_class"].items():
             assert shown.get((name, class_)) == (None if share is None else pytest.approx(100 * share))
     assert not (out / "training").exists()
+    other = cli("downstream", *model[:2], "--guidance", 2, *model[4:], *TINY, "--out", out)
+    assert other.code == 2
+    assert "guidance 4" in other.complaint
+    assert "guidance 2" in other.complaint
 
 
 @pytest.mark.parametrize("source", ["model", "finished"])
