@@ -175,17 +175,24 @@ def check(options: dict[str, Any]) -> None:
         check_sharing(spec, options["shard"], options.get("jobs"), **alone)
 
 
-def show(record: Any, json: bool) -> None:
-    """Print a record; nothing of one whose shards are not all there."""
-    if not record.points:
+def show(measured: Any, json: bool) -> None:
+    """Print a record, or those of several runs by the runs' names; nothing of one whose shards are not all there."""
+    several = isinstance(measured, dict)
+    records = {name: one for name, one in (measured if several else {"": measured}).items() if one.points}
+    if not records:
         return
     if json:
-        text, utf8 = record.json_text(), (sys.stdout.encoding or "").lower().startswith("utf")
+        text = ",\n".join(one.json_text() for one in records.values())
+        text, utf8 = f"[{text}]" if several else text, (sys.stdout.encoding or "").lower().startswith("utf")
         typer.echo(text if utf8 else text.encode("ascii", "gcbench").decode())  # JSON is UTF-8, and so is ASCII
+    elif several:
+        from gcbench.commands.vary import print_records
+
+        print_records(records)
     else:
         from gcbench.reports.record_table import print_record
 
-        print_record(record)
+        print_record(measured)
 
 
 def print_version(asked: bool) -> None:
@@ -210,6 +217,9 @@ def sweep(
     model: ModelName = "gcdp",
     dataset: Data = "streets",
     guidance: Annotated[str | None, typer.Option(help="Scales, 1,1.5,2,3,4 by default; 1 is conditional.")] = None,
+    vary: Annotated[
+        str | None, typer.Option(help="KEY=V1,V2: a run for each value of steps, precision or a key of --set.")
+    ] = None,
     until_saturation: Annotated[bool, typer.Option(help="Stop when the watched metric no longer gains.")] = False,
     watch: Annotated[str | None, typer.Option(help="The metric to watch; the first of correspondence.")] = None,
     axes: Annotated[str | None, typer.Option(help="The curve's metrics, COST,GAIN, such as fid,clip-score.")] = None,
@@ -247,14 +257,22 @@ def sweep(
     options = given(locals())
     options.pop("json")
     planned = options.pop("plan")
-    check(options)
+    runs = {"": options}
+    if vary is not None:
+        from gcbench.commands.vary import read_vary, runs_of
+
+        options["vary"] = read_vary(vary)
+        runs = runs_of(options["vary"], options)
+    for each in runs.values():
+        check(each)
     if planned:
         from gcbench.commands.plan import plan_sweep
 
         return plan_sweep(**options)
     from gcbench.commands.sweep import sweep as run
 
-    show(run(**options), json)
+    measured = run(**options)
+    show(measured if vary is None else dict(zip(runs, measured, strict=True)), json)
 
 
 @app.command()
@@ -761,6 +779,7 @@ def weights_import(
 
 EXAMPLES = {
     "sweep": """gcbench sweep --guidance 1,2,4 -n 16 --out runs/first
+gcbench sweep --vary steps=5,10,20 --guidance 2 -n 16 --out runs/steps
 gcbench sweep --model my_model.py:MyModel --dataset data/mine""",
     "merge": """gcbench merge runs/sweep-gcdp-streets
 gcbench merge runs/sweep-gcdp-streets --device cpu --json""",

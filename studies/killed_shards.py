@@ -3,8 +3,9 @@
 python -m studies.killed_shards [--kills 20] [-n 96] [--steps 1] [--jobs 2] [--seed 0]
 
 The run is started, and at a random moment a random part of it dies by SIGKILL: the process that was started, one of its
-helpers, or all. Then it is started again, in turn by `--jobs` and as one shard of several. At the end all files are
-compared, bit for bit, with those of a sweep in one process; of the record all but times and provenance.
+helpers, or all. Then it is started again, in turn by `--jobs` and as one shard of several, until so many kills have hit
+or all shards are there. At the end all files are compared, bit for bit, with those of a sweep in one process; of the
+record all but times and provenance.
 """
 
 import argparse
@@ -62,36 +63,38 @@ def study(kills: int, n: int, steps: int, jobs: int, seed: int) -> dict[str, Any
         start = time.perf_counter() - began
         first.wait()
         seconds = time.perf_counter() - began
-        for number in range(kills):
-            share = ["--jobs", str(jobs)] if number % 2 else ["--shard", f"{chance.randint(1, 3)}/3"]
+        starts, total = 0, 2 * n // 16
+        while (number := sum(hit.values())) < kills and finished(Path(folder, "killed"), n) < total:
+            starts += 1
+            share = ["--jobs", str(jobs)] if starts % 2 else ["--shard", f"{chance.randint(1, 3)}/3"]
             started = subprocess.Popen(
                 [*line, f"{folder}/killed", *share], env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
             if chance.random() < 0.25:  # while it starts
                 time.sleep(start * chance.random())
             else:  # some shards later, at whatever it is at then
-                while started.poll() is None and finished(Path(folder, "killed"), n) < 2 * n // 16 * number / kills:
+                while started.poll() is None and finished(Path(folder, "killed"), n) < total * number / kills:
                     time.sleep(0.02)
                 time.sleep(chance.random())
             helpers = children(started.pid)
             what = chance.choice(["all", "the first", "a helper"] if helpers else ["the first"])
             victims = {"all": [started.pid, *helpers], "the first": [started.pid], "a helper": helpers[:1]}[what]
-            if started.poll() is None:
+            if started.poll() is None:  # one that has ended by itself is no kill
                 hit[what] += 1
                 for victim in victims:
                     os.kill(victim, signal.SIGKILL)
+                say(f"kill {number + 1}: {what}; {finished(Path(folder, 'killed'), n)} shards of {total} are there")
             if what == "a helper":  # the first is to take its place, for a while
                 time.sleep(1)
                 started.kill()
             started.wait()
-            say(f"kill {number + 1}: {what}; {finished(Path(folder, 'killed'), n)} shards of {2 * n // 16} are there")
         time.sleep(1)  # what was left alone ends by itself
         done = subprocess.run([*line, f"{folder}/killed"], env=variables, capture_output=True, text=True)
         if done.returncode:
-            return {"kills": hit, "differ": [done.stderr.strip().splitlines()[-1]]}
+            return {"kills": hit, "starts": starts, "differ": [done.stderr.strip().splitlines()[-1]]}
         whole, killed = files_of(Path(folder, "whole")), files_of(Path(folder, "killed"))
         differ = [name for name in {**whole, **killed} if whole.get(name) != killed.get(name)]
-    return {"kills": hit, "seconds": round(seconds, 1), "files": len(whole), "differ": differ}
+    return {"kills": hit, "starts": starts, "seconds": round(seconds, 1), "files": len(whole), "differ": differ}
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """`--plan` of `gcbench train` and `gcbench sweep`: parameters, memory by part, seconds, disk. Writes nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from gcbench.commands.sweep import estimate
 from gcbench.commands.train import recipe_of
+from gcbench.commands.vary import check_values, runs_of
 from gcbench.core.reference import Reference
 from gcbench.core.registry import registry
 from gcbench.core.run_spec import DEFAULT_GUIDANCE, LONG_GUIDANCE, MOST_STEPS, RunSpec, check_count
@@ -72,6 +73,7 @@ def plan_sweep(
     model: str = "gcdp",
     dataset: str = "streets",
     *,
+    vary: Mapping[str, Sequence[Any]] | None = None,
     out: Path | None = None,
     fresh: bool = False,
     keep_samples: bool = False,
@@ -80,7 +82,14 @@ def plan_sweep(
     jobs: int | None = None,
     **options: Any,
 ) -> None:
-    """Print what the sweep takes that `sweep` begins, with the same arguments."""
+    """Print what the sweep takes that `sweep` begins, with the same arguments; of several runs one after the other."""
+    if vary is not None:
+        runs = runs_of(vary, {"model": model, "dataset": dataset, "train": train, **options})
+        check_values(runs)
+        for name, asked in runs.items():
+            print(name)
+            plan_sweep(**asked, keep_samples=keep_samples)
+        return
     spec = RunSpec.of(model=model, dataset=dataset, **options)
     if train and spec.checkpoint is None:
         return plan_training(model=model, dataset=dataset, device=spec.device)

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from threadpoolctl import threadpool_limits
 
 from gcbench.commands.train import CONFIG
 from gcbench.commands.train import train as train_model
+from gcbench.commands.vary import check_values, runs_of, say_what_next
 from gcbench.core.contracts import Model
 from gcbench.core.errors import NothingMeasured, UserError
 from gcbench.core.memory import peak_memory
@@ -47,10 +48,43 @@ SHOWN = 4
 """Samples of each scale on the run's grid."""
 
 
+@overload
+def sweep(
+    model: str = ...,
+    dataset: str = ...,
+    *,
+    vary: None = None,
+    out: Path | None = ...,
+    fresh: bool = ...,
+    keep_samples: bool = ...,
+    train: bool = ...,
+    shard: str | None = ...,
+    jobs: int | None = ...,
+    **options: Any,
+) -> Record: ...
+
+
+@overload
+def sweep(
+    model: str = ...,
+    dataset: str = ...,
+    *,
+    vary: Mapping[str, Sequence[Any]],
+    out: Path | None = ...,
+    fresh: bool = ...,
+    keep_samples: bool = ...,
+    train: bool = ...,
+    shard: str | None = ...,
+    jobs: int | None = ...,
+    **options: Any,
+) -> list[Record]: ...
+
+
 def sweep(
     model: str = "gcdp",
     dataset: str = "streets",
     *,
+    vary: Mapping[str, Sequence[Any]] | None = None,
     out: Path | None = None,
     fresh: bool = False,
     keep_samples: bool = False,
@@ -58,7 +92,7 @@ def sweep(
     shard: str | None = None,
     jobs: int | None = None,
     **options: Any,
-) -> Record:
+) -> Record | list[Record]:
     """Measure `model` on `dataset` at each guidance scale; write and return the record.
 
     options: the fields of `RunSpec`, named as the options of `gcbench sweep`. The run directory is written after every
@@ -68,6 +102,10 @@ def sweep(
     `gcbench.runs.work_shares.share_of` reads it; the last such process to end merges all. Before that, the record that
     is returned lacks their points.
 
+    vary: a setting of the sampler (`steps`, `precision` or a key of `settings`) -> several values. Each value is a run
+    of its own in `out`/KEY=VALUE, at guidance 1 unless told; the list of their records is returned. All values are
+    tried before anything is measured.
+
     Raises:
         UserError: anything that is the caller's to mend, before the long work where it can be known.
     """
@@ -75,11 +113,19 @@ def sweep(
     spec = RunSpec.of(model=model, dataset=dataset, **options)
     if spec.n < 2:
         raise UserError(f"-n {spec.n}: at least 2 images are needed to measure a spread; the default is 64")
+    out = Path(out or Path("runs") / f"sweep-{short_name(model)}-{Path(dataset).name}")
+    if vary is not None:
+        runs = runs_of(vary, {"model": model, "dataset": dataset, "train": train, **options})
+        check_values(runs)
+        more: dict[str, Any] = {"fresh": fresh, "keep_samples": keep_samples, "shard": shard, "jobs": jobs}
+        records = [sweep(**asked, **more, out=out / name) for name, asked in runs.items()]
+        if all(record.points for record in records):
+            say_what_next(out, runs)
+        return records
     if train and spec.cascade is not None:
         raise UserError("--train and --cascade both give weights; train each stage by `gcbench train`")
     share = check_sharing(spec, shard, jobs, fresh, train)
     device = choose_device(spec.device)
-    out = Path(out or Path("runs") / f"sweep-{short_name(model)}-{Path(dataset).name}")
     files = (*MEASURED, GRID, *([KEPT] if keep_samples else []))
     inputs = {"--dataset": Path(spec.dataset), **spec.weights}
     with RunDirectory(out, fresh, files, inputs, shared=share is not None) as folder:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gcbench.core.errors import UserError, calling
+from gcbench.core.files import weights_file
 from gcbench.core.registry import registry
 from gcbench.core.run_spec import MOST_STEPS, check_count
 from gcbench.data.open_dataset import open_dataset
@@ -116,6 +117,8 @@ def train(
     def asked() -> Recipe:
         if steps is not None:
             check_count("--steps", steps, 1, MOST_STEPS)
+        if init is not None:
+            weights_file(init, model or evaluator)
         laid_over = {} if steps is None else {"train.steps": steps}
         return recipe_of(model, evaluator, dataset, (settings or {}) | laid_over, limit, split)
 

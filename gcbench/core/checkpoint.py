@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from gcbench.core.errors import UserError
-from gcbench.core.files import file_hash, parse_json, read_text, write_text
+from gcbench.core.files import file_hash, parse_json, read_text, weights_file, write_text
 from gcbench.core.metric_state import save_tensors
 
 
@@ -103,27 +103,10 @@ def weights_hash(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:12]
 
 
-def weights_in(folder: Path) -> list[Path]:
-    """The .safetensors files of a folder, without hidden ones."""
-    return sorted(path for path in folder.glob("*.safetensors") if not path.name.startswith("."))
-
-
 def load(path: Path, *, kind: str, name: str | None = None, classes: tuple[str, ...] | None = None) -> Checkpoint:
     """Read weights (as float32) and their card; `path` is the .safetensors file or the directory that holds one.
     UserError: missing, truncated or altered files; a checkpoint of another kind, model or set of classes."""
-    path = Path(path)
-    if path.is_dir():
-        files = weights_in(path)
-        if len(files) != 1:
-            raise UserError(f"{path} holds {len(files)} .safetensors files; name the file itself")
-        path = files[0]
-    if not path.is_file():
-        raise UserError(f"checkpoint {path} does not exist; give the .safetensors file that `gcbench train` wrote")
-    if path.suffix != ".safetensors":
-        raise UserError(
-            f"checkpoint {path} is not a .safetensors file; give the file that `gcbench train` wrote, or bring"
-            f" another's in by `gcbench weights import {path.name} --as {name or 'MODEL'} --dataset NAME`"
-        )
+    path = weights_file(Path(path), name)
     card = read_card(path)
     if card.kind != kind or (name is not None and card.name != name):
         wanted = name or kind

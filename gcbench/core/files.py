@@ -211,6 +211,29 @@ def read_text(path: Path, most: int = MOST_TEXT) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def weights_in(folder: Path) -> list[Path]:
+    """The .safetensors files of a folder, without hidden ones."""
+    return sorted(path for path in folder.glob("*.safetensors") if not path.name.startswith("."))
+
+
+def weights_file(path: Path, name: str | None = None) -> Path:
+    """The .safetensors file that `path` is, or that alone lies in it. name: of the model that it is to be of.
+    UserError: there is none; it names the command that brings weights of another form in."""
+    if path.is_dir():
+        files = weights_in(path)
+        if len(files) != 1:
+            raise UserError(f"{path} holds {len(files)} .safetensors files; name the file itself")
+        path = files[0]
+    if not path.is_file():
+        raise UserError(f"checkpoint {path} does not exist; give the .safetensors file that `gcbench train` wrote")
+    if path.suffix != ".safetensors":
+        raise UserError(
+            f"checkpoint {path} is not a .safetensors file; give the file that `gcbench train` wrote, or bring"
+            f" another's in by `gcbench weights import {path.name} --as {name or 'MODEL'} --dataset NAME`"
+        )
+    return path
+
+
 def cache_directory(kind: str) -> Path | None:
     """Where what can be made again is kept, by kind; None for nowhere: by choice, or because this user has no home."""
     if chosen := os.environ.get("GCBENCH_CACHE"):

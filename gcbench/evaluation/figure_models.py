@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gcbench.core.checkpoint import read_card, weights_in
+from gcbench.core.checkpoint import read_card
 from gcbench.core.contracts import Dataset, Model
 from gcbench.core.errors import UserError
+from gcbench.core.files import weights_in
 from gcbench.core.reference import Prompts, Reference
 from gcbench.core.registry import registry
 from gcbench.core.run_spec import RunSpec

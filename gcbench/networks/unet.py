@@ -147,13 +147,17 @@ def silu(x: Tensor) -> Tensor:
 
 
 def times(x: Tensor, y: Tensor) -> Tensor:
-    """x·y, as in `silu` in the place of x."""
-    return x * y if torch.is_grad_enabled() else x.mul_(y)
+    """x·y, as in `silu` in the place of x, if it has that place's type."""
+    return x.mul_(y) if _replaceable(x, y) else x * y
 
 
 def plus(x: Tensor, y: Tensor) -> Tensor:
-    """x+y, as in `silu` in the place of x."""
-    return x + y if torch.is_grad_enabled() else x.add_(y)
+    """x+y, as `times`."""
+    return x.add_(y) if _replaceable(x, y) else x + y
+
+
+def _replaceable(x: Tensor, y: Tensor) -> bool:
+    return not torch.is_grad_enabled() and torch.result_type(x, y) == x.dtype
 
 
 class GlobalContext(nn.Module):

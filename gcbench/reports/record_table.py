@@ -78,8 +78,8 @@ def record_table(record: Record, everything: bool = False) -> Table:
     if check := record.self_check:
         real += [("self-check", "self-check", check.real), ("self-check, permuted", "self-check", check.permuted)]
     rows += [Row(name, kind, scores, record) for name, kind, scores in real if scores]
-    columns = number_columns([row.scores for row in rows], record.protocol, everything)
-    return Table("", [GUIDANCE, PARETO, *columns], rows, footnotes(record, columns, rows))
+    columns = [GUIDANCE, PARETO, *number_columns([row.scores for row in rows], record.protocol, everything)]
+    return Table("", columns, rows, [*footnotes(record, columns, rows), *stage_seconds(record)])
 
 
 def print_record(record: Record, console: Console | None = None) -> None:
@@ -106,6 +106,7 @@ def units(columns: Sequence[Column]) -> list[str]:
 
 
 def footnotes(record: Record, columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
+    """What a reader of these columns and rows of a record should know: protocol, signs, reasons, warnings."""
     protocol, model = record.protocol, record.model
     n = f"{protocol.n} images" if protocol.n else ""
     size = f"{model.parameters / 1e6:.1f} M parameters" if model.parameters else ""
@@ -119,7 +120,7 @@ def footnotes(record: Record, columns: Sequence[Column], rows: Sequence[Row]) ->
     ]
     if protocol.given:
         lines.append(f"The {protocol.given} were given to the model, which drew the rest.")
-    if any(point.pareto for point in record.points):
+    if PARETO in columns and any(point.pareto for point in record.points):
         lines.append(
             "* is on the Pareto front: no other is better on one axis beyond the interval and not worse on the other."
         )
@@ -140,7 +141,7 @@ def footnotes(record: Record, columns: Sequence[Column], rows: Sequence[Row]) ->
         if "n_not_above_d" in score.detail.get("warnings", ()) and isinstance(sizes, dict):
             lines.append(f"{name}: n = {sizes['n']:.0f} is not above d = {sizes['d']:.0f}, so its bias is strong.")
     lines += [f"Warning: {line}." for line in record.provenance.warnings]
-    return [*dict.fromkeys(lines), *stage_seconds(record)]
+    return [*dict.fromkeys(lines)]
 
 
 def reference_of(protocol: Protocol) -> str:

@@ -6,9 +6,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from gcbench.core.checkpoint import Checkpoint, load, weights_in
+from gcbench.core.checkpoint import Checkpoint, load
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
+from gcbench.core.files import weights_in
 
 BUNDLED = Path(__file__).parent
 

@@ -1,5 +1,6 @@
 """The U-Net: size and key names of the public checkpoints at paper size, behaviour at a tiny size."""
 
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gcbench.gcdp.config import PAPER
-from gcbench.networks.unet import LowRes, Text, UNet, UNetConfig
+from gcbench.networks.unet import LowRes, Text, UNet, UNetConfig, plus, times
 from gcbench.training.plan import Peak
 
 TINY: dict[str, Any] = {
@@ -283,19 +284,33 @@ def test_several_texts_of_one_pair_are_as_many_pairs(settings: dict[str, Any]) -
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("settings", [{}, {"lowres": True}, {"patch": 2, "drawing_blocks": 2, "init_to_final": True}])
-def test_without_gradients_the_numbers_are_the_same_and_inputs_stay(settings: dict[str, Any]) -> None:
-    """What is then computed in place is no one else's."""
+def test_without_gradients_the_numbers_are_the_same_and_inputs_stay(settings: dict[str, Any], bf16: bool) -> None:
+    """What is then computed in place is no one else's, and keeps its precision."""
     net = awake(tiny(classes=5, text_dim=6, **settings)).eval()
     image, layout, log_snr = inputs(size=(16, 24))
     low = LowRes(image.flip(0), layout, log_snr) if net.cfg.lowres else None
-    text = net.encode_text(*words(net), ALL)
-    expected = net(image, layout, log_snr, text, low)
-    kept = [x.clone() for x in (image, log_snr, *text, *(low or ()))]
-    with torch.no_grad():
-        found = net(image, layout, log_snr, text, low)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        text = net.encode_text(*words(net), ALL)
+        expected = net(image, layout, log_snr, text, low)
+        kept = [x.clone() for x in (image, log_snr, *text, *(low or ()))]
+        with torch.no_grad():
+            found = net(image, layout, log_snr, text, low)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(kept, (image, log_snr, *text, *(low or ())), strict=True))
+
+
+@pytest.mark.parametrize("formula", [times, plus])
+def test_in_place_a_type_is_not_narrowed(formula: Callable[[Tensor, Tensor], Tensor]) -> None:
+    narrow, wide = torch.tensor([1.0, 3.0], dtype=torch.bfloat16), torch.tensor([1 / 3, 1e-4])
+    expected = formula(narrow, wide)
+    with torch.no_grad():
+        found = formula(narrow.clone(), wide)
+        same = formula(wide, wide)
+    assert found.dtype == expected.dtype == torch.float32
+    assert torch.equal(found, expected)
+    assert same is wide
 
 
 def test_skips_come_back_in_reverse_and_scaled() -> None:
