@@ -74,7 +74,7 @@ SEMANTIC = ("semantic-recall", "semantic-recall/precision")
 def of_records() -> Iterator[tuple[str, Told]]:
     """Every cell of a table whose rows are points of records."""
     for guidance, *cells in rows("## streets", "guidance"):
-        numbers = (*SEMANTIC, "%miou", "fsd", "fd", "miou/void_share")
+        numbers: tuple[str, ...] = (*SEMANTIC, "%miou", "fsd", "fd", "miou/void_share")
         yield from ((cell, told("streets/gcdp", guidance, one)) for cell, one in zip(cells, numbers, strict=True))
     for model, _, _, *cells in rows("## streets: Table 1, models without texts", "model"):
         folder = f"streets/table1/{model.replace(', ', '-').replace('ceiling', 'real')}"
