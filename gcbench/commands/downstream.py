@@ -16,10 +16,11 @@ from gcbench.commands.sample import draw_missing
 from gcbench.commands.segmenter_trainings import PairArrays, Trainings, recipe_of, remove_trainings
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
-from gcbench.core.files import text_hash, write_text
+from gcbench.core.files import write_text
 from gcbench.core.protocol import Protocol
 from gcbench.core.record import ModelInfo, Record
 from gcbench.core.reference import Reference
+from gcbench.core.run_spec import guidance_text
 from gcbench.data.finished_images import read_pairs
 from gcbench.data.open_dataset import open_dataset
 from gcbench.data.pair_set import PairSet, content_hash
@@ -93,11 +94,12 @@ def downstream(
     with RunDirectory(out, fresh, [DOWNSTREAM, CSV, KEPT], inputs) as folder:
         if fresh:
             remove_trainings(out)
-        drawn_from = [text_hash(source.name, source.info.model_dump_json()) for source in sources]
         folder.resume(
             Record(
                 kind="downstream",
-                model=ModelInfo(name=", ".join(source.name for source in sources), note=" ".join(drawn_from)),
+                model=ModelInfo(
+                    name=", ".join(source.name for source in sources), note="; ".join(map(_origin, sources))
+                ),
                 protocol=Protocol(
                     dataset=dataset.name,
                     dataset_version=dataset.version,
@@ -235,6 +237,14 @@ def _opened(source: Source, dataset: Dataset, n: int, device: str) -> Draw:
     generator = Generator(asked.model, model, reference, reference.prompts(n), asked.seed, asked.batch_size)
     layouts = "generated" if model.layouts else None
     return Draw(source._replace(info=info, source=layouts), generator, 1.0 if scale is None else scale)
+
+
+def _origin(source: Source) -> str:
+    """Whose pairs they are, in words: what tells apart two runs that are given one directory."""
+    info = source.info
+    facts = {"weights": info.model.weights, "guidance": guidance_text(info.guidance), "captions of": info.prompts}
+    facts |= {"layouts": info.layouts, **{key: str(value) for key, value in info.sampler.items()}}
+    return f"{source.name}: {', '.join([info.model.name, *(f'{key} {fact}' for key, fact in facts.items() if fact)])}"
 
 
 def _draw(draw: Draw, folder: RunDirectory, n: int) -> Source:

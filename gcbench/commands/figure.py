@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
 from gcbench.core.run_spec import RunSpec, guidance_text
+from gcbench.core.score import FEW_GROUPS
 from gcbench.data.open_dataset import open_dataset
 from gcbench.runs.lock import Lock
 from gcbench.runs.progress import say
+
+if TYPE_CHECKING:
+    from gcbench.core.samples import Samples
 
 GUIDANCE = 3.0
 SPELLED = {"evaluators": "--evaluator", "n": "-n"}
@@ -185,7 +189,7 @@ def _clusters(request: Request) -> Any:
         f" inside; n = {len(pairs)},"
         f" {model.reference.size[0]}×{model.reference.size[1]}, seed {spec.seed}; bars are 95 % intervals"
         "\nmodels that read layouts see the noised layout, or with 'layout hidden' noise in its place"
-        f"\n{'; '.join(facts)}"
+        f"{_few_groups(pairs)}\n{'; '.join(facts)}"
     )
     figure8.draw(
         lines,
@@ -225,10 +229,18 @@ def _outpainting(request: Request) -> Any:
         f" seeds from {spec.seed}; n: how often each step is"
         f" taken; evaluator {made.evaluator}; faithfulness: mean IoU of the given layout and what the evaluator"
         " sees; mIoU: of the true and the drawn layout; real: what the evaluator sees in the real image;"
-        f" 95 % intervals\n{model.fact()}"
+        f" 95 % intervals{_few_groups(made.real)}\n{model.fact()}"
     )
     figure9.draw(lines, strips, request.dataset, caption, request.folder)
     return lines
+
+
+def _few_groups(pairs: Samples) -> str:
+    """The line of a caption that says so, where the intervals over the pairs' groups are of few; else empty."""
+    groups = len(set(pairs.groups or pairs.ids))
+    if groups >= FEW_GROUPS:
+        return ""
+    return f"\nfewer than {FEW_GROUPS} groups ({groups}): the intervals are wide, and uncertain themselves"
 
 
 def _say_left_out(lines: Sequence[str]) -> None:

@@ -34,7 +34,8 @@ def downstream_tables(result: Downstream) -> list[Table]:
         f" {protocol.steps} steps, {len(protocol.seeds)} seeds"
     )
     by_class = [Row(_name(arm), cells=_cells(arm)) for arm in result.arms if arm.miou is not None]
-    classes = [Column(name, name, "%", scale=100.0) for name in dict.fromkeys(c for row in by_class for c in row.cells)]
+    names = dict.fromkeys(name for row in by_class for name in row.cells)
+    classes = [Column(name, name, "%", scale=100.0, metric=KEY, part=name) for name in names]
     tables = [Table(title, columns, rows, list(_notes(result)))]
     return tables + (
         [Table("IoU by class (%), the mean over seeds", classes, by_class, across=True)] if classes else []

@@ -92,6 +92,53 @@ def error_points(
     return level + [((x.at, y.ends[0]), (x.at, y.ends[1])) for x, y in zip(xs, ys, strict=True)]
 
 
+INSIDE: Any = (
+    *("upper right", "upper left", "lower right", "lower left"),
+    *("center right", "center left", "upper center", "lower center"),
+)
+BESIDE: Any = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+ROOM = (0, 0.15, 0.3)
+"""What is added below a panel to make a place for its legend, as a share of its height."""
+
+
+def place_legend(panel: Axes, entries: tuple[list[Any], list[str]], bars: Sequence[tuple[Place, Place]]) -> None:
+    """The legend of handles and names where it hides no bar, line or marker, with more room below if need be; beside
+    the panel if there is no such place.
+
+    It draws the figure to measure it, so call it when all else is drawn.
+    """
+    canvas: Any = panel.figure.canvas
+    canvas.draw()
+    low, high = panel.get_ylim()
+    for room in ROOM:
+        panel.set_ylim(low - room * (high - low), high)
+        inside, lines, marks = panel.get_window_extent(), *_drawn(panel, bars)
+        for place in INSIDE:
+            box = panel.legend(*entries, loc=place).get_window_extent(canvas.get_renderer())
+            hidden = box.count_contains(marks) or any(line.intersects_bbox(box, filled=False) for line in lines)
+            if not hidden and inside.contains(*box.min) and inside.contains(*box.max):
+                return
+    panel.set_ylim(low, high)
+    panel.legend(*entries, **BESIDE)
+
+
+def _drawn(panel: Axes, bars: Sequence[tuple[Place, Place]]) -> tuple[list[Line], np.ndarray]:
+    """All lines of the panel and all its points [n,2], in pixels. The caps of error bars are joined by no line."""
+    paths = [line.get_transform().transform_path(line.get_path()) for line in panel.lines]
+    joined = [path for path, line in zip(paths, panel.lines, strict=True) if line.get_linestyle() != "None"]
+    lines = joined + [Line(panel.transData.transform(bar)) for bar in bars]
+    return lines, np.concatenate([np.empty((0, 2)), *(path.vertices for path in paths)])
+
+
+def legend_below(panel: Axes, columns: int) -> None:
+    """The legend below the panel, in so many columns, or in as many as the figure is wide."""
+    canvas: Any = panel.figure.canvas
+    for count in range(columns, 0, -1):
+        legend = panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=count)
+        if legend.get_window_extent(canvas.get_renderer()).width <= canvas.figure.bbox.width:
+            return
+
+
 FAR = 12
 """Points (1/72 inch) from which a label needs a line to what it names."""
 
@@ -109,7 +156,7 @@ def label_points(
     lines = [Line(panel.transData.transform(line)) for line in (*bars, *pairwise(path))]
     spots = [panel.transData.transform(place) for _, place, _ in labels]
     taken = [Bbox.from_extents(*(spot - 4 * pixel), *(spot + 4 * pixel)) for spot in spots]
-    taken += [text.get_window_extent() for text in panel.texts]
+    taken += [text.get_window_extent() for text in (*panel.texts, *filter(None, [panel.get_legend()]))]
     inside = panel.get_window_extent()
     tries = [(radius, turn * pi / 8) for radius in (5, 8, FAR, 17, 23, 30, 38) for turn in (2, 6, 14, 10, *range(16))]
     for (text, place, colour), spot in zip(labels, spots, strict=True):

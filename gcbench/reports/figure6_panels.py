@@ -13,7 +13,7 @@ from gcbench.core.run_spec import guidance_text
 from gcbench.reports import drawing
 from gcbench.reports.figure6 import CEILING, F1, FLOOR, RARE, Figure, Number
 from gcbench.reports.table import Column
-from gcbench.reports.trade_off_panel import model_colour, trade_off_panel
+from gcbench.reports.trade_off_panel import Curves, model_colour, name_curves, trade_off_panel
 
 
 def draw(figure: Figure, folder: Path, name: str) -> None:
@@ -27,21 +27,21 @@ def draw(figure: Figure, folder: Path, name: str) -> None:
         drawing.set_title(paper, figure.protocol, after=f"; thin lines are 95 % intervals{more}")
         _shares(figure.panel("shares"), panels["shares"])
         _recall(figure, panels["recall"])
-        _f1(figure, panels["f1"])
         cost, gain = figure.axes
         title = f"{cost.head} against {gain.head}, over guidance"
-        trade_off_panel(panels["trade-off"], figure.panel("trade-off"), figure.models, (cost, gain), title)
+        curves = [trade_off_panel(panels["trade-off"], figure.panel("trade-off"), figure.models, (cost, gain), title)]
+        name_curves(*curves, *_f1(figure, panels["f1"]))
         drawing.save(paper, folder, name)
 
 
-def _f1(figure: Figure, panel: Axes) -> None:
+def _f1(figure: Figure, panel: Axes) -> list[Curves]:
     numbers = figure.panel("f1")
     if not numbers:
         panel.set_axis_off()
-        return
+        return []
     gain = Column(F1, "F1 of named classes", direction="higher", metric=F1)
     axes = figure.axes[0], gain
-    trade_off_panel(panel, numbers, figure.models, axes, "the same with F1 of precision and recall")
+    return [trade_off_panel(panel, numbers, figure.models, axes, "the same with F1 of precision and recall")]
 
 
 def _recall(figure: Figure, panel: Axes) -> None:
@@ -74,7 +74,7 @@ def _recall(figure: Figure, panel: Axes) -> None:
     panel.set_ylabel("recall of the class where it is named")
     panel.set_title(drawing.shown(f"rare classes, each model at the guidance of its best {figure.recall.head}"))
     if numbers:
-        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=len(models) + 2)
+        drawing.legend_below(panel, len(models) + 2)
 
 
 def _shares(numbers: Sequence[Number], panel: Axes) -> None:
@@ -90,5 +90,5 @@ def _shares(numbers: Sequence[Number], panel: Axes) -> None:
     panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.axvline(100 * RARE, color=drawing.INK, lw=0.8, ls=":")
-    panel.set_xlabel("share of the area of the training layouts (%)")
+    panel.set_xlabel("share of the area\nof the training layouts (%)")
     panel.set_title(f"classes; red: rare, below {100 * RARE:g} %")

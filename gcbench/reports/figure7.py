@@ -13,7 +13,7 @@ from gcbench.reports.figure6 import CEILING, FLOOR, Number, as_csv, trade_off_nu
 from gcbench.reports.figure_records import Records
 from gcbench.reports.record_table import number_column
 from gcbench.reports.table import Column, missing
-from gcbench.reports.trade_off_panel import trade_off_panel
+from gcbench.reports.trade_off_panel import name_curves, trade_off_panel
 from gcbench.reports.trained_on import BySplit, Trained, by_split
 
 
@@ -39,11 +39,13 @@ def make(dataset: Dataset, records: Records, remedy: str, folder: Path) -> tuple
         more = f"\nnot drawn: {lacking}" if lacking else ""
         before = f"{cost.head} against {gain.head} over guidance, trained on a part of the pairs\n"
         drawing.set_title(paper, protocol, before, f"; {_bars(grouped)}{more}")
+        drawn = []
         for panel, split in zip(panels, grouped.records, strict=True):
             own = [number for number in numbers if number.panel == split]
-            trade_off_panel(panel, own, grouped.models, (cost, gain), grouped.title(split))
+            drawn.append(trade_off_panel(panel, own, grouped.models, (cost, gain), grouped.title(split)))
         for panel in panels[1:]:
             panel.set_ylabel("")
+        name_curves(*drawn)
         drawing.save(paper, folder, "figure7")
     return numbers, left_out
 

@@ -31,10 +31,11 @@ def draw(lines: Sequence[Mapping[str, Any]], shown: Shown, dataset: Dataset, cap
     h, w = shown.image.shape[1:]
     wide = 10.5 / (len(times) + 1)
     with mpl.rc_context(drawing.STYLE):
-        paper = drawing.new_figure((12, 4.6 + (0.25 + wide * h / w) * len(models)))
-        ratios = ((0.25 + wide * h / w) * len(models) + 0.4, 3.2)
+        paper = drawing.new_figure((12, 5.0 + (0.25 + wide * h / w) * len(models)))
+        ratios = ((0.25 + wide * h / w) * len(models) + 0.8, 3.2)
         upper, lower = paper.subfigures(2, 1, squeeze=False, height_ratios=ratios)[:, 0]
         _maps(upper.subplots(len(models), len(times) + 1, squeeze=False), shown, dataset, times)
+        tiles.class_legend(upper, [shown.layout], dataset)
         panels = lower.subplots(1, len(models), sharey=True, squeeze=False)[0]
         _curves(panels, lines, models)
         handles, names = panels[0].get_legend_handles_labels()

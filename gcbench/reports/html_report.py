@@ -88,7 +88,7 @@ def html(runs: Sequence[Run], look: Look | None = None) -> str:
     """The report as text."""
     notes: list[str] = []
     columns = list(dict.fromkeys(key[1:] for run in runs for key in run.values))
-    cards = _cards(runs, columns, look, notes)
+    cards, datasets = _cards(runs, columns, look, notes)
     options = [(_column(column, runs).heading, _sign(column[0])) for column in columns]
     agreed = any(card.means[-1] is not None for card in cards)
     return _filled(
@@ -99,6 +99,7 @@ def html(runs: Sequence[Run], look: Look | None = None) -> str:
         columns=[*options, *([(AGREEMENT, 1)] if agreed else [])],
         agreed=agreed,
         cards=cards,
+        colours={dataset.name: list(zip(dataset.classes, dataset.palette, strict=True)) for dataset in datasets},
         notes=notes,
     )
 
@@ -237,11 +238,13 @@ def _bars(run: Run) -> list[dict[str, Any]]:
 # -------------------------------------------------------------------------------------------------------- gallery
 
 
-def _cards(runs: Sequence[Run], columns: Sequence[tuple[str, str]], look: Look | None, notes: list[str]) -> list[Card]:
-    """A card a text and sample name; what is lacking is said in `notes`."""
-    tiles: dict[tuple[str, str], list[Tile]] = {}
-    values: dict[tuple[str, str], list[list[float | None]]] = {}
-    aliases: Mapping[str, tuple[str, ...]] = {}
+def _cards(
+    runs: Sequence[Run], columns: Sequence[tuple[str, str]], look: Look | None, notes: list[str]
+) -> tuple[list[Card], list[Dataset]]:
+    """A card a dataset, text and sample name, and the datasets; what is lacking is said in `notes`."""
+    tiles: dict[tuple[str, str, str], list[Tile]] = {}
+    values: dict[tuple[str, str, str], list[list[float | None]]] = {}
+    datasets: dict[str, Dataset] = {}
     for run in runs:
         home = run.path if run.path.is_dir() else run.path.parent
         scales = [point.guidance for point in run.record.points]
@@ -254,17 +257,18 @@ def _cards(runs: Sequence[Run], columns: Sequence[tuple[str, str]], look: Look |
         except UserError as error:
             notes.append(f"{run.letter}: its samples are not shown, {error}.")
             continue
-        aliases = {**aliases, **dataset.aliases}
+        datasets[dataset.name] = dataset
         for scale, folder in folders:
             for name, tile, numbers in _tiles(run, scale, folder, dataset, columns, look, notes):
-                key = name, run.prompts.get(name, "")
+                key = dataset.name, name, run.prompts.get(name, "")
                 tiles.setdefault(key, []).append(tile)
                 values.setdefault(key, []).append(numbers)
     notes[:] = dict.fromkeys(notes)
-    return [
-        Card(name, prompt, sorted(named_classes(prompt, aliases)), shown, _means(values[name, prompt]))
-        for (name, prompt), shown in tiles.items()
+    cards = [
+        Card(name, prompt, sorted(named_classes(prompt, datasets[of].aliases)), shown, _means(values[of, name, prompt]))
+        for (of, name, prompt), shown in tiles.items()
     ]
+    return cards, list(datasets.values())
 
 
 def _dataset(run: Run) -> Dataset:

@@ -14,7 +14,7 @@ from gcbench.reports.pareto import Axes, trade_off
 from gcbench.reports.record_table import number_column
 from gcbench.reports.run_pair import NotComparable, Run, RunPair
 from gcbench.reports.table import missing
-from gcbench.reports.trade_off_panel import trade_off_panel
+from gcbench.reports.trade_off_panel import name_curves, trade_off_panel
 
 MANY = 8
 """More runs than these are counted in the title, not listed."""
@@ -54,7 +54,7 @@ def overlay(runs: Sequence[Run]) -> Overlay:
     with mpl.rc_context(drawing.STYLE):
         figure = drawing.new_figure((8.6, 4.8))
         letters = {name: run.letter for name, run in names.items()}
-        trade_off_panel(figure.subplots(), numbers, list(names), columns, title, letters)
+        name_curves(trade_off_panel(figure.subplots(), numbers, list(names), columns, title, letters))
     return Overlay(figure, title, left_out)
 
 

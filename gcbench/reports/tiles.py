@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch
 from torch import Tensor
 
@@ -45,12 +45,12 @@ def side_label(panel: Axes, text: str) -> None:
     panel.set_ylabel("\n".join(map(drawing.shown, text.split("\n"))), rotation=0, ha="right", va="center", labelpad=6)
 
 
-def class_legend(figure: Figure, layouts: Iterable[Tensor], dataset: Dataset) -> None:
+def class_legend(figure: Figure | SubFigure, layouts: Iterable[Tensor], dataset: Dataset) -> None:
     """The colours of the classes that any of the layouts shows, below the figure."""
     present = np.unique(np.concatenate([torch.unique(one).numpy() for one in layouts]))
     entries = [Patch(facecolor=_rgb(dataset.palette[k]), edgecolor=drawing.GREY, lw=0.4) for k in present]
     names = [drawing.shown(dataset.classes[k]) for k in present]
-    columns = max(1, int(figure.get_figwidth() / 1.15))
+    columns = max(1, int(figure.bbox.width / figure.dpi / 1.15))
     figure.legend(entries, names, loc="outside lower center", ncols=columns)
 
 

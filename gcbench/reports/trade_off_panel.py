@@ -1,7 +1,7 @@
 """One panel: a metric of realism against one of correspondence, a line a model over guidance."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
@@ -14,6 +14,16 @@ from gcbench.reports.table import Column
 MARKERS = "osD^vP*"
 WIDE = 8.0
 """The ratio of the largest to the smallest distance from which the axis is logarithmic."""
+
+
+class Curves(NamedTuple):
+    """What is drawn and not yet named. labels: text, place and colour. bars: both ends of every error bar. beside: the
+    legend is beside the panel in any case."""
+
+    panel: Axes
+    labels: list[tuple[str, drawing.Place, str]]
+    bars: list[tuple[drawing.Place, drawing.Place]]
+    beside: bool
 
 
 def model_colour(models: Sequence[str], model: str) -> str:
@@ -32,11 +42,11 @@ def trade_off_panel(
     axes: tuple[Column, Column],
     title: str,
     ends: Mapping[str, str] | None = None,
-) -> None:
+) -> Curves:
     """Draw `numbers` of two metrics, axes (cost, gain): a line a model over guidance, the ceiling and the floor.
 
     Of several runs of a model the last is the mean; the others are pale. ends: model -> what is written at the end of
-    its curve; None for the guidance there.
+    its curve; None for the guidance there. What it returns wants `name_curves`.
     """
     cost, gain = (column.metric for column in axes)
 
@@ -62,7 +72,7 @@ def trade_off_panel(
     real = {(one.model, one.metric): one for one in numbers if one.model in (CEILING, FLOOR)}
     x, y = real.get((CEILING, cost)), real.get((CEILING, gain))
     if x and y:
-        drawing.error_points(panel, [x.cell], [y.cell], "*", ms=11, color=drawing.INK, label="ceiling: real")
+        bars += drawing.error_points(panel, [x.cell], [y.cell], "*", ms=11, color=drawing.INK, label="ceiling: real")
     if floor := real.get((FLOOR, gain)):
         panel.axhline(floor.value, color=drawing.INK, lw=0.9, ls="--", label="floor: permuted captions", zorder=0)
     values = [one.value for one in numbers if one.metric == cost]
@@ -75,8 +85,18 @@ def trade_off_panel(
     panel.set_xlabel(drawing.shown(axes[0].heading))
     panel.set_ylabel(drawing.shown(axes[1].heading))
     panel.set_title(drawing.shown(title))
-    handles, names = panel.get_legend_handles_labels()
-    order = sorted(range(len(names)), key=lambda i: names[i].startswith((CEILING, FLOOR)))  # models first
-    beside: Any = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if ends else {}
-    panel.legend([handles[i] for i in order], [names[i] for i in order], **beside)
-    drawing.label_points(panel, labels, bars, [])
+    return Curves(panel, labels, bars, beside=ends is not None)
+
+
+def name_curves(*drawn: Curves) -> None:
+    """The legends, then the ends of the curves. It measures the figure, so call it when all of its panels are drawn."""
+    for panel, _, bars, beside in drawn:
+        handles, names = panel.get_legend_handles_labels()
+        order = sorted(range(len(names)), key=lambda i: names[i].startswith((CEILING, FLOOR)))  # models first
+        entries = [handles[i] for i in order], [names[i] for i in order]
+        if beside:
+            panel.legend(*entries, **drawing.BESIDE)
+        else:
+            drawing.place_legend(panel, entries, bars)
+    for panel, labels, bars, _ in drawn:
+        drawing.label_points(panel, labels, bars, [])

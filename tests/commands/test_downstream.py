@@ -1,5 +1,6 @@
 """`gcbench downstream`: what is measured, against scikit-learn and scipy; every source of pairs; stops; refusals."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -71,7 +72,19 @@ def test_means_intervals_and_differences_are_those_of_scipy(
         assert one["miou"]["interval"] == pytest.approx(list(test.confidence_interval()))
     table = json.loads(done.out)["tables"][0]
     assert [row["name"] for row in table["rows"]][:3] == ["real", "painter: generated", "painter: both"]
+    with (out / "downstream.csv").open(newline="") as file:
+        lines = [row for row in csv.DictReader(file) if row["table"] == "1"]
+    shown = {(row["name"], row["column"]): float(row["value"]) for row in lines if row["value"]}
+    assert len(shown) == len([row for row in lines if row["value"]])  # every number says of which class it is
+    for arm in result["arms"]:
+        name = arm["arm"] if arm["of"] is None else f"{arm['of']}: {arm['arm']}"
+        for class_, share in arm["miou"]["detail"]["per_class"].items():
+            assert shown.get((name, class_)) == (None if share is None else pytest.approx(100 * share))
     assert not (out / "training").exists()
+    other = cli("downstream", *model[:2], "--guidance", 2, *model[4:], *TINY, "--out", out)
+    assert other.code == 2
+    assert "guidance 4" in other.complaint
+    assert "guidance 2" in other.complaint
 
 
 @pytest.mark.parametrize("source", ["model", "finished"])

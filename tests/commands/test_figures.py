@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import Cli, Oracle, write_gcdp
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 from sklearn.metrics import mutual_info_score
 
@@ -79,6 +81,32 @@ def test_clusters_of_two_models(cli: Cli, toyland: Path, gcdp: Path, imagen: Pat
         *(("up0", "4", "8"), ("up1", "8", "16"), ("final", "16", "32"))
     }
     assert all(-1 <= float(row["value"]) <= 1 for row in rows if row["value"])
+
+
+@pytest.mark.parametrize(("number", "n"), [(8, 3), (9, 3), (8, 14)])
+def test_few_groups_and_the_colours_of_classes_are_named(
+    cli: Cli,
+    toyland: Path,
+    gcdp: Path,
+    evaluator: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    n: int,
+) -> None:
+    kept: list[Figure] = []
+    monkeypatch.setattr("gcbench.reports.drawing.save", lambda figure, folder, name: kept.append(figure))
+    monkeypatch.setattr("gcbench.evaluation.feature_clusters.TIMES", (0.5,))
+    options = ("--evaluator", evaluator, "--steps", 2) if number == 9 else ()
+    done = cli("figure", number, "--dataset", toyland, "--checkpoint", gcdp, "-n", n, *options, "--out", tmp_path)
+    assert done.code == 0, done.err
+    texts = [text.get_text() for text in kept[0].findobj(Text) if isinstance(text, Text)]
+    dataset = open_dataset(str(toyland))
+    layouts = [np.array(Image.open(toyland / f"val/layouts/val{i:02d}.png")) for i in range(1 if number == 8 else n)]
+    shown = {dataset.classes[k] for k in np.unique(layouts)}
+    assert shown <= set(texts)
+    groups = len(set(dataset.groups("val")[:n]))
+    assert f"fewer than 20 groups ({groups})" in " ".join(" ".join(texts).split())
 
 
 def test_features_with_and_without_the_layout(toyland: Path, gcdp: Path) -> None:

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import shutil
+from html import unescape
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from gcbench.core.errors import UserError
+from gcbench.data.open_dataset import open_dataset
 from gcbench.reports.html_report import agreement, write_report
 from gcbench.reports.overlaid_runs import overlay
 from gcbench.reports.run_pair import Run, read_runs, run_letter
@@ -36,6 +38,35 @@ def copied(tmp_path: Path, name: str, **protocol: object) -> Path:
     (tmp_path / name).mkdir()
     (tmp_path / name / "record.json").write_text(json.dumps(record), encoding="utf-8")
     return tmp_path / name
+
+
+def test_classes_are_those_of_the_texts_own_dataset(tmp_path: Path) -> None:
+    """A person is a class of the streets and none of the faces; samples of one name and no text are not one sample."""
+    faces = tmp_path / "faces"
+    shutil.copytree(BASELINE, faces, ignore=shutil.ignore_patterns("layouts"))
+    record = json.loads((faces / "record.json").read_text(encoding="utf-8"))
+    record["protocol"]["dataset"] = record["spec"]["dataset"] = "faces"
+    (faces / "record.json").write_text(json.dumps(record), encoding="utf-8")
+    table = (faces / "per_sample.csv").read_text(encoding="utf-8")
+    (faces / "per_sample.csv").write_text(re.sub(r"An image[^\"\n]*", "A person wears hat.", table), encoding="utf-8")
+    page = write_report([BASELINE, faces], tmp_path / "r.html").read_text(encoding="utf-8")
+    named = [json.loads(unescape(text)) for text in re.findall(r'data-classes="([^"]*)"', page)]
+    count = len(list((BASELINE / "samples" / "guidance-4" / "images").iterdir()))
+    assert len(named) == 2 * count
+    assert named[count:] == [["hat"]] * count
+    for run in (streets := tmp_path / "streets"), faces:
+        if run == streets:
+            shutil.copytree(BASELINE, run)
+        (run / "per_sample.csv").unlink()
+    page = write_report([streets, faces], tmp_path / "r.html").read_text(encoding="utf-8")
+    assert page.count('<article class="card"') == 2 * count
+
+
+def test_the_colours_of_layouts_are_named(tmp_path: Path) -> None:
+    page = write_report([BASELINE], tmp_path / "r.html").read_text(encoding="utf-8")
+    dataset = open_dataset("streets")
+    for name, (red, green, blue) in zip(dataset.classes, dataset.palette, strict=True):
+        assert f'<span style="background: rgb({red}, {green}, {blue})"></span>{name}</li>' in page
 
 
 def test_curves_of_one_protocol_are_drawn_at_their_values(tmp_path: Path) -> None:
