@@ -49,34 +49,12 @@ SHOWN = 4
 
 
 @overload
-def sweep(
-    model: str = ...,
-    dataset: str = ...,
-    *,
-    vary: None = None,
-    out: Path | None = ...,
-    fresh: bool = ...,
-    keep_samples: bool = ...,
-    train: bool = ...,
-    shard: str | None = ...,
-    jobs: int | None = ...,
-    **options: Any,
-) -> Record: ...
+def sweep(model: str = ..., dataset: str = ..., *, vary: None = None, **options: Any) -> Record: ...
 
 
 @overload
 def sweep(
-    model: str = ...,
-    dataset: str = ...,
-    *,
-    vary: Mapping[str, Sequence[Any]],
-    out: Path | None = ...,
-    fresh: bool = ...,
-    keep_samples: bool = ...,
-    train: bool = ...,
-    shard: str | None = ...,
-    jobs: int | None = ...,
-    **options: Any,
+    model: str = ..., dataset: str = ..., *, vary: Mapping[str, Sequence[Any]], **options: Any
 ) -> list[Record]: ...
 
 
