@@ -11,6 +11,7 @@ from gcbench.commands.train import CONFIG, TRAINED, recipe_of
 from gcbench.core.contracts import Dataset
 from gcbench.core.errors import UserError
 from gcbench.core.files import write_text
+from gcbench.core.registry import registry
 from gcbench.core.run_spec import MOST_IMAGES, MOST_TRAINED, check_count
 from gcbench.core.settings import read_settings
 from gcbench.data.open_dataset import open_dataset
@@ -72,6 +73,7 @@ def run_suite(
     opened = open_dataset(dataset)
     rows = suite.check_code(only, allow_code)
     variants = _variants(suite, rows, opened)
+    _check_samplers(suite, rows, dataset)
     out = out or Path("runs") / f"suite-{suite.name}-{opened.name}"
     steps = steps_of(suite, rows, lambda row: _steps(suite, row, dataset))
     stages = Job(suite, dataset, out, device, evaluators, steps, shards).stages(variants)
@@ -162,6 +164,25 @@ def _variants(suite: Suite, rows: Sequence[Row], dataset: Dataset) -> list[Varia
                 f"the suite {suite.name} trains on the split {variant.split!r}; {dataset.name} has {choices}"
             )
     return variants
+
+
+def _check_samplers(suite: Suite, rows: Sequence[Row], dataset: str) -> None:
+    """UserError: a model to be trained would not take a row's `sample` when it is. A training that cannot be says so
+    itself."""
+    from gcbench.training.trained_model import TrainedModel  # and with it torch
+
+    for row in rows:
+        owner, kind = suite.trained_by(row), registry("models")[row.model]
+        if not row.sample or owner is None or not issubclass(kind, TrainedModel):
+            continue
+        try:
+            recipe = recipe_of(owner.model, None, dataset, read_settings(None, suite.settings(owner, dataset)))
+        except UserError:
+            continue
+        try:
+            kind.sampled_by(recipe.cfg, read_settings(None, row.sample))
+        except UserError as error:
+            raise UserError(f"the suite {suite.name}, `sample` of {row.name}: {error}") from None
 
 
 def _folders(suite: Suite, rows: Sequence[Row]) -> list[str]:

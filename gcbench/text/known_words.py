@@ -8,6 +8,7 @@ training word for word as it stands.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -55,7 +56,12 @@ def vocabulary_of(texts: Iterable[str], minimum: int = 1) -> tuple[str, ...]:
 
 def learned(texts: Iterable[str], aliases: Aliases) -> dict[str, Any]:
     """The fields of `KnownWords` after a training on these captions."""
-    captions = list(texts)
+    return _learned(tuple(texts), tuple((name, tuple(words)) for name, words in aliases.items())).copy()
+
+
+@lru_cache(maxsize=1)  # a suite plans several trainings on the same captions
+def _learned(captions: Sequence[str], aliased: Iterable[tuple[str, Sequence[str]]]) -> dict[str, Any]:
+    aliases = dict(aliased)
     named = [(read_words(text).tokens, mention) for text in captions for mention in class_mentions(text, aliases)]
     names = Counter(" ".join(tokens[mention.start : mention.stop]) for tokens, mention in named)
     return {

@@ -75,13 +75,18 @@ class TrainedModel(Model):
         if options.precision == "fp16":  # which no sampler of ours is written for
             raise UserError(f"--precision fp16: {cls.name} draws in fp32 or bf16; choose one of these")
         cfg, weights = open_weights(cls.trained_as or cls.name, dataset, options.checkpoint, cls.config)
-        fields = {**cls.sampling, **cls.places(cfg)}
-        if options.settings and not fields:
-            raise UserError(f"--set {next(iter(options.settings))}: {cls.name} has nothing to choose when it samples")
-        cfg = apply_to_fields(cfg, "sampler", fields, cls.sampler_settings(options.settings))
+        cfg = cls.sampled_by(cfg, options.settings)
         model = cls(cls.build(cfg, weights, dataset), cfg, weights.card, options)
         model.aliases = dataset.aliases
         return model
+
+    @classmethod
+    def sampled_by(cls, cfg: Any, settings: Mapping[str, Any]) -> Any:
+        """The config with the settings of a run's sampler laid over it. UserError: one that it does not take."""
+        fields = {**cls.sampling, **cls.places(cfg)}
+        if settings and not fields:
+            raise UserError(f"--set {next(iter(settings))}: {cls.name} has nothing to choose when it samples")
+        return apply_to_fields(cfg, "sampler", fields, cls.sampler_settings(settings))
 
     @classmethod
     def sampler_settings(cls, settings: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -301,6 +301,24 @@ def test_mistakes_are_one_sentence(cli: Cli, arguments: list[str], fragment: str
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("sample", "fragment"),
+    [
+        ("sampler.posterior=hard", "sampler.posterior"),
+        ("sampler.posteriors=soft", "did you mean sampler.posterior?"),
+        ("sampler.posterior", "lacks '='"),
+    ],
+)
+def test_a_wrong_sampler_is_refused_before_anything_is_trained(
+    suite: Run, tmp_path: Path, sample: str, fragment: str
+) -> None:
+    result = suite(tmp_path / "run", [{"model": "gcdp", "name": "mine", "train": SMALL, "sample": [sample]}])
+    assert (result.code, result.out) == (2, "")
+    assert "`sample` of mine" in result.complaint
+    assert fragment in result.complaint
+    assert not (tmp_path / "run").exists()
+
+
 # ------------------------------------------------------------------------------------------------------ plans
 
 
