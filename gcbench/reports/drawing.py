@@ -23,7 +23,7 @@ from gcbench.core.protocol import Protocol
 from gcbench.reports.table import Cell
 
 INK, GREY = "#1b2a41", "#8d99ae"
-COLOURS = RED, BLUE, GREEN, *_ = ("#c1121f", "#2a6f97", "#588157", "#e09f3e", "#7b2d8b", "#3d5a80", "#9c6644")
+COLOURS = RED, BLUE, GREEN, *_ = ("#c1121f", "#2a6f97", "#588157", "#e09f3e", "#7b2d8b", "#00a896", "#9c6644")
 # What a matplotlibrc may say of the machine, not of how a figure looks; all else is ours.
 PERSONAL = ("backend", "interactive", "toolbar", "webagg", "tk.", "macosx", "date.epoch", "timezone")
 STYLE: Any = {

@@ -13,7 +13,7 @@ from gcbench.core.run_spec import guidance_text
 from gcbench.reports import drawing
 from gcbench.reports.figure6 import CEILING, F1, FLOOR, RARE, Figure, Number
 from gcbench.reports.table import Column
-from gcbench.reports.trade_off_panel import Curves, model_colour, name_curves, trade_off_panel
+from gcbench.reports.trade_off_panel import Curves, model_colour, model_hatch, name_curves, trade_off_panel
 
 
 def draw(figure: Figure, folder: Path, name: str) -> None:
@@ -57,6 +57,9 @@ def _recall(figure: Figure, panel: Axes) -> None:
         style: Any = {
             "label": drawing.shown(model) + (guidance and f", w = {guidance}"),
             "color": model_colour(figure.models, model),
+            "hatch": model_hatch(figure.models.index(model)),
+            "edgecolor": "white",
+            "lw": 0,
         }
         if any(one.low is not None for one in bars):
             style["yerr"] = drawing.errors([one.cell for one in bars])

@@ -12,6 +12,7 @@ from gcbench.reports.figure6 import CEILING, FLOOR, Number
 from gcbench.reports.table import Column
 
 MARKERS = "osD^vP*"
+HATCHES = ("", "////", "....", "xxxx", "----", "oooo", "||||")
 WIDE = 8.0
 """The ratio of the largest to the smallest distance from which the axis is logarithmic."""
 
@@ -33,6 +34,11 @@ def model_colour(models: Sequence[str], model: str) -> str:
 def model_marker(place: int) -> str:
     """Where the colours come round again, the marker is another: 49 models are told apart."""
     return MARKERS[(place + place // len(drawing.COLOURS)) % len(MARKERS)]
+
+
+def model_hatch(place: int) -> str:
+    """As `model_marker`, of a bar."""
+    return HATCHES[place // len(drawing.COLOURS) % len(HATCHES)]
 
 
 def trade_off_panel(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import CLASSES, Cli
+from matplotlib.container import BarContainer
 from PIL import Image
 
 from gcbench.commands.figure import draw_figure
@@ -18,7 +19,9 @@ from gcbench.core.reference import Reference
 from gcbench.core.score import Score
 from gcbench.data.folder import Folder
 from gcbench.data.open_dataset import open_dataset
+from gcbench.reports.drawing import new_figure
 from gcbench.reports.figure6 import class_shares, gather
+from gcbench.reports.figure6_panels import _recall
 from gcbench.runs.sample_table import SampleTable
 from gcbench.text.class_mentions import named_classes
 
@@ -208,6 +211,19 @@ def test_one_model_of_one_point_and_no_rare_class(
     figure = draw_figure(6, str(toyland), runs=tmp_path / "runs", out=tmp_path / "out")
     assert not figure.panel("recall")
     assert (tmp_path / "out/figure6.png").is_file()
+
+
+@pytest.mark.usefixtures("rare")
+def test_the_bars_of_a_dozen_models_are_told_apart(toyland: Path, tmp_path: Path) -> None:
+    for letter in "abcdefghijkl":
+        write(toyland, tmp_path / letter, [point(None, 50, 0.7)])
+    figure = gather(open_dataset(str(toyland)), tmp_path)
+    panel = new_figure((9, 3)).subplots()
+    _recall(figure, panel)
+    looks = [
+        (bars[0].get_facecolor(), bars[0].get_hatch()) for bars in panel.containers if isinstance(bars, BarContainer)
+    ]
+    assert len(looks) == len(set(looks)) == 12
 
 
 def test_an_unknown_figure(cli: Cli) -> None:
