@@ -50,6 +50,7 @@ class Training(BaseModel):
         None, description="Seen in training, steps x batch size; earlier trainings that it started from included."
     )
     split: str | None = Field(None, description="Of the dataset, that the last training saw; null in old records.")
+    seed: int | None = Field(None, description="`train.seed` of the last training; null in old records.")
     seconds: float | None = Field(None, description="That the last training took.")
     device: str = Field("", description="Of the last training.")
     further: list["Training"] = Field(

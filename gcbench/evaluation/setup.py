@@ -264,6 +264,7 @@ def training_of(model: Model) -> Training | None:
     return Training(
         images=card.images_seen,
         split=told.get("split"),
+        seed=train.get("seed") if isinstance(train := told.get("train"), dict) else None,
         seconds=told.get("seconds"),
         device=str(told.get("device") or ""),
         further=further,

@@ -140,7 +140,8 @@ def test_killed_in_training_and_in_a_sweep_it_comes_to_the_same_records(
     card = checkpoint.read_card(killed / "train-small/model.safetensors")
     found = Record.read(killed / "small/record.json")
     assert found.training is not None
-    assert (found.training.images, found.training.device) == (STEPS * 3, card.provenance["device"])
+    assert (found.training.images, found.training.seed) == (STEPS * 3, 0)
+    assert found.training.device == card.provenance["device"]
     assert swept.parameters == found.model.parameters
     assert Record.read(killed / "real/record.json").training is None
 
