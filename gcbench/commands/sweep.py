@@ -46,6 +46,9 @@ Tick = Callable[[float], object]
 
 SHOWN = 4
 """Samples of each scale on the run's grid."""
+DRAWING = "generating and evaluating"
+FIRST = 2
+"""Shards a process, up to which a point is measured before the real images: what is wrong with these shows soon."""
 
 
 @overload
@@ -259,7 +262,7 @@ class Sweep:
     def take_share(self, share: Share, began: float) -> None:
         """Measure the shards of a share, and merge all if that is this process's to do."""
         images = sum(len(part) for _, part in of(share, self.work(self.todo)))
-        with Bar("generating and evaluating", images) as bar:
+        with Bar(DRAWING, images) as bar:
             whole = take_all(share, self.work(self.todo, bar.advance), self.scoring)
         if whole:
             with self.folder.merging() as mine:
@@ -283,9 +286,10 @@ class Sweep:
 
     def measure_all(self, began: float, helpers: Helpers | None = None) -> None:
         """All points to come, each written when its shards are there. began: when the sweep did."""
+        done = self.measure_first(helpers)
         with Bar("evaluating real images", self.real_count) as bar:
             self.measure_real(bar.advance)
-        with Bar("generating and evaluating", self.spec.n * len(self.todo)) as bar:
+        with Bar(DRAWING, self.spec.n * len(self.todo), done) as bar:
             for place, scale in enumerate(self.todo):
                 if self.saturated():
                     say(f"{self.watch} is saturated: twice the interval held no gain that counts. The sweep stops.")
@@ -302,6 +306,19 @@ class Sweep:
         remove_written(self.folder.path / SHARDS)
         if not any(score.value is not None for point in self.record.points for score in point.scores.values()):
             raise NothingMeasured(f"nothing could be measured; the reasons are in {self.folder.path}")
+
+    def measure_first(self, helpers: Helpers | None) -> float:
+        """How many images of the first point this process has measured before the real ones: those that were free, if
+        the point has few shards. The others then finish theirs while it is at the real ones, and nobody waits."""
+        if helpers is None or not helpers.count or not self.todo:
+            return 0.0
+        shards = self.shards(self.todo[0])
+        if len(shards.parts) > FIRST * (helpers.count + 1):
+            return 0.0
+        with Bar(DRAWING, self.spec.n) as bar:
+            while take(Share(), self.work(self.todo[:1], bar.advance), self.scoring):
+                pass
+            return bar.done
 
     @property
     def real_count(self) -> int:

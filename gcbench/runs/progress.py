@@ -28,14 +28,14 @@ def say(text: str) -> None:
 
 
 class Bar:
-    """A progress bar of `total` units; a line at every tenth where nobody watches."""
+    """A progress bar of `total` units, of which `done` were done before; a line at every tenth where nobody watches."""
 
-    def __init__(self, label: str, total: int):
-        self.label, self.total, self.done, self.note = label, total, 0.0, ""
-        self.start = 0.0
+    def __init__(self, label: str, total: int, done: float = 0):
+        self.label, self.total, self.done, self.note = label, total, float(done), ""
+        self.start = self.done
         self.live = console.is_terminal
         self.began = time.perf_counter()
-        self._tenth = 0
+        self._tenth = int(10 * self.done // max(total, 1))
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -47,7 +47,7 @@ class Bar:
             console=console,
             disable=not self.live,
         )
-        self._task = self._progress.add_task(plain(label), total=total, note="")
+        self._task = self._progress.add_task(plain(label), total=total, completed=int(self.done), note="")
 
     def __enter__(self) -> "Bar":
         self._progress.start()
