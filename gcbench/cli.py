@@ -85,9 +85,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Datasets: what is here, whether it is whole, copies in other forms.", no_args_is_help=True)
+data_app = typer.Typer(help="Datasets: what is found and complete, copies in other forms.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-weights_app = typer.Typer(help="Official weights: what is here, getting it.", no_args_is_help=True)
+weights_app = typer.Typer(help="Official weights: list, fetch, check, import.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 suite_app = typer.Typer(help="Suites: trainings and sweeps that make a table or a figure.", no_args_is_help=True)
 app.add_typer(suite_app, name="suite")
@@ -120,7 +120,7 @@ ModelName = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the record as JSON on standard output, and nothing else.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew, even if --out holds another run.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start again, even if --out holds another run.")]
 Metrics = Annotated[str | None, typer.Option(help="Names or file.py:Class, with commas; see `gcbench list`.")]
 Evaluators = Annotated[list[str] | None, typer.Option("--evaluator", help=r"ROLE=ID\[@FILE], or ROLE=file.py:Class.")]
 Size = Annotated[str | None, typer.Option(help="HxW in pixels; by default the model's, else the dataset's.")]
@@ -132,11 +132,11 @@ ReferenceOf = Annotated[
 Checkpoint = Annotated[Path | None, typer.Option(help="A .safetensors file that `gcbench train` wrote.")]
 Stages = Annotated[str | None, typer.Option("--cascade", help="BASE,SR: checkpoints of two stages in a row.")]
 Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16; not all models take all.")]
-Choices = Annotated[list[str] | None, typer.Option("--set", help="The sampler's: sampler.image_sampler=ddim.")]
+Choices = Annotated[list[str] | None, typer.Option("--set", help="A sampler setting: sampler.image_sampler=ddim.")]
 TableFormat = Annotated[str, typer.Option("--format", help="rich, md, latex, csv or json.")]
-Plan = Annotated[bool, typer.Option("--plan", help="Only say what it takes: memory, seconds, disk. Writes nothing.")]
+Plan = Annotated[bool, typer.Option("--plan", help="Only print the cost: memory, seconds, disk. Writes nothing.")]
 Shard = Annotated[
-    str | None, typer.Option(help="I/N, the I-th of N from 1; slurm, this task's of its array; any, what is free.")
+    str | None, typer.Option(help="I/N: part I of N, from 1; slurm: the array task's part; any: free shards.")
 ]
 Out = Annotated[Path | None, typer.Option(help="Run directory; ./runs/<name> by default.")]
 
@@ -223,7 +223,7 @@ def sweep(
     until_saturation: Annotated[bool, typer.Option(help="Stop when the watched metric no longer gains.")] = False,
     watch: Annotated[str | None, typer.Option(help="The metric to watch; the first of correspondence.")] = None,
     axes: Annotated[str | None, typer.Option(help="The curve's metrics, COST,GAIN, such as fid,clip-score.")] = None,
-    n: Annotated[int, typer.Option("-n", help="Images a scale.")] = 64,
+    n: Annotated[int, typer.Option("-n", help="Images for each scale.")] = 64,
     per_prompt: Annotated[int, typer.Option(help="Images of each prompt, from as many seeds; -n counts all.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the first image; the next has seed + 1.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
@@ -232,7 +232,7 @@ def sweep(
     split: Split = None,
     reference: ReferenceOf = None,
     given_: Annotated[
-        str | None, typer.Option("--given", help="layouts or images: give the model the split's.")
+        str | None, typer.Option("--given", help="layouts or images: give the model those of the split.")
     ] = None,
     metrics: Metrics = None,
     checkpoint: Checkpoint = None,
@@ -252,7 +252,8 @@ def sweep(
 ) -> None:
     """Measure a model at several guidance scales: a curve of realism against correspondence with the text.
 
-    Without options: the bundled model on the bundled dataset, in minutes. Stopped, the same command resumes it.
+    Without options: the bundled model on the bundled dataset, in minutes. If it is stopped,
+    the same command resumes it.
     """
     options = given(locals())
     options.pop("json")
@@ -277,11 +278,11 @@ def sweep(
 
 @app.command()
 def merge(
-    run: Annotated[Path, typer.Argument(help="A directory whose shards are all there.")],
-    device: Annotated[str | None, typer.Option(help="Of the evaluators; as the shards' by default.")] = None,
+    run: Annotated[Path, typer.Argument(help="A run directory with all of its shards.")],
+    device: Annotated[str | None, typer.Option(help="Device of the evaluators; that of the shards by default.")] = None,
     json: Json = False,
 ) -> None:
-    """The record of a run from its shards. The last of its processes to end does the same by itself."""
+    """Merge a run's shards into its record. The last process of a shared run does the same by itself."""
     from gcbench.commands.merge import merge as merge_run
 
     show(merge_run(run, device), json)
@@ -293,7 +294,7 @@ def evaluate(
     dataset: Data = "streets",
     layouts: Annotated[Path | None, typer.Option(help="Folder, .zip or .npz: class ids, or colours.")] = None,
     prompts: Annotated[Path | None, typer.Option(help="JSON lines, CSV, TXT, or COCO's JSON.")] = None,
-    texts: Annotated[str, typer.Option(help="Of an image with several: first, or all (each counts).")] = "first",
+    texts: Annotated[str, typer.Option(help="For an image with several texts: first, or all (each counts).")] = "first",
     given_: Annotated[bool, typer.Option("--given", help="The layouts were given to the model.")] = False,
     derived_by: Annotated[str | None, typer.Option(help="The segmenter that made the layouts, if one did.")] = None,
     split: Split = None,
@@ -328,10 +329,10 @@ def sample(
     dataset: Data = "streets",
     prompt: Annotated[list[str] | None, typer.Option(help="A text; without any, the split's captions.")] = None,
     prompts: Annotated[Path | None, typer.Option(help="A file of texts: JSON lines, CSV, TXT, COCO's JSON.")] = None,
-    texts: Annotated[str, typer.Option(help="Of an image with several in that file: first, or all.")] = "first",
+    texts: Annotated[str, typer.Option(help="For an image with several texts in that file: first, or all.")] = "first",
     given_layouts: Annotated[Path | None, typer.Option(help="Layouts to draw images on: folder, .zip or .npz.")] = None,
     given_images: Annotated[Path | None, typer.Option(help="Images to draw layouts of: folder, .zip or .npz.")] = None,
-    repeats: Annotated[int | None, typer.Option(help="Times that each step is taken with what is given; 1.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Repeats of each step, with given layouts or images; 1.")] = None,
     n: Annotated[int | None, typer.Option("-n", help="Images; 8, or as many as are given.")] = None,
     guidance: Annotated[str, typer.Option(help="Guidance scale; of several, 1,2,4, one sheet is made.")] = "3",
     seed: Annotated[int, typer.Option(help="Seed of the first image.")] = 0,
@@ -344,7 +345,7 @@ def sample(
     precision: Precision = "fp32",
     device: Device = "auto",
 ) -> None:
-    """Draw images and layouts from texts. Stopped, the same command draws what is missing."""
+    """Draw images and layouts from texts. If it is stopped, the same command draws the missing ones."""
     named = locals()
     file = named.pop("prompts")
     options = given(named)
@@ -369,7 +370,7 @@ def train(
     set_: Annotated[list[str] | None, typer.Option("--set", help="One setting, KEY=VALUE: train.lr=1e-4.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
     out: Out = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the training in --out.")] = False,
     limit: Annotated[int | None, typer.Option(help="Use only the first pairs of the training split.")] = None,
     split: Annotated[str | None, typer.Option(help="Train on this split, such as train25.")] = None,
     init: Annotated[Path | None, typer.Option(help="Start from the weights of this checkpoint.")] = None,
@@ -403,12 +404,12 @@ def downstream(
     dataset: Data = "streets",
     split: Annotated[str | None, typer.Option(help="Split to test on; the dataset's last by default.")] = None,
     n: Annotated[int | None, typer.Option("-n", help="Pairs; 500, or as many as there are.")] = None,
-    seeds: Annotated[int, typer.Option(help="Segmenters an arm, each of another seed.")] = 3,
+    seeds: Annotated[int, typer.Option(help="Segmenters for each arm, one seed each.")] = 3,
     steps: Annotated[int, typer.Option(help="Training steps of every segmenter.")] = 200,
-    ratio: Annotated[str, typer.Option(help="generated:real where both are trained on.")] = "1:1",
+    ratio: Annotated[str, typer.Option(help="generated:real, for the arm trained on both.")] = "1:1",
     guidance: Annotated[str | None, typer.Option(help="Scale of the pairs; 1 for --model.")] = None,
-    sampling_steps: Annotated[int | None, typer.Option(help="Of --model; its own by default.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="The segmenter's: train.lr=1e-3.")] = None,
+    sampling_steps: Annotated[int | None, typer.Option(help="Sampling steps of --model; its own by default.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A setting of the segmenter: train.lr=1e-3.")] = None,
     size: Annotated[str | None, typer.Option(help="HxW in pixels; the dataset's by default.")] = None,
     evaluator: Evaluators = None,
     out: Out = None,
@@ -419,9 +420,10 @@ def downstream(
     json: Json = False,
     plan: Plan = False,
 ) -> None:
-    """Do a model's pairs teach? Segmenters trained on them, on real pairs and on both, tested on real held-out ones.
+    """Test a model's pairs as training data: segmenters trained on them, on real pairs or on both, tested on real ones.
 
-    Equal steps, several seeds, differences from real pairs with intervals. Stopped, the same command resumes it.
+    Equal steps, several seeds, differences from real pairs with intervals. If it is stopped,
+    the same command resumes it.
     """
     options = given({name: value for name, value in locals().items() if name not in ("format", "json")})
     options["runs"] = tuple(options.pop("runs") or ())
@@ -453,7 +455,7 @@ def compare(
 ) -> None:
     """The difference of a run A to each other one, number by number, with interval and p-value.
 
-    What was not measured alike is not compared, and named with its reason.
+    Numbers of different protocols are not compared; they are named, with the reason.
     """
     from gcbench.reports.comparison import compare as run
     from gcbench.reports.comparison import print_comparison
@@ -468,7 +470,7 @@ def regress(
     rescore: Annotated[Path | None, typer.Option(help="As --runs, but only score the stored samples.")] = None,
     model: Annotated[str | None, typer.Option(help="Where the record's model is now: file.py:Class.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Where the record's dataset is now.")] = None,
-    reference: Annotated[str | None, typer.Option(help="Where images or statistics measured against are now.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Where the reference's images or statistics are now.")] = None,
     checkpoint: Checkpoint = None,
     cascade: Stages = None,
     evaluator: Evaluators = None,
@@ -496,11 +498,11 @@ def regress(
 
 @app.command()
 def table1(
-    dataset: Annotated[str, typer.Option(help="Whose measured rows; if it has none, all.")] = "cityscapes",
+    dataset: Annotated[str, typer.Option(help="Dataset of the measured rows; if it has none, all.")] = "cityscapes",
     format: TableFormat = "rich",
     measured: Annotated[Path | None, typer.Option(help="A folder of records, instead of the bundled ones.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All records of the dataset, not the suite's.")] = False,
-    notes: Annotated[bool, typer.Option("--notes", help="With protocols and all that is known of the rows.")] = False,
+    notes: Annotated[bool, typer.Option("--notes", help="Also print protocols and notes on the rows.")] = False,
 ) -> None:
     """The paper's Table 1 as published, and below it what was measured with gcbench."""
     from gcbench.reports.table import show
@@ -529,7 +531,7 @@ def report(
 
 @app.command()
 def figure(
-    number: Annotated[int, typer.Argument(help="1, 6, 7: of records; 2: of a dataset; 5, 8, 9: of weights.")],
+    number: Annotated[int, typer.Argument(help="1, 6, 7: from records; 2: from a dataset; 5, 8, 9: from weights.")],
     dataset: Data = "streets",
     runs: Annotated[Path | None, typer.Option(help="Your run directories, not the bundled records (1, 6, 7).")] = None,
     axes: Annotated[str | None, typer.Option(help="Metrics of the trade-off, COST,GAIN (6, 7).")] = None,
@@ -539,7 +541,7 @@ def figure(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model whose weights are looked for; gcdp by default.")] = None,
     n: Annotated[int | None, typer.Option("-n", help="Samples or pairs (2, 5, 8, 9).")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the first sample; 0 by default.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the first sample; 0 by default.")] = None,
     guidance: Annotated[float | None, typer.Option(help="One scale; 3 by default (5, 9).")] = None,
     steps: Annotated[int | None, typer.Option(help="Sampling steps; the model's own by default.")] = None,
     split: Annotated[str | None, typer.Option(help="Split of the pairs; the last by default.")] = None,
@@ -574,7 +576,7 @@ def suite_run(
     n: Annotated[int | None, typer.Option("-n", help="Images that each row is measured on; the suite's own.")] = None,
     only: Annotated[str | None, typer.Option(help="These rows, by name or model, with commas.")] = None,
     evaluator: Evaluators = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Throw away what --out holds of these rows.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="First remove these rows' files in --out.")] = False,
     allow_code: Annotated[bool, typer.Option("--allow-code", help="Run Python files that the suite names.")] = False,
     device: Device = "auto",
     engine: Annotated[str, typer.Option(help="local: processes here; slurm: jobs of a cluster.")] = "local",
@@ -582,7 +584,7 @@ def suite_run(
     shards: Annotated[int, typer.Option(help="Parts that each sweep is cut into, a stage each.")] = 1,
     slurm: Annotated[list[str] | None, typer.Option(help="For sbatch, KEY=VALUE: partition=gpu, time=240.")] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Only print the stages and command lines. Makes nothing.")
+        bool, typer.Option("--plan", help="Only print the stages and command lines. Runs nothing.")
     ] = False,
 ) -> None:
     """Train and measure every row of a suite under one budget. A stopped run is resumed by the same command."""
@@ -602,7 +604,7 @@ def suite_run(
 
 @suite_app.command("show")
 def suite_show(folder: Annotated[Path, typer.Argument(help="A directory that `gcbench suite run` wrote.")]) -> None:
-    """Print what a suite shows of the records that are there, and write its tables over seeds."""
+    """Print a suite's tables from the records that exist so far, and write its tables over seeds."""
     from gcbench.runs.suite_ledger import Ledger
 
     Ledger.read(folder)
@@ -628,7 +630,7 @@ def speed(
     paper: Annotated[
         bool, typer.Option("--paper", help="Time the paper's base model instead: 8 GiB, minutes.")
     ] = False,
-    scale: Annotated[bool, typer.Option("--scale", help="Time several processes beside one instead: minutes.")] = False,
+    scale: Annotated[bool, typer.Option("--scale", help="Compare several processes with one: minutes.")] = False,
     precision: Precision = "fp32",
 ) -> None:
     """Time the parts whose speed is promised, each beside the way it is compared with, in one run."""
@@ -648,7 +650,7 @@ def data_list() -> None:
 @data_app.command("check")
 def data_check(
     dataset: Annotated[str | None, typer.Argument(help="A dataset's name or folder, or hf:OWNER/NAME.")] = None,
-    named: Annotated[str | None, typer.Option("--dataset", help="The same, as other commands take it.")] = None,
+    named: Annotated[str | None, typer.Option("--dataset", help="The same, named as in other commands.")] = None,
     sample: Annotated[int, typer.Option(min=1, help="Pairs to read of each split.")] = 50,
 ) -> None:
     """Count a dataset's pairs, read some, and say what it is good for; exit code 2 if any is missing or unreadable."""
@@ -743,7 +745,7 @@ def weights_fetch(
 
 @weights_app.command("check")
 def weights_check(
-    names: Annotated[list[str] | None, typer.Argument(help="Names; by default, all that are here.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Names; all installed ones by default.")] = None,
 ) -> None:
     """Verify files and load them, without running what they hold; exit code 2 if one is broken."""
     from gcbench.commands.weights import check
@@ -755,7 +757,7 @@ def weights_check(
 @weights_app.command("import")
 def weights_import(
     file: Annotated[Path, typer.Argument(help="A checkpoint that others' code wrote (.pt).")],
-    as_: Annotated[str, typer.Option("--as", help="The model that it is of: gcdp.")],
+    as_: Annotated[str, typer.Option("--as", help="The model: gcdp.")],
     dataset: Data = "streets",
     out: Out = None,
     weights: Annotated[str, typer.Option(help="ema: averaged weights; model: those of the last step.")] = "ema",
