@@ -259,13 +259,13 @@ def training_of(model: Model) -> Training | None:
     card = getattr(first, "card", None)
     if not isinstance(card, Card):
         return None
-    told = card.provenance
+    facts = card.provenance
     further = [training for stage in others if (training := training_of(stage)) is not None]
     return Training(
         images=card.images_seen,
-        split=told.get("split"),
-        seed=train.get("seed") if isinstance(train := told.get("train"), dict) else None,
-        seconds=told.get("seconds"),
-        device=str(told.get("device") or ""),
+        split=facts.get("split"),
+        seed=train.get("seed") if isinstance(train := facts.get("train"), dict) else None,
+        seconds=facts.get("seconds"),
+        device=str(facts.get("device") or ""),
         further=further,
     )
