@@ -22,7 +22,7 @@ from gcbench.core.errors import NothingMeasured, Stopped, UserError, tell_launch
 from gcbench.core.names import plain
 
 RESUMES = ("sweep", "evaluate", "sample", "suite", "train", "downstream")
-"""Commands that go on where they were stopped."""
+"""Commands that resume where they were stopped."""
 
 
 MOST_LETTERS = 4000

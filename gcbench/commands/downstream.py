@@ -188,7 +188,7 @@ def test_split(dataset: Dataset, split: str | None) -> str:
 
 def count_of(spec: DownstreamSpec, dataset: Dataset, sources: list[Source]) -> tuple[int, int]:
     """Pairs of an arm at a seed, the same for all, and sets of so many: one a seed if all have them, else one for all
-    seeds. UserError: somebody has fewer pairs."""
+    seeds. UserError: a source has fewer pairs."""
     counts = {f"{dataset.name}/{dataset.splits[0]}": len(dataset.ids(dataset.splits[0]))}
     counts |= {source.name: len(source.finished) for source in sources if source.finished is not None}
     least = min(counts, key=lambda name: counts[name])
@@ -275,7 +275,7 @@ def _described(source: Source, read: PairArrays, reader: str | None, split: str)
 
 
 def _resumed(file: Path, planned: Downstream) -> Downstream:
-    """The result to go on with. UserError: the directory holds one of another protocol or of other pairs."""
+    """The result to continue. UserError: the directory holds one of another protocol or of other pairs."""
     if not file.exists():
         planned.write(file)
         return planned

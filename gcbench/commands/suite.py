@@ -214,7 +214,7 @@ def _planned(stages: Sequence[Stage]) -> list[str]:
 
 
 def _resume(out: Path, planned: Ledger, fresh: Sequence[str], everything: bool) -> Ledger:
-    """The ledger to go on with. fresh: folders whose earlier results are thrown away.
+    """The ledger to continue. fresh: folders whose earlier results are thrown away.
     UserError: `out` holds another suite or budget, is no directory, or holds a stranger's file among those results."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")

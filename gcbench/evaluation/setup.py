@@ -38,7 +38,7 @@ class Prepared(NamedTuple):
 
 def prepare(spec: RunSpec, device: str) -> Prepared:
     """Open model, dataset and evaluators, and say under which protocol they will be measured.
-    UserError: anything of these that the caller must mend."""
+    UserError: anything of these that the caller must correct."""
     dataset = open_dataset(spec.dataset)
     split = evaluation_split(dataset, spec.split)
     model = open_model(spec, dataset, device)

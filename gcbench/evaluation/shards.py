@@ -35,7 +35,7 @@ PROCESS = secrets.token_hex(8)
 """This process, among those that share a run."""
 
 Draw = Callable[[range, Stopwatch], Iterable[Samples]]
-"""The samples of a shard, in batches of BATCH; the stopwatch is told what they take."""
+"""The samples of a shard, in batches of BATCH; the stopwatch measures what they take."""
 
 
 def shards(n: int, batch: int = BATCH) -> list[range]:
@@ -205,7 +205,7 @@ class Shards:
             save_states(self._file(part), states)
 
     def _read(self, part: range, scoring: Scoring) -> Total | None:
-        """A finished shard, or None. A damaged one is said and scored again."""
+        """A finished shard, or None. A damaged one is reported and scored again."""
         metrics = scoring.fresh()
         try:
             states = load_states(self._file(part))

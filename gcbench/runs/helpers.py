@@ -62,7 +62,7 @@ class Helpers:
 
     @property
     def working(self) -> bool:
-        """Whether any is still at work. UserError: one refused to go on; its own words."""
+        """Whether any is still at work. UserError: one failed, with its own message."""
         for process, output in list(self._processes):
             code = process.poll()
             if code is None:

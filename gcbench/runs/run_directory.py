@@ -83,7 +83,7 @@ class RunDirectory:
             raise UserError(f"{error}; its traceback is in {self.path / TRACEBACK}") from error
 
     def resume(self, planned: Record, metrics: Sequence[str] = (), samples: Sequence[str] = ()) -> Record:
-        """The record to go on with: the one held if it is of the same run, else the planned one. From here on the
+        """The record to continue: the one held if it is of the same run, else the planned one. From here on the
         directory is of this run. samples: what they are called, if not by their numbers.
         UserError: the directory holds another model, protocol or list of metrics."""
         self.check()

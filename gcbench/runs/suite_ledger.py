@@ -14,7 +14,7 @@ from gcbench.runs.suite_stages import TRAIN, WEIGHTS, Stage
 
 LEDGER: Final = "suite.json"
 LOGS: Final = "jobs"
-"""Folder of what the stages said."""
+"""Folder of the stages' output."""
 
 
 class Outcome(BaseModel):
