@@ -38,11 +38,11 @@ def cuts(images: int, micro: int, rank: int, ranks: int) -> list[Cut]:
     edges = [number * images // count for number in range(count + 1)]
     sizes = [end - begin for begin, end in pairwise(edges)]
     complete = min(sizes) >= ranks
-    found = [
+    micro_batches = [
         Cut(range(begin + rank, begin + size, ranks), Part(size, rank, ranks, complete))
         for begin, size in zip(edges, sizes, strict=False)
     ]
-    return [cut for cut in found if len(cut.rows)]
+    return [cut for cut in micro_batches if len(cut.rows)]
 
 
 def own_rows(images: int, micro: int, rank: int, ranks: int) -> list[int]:
@@ -66,7 +66,7 @@ class Mover:
         self.optimizers, self.accelerator, self.processes = optimizers, accelerator, processes
         self.cfg: TrainConfig = optimizers.cfg
         self.recipe: Any = accelerator.prepare_model(recipe, evaluation_mode=True)  # no wrapper: sums are made here
-        optimizers.optimizers = {name: accelerator.prepare(one) for name, one in optimizers.optimizers.items()}
+        optimizers.optimizers = {name: accelerator.prepare(opt) for name, opt in optimizers.optimizers.items()}
         self.cuts = cuts(self.cfg.batch_size, self.cfg.micro_batch, processes.rank, processes.count)
         mixes = any(isinstance(module, _BatchNorm) for module in recipe.modules())
         self._statistics = processes.count > 1 and mixes
@@ -108,8 +108,8 @@ class Mover:
                     raise EveryProcess(f"{type(self.recipe).__name__}: {where} gave no 'loss'")
                 self.accelerator.backward(values["loss"] * share)
             for key, value in values.items():
-                told = value.detach().double() * share
-                totals[key] = totals[key] + told if key in totals else told
+                weighted = value.detach().double() * share
+                totals[key] = totals[key] + weighted if key in totals else weighted
         return [
             Value(phase.name if phase.name and key == "loss" else key, key == "loss", total)
             for key, total in totals.items()
@@ -122,9 +122,9 @@ class Mover:
             return
         parameters = list(self.optimizers.parameters(phase))
         if phase.name not in self._gradients:
-            told = self.processes.told([parameter.grad is not None for parameter in parameters])
+            has_gradient = self.processes.told([parameter.grad is not None for parameter in parameters])
             self._gradients[phase.name] = [
-                parameter for parameter, *some in zip(parameters, *told, strict=True) if any(some)
+                parameter for parameter, *some in zip(parameters, *has_gradient, strict=True) if any(some)
             ]
         held = self._gradients[phase.name]
         for parameter in held:
