@@ -87,21 +87,21 @@ def guidance_of(pipe: Any, embedded: float | None = None, distilled: bool | None
     why = _distilled(pipe) if distilled is None else "as distilled=true says" * distilled
     if _takes_embedded(pipe):
         embedded = default if embedded is None else embedded
-        told = f"guidance_scale {embedded:g} is an input of the network (embedded guidance), not a scale of ours"
-        return _embedding(name, {**fixed, "guidance_scale": embedded}, embedded, told, swept=not distilled)
+        note = f"guidance_scale {embedded:g} is an input of the network (embedded guidance), not a scale of ours"
+        return _embedding(name, {**fixed, "guidance_scale": embedded}, embedded, note, swept=not distilled)
     if embedded is not None:
         raise UserError(
             f"embedded_guidance={embedded:g}: the network of {name} takes no guidance as an input; leave it out"
         )
     if name in TRUE_SCALE:
-        told = "distilled without embedded guidance: guidance_scale is ignored"
-        return _embedding(name, fixed, None, told, swept=not distilled)
+        note = "distilled without embedded guidance: guidance_scale is ignored"
+        return _embedding(name, fixed, None, note, swept=not distilled)
     if not scale:
         return Guidance(None, fixed=fixed, note=f"{name} has no guidance")
     offset = -1.0 if name in FROM_ZERO else 0.0
     if why:
-        told = f"{name} is distilled, {why}: it has no guidance"
-        return Guidance(None, fixed={**fixed, "guidance_scale": 1 + offset}, note=told)
+        note = f"{name} is distilled, {why}: it has no guidance"
+        return Guidance(None, fixed={**fixed, "guidance_scale": 1 + offset}, note=note)
     if name in (*PLAIN, *FROM_ZERO):
         return Guidance("guidance_scale", offset, fixed)
     why = f"{name}: what its guidance_scale means is not known here, so that it is drawn at its default {default}"

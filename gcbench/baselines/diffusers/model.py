@@ -155,13 +155,13 @@ class Diffusers(Model):
     def reading(self, texts: Sequence[str]) -> Reading | None:
         """Texts that no text encoder of the pipeline reads to their end."""
         known = [getattr(self.pipe, name, None) for name in ("tokenizer", "tokenizer_2", "tokenizer_3", "tokenizer_4")]
-        tokenizers = [one for one in known if hasattr(one, "model_max_length")]
+        tokenizers = [tokenizer for tokenizer in known if hasattr(tokenizer, "model_max_length")]
         if not tokenizers:
             return None
         from gcbench.baselines.diffusers.opening import quiet
 
         with quiet():
-            cut = [i for i, text in enumerate(texts) if all(self._cuts(one, text) for one in tokenizers)]
+            cut = [i for i, text in enumerate(texts) if all(self._cuts(tokenizer, text) for tokenizer in tokenizers)]
         empty = [i for i, text in enumerate(texts) if not text.strip()]
         return Reading(n=len(texts), cut=[f"{i:06d}" for i in cut], empty=[f"{i:06d}" for i in empty])
 
