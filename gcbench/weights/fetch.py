@@ -33,7 +33,7 @@ def fetch(
     """
     entry = find_entry(name, manifest)
     if given is not None and entry.beside and not given.is_dir():
-        raise UserError(f"--from {given} is not a folder; give one with {', '.join(one.file for one in entry.files)}")
+        raise UserError(f"--from {given} is not a folder; give one with {', '.join(file.file for file in entry.files)}")
     if given is None and entry.beside and offline() and not is_here(name, entry):
         names, root = ", ".join(file.file for file in entry.files), entry.url.rpartition("/")[0]
         raise UserError(
