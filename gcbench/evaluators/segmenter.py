@@ -32,7 +32,7 @@ class Segmenter(Evaluator):
 
     role: ClassVar[str] = "segmenter"
     chunk: ClassVar[int] = 16
-    pixels: ClassVar[int] = 2**20  # that go through the network together; w48 wants about 1 KiB for each
+    pixels: ClassVar[int] = 2**20  # that go through the network together; w48 needs about 1 KiB for each
 
     def __init__(self, loaded: Loaded, device: str, precision: str = "fp32"):
         self.dtype = torch.float64 if precision == "fp64" else torch.float32

@@ -111,7 +111,7 @@ def _column(number: tuple[str, str], runs: Sequence[Run]) -> Column:
 
 
 def _sign(metric: str) -> int:
-    """Of what puts a metric's worst first when it is sorted upwards."""
+    """The factor that puts a metric's worst value first in ascending order."""
     known = declared(metric)
     return -1 if known is not None and known.direction == "lower" else 1
 
@@ -135,7 +135,7 @@ def write_site(out: Path) -> Path:
             groups.setdefault("/".join(place.parts[: max(1, len(place.parts) - 1)]), []).append(record.parent)
     pages = []
     for name, runs in groups.items():
-        with chdir(root):  # pages name the runs' folders, and not where this machine has them
+        with chdir(root):  # pages show relative paths, not this machine's folders
             write_report([run.relative_to(root) for run in runs], out / f"{name.replace('/', '-')}.html")
         pages.append((name, ", ".join(run.name for run in runs)))
     write_text(out / "index.html", _filled("index.html", pages=pages))
@@ -216,7 +216,7 @@ def _compared(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _bars(run: Run) -> list[dict[str, Any]]:
-    """Of each metric that says something by class: a line a class, a share of the best possible a scale."""
+    """For each metric that has shares by class (0 to 1): a line for each class, a value for each guidance scale."""
     record, charts = run.record, []
     sets = [(guidance_text(point.guidance) or "value", point.scores) for point in record.points]
     sets += [(name, scores) for name, scores in (("ceiling", record.ceiling), ("floor", record.floor)) if scores]

@@ -110,7 +110,7 @@ def same_samples(guidance: float | None, pixels: float | None, greys: float | No
 
 
 def _verdict(recorded: Mapping[str, float | None], now: Mapping[str, float | None]) -> tuple[Status, str | None]:
-    """And the numbers that differ, where the values do not say it."""
+    """Pass or fail; where the value itself agrees, also which other numbers differ."""
     other = [key for key, value in recorded.items() if not same(value, now.get(key))]
     if not other or "value" in other:
         return "fail" if other else "pass", None

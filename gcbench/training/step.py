@@ -65,7 +65,7 @@ class Mover:
     def __init__(self, recipe: nn.Module, optimizers: Optimizers, accelerator: Accelerator, processes: Processes):
         self.optimizers, self.accelerator, self.processes = optimizers, accelerator, processes
         self.cfg: TrainConfig = optimizers.cfg
-        self.recipe: Any = accelerator.prepare_model(recipe, evaluation_mode=True)  # no wrapper: sums are made here
+        self.recipe: Any = accelerator.prepare_model(recipe, evaluation_mode=True)  # no wrapper: we sum gradients
         optimizers.optimizers = {name: accelerator.prepare(opt) for name, opt in optimizers.optimizers.items()}
         self.cuts = cuts(self.cfg.batch_size, self.cfg.micro_batch, processes.rank, processes.count)
         mixes = any(isinstance(module, _BatchNorm) for module in recipe.modules())
@@ -86,7 +86,7 @@ class Mover:
             if self.cfg.clip:
                 self.accelerator.clip_grad_norm_(self.optimizers.parameters(phase), self.cfg.clip)
             self.optimizers.move(phase)
-        self.processes.copy_first(self._buffers)  # of a recipe whose buffers know its own images only
+        self.processes.copy_first(self._buffers)  # running statistics differ between processes
         return first, out
 
     def _backward(self, phase: Phase, batch: Batch, seed: int) -> list[Value]:
@@ -116,8 +116,8 @@ class Mover:
         ]
 
     def _add_up(self, phase: Phase) -> None:
-        """The gradients of all processes, in each. Which parameters a phase gives one is agreed on when it first comes;
-        where a process has none of such a one later, it adds 0."""
+        """Sum the gradients over all processes. Which parameters get one is agreed on at a phase's first step; a
+        process that has none for such a parameter later adds 0."""
         if self.processes.count == 1:
             return
         parameters = list(self.optimizers.parameters(phase))

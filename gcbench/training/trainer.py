@@ -124,7 +124,7 @@ class _Loop:
             for step in range(at.step, cfg.steps):
                 if step in begins[1:]:
                     recipe.load_state_dict(self.run.ema.shadow)
-                set_seed((cfg.seed * 1_000_003 + step * 64 + processes.rank) % 2**32)  # of what draws for itself
+                set_seed((cfg.seed * 1_000_003 + step * 64 + processes.rank) % 2**32)  # of the global generators
                 batch = ahead.next().to(processes.device)
                 rate, values = processes.known_to_all(partial(self.mover.step, step, batch))
                 self.run.ema.update(recipe, step - max(begin for begin in begins if begin <= step))
@@ -133,7 +133,7 @@ class _Loop:
                     self.heed(step_values)
                 at.step, at.seconds = step + 1, spent + time.perf_counter() - began
                 if processes.count == 1:
-                    self.signal = stop.signal  # several agree on it by what they read of a step
+                    self.signal = stop.signal  # several agree on it through a step's values
                 if self.signal or self.run.writes(at.step):
                     if (step_values := reader.rest()) is not None:
                         self.heed(step_values)
@@ -147,7 +147,7 @@ class _Loop:
         batch = self.run.recipe.prepared(batch)
         if self.processes.device.type != "cuda":
             return batch
-        with torch.cuda.device(self.processes.device):  # a thread knows no other than the first by itself
+        with torch.cuda.device(self.processes.device):  # a new thread starts on the first device
             return batch.pinned()
 
     def heed(self, step_values: StepValues) -> None:

@@ -36,7 +36,7 @@ def save_state(out: Path, state: dict[str, Any]) -> None:
     def write(temporary: Path) -> None:
         try:
             torch.save({"format": FORMAT, **state}, temporary)
-        except RuntimeError as error:  # what torch.save makes of a full disk
+        except RuntimeError as error:  # torch.save raises it when the disk is full
             raise OSError("the disk took a part of it only") from error
         if (out / STATE).is_file():
             os.replace(out / STATE, out / BEFORE)

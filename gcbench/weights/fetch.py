@@ -46,7 +46,7 @@ def fetch(
 
 
 def _bring(entry: File, path: Path, given: Path | None, progress: Progress, say: Callable[[str], object]) -> None:
-    """Let one file be at `path`."""
+    """Copy or download one file to `path`, unless it is there and whole."""
     if path.is_file() and fault_of(entry, path) is None:
         say(f"{path} is here already")
         return

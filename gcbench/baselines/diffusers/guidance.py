@@ -109,8 +109,8 @@ def guidance_of(pipe: Any, embedded: float | None = None, distilled: bool | None
 
 
 def _embedding(name: str, fixed: Mapping[str, Any], embedded: float | None, note: str, swept: bool) -> Guidance:
-    """Of a network that is told its guidance, or ignores it: `true_cfg_scale` is of our meaning, where there is one and
-    it is to be swept."""
+    """For a network that takes its guidance as an input, or ignores it. A `true_cfg_scale` has our
+    meaning and is used if `swept`."""
     if name in TRUE_SCALE and swept:
         fixed = {**fixed, "negative_prompt": ""}
         return Guidance("true_cfg_scale", 0.0, fixed, embedded, f"{note}; what is swept is true_cfg_scale")
@@ -126,7 +126,7 @@ def _takes_embedded(pipe: Any) -> bool:
 
 
 def _distilled(pipe: Any) -> str:
-    """By what the files or the chosen scheduler say that it is; empty where they do not."""
+    """What says that the pipeline is distilled, its files or the chosen scheduler; empty where neither does."""
     if getattr(pipe.config, "is_distilled", False):
         return "as its files say"
     scheduler = type(getattr(pipe, "scheduler", None)).__name__

@@ -110,7 +110,7 @@ class Diffusers(Model):
             arguments["num_inference_steps"] = self.steps
         for start in range(0, n, self.cfg.batch):
             part = rows[start : start + self.cfg.batch]
-            filled = part + part[-1:] * (self.cfg.batch - len(part))  # one size: the last digits depend on it
+            filled = part + part[-1:] * (self.cfg.batch - len(part))  # one batch size: the last digits depend on it
             if layouts is not None:
                 from gcbench.baselines.diffusers.palette import painted
 
@@ -136,7 +136,7 @@ class Diffusers(Model):
                 more[key] = value
         if self.control:
             more["controlnet_conditioning_scale"] = self._control_scale()
-        # what draws from the global generator all the same draws the same for a seed
+        # what still draws from the global generator is repeatable for a seed
         with quiet(), torch.random.fork_rng(), torch.inference_mode():
             torch.manual_seed(seeds[0])
             more["generator"] = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
