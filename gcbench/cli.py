@@ -22,7 +22,7 @@ from gcbench.core.errors import NothingMeasured, Stopped, UserError, tell_launch
 from gcbench.core.names import plain
 
 RESUMES = ("sweep", "evaluate", "sample", "suite", "train", "downstream")
-"""Commands that go on where they were stopped."""
+"""Commands that resume where they were stopped."""
 
 
 MOST_LETTERS = 4000
@@ -55,7 +55,7 @@ def at_home(run: Callable[..., Any]) -> Callable[..., Any]:
 
     def expanded(value: Any, text: bool) -> Any:
         if isinstance(value, list):
-            return [expanded(one, text) for one in value]
+            return [expanded(item, text) for item in value]
         if isinstance(value, str) and text:
             return re.sub(r"(^|[=@,])(~[^/=@,]*)", lambda match: match[1] + os.path.expanduser(match[2]), value)
         return Path(os.path.expanduser(value)) if isinstance(value, Path) else value
@@ -178,11 +178,11 @@ def check(options: dict[str, Any]) -> None:
 def show(measured: Any, json: bool) -> None:
     """Print a record, or those of several runs by the runs' names; nothing of one whose shards are not all there."""
     several = isinstance(measured, dict)
-    records = {name: one for name, one in (measured if several else {"": measured}).items() if one.points}
+    records = {name: record for name, record in (measured if several else {"": measured}).items() if record.points}
     if not records:
         return
     if json:
-        text = ",\n".join(one.json_text() for one in records.values())
+        text = ",\n".join(record.json_text() for record in records.values())
         text, utf8 = f"[{text}]" if several else text, (sys.stdout.encoding or "").lower().startswith("utf")
         typer.echo(text if utf8 else text.encode("ascii", "gcbench").decode())  # JSON is UTF-8, and so is ASCII
     elif several:
@@ -849,9 +849,9 @@ def show_examples(group: typer.Typer, prefix: str = "") -> None:
         name = prefix + (command.name or command.callback.__name__)  # type: ignore[union-attr]
         command.epilog = "\n\n".join(["Examples:", *EXAMPLES.get(name, "").splitlines()])
         command.callback = at_home(command.callback)  # type: ignore[arg-type]
-    for one in group.registered_groups:
-        if one.typer_instance is not None:
-            show_examples(one.typer_instance, f"{one.name} ")
+    for subgroup in group.registered_groups:
+        if subgroup.typer_instance is not None:
+            show_examples(subgroup.typer_instance, f"{subgroup.name} ")
 
 
 show_examples(app)

@@ -148,7 +148,7 @@ class StyleGAN2Recipe(Recipe):
                     fake = self.generator(*self.latents(b, generator))
                 return self.discriminator_losses(batch, fake)
             case "r1":
-                with torch.autocast(self.generator.device.type, enabled=False):  # wants all digits, as a path does
+                with torch.autocast(self.generator.device.type, enabled=False):  # needs float32, as path length does
                     return {"loss": self.cfg.gamma / 2 * self.cfg.r1_every * self.penalty(batch)}
             case _:
                 with torch.autocast(self.generator.device.type, enabled=False):

@@ -54,15 +54,15 @@ def _default_metrics(dataset: Dataset) -> Capability:
     """Which of the metrics that are measured unasked have their evaluators for this dataset."""
     from gcbench.evaluation.setup import default_metrics  # loads torch
 
-    wanted = {name: registry("metrics")[name].roles for name in default_metrics()}
+    needed = {name: registry("metrics")[name].roles for name in default_metrics()}
     lacking: dict[str, str] = {}
-    for role in dict.fromkeys(role for roles in wanted.values() for role in roles):
+    for role in dict.fromkeys(role for roles in needed.values() for role in roles):
         try:
             registry("evaluators")[role].open(dataset)
         except UserError as error:
             lacking[role] = str(error)
-    missing = {name: lacking[role] for name, roles in wanted.items() for role in roles if role in lacking}
-    return metrics_capability([name for name in wanted if name not in missing], missing)
+    missing = {name: lacking[role] for name, roles in needed.items() for role in roles if role in lacking}
+    return metrics_capability([name for name in needed if name not in missing], missing)
 
 
 def split(name: str, out: Path, *, val: float, test: float, seed: int, group_by: str | None, link: bool) -> None:

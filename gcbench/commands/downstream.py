@@ -188,14 +188,14 @@ def test_split(dataset: Dataset, split: str | None) -> str:
 
 def count_of(spec: DownstreamSpec, dataset: Dataset, sources: list[Source]) -> tuple[int, int]:
     """Pairs of an arm at a seed, the same for all, and sets of so many: one a seed if all have them, else one for all
-    seeds. UserError: somebody has fewer pairs."""
-    there = {f"{dataset.name}/{dataset.splits[0]}": len(dataset.ids(dataset.splits[0]))}
-    there |= {source.name: len(source.found) for source in sources if source.found is not None}
-    least = min(there, key=lambda name: there[name])
-    n = min(PAIRS_AT_MOST, there[least]) if spec.n is None else spec.n
-    if n > there[least] or n < 2:
-        raise UserError(f"{least} has {there[least]} pairs, and every arm needs {max(n, 2)}; give fewer with -n")
-    return n, spec.seeds if n * spec.seeds <= there[least] else 1
+    seeds. UserError: a source has fewer pairs."""
+    counts = {f"{dataset.name}/{dataset.splits[0]}": len(dataset.ids(dataset.splits[0]))}
+    counts |= {source.name: len(source.finished) for source in sources if source.finished is not None}
+    least = min(counts, key=lambda name: counts[name])
+    n = min(PAIRS_AT_MOST, counts[least]) if spec.n is None else spec.n
+    if n > counts[least] or n < 2:
+        raise UserError(f"{least} has {counts[least]} pairs, and every arm needs {max(n, 2)}; give fewer with -n")
+    return n, spec.seeds if n * spec.seeds <= counts[least] else 1
 
 
 def divided(pairs: PairArrays, sets: int) -> list[PairArrays]:
@@ -254,8 +254,8 @@ def _draw(draw: Draw, folder: RunDirectory, n: int) -> Source:
     with Bar(f"drawing pairs of {source.name}", n) as bar:
         for _ in draw_missing(replace(draw.generator, progress=bar.advance), draw.guidance, kept, folder):
             pass
-    found = read_pairs(place / "images", place / "layouts" if source.source is not None else None)
-    return source._replace(found=found)
+    finished = read_pairs(place / "images", place / "layouts" if source.source is not None else None)
+    return source._replace(finished=finished)
 
 
 def _described(source: Source, read: PairArrays, reader: str | None, split: str) -> Source:
@@ -275,7 +275,7 @@ def _described(source: Source, read: PairArrays, reader: str | None, split: str)
 
 
 def _resumed(file: Path, planned: Downstream) -> Downstream:
-    """The result to go on with. UserError: the directory holds one of another protocol or of other pairs."""
+    """The result to continue. UserError: the directory holds one of another protocol or of other pairs."""
     if not file.exists():
         planned.write(file)
         return planned

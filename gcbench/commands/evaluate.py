@@ -84,8 +84,8 @@ def evaluate(
     opened = open_dataset(dataset)
     reference = Reference(opened, evaluation_split(opened, spec.split), size_of(spec, opened))
     images = Path(images)
-    found = read_pairs(images, layouts and Path(layouts), prompts and Path(prompts))
-    if len(found) < 2:
+    finished = read_pairs(images, layouts and Path(layouts), prompts and Path(prompts))
+    if len(finished) < 2:
         raise UserError(f"{images} holds one image; give at least 2, so that a spread can be measured")
     metrics = metrics_of(spec, spec.given)
     name = check_label(name or folder_name(images), "--name")
@@ -102,18 +102,18 @@ def evaluate(
         evaluators = open_evaluators(opened, metrics, spec.evaluators, device)
         scoring = Scoring(opened, metrics, evaluators, given=spec.given, sets=sets)
         stopwatch = Stopwatch()
-        with stopwatch("read"), Bar("reading images", len(found)) as bar:
-            survey = found.survey(bar.advance)
+        with stopwatch("read"), Bar("reading images", len(finished)) as bar:
+            survey = finished.survey(bar.advance)
         real = reference if sets.against is None else sets.against.images
-        warnings = [*input_warnings(survey, reference.size, real), *found.text_notes(texts == ALL)]
-        named = texts_by_sample(found, texts)
-        if texts == ALL and found.prompts is not None:
-            scoring.further = {name: one[1:] for name, one in zip(found.ids, found.prompts, strict=True)}
+        warnings = [*input_warnings(survey, reference.size, real), *finished.text_notes(texts == ALL)]
+        named = texts_by_sample(finished, texts)
+        if texts == ALL and finished.prompts is not None:
+            scoring.further = {name: several[1:] for name, several in zip(finished.ids, finished.prompts, strict=True)}
         planned = Record(
             kind="evaluate",
             spec=spec.stored(),
-            model=ModelInfo(name=name, weights=None, note=f"finished images, {len(found)}, files {survey.hash}"),
-            protocol=protocol_of(reference, scoring, n=len(found), prompts=tuple(named.values())),
+            model=ModelInfo(name=name, weights=None, note=f"finished images, {len(finished)}, files {survey.hash}"),
+            protocol=protocol_of(reference, scoring, n=len(finished), prompts=tuple(named.values())),
             provenance=provenance(device),
         )
         late = fresh and folder.manifest.run is not None  # an older run is kept until the images are known to be whole
@@ -124,12 +124,12 @@ def evaluate(
                 return held
         if share is not None:
             write_command(folder.path, "evaluate", asked)
-        say(f"{len(found)} images of {images} against {reference}: {', '.join(metrics)}. Run: {folder.path}")
+        say(f"{len(finished)} images of {images} against {reference}: {', '.join(metrics)}. Run: {folder.path}")
         for skipped, reason in scoring.missing.items():
             say(f"{skipped} will be skipped: {reason}")
         if known and not given:
             say(f"The {known} were given to the model, as the run says that wrote them.")
-        if layouts is None and found.layouts is not None:
+        if layouts is None and finished.layouts is not None:
             say(f"The layouts are those that {images} holds itself.")
         warnings += () if sets.against is None else sets.against.notes
         for line in warnings:
@@ -138,9 +138,9 @@ def evaluate(
             with stopwatch("self-check"), Bar("checking the evaluators", len(reference)) as bar:
                 planned.self_check = check_evaluators_on(reference, scoring.evaluators, bar.advance)
         source = f"derived:{derived_by}" if derived_by else "given" if spec.given == "layouts" else "generated"
-        label_ids = found.named_label_ids and has_label_ids(opened)
+        label_ids = finished.named_label_ids and has_label_ids(opened)
         settings = [planned.protocol.model_dump_json(), planned.model.model_dump_json(), *metrics, f"fresh: {fresh}"]
-        images_of = Images(scoring, found, reference, source, [*settings, source], share)
+        images_of = Images(scoring, finished, reference, source, [*settings, source], share)
         try:
             total = images_of.evaluate(folder, label_ids, merging)
         except LabelIds as sign:  # seldom late: nearly every real layout shows it
@@ -155,7 +155,7 @@ def evaluate(
         if late:
             folder.resume(planned, list(metrics))  # removes the older run
         with stopwatch("real"), Bar("evaluating real images", len(reference) + scoring.real_count) as bar:
-            bounds = measure_real(scoring, reference, list(range(min(len(found), len(reference)))), bar.advance)
+            bounds = measure_real(scoring, reference, list(range(min(len(finished), len(reference)))), bar.advance)
         record = planned.model_copy(update={"ceiling": bounds.ceiling, "floor": bounds.floor})
         with stopwatch("score"):
             scores = scoring.finish(total.metrics)
@@ -164,9 +164,9 @@ def evaluate(
         seconds: dict[str, float] = {stage: spent.pop(stage) for stage in ("self-check", "real") if stage in spent}
         seconds["evaluate"] = round(time.perf_counter() - began, 3)
         record.points = [Point(scores=scores, seconds=spent)]
-        told = {"seconds": seconds, "warnings": warnings, "processes": len(total.processes)}
-        record.provenance = record.provenance.model_copy(update=told)
-        group_of = dict(zip(found.ids, found.groups, strict=True))
+        fields = {"seconds": seconds, "warnings": warnings, "processes": len(total.processes)}
+        record.provenance = record.provenance.model_copy(update=fields)
+        group_of = dict(zip(finished.ids, finished.groups, strict=True))
         group_of |= {name: group_of[name.rpartition("#")[0]] for name in named if name not in group_of}
         table = SampleTable(group_of, named)
         table.collect(total.metrics, None)
@@ -180,11 +180,11 @@ def evaluate(
     return record
 
 
-def texts_by_sample(found: FinishedImages, texts: str) -> dict[str, str]:
+def texts_by_sample(finished: FinishedImages, texts: str) -> dict[str, str]:
     """Name of a sample -> its text, those of `Scoring.further` behind the first ones; empty without texts."""
-    named = dict(zip(found.ids, (one[0] for one in found.prompts or ()), strict=False))
-    if texts == ALL and found.prompts is not None:
-        for name, several in zip(found.ids, found.prompts, strict=True):
+    named = dict(zip(finished.ids, (several[0] for several in finished.prompts or ()), strict=False))
+    if texts == ALL and finished.prompts is not None:
+        for name, several in zip(finished.ids, finished.prompts, strict=True):
             named |= {f"{name}#{i}": text for i, text in enumerate(several[1:], 2)}
     return named
 
@@ -202,7 +202,7 @@ class Images(NamedTuple):
     process measures; None for all."""
 
     scoring: Scoring
-    found: FinishedImages
+    finished: FinishedImages
     reference: Reference
     source: str
     settings: list[str]
@@ -212,11 +212,11 @@ class Images(NamedTuple):
         """The metrics with all images in them; None if that is not this process's to merge. merging: holds others back
         from it from then on."""
         settings = [*self.settings, f"label ids: {label_ids}"]
-        with Bar("evaluating images", len(self.found)) as bar:
-            shards = Shards(len(self.found), folder.path / SHARDS, settings, tick=bar.advance, check=folder.check)
+        with Bar("evaluating images", len(self.finished)) as bar:
+            shards = Shards(len(self.finished), folder.path / SHARDS, settings, tick=bar.advance, check=folder.check)
 
             def draw(part: range, stopwatch: Stopwatch) -> Iterator[Samples]:
-                read = read_samples(self.found, self.reference, self.source, label_ids, part)
+                read = read_samples(self.finished, self.reference, self.source, label_ids, part)
                 for batch in stopwatch.each("read", read):
                     yield batch
                     bar.advance(len(batch))

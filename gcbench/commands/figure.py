@@ -72,7 +72,7 @@ def draw_figure(
     kind = KINDS[number]
     given = {"runs": runs, "checkpoint": checkpoints, **options}
     for name in (name for name, value in given.items() if value and name not in kind.takes):
-        known = ", ".join(SPELLED.get(one, f"--{one}") for one in sorted(kind.takes))
+        known = ", ".join(SPELLED.get(option, f"--{option}") for option in sorted(kind.takes))
         raise UserError(f"{SPELLED.get(name, f'--{name}')} means nothing to figure {number}; it takes {known}")
     chosen = {name: value for name, value in options.items() if value is not None}
     spec = RunSpec.of(dataset=dataset, **{"n": kind.n, "batch_size": 8, **chosen})
@@ -82,9 +82,9 @@ def draw_figure(
     bundle = Path(str(files("gcbench.results"))) / "measured" / opened.name / kind.suite
     folder = out or Path("runs") / f"figure-{number}-{opened.name}"
     with Lock(folder):
-        made = kind.make(Request(opened, bundle if runs is None else Path(runs), spec, list(checkpoints), folder))
+        result = kind.make(Request(opened, bundle if runs is None else Path(runs), spec, list(checkpoints), folder))
     say(f"Wrote {folder}/figure{number}.png, .svg and .csv")
-    return made
+    return result
 
 
 def _remedy(request: Request) -> str:
@@ -149,11 +149,11 @@ def _realism(request: Request) -> Any:
     from gcbench.reports.figure6 import as_csv, gather
     from gcbench.reports.figure6_panels import draw
 
-    found = gather(request.dataset, request.records, request.spec.axes)
-    _say_left_out(found.left_out)
-    write_text(request.folder / "figure6.csv", as_csv(found.numbers))
-    draw(found, request.folder, "figure6")
-    return found
+    gathered = gather(request.dataset, request.records, request.spec.axes)
+    _say_left_out(gathered.left_out)
+    write_text(request.folder / "figure6.csv", as_csv(gathered.numbers))
+    draw(gathered, request.folder, "figure6")
+    return gathered
 
 
 def _clusters(request: Request) -> Any:
@@ -163,23 +163,23 @@ def _clusters(request: Request) -> Any:
 
     spec = request.spec
     others = with_decoder_features() if spec.model == RunSpec().model else ()
-    lines, found, facts, first = list[dict[str, Any]](), [], [], None
+    lines, clustered, facts, first = list[dict[str, Any]](), [], [], None
     for model in opened(specs(spec, request.checkpoints, others), request.dataset):
         pairs = clusters.real_pairs(model)
         first = first or (model, pairs)
-        found.append((clusters.clusters_of(model, pairs, spec.seed), pairs))
+        clustered.append((clusters.clusters_of(model, pairs, spec.seed), pairs))
         facts.append(model.fact())
-        lines += [clusters.row(one) for one in found[-1][0].agreements]
+        lines += [clusters.row(agreement) for agreement in clustered[-1][0].agreements]
     assert first is not None
-    level = list(found[0][0].levels)[-2:][0]  # the last but one: fine enough to see, and not yet the image's own head
+    level = list(clustered[0][0].levels)[-2:][0]  # the last but one: fine enough to see, not yet the image's own head
     tiles = {
         name: {
             time: tile
-            for (of, at, time), tile in clusters.coloured(one, pairs, request.dataset).items()
+            for (of, at, time), tile in clusters.coloured(of_model, pairs, request.dataset).items()
             if (of, at) == (name, level)
         }
-        for one, pairs in found
-        for name in dict.fromkeys(entry.model for entry in one.agreements)
+        for of_model, pairs in clustered
+        for name in dict.fromkeys(entry.model for entry in of_model.agreements)
     }
     model, pairs = first
     assert pairs.layouts is not None
@@ -209,27 +209,27 @@ def _outpainting(request: Request) -> Any:
     (spec, *more) = specs(request.spec, request.checkpoints)
     if more:
         raise UserError("figure 9 is of one model; give one --checkpoint")
-    made = outpainting.outpaint(spec, request.dataset, request.guidance)
-    lines = [outpainting.facts(one) for one in made.completed]
-    shown = min(4, len(made.real))
+    result = outpainting.outpaint(spec, request.dataset, request.guidance)
+    lines = [outpainting.facts(entry) for entry in result.completed]
+    shown = min(4, len(result.real))
     strips: dict[str, list[figure9.Strip]] = {}
     for given, direction in outpainting.DIRECTIONS.items():
         other = "images" if given == "layouts" else "layouts"
-        rows = [figure9.Strip(f"given\n{given[:-1]}", getattr(made.real, given)[:shown])]
+        rows = [figure9.Strip(f"given\n{given[:-1]}", getattr(result.real, given)[:shown])]
         for repeats in (*outpainting.REPEATS, None):
-            one = made.of(given, repeats)
+            entry = result.of(given, repeats)
             name = f"real\n{other[:-1]}" if repeats is None else f"drawn,\nn = {repeats}"
-            label = figure9.row_label(name, outpainting.facts(one))
-            rows.append(figure9.Strip(label, getattr(one.samples, other)[:shown]))
+            label = figure9.row_label(name, outpainting.facts(entry))
+            rows.append(figure9.Strip(label, getattr(entry.samples, other)[:shown]))
         strips[direction] = rows
-    model = made.model
+    model = result.model
     caption = (
-        f"{model.reference}, {len(made.real)} held-out pairs with their texts,"
+        f"{model.reference}, {len(result.real)} held-out pairs with their texts,"
         f" guidance {guidance_text(request.guidance)}, {model.reference.size[0]}×{model.reference.size[1]},"
         f" seeds from {spec.seed}; n: how often each step is"
-        f" taken; evaluator {made.evaluator}; faithfulness: mean IoU of the given layout and what the evaluator"
+        f" taken; evaluator {result.evaluator}; faithfulness: mean IoU of the given layout and what the evaluator"
         " sees; mIoU: of the true and the drawn layout; real: what the evaluator sees in the real image;"
-        f" 95 % intervals{_few_groups(made.real)}\n{model.fact()}"
+        f" 95 % intervals{_few_groups(result.real)}\n{model.fact()}"
     )
     figure9.draw(lines, strips, request.dataset, caption, request.folder)
     return lines

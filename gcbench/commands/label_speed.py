@@ -115,8 +115,8 @@ def _measured(kind: str, way: str) -> dict[str, float]:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"the label maths failed: {done.stderr.strip()[-300:]}")
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
 
 
 if __name__ == "__main__":

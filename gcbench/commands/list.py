@@ -20,8 +20,8 @@ def show(kind: str | None = None) -> None:
     """
     if kind is not None and kind not in KINDS:
         raise UserError(f"unknown list {kind!r}; choose {', '.join(KINDS)}")
-    for one in KINDS if kind is None else (kind,):
-        _show(one, one if kind is None else "")
+    for name in KINDS if kind is None else (kind,):
+        _show(name, name if kind is None else "")
         if kind is None:
             print()
 

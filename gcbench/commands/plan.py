@@ -41,15 +41,15 @@ def plan_training(
         check_count("--steps", steps, 1, MOST_STEPS)
     settings = (settings or {}) | ({} if steps is None else {"train.steps": steps})
     device = choose_device(device)
-    made: list[Recipe] = []
+    recipes: list[Recipe] = []
 
     def make(more: Mapping[str, Any]) -> Recipe:
-        made.append(recipe_of(model, evaluator, dataset, {**settings, **more}, limit, split))
-        return made[-1]
+        recipes.append(recipe_of(model, evaluator, dataset, {**settings, **more}, limit, split))
+        return recipes[-1]
 
     registered = registry("models").get(model) if model and not evaluator else None
     plan = planned_training(make, device, contentless=bool(getattr(registered, "contentless", False)))
-    recipe, cfg = made[0], made[0].train_config
+    recipe, cfg = recipes[0], recipes[0].train_config
     pairs, (h, w) = len(recipe.dataset.ids(recipe.dataset.splits[0])), recipe.size
     larger = cfg.crop != (1.0, 1.0)
     notes = {"activations": f"{cfg.micro_batch or cfg.batch_size} images at a time; the most, gradients left out"}

@@ -74,10 +74,10 @@ def regress(
     Raises:
         UserError: no baseline, one without its samples, or anything that `sweep` refuses.
     """
-    found = baselines(suite, runs, rescore, model, dataset, reference)
+    recorded = baselines(suite, runs, rescore, model, dataset, reference)
     device = choose_device(device)
     given = Given(model, dataset, reference, checkpoint, cascade, evaluators, settings or {}, device)
-    report = Report(runs=[gate(name, *run, given, generate=rescore is None) for name, run in found.items()])
+    report = Report(runs=[gate(name, *run, given, generate=rescore is None) for name, run in recorded.items()])
     if junit is not None:
         write_junit(junit, report)
     if summary is not None:
@@ -115,8 +115,8 @@ def gate(name: str, path: Path, record: Record, given: Given, *, generate: bool)
         scoring = Scoring(opened, metrics, opened_evaluators, derives, protocol.given, sets)
         prompts = reference.prompts(protocol.n, spec.per_prompt)
         texts = prompts.texts if protocol.prompts is not None else None
-        told = {"seed": protocol.seed, "sampler": protocol.sampler}
-        planned_protocol = protocol_of(reference, scoring, n=protocol.n, prompts=texts).model_copy(update=told)
+        fields = {"seed": protocol.seed, "sampler": protocol.sampler}
+        planned_protocol = protocol_of(reference, scoring, n=protocol.n, prompts=texts).model_copy(update=fields)
     say(f"{name}: {protocol.n} images of {record.model.name} on {reference}, {', '.join(spec.metrics or ())}")
     checks = protocol_checks(record, planned_protocol.differences(protocol))
     checks += measure(path, record, scoring, reference, prompts, generator, another_kind(record, given.device))
@@ -181,7 +181,7 @@ def protocol_checks(record: Record, differences: Sequence[str]) -> list[Check]:
     """One check that all fields are the same, or one failure for each that is not (`field: now against recorded`)."""
     if not differences:
         return [Check(stage="protocol", metric="all fields", status="pass")]
-    fields = [one.partition(": ") for one in differences]
+    fields = [difference.partition(": ") for difference in differences]
     return [Check(stage="protocol", metric=name, status="fail", reason=f"now {rest}") for name, _, rest in fields]
 
 
@@ -247,13 +247,13 @@ def score_stored(
     """The scores of a point's stored samples, and these. UserError: a sample is missing or damaged."""
     folder, names = stored(path, point), list(sample_ids(record.protocol.n))
     layouts, texts = folder / "layouts", folder / "prompts.jsonl"
-    found = read_pairs(folder / "images", layouts if layouts.is_dir() else None, texts if texts.exists() else None)
-    if list(found.ids) != names:
-        raise UserError(f"{folder} holds {len(found)} samples where its record has {len(names)}; put them back")
+    finished = read_pairs(folder / "images", layouts if layouts.is_dir() else None, texts if texts.exists() else None)
+    if list(finished.ids) != names:
+        raise UserError(f"{folder} holds {len(finished)} samples where its record has {len(names)}; put them back")
     groups = prompts.groups if record.protocol.prompts is not None else names
     group_of = dict(zip(names, groups, strict=True))
     source = "given" if record.protocol.given == "layouts" else "generated"
-    parts = list(read_samples(found, reference, source))
+    parts = list(read_samples(finished, reference, source))
     kept = joined(parts, record.model.name)
     metrics = scoring.start()
     for samples in parts:

@@ -54,15 +54,15 @@ class Segmenters:
         from gcbench.evaluation.setup import choose_device
 
         record = run.record
-        wanted = record.protocol.evaluators.get(SEGMENTER)
-        if wanted is None:
+        segmenter = record.protocol.evaluators.get(SEGMENTER)
+        if segmenter is None:
             raise UserError("its record names no segmenter")
-        if wanted not in self._opened:
+        if segmenter not in self._opened:
             asked = check_evaluators(record.spec.get("evaluators", ())).get(SEGMENTER)
             opened = open_evaluator(SEGMENTER, asked, open_dataset(record.protocol.dataset), choose_device(self.device))
-            if opened.id != wanted:
-                raise UserError(f"the segmenter here is {opened.id}, and the record's is {wanted}")
-            self._opened[wanted] = opened
+            if opened.id != segmenter:
+                raise UserError(f"the segmenter here is {opened.id}, and the record's is {segmenter}")
+            self._opened[segmenter] = opened
         tensor = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()  # [B,3,H,W]
-        parts = [self._opened[wanted](part).labels for part in tensor.split(16)]
+        parts = [self._opened[segmenter](part).labels for part in tensor.split(16)]
         return torch.cat(parts).numpy().astype(np.uint8)  # [B,H,W]

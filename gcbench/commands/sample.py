@@ -99,8 +99,8 @@ def sample(
         if prompts and not drawing.conditional:
             raise UserError(f"model {model} reads no prompts; leave --prompt out")
         if len(scales) > 1 and not drawing.guided:
-            told = ",".join(map(guidance_text, scales))
-            raise UserError(f"--guidance {told}: {model} has no guidance, its samples are the same at each; give one")
+            listed = ",".join(map(guidance_text, scales))
+            raise UserError(f"--guidance {listed}: {model} has no guidance, its samples are the same at each; give one")
         reference = Reference(opened, evaluation_split(opened, spec.split), size_of(spec, opened, drawing))
         given = None
         if spec.given and place is not None:
@@ -156,8 +156,8 @@ def chosen_texts(path: Path, texts: str) -> tuple[list[str], int]:
     if texts == FIRST:
         if further := further_texts(several):
             say(f"Left out: {further}; --texts all draws a sample of each.")
-        several = [one[:1] for one in several]
-    chosen = [text for one in several for text in one]
+        several = [of_image[:1] for of_image in several]
+    chosen = [text for of_image in several for text in of_image]
     return chosen, len(chosen)
 
 
@@ -176,12 +176,12 @@ def texts_of(
 
 def draw_missing(generator: Generator, scale: float, place: SampleFolder, folder: RunDirectory) -> Iterator[Samples]:
     """The samples of one scale, batch by batch: read where they are there, else generated and written."""
-    ids, groups = generator.ids, generator.prompts.groups if generator.told else None
+    ids, groups = generator.ids, generator.prompts.groups if generator.reads_texts else None
     source = "given" if generator.given is not None and generator.given.part == "layouts" else "generated"
     for start in range(0, generator.n, generator.batch_size):
         part = range(start, min(start + generator.batch_size, generator.n))
         names = ids[part.start : part.stop]
-        if place.holds(names, generator.parts, generator.told):
+        if place.holds(names, generator.parts, generator.reads_texts):
             with suppress(OSError, ValueError):  # a damaged image: all of its batch is drawn again
                 yield place.read(names, groups and groups[part.start : part.stop], source)
                 generator.progress(len(part))

@@ -57,7 +57,10 @@ class Trainings(NamedTuple):
         """Train and test what `result` lacks, and write it after each."""
         arms = [result.trained(arm, of) for arm, of in trained]
         todo = [
-            (seed, arm) for seed in range(self.spec.seeds) for arm in arms if all(one.seed != seed for one in arm.seeds)
+            (seed, arm)
+            for seed in range(self.spec.seeds)
+            for arm in arms
+            if all(score.seed != seed for score in arm.seeds)
         ]
         if done := len(arms) * self.spec.seeds - len(todo):
             say(f"{done} of {len(arms) * self.spec.seeds} segmenters are tested already; {len(todo)} to go.")

@@ -27,13 +27,13 @@ def scale_rows(options: Sequence[str] = ()) -> list[Timed]:
     options: of `gcbench sweep`, for another sweep."""
     alone = timed_sweep([*options, "--jobs", "1"], threads=1)
     threads = timed_sweep([*options, "--jobs", "1"], threads=2)
-    two = timed_sweep(options, threads=2)
-    one, both = "one process of one thread", "one process of two threads"
+    shared = timed_sweep(options, threads=2)
+    single, threaded = "one process of one thread", "one process of two threads"
     return [
-        Timed("default sweep, 2 processes of a thread", two.seconds, "s", one, alone.seconds / two.seconds),
-        Timed("  the same", two.seconds, "s", both, threads.seconds / two.seconds),
-        Timed("  to its first row", two.first, "s", both, threads.first / two.first),
-        Timed("  peak memory, all processes", two.gib, "GiB", both, threads.gib / two.gib),
+        Timed("default sweep, 2 processes of a thread", shared.seconds, "s", single, alone.seconds / shared.seconds),
+        Timed("  the same", shared.seconds, "s", threaded, threads.seconds / shared.seconds),
+        Timed("  to its first row", shared.first, "s", threaded, threads.first / shared.first),
+        Timed("  peak memory, all processes", shared.gib, "GiB", threaded, threads.gib / shared.gib),
     ]
 
 

@@ -99,11 +99,11 @@ def paper_size(precision: str) -> list[Timed]:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise UserError(f"{what} failed: {done.stderr.strip()[-300:]}")
-        found = json.loads(done.stdout)
+        ours = json.loads(done.stdout)
         theirs = "the authors' code, fp32, measured once elsewhere"
-        rows.append(Timed(f"{what}, {precision}", found["seconds"], "s", theirs, took / found["seconds"]))
-        rows.append(Timed("  on a processor, a thread", found["processor"], "s", theirs, took / found["processor"]))
-        rows.append(Timed("  peak memory", found["gib"], "GiB", theirs, peak / found["gib"]))
+        rows.append(Timed(f"{what}, {precision}", ours["seconds"], "s", theirs, took / ours["seconds"]))
+        rows.append(Timed("  on a processor, a thread", ours["processor"], "s", theirs, took / ours["processor"]))
+        rows.append(Timed("  peak memory", ours["gib"], "GiB", theirs, peak / ours["gib"]))
     return [*rows, large_kernel()]
 
 

@@ -129,10 +129,10 @@ def show_suite(folder: Path) -> None:
     with Lock(folder):
         ledger = Ledger.read(folder)
         for stage in ledger.waiting:
-            there = ended(stage, folder)
-            if stage.shard and not there:
+            has_ended = ended(stage, folder)
+            if stage.shard and not has_ended:
                 continue  # of what is not merged nothing is known here
-            ledger.collect(stage, folder, None if there else stage.fault or f"it did not end; see {folder / LOGS}")
+            ledger.collect(stage, folder, None if has_ended else stage.fault or f"it did not end; see {folder / LOGS}")
         ledger.write(folder)
         for outcome in ledger.failed(ledger.waiting):
             say(f"{outcome.key}: {outcome.reason}")
@@ -214,7 +214,7 @@ def _planned(stages: Sequence[Stage]) -> list[str]:
 
 
 def _resume(out: Path, planned: Ledger, fresh: Sequence[str], everything: bool) -> Ledger:
-    """The ledger to go on with. fresh: folders whose earlier results are thrown away.
+    """The ledger to continue. fresh: folders whose earlier results are thrown away.
     UserError: `out` holds another suite or budget, is no directory, or holds a stranger's file among those results."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a directory")
@@ -287,8 +287,8 @@ def _show(ledger: Ledger, out: Path) -> None:
     if suite.show is not None:
         SHOWN[suite.show](ledger, out)
     if suite.seeds is not None or suite.splits is not None or suite.compare is not None:
-        found = over_seeds(runs, suite.compare)
-        show(found.tables())
+        summary = over_seeds(runs, suite.compare)
+        show(summary.tables())
         for ending in ("csv", "json"):
-            write_text(out / f"{OVER_SEEDS}.{ending}", render(found.tables(everything=True), ending))
+            write_text(out / f"{OVER_SEEDS}.{ending}", render(summary.tables(everything=True), ending))
     say(f"Wrote {write_report([folder for _, folder in runs], out / REPORT)}")

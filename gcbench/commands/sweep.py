@@ -209,7 +209,7 @@ class Sweep:
     def shards(self, scale: float | None) -> Shards:
         """What is measured of a scale whose point is not whole yet."""
         if scale not in self._shards:
-            made = Shards(
+            shards = Shards(
                 self.spec.n,
                 self.folder.path / SHARDS,
                 [guidance_text(scale), *self._identity],
@@ -220,9 +220,9 @@ class Sweep:
             )
             if (kept := self.kept(scale)) is not None:
                 ids, parts = self.generator.ids, self.generator.parts
-                made.whole = lambda part: kept.holds(ids[part.start : part.stop], parts, texts=False)
-            made.needed = lambda: scale not in self.folder.points()
-            self._shards[scale] = made
+                shards.whole = lambda part: kept.holds(ids[part.start : part.stop], parts, texts=False)
+            shards.needed = lambda: scale not in self.folder.points()
+            self._shards[scale] = shards
         return self._shards[scale]
 
     def kept(self, scale: float | None) -> SampleFolder | None:
@@ -282,7 +282,7 @@ class Sweep:
 
         generator = replace(self.generator, progress=telling)
         rows = [(row, scale) for row, scale in enumerate(self.scales) if scale in scales]
-        return [Work(row, self.shards(one), drawing(generator, one, self.kept(one))) for row, one in rows]
+        return [Work(row, self.shards(scale), drawing(generator, scale, self.kept(scale))) for row, scale in rows]
 
     def measure_all(self, began: float, helpers: Helpers | None = None) -> None:
         """All points to come, each written when its shards are there. began: when the sweep did."""
@@ -352,8 +352,8 @@ class Sweep:
         }
         pareto.mark(self.record, self.table.values, self.table.groups, self.spec.axes)
         self.seconds["sweep"] = round(time.perf_counter() - began, 3)
-        told = {"seconds": dict(self.seconds), "processes": max(len(self.processes), 1)}
-        self.record.provenance = self.record.provenance.model_copy(update=told)
+        fields = {"seconds": dict(self.seconds), "processes": max(len(self.processes), 1)}
+        self.record.provenance = self.record.provenance.model_copy(update=fields)
         self.folder.check()
         write_scores(self.record, self.folder.path / SCORES)
         curve.draw(self.record, self.folder.path, self.spec.axes)

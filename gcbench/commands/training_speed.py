@@ -34,11 +34,11 @@ FIRST: Final = 3
 
 def training_rows(settings: Sequence[str] = (), steps: int = STEPS) -> list[Timed]:
     """The default model's training by two processes of a thread beside one, and the images that are made for it."""
-    one, two = trained(1, settings, steps), trained(2, settings, steps)
-    made = loaded()
+    alone, shared = trained(1, settings, steps), trained(2, settings, steps)
+    loading = loaded()
     return [
-        Timed("gcbench train, 2 processes", two, "images/s", "one process of one thread", two / one),
-        Timed("  pairs made ahead, one thread", made, "images/s", "the 2 processes train on", made / two),
+        Timed("gcbench train, 2 processes", shared, "images/s", "one process of one thread", shared / alone),
+        Timed("  pairs made ahead, one thread", loading, "images/s", "the 2 processes train on", loading / shared),
     ]
 
 

@@ -76,7 +76,7 @@ def _check_options(key: str, options: Mapping[str, Any]) -> None:
     if options.get("train"):
         raise UserError("--vary takes finished weights; train them by `gcbench train`, and leave --train out")
     usual = RunSpec.model_fields[key].default if key in OPTIONS else None
-    same = [one for one in options.get("settings") or () if _bare(one) == _bare(key)]
+    same = [setting for setting in options.get("settings") or () if _bare(setting) == _bare(key)]
     if same or options.get(key, usual) != usual:
         raise UserError(f"{_option(same[0] if same else key)} and --vary {key} contradict each other; leave one out")
 
@@ -88,9 +88,9 @@ def _bare(key: str) -> str:
 def check_values(runs: Mapping[str, Mapping[str, Any]]) -> None:
     """Open the model with every value, so that nothing is measured before all are known to be good.
     UserError: the model refuses one, or says the same of itself with two."""
-    told: dict[str, str] = {}
+    by_text: dict[str, str] = {}
     for name, options in runs.items():
-        other = told.setdefault(_told(options), name)
+        other = by_text.setdefault(_recorded(options), name)
         if other != name:
             raise UserError(
                 f"--vary {name}: {options['model']} says the same of its sampler as with {other}, and their records"
@@ -98,7 +98,7 @@ def check_values(runs: Mapping[str, Mapping[str, Any]]) -> None:
             )
 
 
-def _told(options: Mapping[str, Any]) -> str:
+def _recorded(options: Mapping[str, Any]) -> str:
     """What a record would say of the model and its sampler."""
     from gcbench.evaluation.setup import choose_device, model_info, open_model, sampler_of
 
@@ -110,12 +110,14 @@ def _told(options: Mapping[str, Any]) -> str:
 def varied_table(records: Mapping[str, Record]) -> Table:
     """A row a run and scale, then those of real images, which are the same for all. records: by their runs' names."""
     first = next(iter(records.values()))
-    rows = [Row(name, "model", point.scores, one, point) for name, one in records.items() for point in one.points]
+    rows = [
+        Row(name, "model", point.scores, record, point) for name, record in records.items() for point in record.points
+    ]
     real = [Row("ceiling", "ceiling", first.ceiling, first), Row("floor", "floor", first.floor, first)]
     rows += [row for row in real if row.scores]
     columns = number_columns([row.scores for row in rows], first.protocol)
-    lines = dict.fromkeys(line for one in records.values() for line in footnotes(one, columns, rows))
-    seconds = [f"{name}: {line}" for name, one in records.items() for line in stage_seconds(one)]
+    lines = dict.fromkeys(line for record in records.values() for line in footnotes(record, columns, rows))
+    seconds = [f"{name}: {line}" for name, record in records.items() for line in stage_seconds(record)]
     return Table("", [GUIDANCE, *columns], rows, [*lines, *seconds])
 
 

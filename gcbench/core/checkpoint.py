@@ -42,9 +42,9 @@ class Card(BaseModel):
     @property
     def images_seen(self) -> int | None:
         """Steps x batch size, and what the weights had seen that the training started from; None if unknown."""
-        told = self.provenance
-        before = told.get("init", {}).get("images") if "--init" in told.get("command", "") or "init" in told else 0
-        steps, batch = told.get("steps"), told.get("train", {}).get("batch_size")
+        facts = self.provenance
+        before = facts.get("init", {}).get("images") if "--init" in facts.get("command", "") or "init" in facts else 0
+        steps, batch = facts.get("steps"), facts.get("train", {}).get("batch_size")
         return None if before is None or steps is None or batch is None else before + steps * batch
 
 
@@ -109,8 +109,8 @@ def load(path: Path, *, kind: str, name: str | None = None, classes: tuple[str, 
     path = weights_file(Path(path), name)
     card = read_card(path)
     if card.kind != kind or (name is not None and card.name != name):
-        wanted = name or kind
-        raise UserError(f"checkpoint {path} is of the {card.kind} {card.name!r}, not of {wanted!r}; choose another")
+        expected = name or kind
+        raise UserError(f"checkpoint {path} is of the {card.kind} {card.name!r}, not of {expected!r}; choose another")
     if classes is not None and card.classes and card.classes != classes:
         first = next(
             (f"{a!r} where {b!r} is expected" for a, b in zip(card.classes, classes, strict=False) if a != b),

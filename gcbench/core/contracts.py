@@ -345,7 +345,7 @@ class Metric(ABC):
 
     @abstractmethod
     def update(self, samples: Samples, features: Mapping[str, Features]) -> None:
-        """Add samples; `features[role]` is what the evaluator of that role said of them. The reference need not be
+        """Add samples; `features[role]` is what the evaluator of that role gave for them. The reference need not be
         there yet: it is for `compute`."""
 
     @abstractmethod

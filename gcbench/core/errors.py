@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend."""
+"""Errors that the user can correct."""
 
 import json
 import os
@@ -53,6 +53,6 @@ def calling(plugin: str) -> Iterator[None]:
 def tell_launcher(sentence: str) -> None:
     """Leave the sentence where torchrun looks for why a process ended: it ends its own report with it."""
     if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
-        told = {"message": sentence, "extraInfo": {"timestamp": str(int(time.time()))}}
+        content = {"message": sentence, "extraInfo": {"timestamp": str(int(time.time()))}}
         with suppress(OSError), open(file, "x", encoding="utf-8") as stream:
-            json.dump({"message": told}, stream)
+            json.dump({"message": content}, stream)

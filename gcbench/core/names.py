@@ -63,8 +63,8 @@ def check_names(where: object, name: str, splits: Sequence[str], classes: Sequen
         check_word(split, f"{where}: the split")
     if len(set(splits)) < len(splits):
         raise UserError(f"{where}: splits names one split twice; take one out")
-    for one in classes:
-        check_label(one, f"{where}: the class")
+    for label in classes:
+        check_label(label, f"{where}: the class")
 
 
 def cell_text(text: str) -> str:

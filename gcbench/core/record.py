@@ -147,7 +147,7 @@ class Record(BaseModel):
 
     def json_text(self) -> str:
         """The record as JSON, characters that steer a terminal as their codes."""
-        return re.sub(STEERING, lambda found: f"\\u{ord(found[0]):04x}", self.model_dump_json(indent=1))
+        return re.sub(STEERING, lambda match: f"\\u{ord(match[0]):04x}", self.model_dump_json(indent=1))
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a number in its metric's unit, as in `scores.csv`: whose it is, metric, column, value, interval."""
@@ -157,12 +157,12 @@ class Record(BaseModel):
         if self.self_check is not None:
             sets.append(("self-check", "self-check", None, None, self.self_check.real))
             sets.append(("self-check", "self-check, permuted", None, None, self.self_check.permuted))
-        about = ("kind", "name", "guidance", "pareto")
+        keys = ("kind", "name", "guidance", "pareto")
         return [
-            {**dict(zip(about, whose, strict=True)), "metric": metric, "column": column, **_number(metric, column, one)}
-            for *whose, scores in sets
+            {**dict(zip(keys, head, strict=True)), "metric": metric, "column": column, **_number(metric, column, value)}
+            for *head, scores in sets
             for metric, score in scores.items()
-            for column, one in {"": score, **score.also}.items()
+            for column, value in {"": score, **score.also}.items()
         ]
 
     def to_pandas(self) -> "DataFrame":

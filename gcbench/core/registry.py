@@ -137,15 +137,15 @@ class Registry:
         who, package = f"{self.kind[:-1]} {name!r} of {_package(entry)} cannot be used", entry.dist and entry.dist.name
         remedy = f"mend {package or entry.module} or uninstall it"
         try:
-            found = entry.load()
+            plugin = entry.load()
         except UserError:
             raise
         except (Exception, SystemExit) as error:
             raise UserError(f"{who}: importing {entry.value} raised {_said(error)}; {remedy}") from error
-        if not _derives(found, KINDS[self.kind]):
+        if not _derives(plugin, KINDS[self.kind]):
             base = f"gcbench.core.contracts.{KINDS[self.kind].__name__}"
             raise UserError(f"{who}: {entry.value} is no class that derives from {base}; {remedy}")
-        return found
+        return plugin
 
     def get(self, name: str) -> Any | None:
         """The class called `name`; None where there is none, or one that cannot be used."""
@@ -158,7 +158,7 @@ class Registry:
 
     def working(self) -> dict[str, Any]:
         """Name -> class of all that are registered and can be used. What is broken is left out: see `gcbench list`."""
-        return {name: found for name in self if (found := self.get(name)) is not None}
+        return {name: plugin for name in self if (plugin := self.get(name)) is not None}
 
     def origin(self, name: str) -> str:
         """The distributions that registered `name`, or the file it is in."""
@@ -211,13 +211,13 @@ def _of_file(kind: str, file: InFile) -> Any:
     except (Exception, SystemExit) as error:
         where = f"{OPTIONS[kind]} {path}:{attribute}"
         raise UserError(f"{where}: importing {path} raised {_said(error)}; mend it") from error
-    found = getattr(module, attribute, None)
-    if not isinstance(found, type):
+    plugin = getattr(module, attribute, None)
+    if not isinstance(plugin, type):
         raise UserError(f"{path} has no class {attribute!r}; name one that it defines")
-    if not _derives(found, KINDS[kind]):
+    if not _derives(plugin, KINDS[kind]):
         base = f"gcbench.core.contracts.{KINDS[kind].__name__}"
         raise UserError(f"{attribute} of {path} is no {base}; derive it from that class")
-    return found
+    return plugin
 
 
 def _derives(thing: object, base: type) -> bool:

@@ -299,9 +299,9 @@ def metric_names(value: str | Sequence[str]) -> tuple[str, ...]:
         raise UserError("--metrics names none; see `gcbench list metrics`")
     for name in (names := list(asked.values())):
         if names.count(name) > 1:
-            both = " and ".join(part for part, short in asked.items() if short == name)
+            texts = " and ".join(part for part, short in asked.items() if short == name)
             raise UserError(
-                f"--metrics: {both} are both called {name!r}; rename one class, or measure them in two runs"
+                f"--metrics: {texts} are both called {name!r}; rename one class, or measure them in two runs"
             )
     return tuple(names)
 

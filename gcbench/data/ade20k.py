@@ -44,14 +44,14 @@ class ADE20K(PairFiles):
         self.root = given / FOLDER if (given / FOLDER).is_dir() else given
         images, layouts = self.root / "images", self.root / "annotations"
         files_of = {s: (by_stem(images / folder), by_stem(layouts / folder, (".png",))) for s, folder in SPLITS.items()}
-        found, missing = match_splits(files_of, self.root)
-        if not found:
+        pairs, missing = match_splits(files_of, self.root)
+        if not pairs:
             raise UserError(
                 f"no ADE20K images in {given}; put images/training/*.jpg, annotations/training/*.png and the same of"
                 " validation there, as ADEChallengeData2016 has them, or use --dataset streets, which needs no files"
             )
-        self.found, self.missing, self.splits = found, missing, tuple(found)
-        files = {split: find_prompts(self.root / "captions", split) for split in found}
+        self.found, self.missing, self.splits = pairs, missing, tuple(pairs)
+        files = {split: find_prompts(self.root / "captions", split) for split in pairs}
         self.files_of_captions = {split: path for split, path in files.items() if path is not None}
         self._lines: dict[str, Mapping[str, Line]] = {}
 

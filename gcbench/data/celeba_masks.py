@@ -38,9 +38,9 @@ def find_parts(folder: Path) -> dict[str, tuple[str, ...]]:
     return {name: tuple(parts[place] for place in sorted(parts)) for name, parts in files.items()}
 
 
-def hash_parts(found: Mapping[str, Sequence[str]]) -> str:
+def hash_parts(files: Mapping[str, Sequence[str]]) -> str:
     """A hash of the sorted list of files with their sizes."""
-    sizes = {path: image_files.regular(Path(path), "layout") for parts in found.values() for path in parts}
+    sizes = {path: image_files.regular(Path(path), "layout") for parts in files.values() for path in parts}
     return text_hash(*(f"{os.sep.join(path.rsplit(os.sep, 2)[1:])} {size}" for path, size in sorted(sizes.items())))
 
 

@@ -43,14 +43,14 @@ class CocoStuff(PairFiles):
             split: (by_stem(_first(self.root, IMAGES, folder)), by_stem(_first(self.root, LAYOUTS, folder), (".png",)))
             for split, folder in SPLITS.items()
         }
-        found, missing = match_splits(files_of, self.root)
-        if not found:
+        pairs, missing = match_splits(files_of, self.root)
+        if not pairs:
             raise UserError(
                 f"no COCO-Stuff images in {self.root}; put images/train2017/*.jpg and the stuffthingmaps"
                 " annotations/train2017/*.png, and the same of val2017, there, or use --dataset streets, which needs"
                 " no files"
             )
-        self.found, self.missing, self.splits = found, missing, tuple(found)
+        self.found, self.missing, self.splits = pairs, missing, tuple(pairs)
         self._lines: dict[str, Mapping[str, Line]] = {}
 
     def read_layout(self, path: Path) -> np.ndarray:

@@ -194,8 +194,8 @@ def _groups(summaries: Sequence[SplitSummary]) -> tuple[str, str]:
     first, last = summaries[0], summaries[-1]
     shared = sorted(set(first.group_names) & set(last.group_names)) if first is not last else []
     if shared:
-        both = f"{first.split} and {last.split} share {len(shared)} groups, the first is {shared[0]!r}"
-        return "shared", f"{both}: what is held out resembles what is trained on; divide whole groups"
+        overlap = f"{first.split} and {last.split} share {len(shared)} groups, the first is {shared[0]!r}"
+        return "shared", f"{overlap}: what is held out resembles what is trained on; divide whole groups"
     if all(summary.groups == summary.pairs for summary in summaries):
         return "none", "every pair is taken as independent; name groups for frames of one video"
     return "yes", ", ".join(f"{s.groups} in {s.split}" for s in summaries) + "; intervals never cut one"

@@ -52,11 +52,11 @@ def export(
             f"{dataset.name} has other classes than Cityscapes and cannot be written as such a tree;"
             " use the form folder"
         )
-    for there, what, wanting in (
+    for has_part, what, wanting in (
         (dataset.has_layouts, "layouts", ("cityscapes", "folder")),
         (dataset.has_texts, "texts", ("diffusers",)),
     ):
-        if not there and form in wanting:
+        if not has_part and form in wanting:
             raise UserError(f"{dataset.name} has no {what}, which the form {form} is made of; choose another --as")
     stems = _stems({split: list(dataset.ids(split)) for split in dataset.splits})
     stems = {split: names[:limit] for split, names in stems.items()}

@@ -187,8 +187,8 @@ def _by_image(layouts: Iterable[str], images: Iterable[str], where: Path) -> dic
     return names
 
 
-def _same(mine: Sequence[str], theirs: Sequence[str], here: Path, there: Path) -> None:
-    for some, others, at, lacking in ((mine, theirs, here, there), (theirs, mine, there, here)):
+def _same(mine: Sequence[str], theirs: Sequence[str], mine_at: Path, theirs_at: Path) -> None:
+    for some, others, at, lacking in ((mine, theirs, mine_at, theirs_at), (theirs, mine, theirs_at, mine_at)):
         if alone := sorted(set(some) - set(others)):
             raise UserError(
                 f"{len(alone)} of {len(some)} entries of {at} have no counterpart in {lacking}, the first is"

@@ -146,8 +146,8 @@ class Hub(Dataset):
             return
         if not 2 <= len(names) <= 255:
             raise UserError(f"{self.where} has {len(names)} classes; there must be 2 to 255")
-        told = config.model_dump(include={"palette", "void", "aliases"})
-        whole = Config(name=self.name, classes=names, **told)
+        fields = config.model_dump(include={"palette", "void", "aliases"})
+        whole = Config(name=self.name, classes=names, **fields)
         self.classes = tuple(names)
         self.void = void_of(whole, self.where)
         self.palette = palette_of(whole, self.where)

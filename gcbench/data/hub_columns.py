@@ -43,12 +43,12 @@ def find_columns(table: Table, named: Mapping[str, str], where: object) -> dict[
                 raise UserError(f"{where}: the column {column!r} holds {kind}, not {WANTED[use]}; name another")
             columns[use] = column
             continue
-        found = (name for name in known if name in features and fits(use, features[name], table.library))
-        if (first := next(found, None)) is not None:
+        fitting = (name for name in known if name in features and fits(use, features[name], table.library))
+        if (first := next(fitting, None)) is not None:
             columns[use] = first
         elif use == "image":
-            there = ", ".join(features)
-            raise UserError(f"{where} has no column of images; its columns are {there}: add image=COLUMN")
+            names = ", ".join(features)
+            raise UserError(f"{where} has no column of images; its columns are {names}: add image=COLUMN")
     return columns
 
 

@@ -151,9 +151,9 @@ class Table:
         return text_hash(*sorted(marks))
 
     def _reason(self, error: Exception) -> str:
-        said = str(error).strip().splitlines()
+        lines = str(error).strip().splitlines()
         silent = "; GCBENCH_OFFLINE is set" if offline() and not self.source.local else ""
-        what = f"{type(error).__name__}: {said[0] if said else ''}"[:300]
+        what = f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
         return f"cannot open hf:{self.source.place} ({what}){silent}; give a dataset that the datasets library reads"
 
     def rows(self, split: str, columns: Sequence[str]) -> Sequence[Mapping[str, Any]]:

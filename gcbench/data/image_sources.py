@@ -192,10 +192,10 @@ def _npz(path: Path, kind: Kind) -> NpzSource:
         for name in ("arr_1", "arr_0"):
             if name in names and (array := Array(path, name)).holds_label_maps:
                 return NpzSource(array, kind)
-    wanted = {"image": "images as uint8 [N,H,W,3] of 0 to 255", "layout": "layouts as uint8 [N,H,W] of class ids"}
+    forms = {"image": "images as uint8 [N,H,W,3] of 0 to 255", "layout": "layouts as uint8 [N,H,W] of class ids"}
     if "arr_0" not in names:
-        raise UserError(f"{path} holds {some(names) or 'no array'}; save the {wanted[kind]}, as arr_0")
-    return NpzSource(Array(path, "arr_0").expect_rgb(wanted[kind]), kind)  # layouts: coloured ones
+        raise UserError(f"{path} holds {some(names) or 'no array'}; save the {forms[kind]}, as arr_0")
+    return NpzSource(Array(path, "arr_0").expect_rgb(forms[kind]), kind)  # layouts: coloured ones
 
 
 def by_stem(folder: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> dict[str, Path]:

@@ -97,9 +97,9 @@ def from_colours(pixels: np.ndarray, place: Path, dataset: Dataset) -> np.ndarra
         )
     for colour in colours.tolist():
         if len(classes[colour]) > 1:
-            both = " and ".join(dataset.classes[k] for k in classes[colour])
+            names = " and ".join(dataset.classes[k] for k in classes[colour])
             raise UserError(
-                f"the layout {place} has the colour {_triple(colour)}, which {dataset.name} gives to {both}; save the"
+                f"the layout {place} has the colour {_triple(colour)}, which {dataset.name} gives to {names}; save the"
                 " layout as 8-bit class ids, one channel"
             )
     ids = np.array([classes[colour][0] for colour in colours.tolist()], np.uint8)

@@ -67,13 +67,13 @@ class Array:
     def _in_order(self) -> bool:
         return 0 not in self.shape and not self._fortran
 
-    def expect_rgb(self, wanted: str) -> "Array":
+    def expect_rgb(self, expected: str) -> "Array":
         """Itself, if it is uint8 [N,H,W,3]. UserError with its dtype, shape and range, and what is wanted, if not."""
         if self.dtype == np.uint8 and len(self.shape) == 4 and self.shape[3] == 3 and self._in_order:
             return self
         order = ", in Fortran order" if self._fortran else ""
         raise UserError(
-            f"{self.path}: {self.name} is {self.dtype} of shape {self.shape}{order}{self._range()}; save {wanted}"
+            f"{self.path}: {self.name} is {self.dtype} of shape {self.shape}{order}{self._range()}; save {expected}"
         )
 
     def row(self, index: int) -> np.ndarray:
@@ -104,8 +104,8 @@ class Array:
         return data
 
     def _damaged(self, reason: object) -> UserError:
-        said = str(reason).partition("\n")[0][:200]  # without numpy's advice to trust the file
-        return UserError(f"cannot read {self.name} in {self.path} ({said}); make or copy the file again")
+        first_line = str(reason).partition("\n")[0][:200]  # without numpy's advice to trust the file
+        return UserError(f"cannot read {self.name} in {self.path} ({first_line}); make or copy the file again")
 
 
 def open_archive(path: Path) -> zipfile.ZipFile:

@@ -158,12 +158,12 @@ def match_splits(
 
     folders: split -> images and layouts by stem.
     """
-    found = {
+    matches = {
         split: match(images, layouts, root, lambda stem: (stem, stem))
         for split, (images, layouts) in folders.items()
         if images or layouts
     }
-    return {split: pairs for split, (pairs, _) in found.items()}, {split: alone for split, (_, alone) in found.items()}
+    return {s: pairs for s, (pairs, _) in matches.items()}, {s: alone for s, (_, alone) in matches.items()}
 
 
 def check_split(dataset: Dataset, split: str) -> None:

@@ -78,12 +78,12 @@ def coco_rows(content: str, path: Path) -> Iterator[Row]:
     for place, image in enumerate(images):
         names[_key(image, "id", f"{path}, images[{place}]")] = image.get("file_name")
     texts: dict[Any, list[Any]] = {key: [] for key in names}
-    for place, one in enumerate(sorted(captions, key=_order)):
-        key = _key(one, "image_id", f"{path}, annotations[{place}]")
+    for place, caption in enumerate(sorted(captions, key=_order)):
+        key = _key(caption, "image_id", f"{path}, annotations[{place}]")
         if key not in texts:
             raise UserError(f"{path}: the annotation of image {key!r} belongs to none of its images; correct it")
-        texts[key].append(one.get("caption"))
-    return (Row(f"{path}, image {key}", names[key], found) for key, found in texts.items() if found)
+        texts[key].append(caption.get("caption"))
+    return (Row(f"{path}, image {key}", names[key], text) for key, text in texts.items() if text)
 
 
 def _order(caption: Mapping[str, Any]) -> int:
@@ -92,14 +92,14 @@ def _order(caption: Mapping[str, Any]) -> int:
 
 
 def _objects(value: Any, key: str, path: Path) -> list[Mapping[str, Any]]:
-    found = value.get(key) if isinstance(value, Mapping) else None
-    if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
+    objects = value.get(key) if isinstance(value, Mapping) else None
+    if not isinstance(objects, list) or not all(isinstance(item, Mapping) for item in objects):
         raise UserError(f"{path} has no list {key!r} of objects; COCO's captions have images and annotations")
-    return found
+    return objects
 
 
-def _key(one: Mapping[str, Any], field: str, where: str) -> int | str:
-    key = one.get(field)
+def _key(item: Mapping[str, Any], field: str, where: str) -> int | str:
+    key = item.get(field)
     if not isinstance(key, int | str) or isinstance(key, bool):
         raise UserError(f"{where} has no {field}; COCO's captions have one")
     return key

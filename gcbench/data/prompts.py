@@ -83,7 +83,7 @@ def find_prompts(folder: Path, name: str) -> Path | None:
 
 def further_texts(texts: Iterable[Sequence[str]]) -> str:
     """What is left out where each image has its first text only, as a clause; "" where each has just one."""
-    counts = [len(one) - 1 for one in texts if len(one) > 1]
+    counts = [len(of_image) - 1 for of_image in texts if len(of_image) > 1]
     if not counts:
         return ""
     images = f"{len(counts)} image{'s' * (len(counts) > 1)}"
@@ -120,9 +120,9 @@ def _checked(row: Row) -> Line:
         raise UserError(f"{where}: file_name {name!r} leads out of the folder; write {FORM}")
     if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and t.strip() for t in texts):
         raise UserError(f"{where}: text of {name} is no list of texts; write {FORM}")
-    for one in (name, *texts, group if isinstance(group, str) else ""):
-        if len(one) > MOST_LETTERS:
-            raise UserError(f"{where}: {one[:20]!r}… has more than {MOST_LETTERS} characters; shorten it")
+    for value in (name, *texts, group if isinstance(group, str) else ""):
+        if len(value) > MOST_LETTERS:
+            raise UserError(f"{where}: {value[:20]!r}… has more than {MOST_LETTERS} characters; shorten it")
     return Line(name, tuple(texts), group if isinstance(group, str) else None)
 
 

@@ -87,11 +87,11 @@ def _no_covariance(matrix: np.ndarray) -> bool:
 
 def write_reference_file(path: Path, mean: np.ndarray, covariance: np.ndarray, about: About) -> None:
     """Atomically."""
-    told = np.frombuffer(json.dumps(about.model_dump(), ensure_ascii=False).encode(), np.uint8)
+    encoded = np.frombuffer(json.dumps(about.model_dump(), ensure_ascii=False).encode(), np.uint8)
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as stream:
-            np.savez(stream, mu=mean, sigma=covariance, about=told)
+            np.savez(stream, mu=mean, sigma=covariance, about=encoded)
 
     write_atomic(path, write)
 
@@ -114,8 +114,8 @@ def _about(path: Path) -> About | None:
     try:
         if array.dtype != np.uint8 or len(array.shape) != 1 or array.shape[0] > MOST_ABOUT:
             raise ValueError
-        told = b"".join(array.row(i).tobytes() for i in range(array.shape[0]))
-        return About.model_validate(parse_json(told.decode()))
+        content = b"".join(array.row(i).tobytes() for i in range(array.shape[0]))
+        return About.model_validate(parse_json(content.decode()))
     except (ValueError, ValidationError):
         raise UserError(
             f"--reference {path}: its {ABOUT!r} is none that `gcbench data reference` writes; write the file again"

@@ -20,12 +20,12 @@ class ImageSet(Dataset):
     """Images of any origin, with layouts in the classes of `whole` or without, as a dataset of one split, `images`.
     They have no texts, and are brought to size as finished images are."""
 
-    def __init__(self, whole: Dataset, found: FinishedImages):
+    def __init__(self, whole: Dataset, finished: FinishedImages):
         for name in Dataset.__annotations__:
             setattr(self, name, getattr(whole, name))
-        self.name, self.splits, self.parts, self.found = IMAGES, (IMAGES,), (), found
-        self.has_layouts, self.has_texts = found.layouts is not None, False
-        self.survey = found.survey()
+        self.name, self.splits, self.parts, self.finished = IMAGES, (IMAGES,), (), finished
+        self.has_layouts, self.has_texts = finished.layouts is not None, False
+        self.survey = finished.survey()
 
     @classmethod
     def open(cls) -> "ImageSet":
@@ -36,19 +36,21 @@ class ImageSet(Dataset):
         return self.survey.hash
 
     def ids(self, split: str) -> Sequence[str]:
-        return self.found.ids
+        return self.finished.ids
 
     def groups(self, split: str) -> Sequence[str]:
-        return self.found.groups
+        return self.finished.groups
 
     def pair(self, split: str, index: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
-        image, layout = self.found.read(index, self, size)
+        image, layout = self.finished.read(index, self, size)
         if layout is None:
-            raise UserError(f"{self.found.images.path} has no layouts; put them in a folder `layouts` beside `images`")
+            raise UserError(
+                f"{self.finished.images.path} has no layouts; put them in a folder `layouts` beside `images`"
+            )
         return image, layout
 
     def image(self, split: str, index: int, size: Size) -> np.ndarray:
-        return self.found.read(index, self, size)[0]
+        return self.finished.read(index, self, size)[0]
 
     def captions(self, split: str, index: int) -> Sequence[str]:
         return ("",)

@@ -54,12 +54,12 @@ def plan_split(dataset: Folder, val: float, test: float = 0.0, seed: int = 0, gr
     order = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     taken: dict[str, set[str]] = {}
     for position, (split, share) in enumerate(shares.items()):
-        wanted, count = round(share * total), 0
+        goal, count = round(share * total), 0
         chosen: set[str] = set()
         spare = len(order) - (len(shares) - position)  # groups that the splits after this one can do without
         for name in order:
             size = len(groups[name])
-            if len(chosen) < spare and abs(count + size - wanted) < abs(count - wanted):
+            if len(chosen) < spare and abs(count + size - goal) < abs(count - goal):
                 chosen.add(name)
                 count += size
         taken[split] = chosen or {min(order, key=lambda name: len(groups[name]))}

@@ -40,8 +40,8 @@ def key_of(reference: Reference, evaluator: Evaluator) -> str:
     """The hash of all that the features of the split's images depend on."""
     dataset, split, size = reference.dataset, reference.split, reference.size
     images = (dataset.name, split, dataset.fingerprint(split), *dataset.ids(split), f"{size[0]}x{size[1]}")
-    made = (dataset.resize, evaluator.role, evaluator.id, version("gcbench"), str(torch.__version__))
-    return text_hash(*images, *made, length=32)
+    settings = (dataset.resize, evaluator.role, evaluator.id, version("gcbench"), str(torch.__version__))
+    return text_hash(*images, *settings, length=32)
 
 
 class ReferenceFeatures:
@@ -98,16 +98,16 @@ class ReferenceFeatures:
 
     def features(self, places: Sequence[int], samples: Samples) -> dict[str, Features]:
         """What every evaluator says of the split's images at `places`: rising, each once."""
-        found = {}
+        features = {}
         for role, evaluator in self.evaluators.items():
             if role in self._held:
-                found[role] = self._held[role].take(places)
+                features[role] = self._held[role].take(places)
                 continue
             with calling(f"evaluator {role}"):
-                found[role] = evaluator(samples.images)
+                features[role] = evaluator(samples.images)
             if role in self._new:
-                self._new[role].append(found[role])
-        return found
+                self._new[role].append(features[role])
+        return features
 
 
 def read(file: Path, n: int) -> Features | None:

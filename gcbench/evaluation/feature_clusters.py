@@ -84,18 +84,18 @@ def clusters_of(model: Opened, pairs: Samples, seed: int, times: Sequence[float]
             for time in times:
                 values: dict[str, list[tuple[float, str]]] = {}
                 for i in range(len(pairs)):
-                    one, seeds = pairs.take([i]), [seed + i]
-                    features = model.model.decoder_features(one, time, seeds, layouts=layouts)
+                    pair, seeds = pairs.take([i]), [seed + i]
+                    features = model.model.decoder_features(pair, time, seeds, layouts=layouts)
                     if features is None:
                         raise UserError(f"model {model.name} has no decoder whose features could be clustered")
-                    for level, found in features.items():
-                        h, w = found.shape[2:]
+                    for level, tensor in features.items():
+                        h, w = tensor.shape[2:]
                         levels[level] = (h, w)
                         layout = resized(pairs.layouts[i], (h, w))
                         count = len(set(layout.ravel().tolist()) - {void})
-                        clusters = cluster(found[0], max(2, count), seed)
+                        clusters = cluster(tensor[0], max(2, count), seed)
                         value = agreement(clusters, layout, void)
-                        group = one.groups[0] if one.groups else one.ids[0]
+                        group = pair.groups[0] if pair.groups else pair.ids[0]
                         values.setdefault(level, []).extend([] if value is None else [(value, group)])
                         if i == shown:
                             maps[name, level, time] = clusters
@@ -122,27 +122,27 @@ def coloured(
     """The clusters of the shown pair as images uint8 [3,h,w]: each in the colour of the class that most of it has."""
     assert pairs.layouts is not None
     images = {}
-    for key, found in clusters.maps.items():
-        layout = resized(pairs.layouts[shown], found.shape)
+    for key, ids in clusters.maps.items():
+        layout = resized(pairs.layouts[shown], ids.shape)
         classes = np.zeros_like(layout)
-        for k in np.unique(found):
-            classes[found == k] = np.bincount(layout[found == k]).argmax()
+        for k in np.unique(ids):
+            classes[ids == k] = np.bincount(layout[ids == k]).argmax()
         images[key] = colour(torch.from_numpy(classes)[None].long(), dataset.palette)[0]
     return images
 
 
-def row(one: Agreement) -> dict[str, Any]:
+def row(entry: Agreement) -> dict[str, Any]:
     """An agreement as the CSV has it."""
-    low, high = (one.mean and one.mean.interval) or (None, None)
+    low, high = (entry.mean and entry.mean.interval) or (None, None)
     return {
-        "model": one.model,
-        "level": one.level,
-        "height": one.size[0],
-        "width": one.size[1],
-        "time": one.time,
+        "model": entry.model,
+        "level": entry.level,
+        "height": entry.size[0],
+        "width": entry.size[1],
+        "time": entry.time,
         "metric": "AMI",
-        "value": one.mean and one.mean.value,
+        "value": entry.mean and entry.mean.value,
         "low": None if low is None else max(-1.0, low),
         "high": None if high is None else min(1.0, high),
-        "n": one.n,
+        "n": entry.n,
     }

@@ -59,7 +59,7 @@ def _name(path: Path) -> str:
 
 
 def opened(specs: Sequence[RunSpec], dataset: Dataset) -> Iterator[Opened]:
-    """Each model in turn; two of one name are numbered. One without weights is said and left out, but not the first.
+    """Each model in turn; two of one name are numbered. One without weights is named and left out, but not the first.
     UserError: the first, or one with a checkpoint, cannot be opened."""
     names = [spec.model for spec in specs]
     for place, spec in enumerate(specs):

@@ -13,7 +13,7 @@ from gcbench.evaluation.scoring import batches
 
 
 def read_samples(
-    found: FinishedImages,
+    finished: FinishedImages,
     reference: Reference,
     source: str,
     label_ids: bool = False,
@@ -22,15 +22,15 @@ def read_samples(
     """Batches of finished images at the reference's size, those at `places` (a multiple of BATCH, or all). After the
     first damaged one all that come later are only looked through.
     UserError: names and counts the damaged ones, at the end."""
-    places = range(len(found)) if places is None else places
+    places = range(len(finished)) if places is None else places
     broken: list[Unreadable] = []
-    for indices in batches(len(found)):
+    for indices in batches(len(finished)):
         if indices.start < places.start or (indices.start >= places.stop and not broken):
             continue
         read = []
         for i in indices:
             try:
-                read.append(found.read(i, reference.dataset, reference.size, label_ids))
+                read.append(finished.read(i, reference.dataset, reference.size, label_ids))
             except Unreadable as error:
                 broken.append(error)
         if broken:
@@ -40,8 +40,8 @@ def read_samples(
             torch.from_numpy(np.stack([image for image, _ in read])).permute(0, 3, 1, 2).contiguous(),
             torch.from_numpy(np.stack(drawn)).long() if drawn else None,
             source if drawn else None,
-            None if found.prompts is None else tuple(found.prompts[i][0] for i in indices),
-            tuple(found.ids[i] for i in indices),
-            tuple(found.groups[i] for i in indices),
+            None if finished.prompts is None else tuple(finished.prompts[i][0] for i in indices),
+            tuple(finished.ids[i] for i in indices),
+            tuple(finished.groups[i] for i in indices),
         )
-    refuse(broken, len(found))
+    refuse(broken, len(finished))

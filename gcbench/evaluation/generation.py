@@ -46,7 +46,7 @@ class Generator:
         return (self.given and self.given.ids) or sample_ids(self.n)
 
     @property
-    def told(self) -> bool:
+    def reads_texts(self) -> bool:
         """Whether the model reads texts, and there are any."""
         return self.model.conditional and len(self.prompts.texts) > 0
 
@@ -61,14 +61,14 @@ class Generator:
         UserError: the model gave other samples than the contract says."""
         for start in range(places.start, places.stop, self.batch_size):
             part = slice(start, min(start + self.batch_size, places.stop))
-            texts = self.prompts.texts[part] if self.told else None
+            texts = self.prompts.texts[part] if self.reads_texts else None
             seeds = range(self.seed + start, self.seed + part.stop)
             given = None if self.given is None else self.given.at(range(start, part.stop))
             samples = self._generate(texts, seeds, guidance, given)
             yield replace(
                 samples,
                 ids=self.ids[part],
-                groups=self.prompts.groups[part] if self.told else None,
+                groups=self.prompts.groups[part] if self.reads_texts else None,
                 prompts=samples.prompts if texts is None else texts,
             )
 
@@ -76,14 +76,14 @@ class Generator:
         self, texts: Sequence[str] | None, seeds: range, guidance: float | None, given: Given | None
     ) -> Samples:
         count, size = len(seeds), self.reference.size
-        told = 0.0  # images of this batch that `progress` has heard of
+        reported = 0.0  # images of this batch that `progress` has heard of
 
         def sampling(share: float) -> None:
-            nonlocal told
+            nonlocal reported
             if not isinstance(share, int | float) or not 0 <= share <= 1:
                 raise UserError(f"model {self.name} told progress {share!r}; tell the share that is done, 0 to 1")
-            self.progress(share * count - told)
-            told = share * count
+            self.progress(share * count - reported)
+            reported = share * count
 
         self.model.progress = sampling
         with calling(f"model {self.name}"):
@@ -93,7 +93,7 @@ class Generator:
         check_samples(samples, self.name, self.model, count, self.reference)
         if self.given is not None and given is not None:
             samples = self.given.kept(samples, given, self.name)
-        self.progress(count - told)
+        self.progress(count - reported)
         return samples
 
 
@@ -168,8 +168,8 @@ def joined(parts: Sequence[Samples], name: str) -> Samples:
     if len(parts) == 1:
         return first
     for field in ("layouts", "layout_source", "prompts"):
-        here = [getattr(part, field) for part in parts]
-        if len({value if field == "layout_source" else value is None for value in here}) > 1:
+        values = [getattr(part, field) for part in parts]
+        if len({value if field == "layout_source" else value is None for value in values}) > 1:
             raise UserError(f"model {name} gave other {field} at one batch than at another; give all alike")
     layouts = [part.layouts for part in parts if part.layouts is not None]
     return Samples(
@@ -189,8 +189,8 @@ def check_samples(samples: Samples, name: str, model: Model, n: int, reference: 
         raise UserError(f"model {name} gave {type(samples).__name__}, not gcbench.core.samples.Samples; return these")
     if len(samples) != n or tuple(samples.images.shape[-2:]) != size:
         height, width = samples.images.shape[-2:]
-        found = f"{len(samples)} images of {height}x{width}, not {n} of {size[0]}x{size[1]}"
-        raise UserError(f"model {name} gave {found}; give one image a seed, at the size asked for")
+        difference = f"{len(samples)} images of {height}x{width}, not {n} of {size[0]}x{size[1]}"
+        raise UserError(f"model {name} gave {difference}; give one image a seed, at the size asked for")
     layouts = samples.layouts
     if model.layouts and layouts is None:
         raise UserError(f"model {name} says that it draws layouts and gave none; give them, or set layouts to False")

@@ -120,18 +120,19 @@ def texts_beside(given: GivenRows, place: Path | None, dataset: Dataset, size: S
     ids = given.ids or ()
     rows = list(range(len(ids)))
     for manifest in [] if place is None else [place / PROMPTS, place.parent / PROMPTS]:
-        lines = _named(read_prompts(manifest)) if manifest.is_file() else {}
-        lacking = [name for name in ids if name not in lines]
+        named = _named(read_prompts(manifest)) if manifest.is_file() else {}
+        lacking = [name for name in ids if name not in named]
         if 0 < len(lacking) < len(ids):
             raise UserError(
                 f"{manifest} has no text of {lacking[0]}, one of {len(lacking)} without; add these, or give --prompt"
             )
         if not lacking:
             say(f"Texts: those of {manifest}.")
-            found = [lines[name] for name in ids]
-            if further := further_texts(one.text for one in found):
+            lines = [named[name] for name in ids]
+            if further := further_texts(line.text for line in lines):
                 say(f"Left out: {further}.")
-            return Prompts(rows, tuple(one.text[0] for one in found), tuple(one.group or one.text[0] for one in found))
+            texts = tuple(line.text[0] for line in lines)
+            return Prompts(rows, texts, tuple(line.group or line.text[0] for line in lines))
     for split in () if place is None else reversed(dataset.splits):
         places = _named({name: row for row, name in enumerate(dataset.ids(split))})
         if not all(name in places for name in ids):

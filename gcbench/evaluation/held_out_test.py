@@ -56,7 +56,7 @@ def segment(segmenter: Evaluator, images: np.ndarray) -> np.ndarray:
     labels = []
     for places in batches(len(images)):
         part = torch.from_numpy(images[places.start : places.stop]).permute(0, 3, 1, 2).contiguous()
-        found = segmenter(part).labels
-        assert found is not None  # our own recipe's network
-        labels.append(found.cpu().numpy())
+        predicted = segmenter(part).labels
+        assert predicted is not None  # our own recipe's network
+        labels.append(predicted.cpu().numpy())
     return np.concatenate(labels)

@@ -25,7 +25,7 @@ def input_warnings(survey: Survey, size: Size, real: Reference | None) -> list[s
 
 def reference_notes(survey: Survey, size: Size) -> tuple[str, ...]:
     """What is done to the images of a reference, and what beside them is not read."""
-    return (*resized(survey, size, "images of the reference"), *(f"of the reference {one}" for one in survey.notes()))
+    return (*resized(survey, size, "images of the reference"), *(f"of the reference {note}" for note in survey.notes()))
 
 
 def resized(survey: Survey, size: Size, what: str) -> list[str]:

@@ -52,7 +52,7 @@ class Outpainted(NamedTuple):
     completed: list[Completed]
 
     def of(self, given: str, repeats: int | None) -> Completed:
-        return next(one for one in self.completed if (one.given, one.repeats) == (given, repeats))
+        return next(entry for entry in self.completed if (entry.given, entry.repeats) == (given, repeats))
 
 
 def outpaint(
@@ -70,8 +70,8 @@ def outpaint(
     model = real = None
     for count in repeats:
         for part in DIRECTIONS:
-            told = spec.model_copy(update={"given": part, "settings": {**spec.settings, name: count}})
-            (model,) = opened([told], dataset)
+            given_spec = spec.model_copy(update={"given": part, "settings": {**spec.settings, name: count}})
+            (model,) = opened([given_spec], dataset)
             real = model.reference.samples(model.prompts.rows)
             samples = _drawn(model, part, guidance, f"{DIRECTIONS[part]}, n = {count}")
             completed.append(Completed(part, count, samples, _miou(part, samples, real, segmenter, dataset)))
@@ -101,21 +101,21 @@ def _miou(part: str, samples: Samples, real: Samples, segmenter: Evaluator, data
 def labels(segmenter: Evaluator, images: Tensor) -> Tensor:
     """What the segmenter sees: int64 [n,H,W]."""
     seen = [segmenter(part).labels for part in images.split(BATCH)]
-    if any(one is None for one in seen):
+    if any(part is None for part in seen):
         raise UserError(f"evaluator {segmenter.id} gives no labels; choose a segmenter")
-    return torch.cat([one for one in seen if one is not None])
+    return torch.cat([part for part in seen if part is not None])
 
 
-def facts(made: Completed) -> Mapping[str, Any]:
+def facts(entry: Completed) -> Mapping[str, Any]:
     """The numbers of one row of the CSV, in per cent."""
-    low, high = made.miou.interval or (None, None)
+    low, high = entry.miou.interval or (None, None)
     return {
-        "direction": DIRECTIONS[made.given],
-        "repeats": REAL if made.repeats is None else made.repeats,
-        "metric": METRICS[made.given],
+        "direction": DIRECTIONS[entry.given],
+        "repeats": REAL if entry.repeats is None else entry.repeats,
+        "metric": METRICS[entry.given],
         "unit": "%",
-        "value": 100 * made.miou.value,
+        "value": 100 * entry.miou.value,
         "low": None if low is None else 100 * max(0.0, low),
         "high": None if high is None else 100 * min(1.0, high),
-        "n": len(made.samples),
+        "n": len(entry.samples),
     }

@@ -31,12 +31,12 @@ SUITE = "suite.json"
 
 
 class Source(NamedTuple):
-    """A model's pairs. name: what it is called in the results. found: files that are there; to_draw: else what is to be
-    drawn. source: of the layouts; None where the dataset's segmenter must read them from the images."""
+    """A model's pairs. name: what it is called in the results. finished: files that are there; to_draw: else what is to
+    be drawn. source: of the layouts; None where the dataset's segmenter must read them from the images."""
 
     name: str
     info: PairsInfo
-    found: FinishedImages | None = None
+    finished: FinishedImages | None = None
     to_draw: RunSpec | None = None
     source: str | None = "generated"
 
@@ -50,27 +50,27 @@ class Sources(NamedTuple):
 
 def find_sources(spec: DownstreamSpec, dataset: Dataset) -> Sources:
     """All pairs that `spec` names. UserError: there are none, and what makes them."""
-    found: list[Source] = []
+    sources: list[Source] = []
     left_out: dict[str, str] = {}
     if spec.model is not None:
-        found.append(_of_model(spec, spec.model, spec.checkpoint))
+        sources.append(_of_model(spec, spec.model, spec.checkpoint))
     elif spec.images is not None:
-        found.append(_of_files(spec, spec.images))
+        sources.append(_of_files(spec, spec.images))
     for run in spec.runs:
         if (run / SUITE).is_file():
             for row in _rows(run / SUITE):
                 try:
-                    found.append(_of_row(spec, dataset, run, row))
+                    sources.append(_of_row(spec, dataset, run, row))
                 except UserError as error:
                     left_out[row] = str(error)
         else:
-            found.append(_of_run(spec, dataset, run))
-    names = [source.name for source in found]
+            sources.append(_of_run(spec, dataset, run))
+    names = [source.name for source in sources]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"two runs are called {twice[0]!r}; give them folders of different names")
-    if not found:
+    if not sources:
         raise UserError(f"no row has pairs: {'; '.join(f'{row}: {why}' for row, why in left_out.items())}")
-    return Sources(found, left_out)
+    return Sources(sources, left_out)
 
 
 def _of_model(spec: DownstreamSpec, model: str, checkpoint: Path | None) -> Source:
@@ -88,15 +88,15 @@ def _of_model(spec: DownstreamSpec, model: str, checkpoint: Path | None) -> Sour
 
 
 def _of_files(spec: DownstreamSpec, images: Path) -> Source:
-    found = read_pairs(images, spec.layouts)
-    if found.layouts is None:
+    finished = read_pairs(images, spec.layouts)
+    if finished.layouts is None:
         raise UserError(f"{images} holds no layouts; a segmenter learns from pairs: name them with --layouts")
     path = Path(images).resolve()
     name = spec.name or (path.parent if path.name == "images" and path.parent.name else path).stem
     given = spec.given or (spec.derived_by is None and given_to(spec.layouts or images) == "layouts")
     source = f"derived:{spec.derived_by}" if spec.derived_by else "given" if given else "generated"
     info = PairsInfo(model=ModelInfo(name=name, note="finished images"), layouts=source)
-    return Source(name, info, found, source=source)
+    return Source(name, info, finished, source=source)
 
 
 def _of_run(spec: DownstreamSpec, dataset: Dataset, run: Path) -> Source:
@@ -125,8 +125,8 @@ def _of_run(spec: DownstreamSpec, dataset: Dataset, run: Path) -> Source:
         sampler=record.protocol.sampler,
         layouts=source or "",
     )
-    found = read_pairs(folder / "images", layouts if layouts.is_dir() else None)
-    return Source(run.resolve().name, info, found, source=source)
+    finished = read_pairs(folder / "images", layouts if layouts.is_dir() else None)
+    return Source(run.resolve().name, info, finished, source=source)
 
 
 def _rows(ledger: Path) -> list[str]:
@@ -170,7 +170,7 @@ def _owner(suite: Path, row: str) -> str:
         plan = find(str(parse_json(read_text(suite / SUITE))["suite"]))
     except UserError:
         return row  # a suite of the user's own, whose file is not known here
-    owner = next((plan.trained_by(one) for one in plan.row if one.name == row), None)
+    owner = next((plan.trained_by(candidate) for candidate in plan.row if candidate.name == row), None)
     return row if owner is None else owner.name
 
 
@@ -182,9 +182,9 @@ def read_source(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Its first n pairs, images uint8 [n,H,W,3] and layouts uint8 [n,H,W]. segmenter: reads layouts where there are
     none."""
-    assert source.found is not None
+    assert source.finished is not None
     dataset = reference.dataset
-    label_ids = source.found.named_label_ids and has_label_ids(dataset)
+    label_ids = source.finished.named_label_ids and has_label_ids(dataset)
     try:
         return _read(source, n, reference, segmenter, tick, label_ids)
     except LabelIds:
@@ -199,9 +199,9 @@ def _read(
     tick: Callable[[int], object],
     label_ids: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    assert source.found is not None
+    assert source.finished is not None
     images, layouts = [], []
-    for batch in read_samples(source.found, reference, source.source or "", label_ids, range(n)):
+    for batch in read_samples(source.finished, reference, source.source or "", label_ids, range(n)):
         drawn = batch.layouts if segmenter is None else segmenter(batch.images).labels
         if drawn is None:
             raise UserError(

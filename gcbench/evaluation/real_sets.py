@@ -38,28 +38,28 @@ def open_against(text: str | None, reference: Reference) -> Against | None:
     UserError: it is not there, damaged, or too small."""
     if text is None or text == reference.split:
         return None
-    found = find_reference(text, reference.dataset)
-    if isinstance(found, str):
-        other = Reference(reference.dataset, found, reference.size)
-        return Against(found, len(other), other)
-    held = read_reference(found, reference.dataset)
+    place = find_reference(text, reference.dataset)
+    if isinstance(place, str):
+        other = Reference(reference.dataset, place, reference.size)
+        return Against(place, len(other), other)
+    held = read_reference(place, reference.dataset)
     if not isinstance(held, ReferenceFile):
         other = Reference(held, IMAGES, reference.size)
         if len(other) < 2:
             raise UserError(f"--reference {text} holds one image; give at least 2")
         return Against(f"images {held.version}", len(other), other, notes=reference_notes(held.survey, reference.size))
-    about, notes = held.about, [f"{found} holds {', '.join(held.others)} too, not read"] if held.others else []
+    about, notes = held.about, [f"{place} holds {', '.join(held.others)} too, not read"] if held.others else []
     if about is None:
-        told = (
-            f"{found} says neither which evaluator its mean and covariance are of, nor how its images were resized, nor"
+        note = (
+            f"{place} says neither which evaluator its mean and covariance are of, nor how its images were resized, nor"
             " how many they were: whether a distance from them means anything is yours to know"
         )
-        return Against(f"statistics {held.hash}", 0, summed=held, notes=(told, *notes))
+        return Against(f"statistics {held.hash}", 0, summed=held, notes=(note, *notes))
     if about.dataset_version != reference.version or about.dataset != reference.dataset.name:
-        notes.append(f"{found} is of {about.dataset} ({about.dataset_version})")
+        notes.append(f"{place} is of {about.dataset} ({about.dataset_version})")
     if about.size != reference.size:
         sizes = ["×".join(map(str, size)) for size in (about.size, reference.size)]
-        notes.append(f"{found} is of images of {sizes[0]}, and the samples are {sizes[1]}")
+        notes.append(f"{place} is of images of {sizes[0]}, and the samples are {sizes[1]}")
     return Against(f"statistics {held.hash}", about.n, summed=held, notes=tuple(notes))
 
 

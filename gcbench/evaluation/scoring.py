@@ -69,10 +69,10 @@ def open_evaluators(
     """
     known, asked = registry("evaluators"), check_evaluators(specs)
     evaluators, missing = {}, {}
-    wanted = dict.fromkeys(role for name in metrics for role in roles_of(registry("metrics")[name], derives, asked))
-    for role in asked.keys() - wanted.keys():
+    roles = dict.fromkeys(role for name in metrics for role in roles_of(registry("metrics")[name], derives, asked))
+    for role in asked.keys() - roles.keys():
         say(f"--evaluator {role}={asked[role]} is not used: no metric of this run asks for {role}.")
-    for role in wanted:
+    for role in roles:
         if role not in known and role not in asked:
             missing[role] = f"no evaluator is registered for the role {role!r}"
             continue
@@ -91,12 +91,12 @@ def open_evaluator(role: str, text: str | None, dataset: Dataset, device: str) -
     """What `--evaluator ROLE=TEXT` asks for. One from a file has the file's hash in its id, so that an edited one is
     another evaluator."""
     name, spec = split_evaluator(role, text)
-    found = registry("evaluators")[name]
+    kind = registry("evaluators")[name]
     file = in_file(name)
-    if file is not None and found.role != role:
-        raise UserError(f"--evaluator {role}={text}: {file.attribute} is for the role {found.role!r}; give it that one")
+    if file is not None and kind.role != role:
+        raise UserError(f"--evaluator {role}={text}: {file.attribute} is for the role {kind.role!r}; give it that one")
     with calling(f"evaluator {role}"):
-        evaluator = found.open(dataset, spec=spec, device=device)
+        evaluator = kind.open(dataset, spec=spec, device=device)
     if file is not None:
         evaluator.id = f"{evaluator.id} {file.origin}"
     return evaluator
@@ -139,11 +139,11 @@ class Scoring:
             else:
                 check_declarations(name, metric)
                 with calling(f"metric {name}"):
-                    made = metric(self.task)
-                    if reason := self._unmeasurable(made):
+                    instance = metric(self.task)
+                    if reason := self._unmeasurable(instance):
                         self.missing[name] = reason
                     else:
-                        self.metrics[name] = made
+                        self.metrics[name] = instance
         self.real: set[bytes] = set()
         self.shown: list[bytes] = []
         self.sources: set[str] = set()
@@ -178,8 +178,8 @@ class Scoring:
     @property
     def training(self) -> Reference | None:
         """The images that were trained on, if a metric asks for them."""
-        wanted = any("training" in metric.needs for metric in self.metrics.values())
-        return self.sets.training if wanted else None
+        asked = any("training" in metric.needs for metric in self.metrics.values())
+        return self.sets.training if asked else None
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -251,7 +251,7 @@ class Scoring:
         again = samples.take(rows)
         ids = tuple(f"{name}#{i}" for name, (_, i, _) in zip(again.ids, more, strict=True))
         again = replace(again, prompts=texts, ids=ids)
-        taken = self.evaluators.reread({role: one.take(rows) for role, one in features.items()}, texts)
+        taken = self.evaluators.reread({role: of_role.take(rows) for role, of_role in features.items()}, texts)
         for name, metric in reading.items():
             with calling(f"metric {name}"):
                 metric.update(again, taken)
@@ -376,7 +376,7 @@ def measure_real(
             if floor and (rows := part(swap)):
                 others = reference.samples([swap[places[row]] for row in rows])
                 mixed = replace(samples.take(rows), prompts=others.prompts, layouts=others.layouts)
-                taken = {role: one.take(rows) for role, one in features.items()}
+                taken = {role: of_role.take(rows) for role, of_role in features.items()}
                 reread = scoring.evaluators.reread(taken, mixed.prompts)
                 for name, metric in floor.items():
                     with calling(f"metric {name}"):
@@ -401,16 +401,16 @@ def fill_references(scoring: Scoring, tick: Tick, cached: bool) -> None:
     """Give the metrics the real images that are not of the prompts' split: another reference, what was trained on."""
     against, training = scoring.sets.against, scoring.training
     if against is not None and against.images is not None:
-        wanted = {name: metric for name, metric in scoring.metrics.items() if "reference" in metric.needs}
-        for samples, features in _measured(against.images, scoring, wanted, tick, cached):
+        metrics = {name: metric for name, metric in scoring.metrics.items() if "reference" in metric.needs}
+        for samples, features in _measured(against.images, scoring, metrics, tick, cached):
             scoring.real |= {half for digest in digests(samples) for half in _halves(digest)}
-            for name, metric in wanted.items():
+            for name, metric in metrics.items():
                 with calling(f"metric {name}"):
                     metric.update_reference(samples, features)
     if training is not None:
-        wanted = {name: metric for name, metric in scoring.metrics.items() if "training" in metric.needs}
-        for samples, features in _measured(training, scoring, wanted, tick, cached):
-            for name, metric in wanted.items():
+        metrics = {name: metric for name, metric in scoring.metrics.items() if "training" in metric.needs}
+        for samples, features in _measured(training, scoring, metrics, tick, cached):
+            for name, metric in metrics.items():
                 with calling(f"metric {name}"):
                     metric.update_training(samples, features)
 
@@ -420,8 +420,8 @@ def _measured(
 ) -> Iterator[tuple[Samples, dict[str, Features]]]:
     """All its images and what the evaluators that these metrics read say of them, a batch at a time."""
     roles = {role for metric in metrics.values() for role in metric.roles}
-    wanted = {role: one for role, one in scoring.evaluators.by_role.items() if role in roles}
-    with ReferenceFeatures(reference, wanted, cached) as kept:
+    evaluators = {role: evaluator for role, evaluator in scoring.evaluators.by_role.items() if role in roles}
+    with ReferenceFeatures(reference, evaluators, cached) as kept:
         for places in batches(len(reference)):
             samples = reference.samples(places, places.start)
             yield samples, kept.features(places, samples)
@@ -436,4 +436,4 @@ def _add(
 ) -> None:
     """Give a metric some rows of a batch, if any."""
     if len(rows):
-        update(samples.take(rows), {role: one.take(rows) for role, one in features.items()})
+        update(samples.take(rows), {role: of_role.take(rows) for role, of_role in features.items()})

@@ -21,7 +21,7 @@ def checked_metrics(evaluators: EvaluatorSet) -> list[str]:
     """Every installed metric that reads an evaluator, and reads none but those that are here."""
     known = registry("metrics").working().items()
     roles = {name: metric.roles_where(evaluators.named) for name, metric in known}
-    return [name for name, wanted in roles.items() if wanted and set(wanted) <= evaluators.by_role.keys()]
+    return [name for name, needed in roles.items() if needed and set(needed) <= evaluators.by_role.keys()]
 
 
 def self_check(reference: Reference, evaluators: EvaluatorSet, tick: Tick = lambda count: None) -> SelfCheck:
@@ -53,10 +53,10 @@ def attribute_accuracy(reference: Reference, evaluators: EvaluatorSet) -> Score:
             seen = kept.features(places, reference.samples(places, places.start))["attributes"]
             if seen.probabilities is None:
                 raise UserError("the evaluator of attributes gives no probabilities; choose another with --evaluator")
-            found = seen.probabilities.numpy()  # [B,A]
+            probabilities = seen.probabilities.numpy()  # [B,A]
             true = np.stack([np.asarray(dataset.attribute_labels(split, place), bool) for place in places])  # [B,A]
             labels.append(true)
-            right.append(np.where(np.isnan(found), np.nan, (found > 0.5) == true))
+            right.append(np.where(np.isnan(probabilities), np.nan, (probabilities > 0.5) == true))
     hits = np.concatenate(right)  # [n,A], NaN where the classifier does not know the attribute
     known = ~np.isnan(hits).all(axis=0)  # [A]
     mean = cluster_bootstrap_mean(hits[:, known].mean(axis=1), reference.groups, seed=0)

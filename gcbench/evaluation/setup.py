@@ -38,7 +38,7 @@ class Prepared(NamedTuple):
 
 def prepare(spec: RunSpec, device: str) -> Prepared:
     """Open model, dataset and evaluators, and say under which protocol they will be measured.
-    UserError: anything of these that the caller must mend."""
+    UserError: anything of these that the caller must correct."""
     dataset = open_dataset(spec.dataset)
     split = evaluation_split(dataset, spec.split)
     model = open_model(spec, dataset, device)
@@ -259,13 +259,13 @@ def training_of(model: Model) -> Training | None:
     card = getattr(first, "card", None)
     if not isinstance(card, Card):
         return None
-    told = card.provenance
+    facts = card.provenance
     further = [training for stage in others if (training := training_of(stage)) is not None]
     return Training(
         images=card.images_seen,
-        split=told.get("split"),
-        seed=train.get("seed") if isinstance(train := told.get("train"), dict) else None,
-        seconds=told.get("seconds"),
-        device=str(told.get("device") or ""),
+        split=facts.get("split"),
+        seed=train.get("seed") if isinstance(train := facts.get("train"), dict) else None,
+        seconds=facts.get("seconds"),
+        device=str(facts.get("device") or ""),
         further=further,
     )

@@ -35,13 +35,13 @@ PROCESS = secrets.token_hex(8)
 """This process, among those that share a run."""
 
 Draw = Callable[[range, Stopwatch], Iterable[Samples]]
-"""The samples of a shard, in batches of BATCH; the stopwatch is told what they take."""
+"""The samples of a shard, in batches of BATCH; the stopwatch measures what they take."""
 
 
 def shards(n: int, batch: int = BATCH) -> list[range]:
     """The places 0..n-1, cut into shards of one length: whole batches of the evaluators, at least `batch` samples."""
-    wanted = min(max(batch, n // MANY), max(batch, LARGEST))
-    length = -(-wanted // BATCH) * BATCH
+    size = min(max(batch, n // MANY), max(batch, LARGEST))
+    length = -(-size // BATCH) * BATCH
     return [range(start, min(start + length, n)) for start in range(0, n, length)]
 
 
@@ -93,19 +93,19 @@ class Shards:
         """All samples, merged: those of finished shards are read, the others drawn and scored."""
         total = Total(scoring.start(), None, [], {}, set())
         for part in self.parts:
-            found = self._read(part, scoring) if self.there(part) else None
-            if found is None:
-                found = self.score(part, scoring, draw)
+            shard = self._read(part, scoring) if self.there(part) else None
+            if shard is None:
+                shard = self.score(part, scoring, draw)
             elif part not in self._own:
                 self.tick(len(part))
             for name, metric in total.metrics.items():
                 with calling(f"metric {name}"):
-                    metric.merge(found.metrics[name])
-            total.texts.extend(found.texts)
-            total.processes.update(found.processes)
-            for stage, seconds in found.seconds.items():
+                    metric.merge(shard.metrics[name])
+            total.texts.extend(shard.texts)
+            total.processes.update(shard.processes)
+            for stage, seconds in shard.seconds.items():
                 total.seconds[stage] = total.seconds.get(stage, 0.0) + seconds
-            total = total._replace(shown=found.shown if part.start == 0 else total.shown)
+            total = total._replace(shown=shard.shown if part.start == 0 else total.shown)
         return total
 
     def score(self, part: range, scoring: Scoring, draw: Draw) -> Total:
@@ -121,11 +121,11 @@ class Shards:
                 texts += list(zip(batch.ids, batch.prompts or (), batch.groups or batch.ids, strict=False))
         if len(scoring.shown) - before != len(part):
             raise UserError(f"{len(scoring.shown) - before} samples came where {len(part)} were asked for")
-        found = Total(metrics, first, texts, stopwatch.rounded(), {PROCESS})
+        shard = Total(metrics, first, texts, stopwatch.rounded(), {PROCESS})
         if self.folder is not None:
-            self._write(part, found, scoring, before)
+            self._write(part, shard, scoring, before)
         self._own.add(part)
-        return found
+        return shard
 
     @property
     def complete(self) -> bool:
@@ -187,17 +187,17 @@ class Shards:
         """What tells a shard from all others, wherever its file lies."""
         return ["" if self.folder is None else self.folder.name, part.start, part.stop]
 
-    def _write(self, part: range, found: Total, scoring: Scoring, before: int) -> None:
+    def _write(self, part: range, shard: Total, scoring: Scoring, before: int) -> None:
         digests = torch.frombuffer(bytearray(b"".join(scoring.shown[before:])), dtype=torch.uint8)
-        about: State = {"digests": digests, "sources": sorted(scoring.sources), "texts": found.texts}
+        about: State = {"digests": digests, "sources": sorted(scoring.sources), "texts": shard.texts}
         about |= {
             "place": self._place(part),
-            "seconds": found.seconds,
-            "processes": sorted(found.processes),
-            **_packed(found.shown),
+            "seconds": shard.seconds,
+            "processes": sorted(shard.processes),
+            **_packed(shard.shown),
         }
         states: dict[str, State] = {ABOUT: about}
-        for name, metric in found.metrics.items():
+        for name, metric in shard.metrics.items():
             with calling(f"metric {name}"):
                 states[name] = metric.state()
         self.check()
@@ -205,7 +205,7 @@ class Shards:
             save_states(self._file(part), states)
 
     def _read(self, part: range, scoring: Scoring) -> Total | None:
-        """A finished shard, or None. A damaged one is said and scored again."""
+        """A finished shard, or None. A damaged one is reported and scored again."""
         metrics = scoring.fresh()
         try:
             states = load_states(self._file(part))
@@ -216,13 +216,13 @@ class Shards:
             for name, metric in metrics.items():
                 metric.load(states[name])
             texts = [tuple(line) for line in about["texts"]]
-            found = Total(metrics, _unpacked(about), texts, dict(about["seconds"]), set(about["processes"]))
+            shard = Total(metrics, _unpacked(about), texts, dict(about["seconds"]), set(about["processes"]))
         except (UserError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
             say(f"{self._file(part)} cannot be read ({error}); its samples are measured again")
             return None
         scoring.shown += [row.tobytes() for row in digests]
         scoring.sources |= set(about["sources"])
-        return found
+        return shard
 
 
 def _packed(samples: Samples | None) -> State:

@@ -20,19 +20,19 @@ class Work(NamedTuple):
 
 def of(share: Share, work: Sequence[Work]) -> Iterator[tuple[Work, range]]:
     """The shards of a share, set by set: places count through all rows of the run, so that shares are even."""
-    for one in work:
-        first = one.row * len(one.shards.parts)
-        yield from ((one, part) for i, part in enumerate(one.shards.parts) if share.takes(first + i))
+    for item in work:
+        first = item.row * len(item.shards.parts)
+        yield from ((item, part) for i, part in enumerate(item.shards.parts) if share.takes(first + i))
 
 
 def take(share: Share, work: Sequence[Work], scoring: Scoring) -> bool:
     """Measure one shard that is not there and that no other process is at; False if there is none."""
-    for one, part in of(share, work):
-        if not one.shards.there(part):
-            with one.shards.claim(part) as mine:
+    for item, part in of(share, work):
+        if not item.shards.there(part):
+            with item.shards.claim(part) as mine:
                 if mine:
                     scoring.start()
-                    one.shards.score(part, scoring, one.draw)
+                    item.shards.score(part, scoring, item.draw)
                     return True
     return False
 
@@ -43,10 +43,10 @@ def take_all(share: Share, work: Sequence[Work], scoring: Scoring) -> bool:
         pass
     if share.merges is False:
         return False
-    while share.merges and not all(one.shards.complete for one in work):
+    while share.merges and not all(item.shards.complete for item in work):
         time.sleep(0.5)
-        for one in work:
-            one.shards.check()
-    if lacking := sum(not one.shards.there(part) for one, part in of(Share(), work)):
+        for item in work:
+            item.shards.check()
+    if lacking := sum(not item.shards.there(part) for item, part in of(Share(), work)):
         say(f"{lacking} shards are still to be measured by other processes; the last of them merges all.")
     return not lacking

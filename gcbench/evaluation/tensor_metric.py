@@ -153,9 +153,9 @@ def _checked(tensors: Mapping[str, Any], classes: int) -> dict[str, Any]:
             raise UserError(f"there is no argument {name!r}; evaluators say {', '.join(SEEN)}")
         axes = SHAPES[name]
         sizes = {axis: length for axis, length in zip(axes, x.shape, strict=False) if axis in "BHW"} | sizes
-        wanted = [sizes.get(axis, axis) for axis in axes]
-        if x.ndim != len(axes) or any(a != b for a, b in zip(wanted, x.shape, strict=True) if isinstance(a, int)):
-            raise UserError(f"{name} is of shape {tuple(x.shape)}; give [{','.join(map(str, wanted))}]")
+        expected = [sizes.get(axis, axis) for axis in axes]
+        if x.ndim != len(axes) or any(a != b for a, b in zip(expected, x.shape, strict=True) if isinstance(a, int)):
+            raise UserError(f"{name} is of shape {tuple(x.shape)}; give [{','.join(map(str, expected))}]")
         if name == "images" and x.dtype != torch.uint8:
             raise UserError(f"images are {x.dtype}; give torch.uint8, from 0 to 255")
         if axes == "BHW":

@@ -57,11 +57,11 @@ class AttributesRecipe(Recipe):
         target = batch.attributes.to(device)
         logits = self.classifier(vary(batch.images.to(device).float() / 255, generator), generator).float()
         predicted = logits > 0
-        true, wanted = gathered(predicted & target), gathered(target)
+        true, positive = gathered(predicted & target), gathered(target)
         return {
             "loss": F.binary_cross_entropy_with_logits(logits, target.float()),
             "accuracy": (predicted == target).float().mean(),
-            "recall": true.sum() / wanted.sum().clamp_min(1),
+            "recall": true.sum() / positive.sum().clamp_min(1),
         }
 
     @property
@@ -94,7 +94,7 @@ class AttributesRecipe(Recipe):
         draw = ImageDraw.Draw(tile)
         styles = {(True, True): ("", "black"), (False, True): ("- ", "grey"), (True, False): ("+ ", "red")}
         rows = zip(self.dataset.attributes, predicted.tolist(), label.tolist(), strict=True)
-        shown = [(name, *styles[said, holds]) for name, said, holds in rows if said or holds]
+        shown = [(name, *styles[guess, truth]) for name, guess, truth in rows if guess or truth]
         for row, (name, mark, ink) in enumerate(shown):
             draw.text((4, top + line * row), mark + name, fill=ink)
         return np.array(tile)

@@ -84,7 +84,7 @@ class CLIP(Evaluator):
     @torch.inference_mode()
     def read(self, prompts: Sequence[str]) -> Texts:
         length = self.network.context_length
-        tokens = self.tokenizer(list(prompts))  # [B,77], the end token last of what is not 0
+        tokens = self.tokenizer(list(prompts))  # [B,77], padded with 0 after the end token
         truncated = self.tokenizer(list(prompts), context_length=length + 1)[:, length] != 0  # [B]
         vectors = [self.network.encode_text(part.to(self.device)).float().cpu() for part in tokens.split(self.chunk)]
         return Texts(torch.cat(vectors), truncated)

@@ -70,9 +70,9 @@ class Encoder(Evaluator):
         vectors = []
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for part in images.split(self.chunk):
-                given = self.network(self.prepare(part.to(self.device)))
-                given = given[0] if isinstance(given, tuple) else given  # CoCa's tower gives its tokens too
-                vectors.append(given.float().cpu())
+                output = self.network(self.prepare(part.to(self.device)))
+                output = output[0] if isinstance(output, tuple) else output  # CoCa's tower gives its tokens too
+                vectors.append(output.float().cpu())
         return Features(vectors=torch.cat(vectors))
 
     def prepare(self, images: Tensor) -> Tensor:

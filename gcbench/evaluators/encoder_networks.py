@@ -94,8 +94,8 @@ def timm_network(name: str, content: Mapping[str, Any], path: Path) -> Network:
     named = cfg.get("classifier") or ()
     heads = tuple(f"{head}." for head in ((named,) if isinstance(named, str) else named))
     state = _renamed(module, _bare(content), path, f"timm's {name}")
-    wanted = module.state_dict()
-    kept = {key: value for key, value in state.items() if key in wanted or not key.startswith(heads)}
+    expected = module.state_dict()
+    kept = {key: value for key, value in state.items() if key in expected or not key.startswith(heads)}
     load_strictly(module, kept, path, f"timm's {name}")
     data = resolve_data_config(pretrained_cfg=cfg)
     _, height, width = data["input_size"]
@@ -119,15 +119,15 @@ def open_clip_network(name: str, content: Mapping[str, Any], path: Path) -> Netw
     if tag and tag not in tags:
         hint = did_you_mean(tag, tags, f"its tags are {', '.join(tags) or 'none'}")
         raise UserError(f"--evaluator encoder=open_clip:{name}: open_clip lists no {tag!r} of {model}; {hint}")
-    published = [get_pretrained_cfg(model, one) for one in ([tag] if tag else tags)]
+    published = [get_pretrained_cfg(model, candidate) for candidate in ([tag] if tag else tags)]
     config: dict[str, Any] = open_clip.get_model_config(model)
     quick = bool(config.get("quick_gelu"))
-    if published and all(bool(one.get("quick_gelu")) for one in published) and not quick:
+    if published and all(bool(cfg.get("quick_gelu")) for cfg in published) and not quick:
         raise UserError(
             f"--evaluator encoder=open_clip:{name}: these weights were trained with QuickGELU, and the plain name means"
             f" GELU; write open_clip:{model}-quickgelu@FILE"
         )
-    ways = {_open_clip_way(one) for one in published or [{}]}
+    ways = {_open_clip_way(cfg) for cfg in published or [{}]}
     if len(ways) > 1:
         raise UserError(
             f"--evaluator encoder=open_clip:{name}: weights of this network want images prepared in different ways;"
@@ -142,8 +142,8 @@ def open_clip_network(name: str, content: Mapping[str, Any], path: Path) -> Netw
     state = {key.removeprefix("module."): value for key, value in _bare(content).items()}
     tower = {key.removeprefix("visual."): value for key, value in state.items() if key.startswith("visual.")}
     load_strictly(module, tower, path, f"the image tower of open_clip's {model}")
-    given: Any = module.image_size
-    size = given if isinstance(given, int) else given[0]
+    image_size: Any = module.image_size
+    size = image_size if isinstance(image_size, int) else image_size[0]
     if mode not in ("shortest", "squash"):
         raise UserError(f"--evaluator encoder=open_clip:{name} wants images cut as is not done here; choose another")
     return Network(

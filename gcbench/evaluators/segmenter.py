@@ -32,7 +32,7 @@ class Segmenter(Evaluator):
 
     role: ClassVar[str] = "segmenter"
     chunk: ClassVar[int] = 16
-    pixels: ClassVar[int] = 2**20  # that go through the network together; w48 wants about 1 KiB for each
+    pixels: ClassVar[int] = 2**20  # that go through the network together; w48 needs about 1 KiB for each
 
     def __init__(self, loaded: Loaded, device: str, precision: str = "fp32"):
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
@@ -44,8 +44,8 @@ class Segmenter(Evaluator):
 
     @classmethod
     def open(cls, dataset: Dataset, *, spec: str | None = None, device: str = "cpu") -> "Segmenter":
-        wanted = parse(spec)
-        return cls(_load(wanted, dataset), device, wanted.precision)
+        request = parse(spec)
+        return cls(_load(request, dataset), device, request.precision)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Features:
@@ -67,8 +67,8 @@ class Segmenter(Evaluator):
         return SegmenterRecipe.build(dataset, settings)
 
 
-def _load(wanted: Request, dataset: Dataset) -> Loaded:
-    name, scale, where, _ = wanted
+def _load(request: Request, dataset: Dataset) -> Loaded:
+    name, scale, where, _ = request
     if name and (name + ":").startswith(MMSEG):
         from gcbench.evaluators.mmseg_model import open_mmseg
 

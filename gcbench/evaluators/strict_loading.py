@@ -22,16 +22,16 @@ def load_strictly(network: nn.Module, state: Mapping[str, Any], path: Path, what
     network.load_state_dict(state)
 
 
-def _fault(wanted: Mapping[str, Tensor], state: Mapping[str, Any]) -> str | None:
-    for name, tensor in wanted.items():
-        given = state.get(name)
-        if not isinstance(given, Tensor):
+def _fault(expected: Mapping[str, Tensor], state: Mapping[str, Any]) -> str | None:
+    for name, tensor in expected.items():
+        value = state.get(name)
+        if not isinstance(value, Tensor):
             return f"it lacks the tensor {name!r}"
-        if given.shape != tensor.shape:
-            return f"{name!r} is {_size(given)} where {_size(tensor)} is expected"
-        if not torch.isfinite(given).all():
+        if value.shape != tensor.shape:
+            return f"{name!r} is {_size(value)} where {_size(tensor)} is expected"
+        if not torch.isfinite(value).all():
             return f"{name!r} has values that are not finite"
-    extra = next((name for name in state if name not in wanted), None)
+    extra = next((name for name in state if name not in expected), None)
     return None if extra is None else f"it has {extra!r} beside them"
 
 

@@ -69,15 +69,15 @@ def read_authors_checkpoint(
                         " name the dataset that it was trained on")  # fmt: skip
     if any(not tensor.isfinite().all() for tensor in state.values()):
         raise UserError(f"{path} holds weights that are not finite; copy it again")
-    said = []
+    notes = []
     if image_schedule is None:
         image_schedule = label_schedule
-        said.append(f"the file does not say the image's schedule: taken to be {label_schedule}, as the layout's is"
+        notes.append(f"the file does not say the image's schedule: taken to be {label_schedule}, as the layout's is"
                     " (--image-schedule names another)")  # fmt: skip
     if size is None:
         height, (h, w) = HEIGHTS[min(stage, 1)], dataset.size
         size = (height, round(height * w / h))
-        said.append(f"the file does not say its images' size: taken to be {size[0]}x{size[1]} (--size names another)")
+        notes.append(f"the file does not say its images' size: taken to be {size[0]}x{size[1]} (--size names another)")
     config = GCDPConfig(
         unet=unet.model_copy(update={"classes": None, "text_dim": None}),
         process=ProcessConfig(
@@ -93,7 +93,7 @@ def read_authors_checkpoint(
     trained = content.get("steps")
     facts = {"version": content.get("version"), "weights": weights, "stage": stage}
     facts["steps"] = int(trained.flatten()[stage]) if isinstance(trained, Tensor) else None
-    return Imported({f"unet.{name}": tensor for name, tensor in state.items()}, config, facts, said)
+    return Imported({f"unet.{name}": tensor for name, tensor in state.items()}, config, facts, notes)
 
 
 def unet_config(state: Mapping[str, Tensor]) -> UNetConfig:

@@ -127,14 +127,14 @@ class GCDP(TrainedModel):
         eps, u, other = noise.normal(3, *size), noise.uniform(*size), noise.uniform(*size)
         z = process.noised(unit(pairs.images.to(self.device)), on(pairs.layouts, self.device), t, eps, u)
         layout = z.layout if layouts or z.layout is None else (other * (process.cfg.classes or 0)).long()
-        told = self.told(pairs.prompts)
+        texts = self.told(pairs.prompts)
         blocks = last_of_levels(self.network.unet)
         with (
             torch.compiler.set_stance("force_eager"),  # hooks set after a network was compiled are not seen by it
             torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"),
             recorded(blocks) as seen,
         ):
-            text = self.network.read(told, torch.full((n,), told is not None, device=self.device))
+            text = self.network.read(texts, torch.full((n,), texts is not None, device=self.device))
             self.network.unet(z.image, layout, z.log_snr, text)
         return {name: seen[name].float().cpu() for name in blocks}  # [B,C,h,w] each
 

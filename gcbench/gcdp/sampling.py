@@ -150,11 +150,11 @@ def sample_many(
     parts = [] if beside is None else [part for part in (beside.images, beside.layouts) if part is not None]
 
     def draw(seeds: list[int], prompts: list[str] | None, *rows: Tensor) -> tuple[Tensor, ...]:
-        here = beside
+        of_batch = beside
         if beside is not None:
             images, layouts = beside.images is not None, beside.layouts is not None
-            here = Beside(beside.kind, rows[0] if images else None, rows[-1] if layouts else None)
-        return sample_batch(network, process, prompts, seeds, how, here, tick)
+            of_batch = Beside(beside.kind, rows[0] if images else None, rows[-1] if layouts else None)
+        return sample_batch(network, process, prompts, seeds, how, of_batch, tick)
 
     drawn = in_fixed_batches(draw, seeds, prompts, batch_size, beside=parts)
     return drawn[0], drawn[1] if len(drawn) > 1 else None

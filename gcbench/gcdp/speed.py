@@ -90,5 +90,5 @@ if __name__ == "__main__":
     kind, precision = sys.argv[1:]
     steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(KINDS[kind](precision))]
     wall, processor = (min(times) for times in zip(*steps, strict=True))
-    found = {"seconds": wall, "processor": processor / torch.get_num_threads()}
-    print(json.dumps({**found, "gib": peak_memory() / 2**30}))
+    measured = {"seconds": wall, "processor": processor / torch.get_num_threads()}
+    print(json.dumps({**measured, "gib": peak_memory() / 2**30}))

@@ -50,12 +50,12 @@ class AttributeRecall(RowMetric):
 
     def rows(self, samples: Samples, features: Mapping[str, Features]) -> np.ndarray:
         """Affirmed, known to the classifier, found: bool [B,3,A]."""
-        given = self.seen(features, "probabilities").cpu().numpy()  # [B,A]
-        if given.shape[1] != len(self.task.attributes):
-            raise ValueError(f"the classifier gave {given.shape[1]} of {len(self.task.attributes)} attributes")
-        said = np.array([self._affirmed(prompt) for prompt in samples.prompts or ()])  # [B,A]
-        found = given >= self.thresholds["found_from"]
-        return np.stack([said, ~np.isnan(given), found], axis=1)
+        probabilities = self.seen(features, "probabilities").cpu().numpy()  # [B,A]
+        if probabilities.shape[1] != len(self.task.attributes):
+            raise ValueError(f"the classifier gave {probabilities.shape[1]} of {len(self.task.attributes)} attributes")
+        in_prompt = np.array([self._affirmed(prompt) for prompt in samples.prompts or ()])  # [B,A]
+        predicted = probabilities >= self.thresholds["found_from"]
+        return np.stack([in_prompt, ~np.isnan(probabilities), predicted], axis=1)
 
     def score(self) -> Score:
         rows = self._samples.sorted()
@@ -91,8 +91,8 @@ class AttributeRecall(RowMetric):
         return {"": by_sample(rows.ids, parts), "per_image": by_sample(rows.ids, _shares(rows))}
 
     def _affirmed(self, prompt: str) -> list[bool]:
-        said = affirmed(prompt, self.task.attribute_words)
-        return [name in said for name in self.task.attributes]
+        names = affirmed(prompt, self.task.attribute_words)
+        return [name in names for name in self.task.attributes]
 
     def _by_attribute(self, part: np.ndarray, whole: np.ndarray | None = None) -> dict[str, float | None]:
         """Counts [A], or their shares of `whole` [A] with None where that is 0."""

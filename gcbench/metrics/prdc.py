@@ -52,18 +52,18 @@ class PRDC(PooledMetric):
 
     def __init__(self, task: Task):
         super().__init__(task)
-        self._found: tuple[Any, Neighbourhoods] | None = None  # the sets that were measured last, and what came out
+        self._last: tuple[Any, Neighbourhoods] | None = None  # the sets that were measured last, and what came out
 
     def score(self) -> Score:
         made = self._samples.in_order()
         if missing := self._too_few():
             return Score.skipped(missing, n=len(made))
-        found = self._measured(made)
-        score = self.mean(found.precise, made.groups)
+        prdc = self._measured(made)
+        score = self.mean(prdc.precise, made.groups)
         score.also = {
-            "recall": self._of_real("recall", found.recall, found.recall_without, made.groups),
-            "density": self.mean(found.density, made.groups, "density"),
-            "coverage": self._of_real("coverage", found.coverage, found.coverage_without, made.groups),
+            "recall": self._of_real("recall", prdc.recall, prdc.recall_without, made.groups),
+            "density": self.mean(prdc.density, made.groups, "density"),
+            "coverage": self._of_real("coverage", prdc.coverage, prdc.coverage_without, made.groups),
         }
         sizes = {"n": len(made), "n_reference": len(self.reference), "d": made.shape[1]}
         score.detail = {"sizes": {name: float(size) for name, size in sizes.items()}}
@@ -74,8 +74,8 @@ class PRDC(PooledMetric):
         if self._skipped() or self._too_few():
             return {}
         made = self._samples.in_order()
-        found = self._measured(made)
-        return {"": by_sample(made.ids, found.precise), "density": by_sample(made.ids, found.density)}
+        prdc = self._measured(made)
+        return {"": by_sample(made.ids, prdc.precise), "density": by_sample(made.ids, prdc.density)}
 
     def _too_few(self) -> str | None:
         k, k_density = self.thresholds["k"], self.thresholds["k_density"]
@@ -93,7 +93,7 @@ class PRDC(PooledMetric):
     def _measured(self, made: OrderedRows) -> Neighbourhoods:
         """Once for `compute` and `per_sample`. Rows are only added, so their number tells whether they are the same."""
         sets = (self._samples, len(self._samples), self.reference, len(self.reference))
-        if self._found is None or self._found[0] != sets:
+        if self._last is None or self._last[0] != sets:
             k, k_density = int(self.thresholds["k"]), int(self.thresholds["k_density"])
-            self._found = sets, neighbourhoods(self.reference.in_order(), made, k, k_density, made.groups)
-        return self._found[1]
+            self._last = sets, neighbourhoods(self.reference.in_order(), made, k, k_density, made.groups)
+        return self._last[1]

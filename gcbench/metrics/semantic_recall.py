@@ -94,9 +94,9 @@ class SemanticRecall(MeanMetric):
     def _row(self, prompt: str, labels: np.ndarray) -> np.ndarray:
         """Which classes are named, denied only, found from `min_pixels`, found from `min_area`: bool [4,K]."""
         mentions = class_mentions(prompt, self.task.aliases)
-        wanted = {mention.name for mention in mentions if not mention.negated}
-        named = np.array([name in wanted for name in self.task.classes])  # [K]
-        negated = np.isin(self.task.classes, [mention.name for mention in mentions if mention.name not in wanted])
+        affirmed = {mention.name for mention in mentions if not mention.negated}
+        named = np.array([name in affirmed for name in self.task.classes])  # [K]
+        negated = np.isin(self.task.classes, [mention.name for mention in mentions if mention.name not in affirmed])
         pixels = np.bincount(labels.ravel(), minlength=len(named))  # [K]
         if len(pixels) > len(named):
             raise ValueError(f"the segmenter gave label {len(pixels) - 1} of only {len(named)} classes")

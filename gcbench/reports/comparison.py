@@ -73,33 +73,33 @@ def compare(*runs: Path, guidance: str | float | None = None) -> Comparison:
     if not first.record.points:
         empty = " and ".join(str(run.path) for run in (first, *others) if not run.record.points)
         raise UserError(f"no finished point in {empty}; let the run end first")
-    found = Comparison(
+    comparison = Comparison(
         runs=[Side(letter=run.letter, path=plain(run.path), model=run.record.model) for run in (first, *others)],
         protocol=first.record.protocol.of_any_model(),
     )
     for other in others:
-        _add(found, first, other, guidance)
-    if not found.rows:
+        _add(comparison, first, other, guidance)
+    if not comparison.rows:
         paths = " and ".join(str(run.path) for run in (first, *others))
-        why = "; ".join(map(str, found.left_out))
+        why = "; ".join(map(str, comparison.left_out))
         raise UserError(f"nothing of {paths} can be compared ({why}); measure them under one protocol")
-    if few := [row.units for row in found.rows if row.units and row.units < FEW_GROUPS]:
-        found.notes.append(
+    if few := [row.units for row in comparison.rows if row.units and row.units < FEW_GROUPS]:
+        comparison.notes.append(
             f"Fewer than {FEW_GROUPS} groups ({min(few)}): the intervals are wide, and uncertain themselves."
         )
     if guidance == BEST:
-        found.notes.append("The best scales were chosen on these same samples, so both values flatter their run.")
-    found.notes = list(dict.fromkeys(found.notes))
-    return found
+        comparison.notes.append("The best scales were chosen on these same samples, so both values flatter their run.")
+    comparison.notes = list(dict.fromkeys(comparison.notes))
+    return comparison
 
 
-def _add(found: Comparison, a: Run, b: Run, guidance: str | float | None) -> None:
+def _add(comparison: Comparison, a: Run, b: Run, guidance: str | float | None) -> None:
     """The rows of one pair, and what is left out of it."""
     try:
         pair = RunPair(a, b)
         points = pair.points(guidance)
     except NotComparable as reason:
-        found.left_out.append(LeftOut(run=b.letter, reason=str(reason)))
+        comparison.left_out.append(LeftOut(run=b.letter, reason=str(reason)))
         return
     comparable = []
     for name in a.metrics | b.metrics:
@@ -109,46 +109,46 @@ def _add(found: Comparison, a: Run, b: Run, guidance: str | float | None) -> Non
             if guidance == BEST:
                 best_a, best_b = best(a.record.points, name), best(b.record.points, name)
                 if best_a is None or best_b is None:
-                    lacking = " and ".join(run.letter for run in (a, b) if run.never(name))
-                    why = f"{lacking} without a value" if lacking else "its direction is not known here"
+                    empty = " and ".join(run.letter for run in (a, b) if run.never(name))
+                    why = f"{empty} without a value" if empty else "its direction is not known here"
                     raise NotComparable(f"no best scale: {why}")
-                found.rows.append(pair.row(name, "", best_a, best_b))
+                comparison.rows.append(pair.row(name, "", best_a, best_b))
         except NotComparable as reason:
-            found.left_out.append(LeftOut(run=b.letter, metric=name, reason=str(reason)))
-    for one, other in points:
+            comparison.left_out.append(LeftOut(run=b.letter, metric=name, reason=str(reason)))
+    for point_a, point_b in points:
         for name in comparable:
-            having = [run.letter for run, point in ((a, one), (b, other)) if name in point.scores]
+            having = [run.letter for run, point in ((a, point_a), (b, point_b)) if name in point.scores]
             if len(having) == 1:
-                scale = guidance_text((one if having == [a.letter] else other).guidance)
+                scale = guidance_text((point_a if having == [a.letter] else point_b).guidance)
                 why = f"only {having[0]} has it at guidance {scale}"
-                found.left_out.append(LeftOut(run=b.letter, metric=name, reason=why))
+                comparison.left_out.append(LeftOut(run=b.letter, metric=name, reason=why))
             elif having:
-                further = dict.fromkeys([*one.scores[name].also, *other.scores[name].also])
-                found.rows += [pair.row(name, part, one, other) for part in ("", *further)]
-    found.notes += pair.remarks()
+                further = dict.fromkeys([*point_a.scores[name].also, *point_b.scores[name].also])
+                comparison.rows += [pair.row(name, part, point_a, point_b) for part in ("", *further)]
+    comparison.notes += pair.remarks()
 
 
 # ------------------------------------------------------------------------------------------------------ for people
 
 
-def print_comparison(found: Comparison, format: str = "rich", console: Console | None = None) -> None:
+def print_comparison(comparison: Comparison, format: str = "rich", console: Console | None = None) -> None:
     """On standard output; `json` is the comparison itself, and `csv` has all columns of the metrics."""
     if format == "json":
-        print(json.dumps(found.model_dump(mode="json"), indent=1))
+        print(json.dumps(comparison.model_dump(mode="json"), indent=1))
     else:
-        show(comparison_tables(found, everything=format == "csv"), format, console)
+        show(comparison_tables(comparison, everything=format == "csv"), format, console)
 
 
-def comparison_tables(found: Comparison, everything: bool = False) -> list[Table]:
+def comparison_tables(comparison: Comparison, everything: bool = False) -> list[Table]:
     """A table for each guidance scale. everything: all columns of the metrics, not the headlines only."""
     grouped: dict[str, list[Row]] = {}
-    for row in found.rows:
+    for row in comparison.rows:
         metric = declared(row.metric)
         if everything or metric is None or (row.column or "") in metric.headline:
             grouped.setdefault(_label(row), []).append(row)
-    tables = [_table(title, rows, found.protocol) for title, rows in grouped.items()]
+    tables = [_table(title, rows, comparison.protocol) for title, rows in grouped.items()]
     columns = {column.key: column for table in tables for column in table.columns}
-    return [*tables, Table("", [], notes=[*units(list(columns.values())), *footnotes(found)])]
+    return [*tables, Table("", [], notes=[*units(list(columns.values())), *footnotes(comparison)])]
 
 
 def _label(row: Row) -> str:
@@ -174,24 +174,24 @@ def _table(title: str, rows: Sequence[Row], protocol: Protocol) -> Table:
     return Table(title, list(columns.values()), lines, facts={"setting": title}, across=True)
 
 
-def footnotes(found: Comparison) -> list[str]:
+def footnotes(comparison: Comparison) -> list[str]:
     lines = []
-    for side in found.runs:
+    for side in comparison.runs:
         weights = "" if side.model.weights is None else f", weights {side.model.weights}"
         lines.append(f"{side.letter}: {side.path} ({side.model.name}{weights})")
-    lines += [f"Not compared: {left}." for left in found.left_out]
+    lines += [f"Not compared: {left}." for left in comparison.left_out]
     for kind, text in (
         ("images", "Means over images: images of one name are paired, differences bootstrapped over {} groups."),
         ("blocks", "Numbers of a set: paired jackknife over the same {} blocks of whole groups, Student's t."),
     ):
-        if counts := sorted({row.units or 0 for row in found.rows if row.pairing == kind}):
+        if counts := sorted({row.units or 0 for row in comparison.rows if row.pairing == kind}):
             lines.append(text.format(" or ".join(map(str, counts))))
-    better = " better: the interval leaves 0 out." if any(row.better for row in found.rows) else ""
+    better = " better: the interval leaves 0 out." if any(row.better for row in comparison.rows) else ""
     lines.append(f"± is half the 95 % interval of the difference.{better}")
     lines.append("Each p-value is for its own row; none is corrected for their number.")
-    lines += found.notes
+    lines += comparison.notes
     reasons: dict[str, dict[str, None]] = {}
-    for row in found.rows:
+    for row in comparison.rows:
         if row.reason:
             name = row.metric if row.column is None else f"{row.metric} {row.column}"
             reasons.setdefault(row.reason, {})[name] = None

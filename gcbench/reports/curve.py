@@ -19,30 +19,30 @@ from gcbench.reports.table import Cell, Column, Row
 
 def draw(record: Record, folder: Path, axes: Axes | None = None) -> None:
     """Write `curve.png` and `curve.svg`; the left panel only where every point has both metrics of the trade-off."""
-    found = trade_off(record, axes)
+    names = trade_off(record, axes)
     bounded = _bounded(record)
     points = sorted(record.points, key=lambda point: point.guidance or 0)
-    size, columns = ((10, 4.2), 2) if found and bounded else ((5.2, 4.2), 1)
+    size, columns = ((10, 4.2), 2) if names and bounded else ((5.2, 4.2), 1)
     with mpl.rc_context(drawing.STYLE):
         figure = drawing.new_figure(size)
         panels = figure.subplots(1, columns, squeeze=False)
         drawing.set_title(figure, record.protocol, f"{record.model.name} on ")
-        if bounded or not found:
+        if bounded or not names:
             _against_guidance(panels[0][-1], points, bounded)
-        if found:
-            _trade_off(panels[0][0], record, points, *(number_column(name, protocol=record.protocol) for name in found))
+        if names:
+            _trade_off(panels[0][0], record, points, *(number_column(name, protocol=record.protocol) for name in names))
         drawing.save(figure, folder, "curve")
 
 
 def panels(record: Record, axes: Axes | None = None) -> list[tuple[str, Figure]]:
     """Each panel as a figure of its own with a title, for a page that is read on narrow screens too."""
-    found, bounded = trade_off(record, axes), _bounded(record)
+    names, bounded = trade_off(record, axes), _bounded(record)
     points = sorted(record.points, key=lambda point: point.guidance or 0)
     drawn = []
     with mpl.rc_context(drawing.STYLE):
-        if found:
+        if names:
             figure = drawing.new_figure((5.2, 4.2))
-            columns = [number_column(name, protocol=record.protocol) for name in found]
+            columns = [number_column(name, protocol=record.protocol) for name in names]
             _trade_off(figure.subplots(), record, points, *columns)
             drawn.append((f"{columns[1].head} against {columns[0].head} over guidance", figure))
         if bounded:

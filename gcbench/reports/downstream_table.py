@@ -17,13 +17,13 @@ MIOU = Column(KEY, "mIoU", "%", "higher", 100.0, (0.0, 1.0), metric=KEY)
 def downstream_tables(result: Downstream) -> list[Table]:
     """The arms with their differences, then IoU by class."""
     protocol = result.protocol
-    seeds = {_name(arm): ", ".join(_percent(one.miou.value) for one in arm.seeds) for arm in result.arms}
-    p_values = {f"{one.of}: {one.arm} - real": one.p_value for one in result.differences}
+    seeds = {_name(arm): ", ".join(_percent(seed.miou.value) for seed in arm.seeds) for arm in result.arms}
+    p_values = {f"{difference.of}: {difference.arm} - real": difference.p_value for difference in result.differences}
     rows = [Row(_name(arm), scores={KEY: arm.miou}) for arm in result.arms if arm.miou is not None]
-    for one in result.differences:
-        score = one.miou
+    for difference in result.differences:
+        score = difference.miou
         cell = MIOU.scaled(score.value, score.interval, score.standard_error, n=score.n)
-        rows.append(Row(f"{one.of}: {one.arm} - real", "difference", cells={KEY: cell}))
+        rows.append(Row(f"{difference.of}: {difference.arm} - real", "difference", cells={KEY: cell}))
     columns = [
         MIOU,
         Column("seeds", "each seed", of=lambda row: seeds.get(row.name)),
@@ -76,7 +76,7 @@ def _notes(result: Downstream) -> Iterator[str]:
         yield "One seed: nothing can be said of the spread; give --seeds 3."
     elif len(protocol.seeds) < FEW_SEEDS:
         yield f"Fewer than {FEW_SEEDS} seeds: the intervals are wide, and uncertain themselves."
-    groups = [one.miou.groups for arm in result.arms for one in arm.seeds if one.miou.groups is not None]
+    groups = [seed.miou.groups for arm in result.arms for seed in arm.seeds if seed.miou.groups is not None]
     if groups and min(groups) < FEW_GROUPS:
         yield f"The test images are of {min(groups)} groups only."
     for name, info in result.models.items():

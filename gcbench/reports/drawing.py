@@ -163,16 +163,16 @@ def label_points(
         measured = panel.text(0, 0, text)
         half = np.array(measured.get_window_extent().size) / 2
         measured.remove()
-        found: list[tuple[int, int, Any, Bbox]] = []  # how much is hidden, how far, where, the box
+        candidates: list[tuple[int, int, Any, Bbox]] = []  # how much is hidden, how far, where, the box
         for radius, angle in tries:
             middle = np.array([cos(angle), sin(angle)]) * (radius * pixel + half)
             box = Bbox([spot + middle - half - 1, spot + middle + half + 1])
             hidden = box.count_overlaps(taken) + sum(line.intersects_bbox(box, filled=False) for line in lines)
             hidden += not (inside.contains(*box.min) and inside.contains(*box.max))
-            found.append((hidden, radius, middle / pixel, box))
+            candidates.append((hidden, radius, middle / pixel, box))
             if not hidden:
                 break
-        _, radius, offset, box = min(found, key=lambda one: one[0])
+        _, radius, offset, box = min(candidates, key=lambda candidate: candidate[0])
         arrow = {"arrowstyle": "-", "color": colour, "lw": 0.5, "shrinkA": 0, "shrinkB": 3} if radius > FAR else None
         panel.annotate(
             text, place, offset, textcoords="offset points", ha="center", va="center", color=colour, arrowprops=arrow

@@ -66,8 +66,8 @@ def make(dataset: Dataset, records: Records, remedy: str, folder: Path) -> tuple
     for split, models in grouped.records.items():
         for model, trained in models.items():
             if at_best := best(trained.points, metric):
-                found = _marks(trained, at_best.guidance, metric, detail, dataset)
-                marks += [mark._replace(model=model, split=split) for mark in found]
+                own = _marks(trained, at_best.guidance, metric, detail, dataset)
+                marks += [mark._replace(model=model, split=split) for mark in own]
     lines = [dict(zip(HEADS, mark, strict=True)) for mark in marks]
     write_text(folder / "figure1.csv", csv_text(lines, HEADS))
     left_out = [*records.left_out, *grouped.left_out]
@@ -135,9 +135,9 @@ def _draw(marks: Sequence[Mark], grouped: BySplit, records: Records, left_out: S
         panels = paper.subplots(1, len(grouped.records), sharex=True, sharey=True, squeeze=False)[0]
         counted = " (in brackets: of how many)" if asked else ""
         before = f"recall of what texts ask for{counted}\neach model at the guidance of its best mean recall\n"
-        lacking = ", ".join(line.partition(":")[0] for line in left_out)
+        omitted = ", ".join(line.partition(":")[0] for line in left_out)
         drawing.set_title(
-            paper, records.first.protocol, before, _caption(grouped) + (lacking and f"\nnot drawn: {lacking}")
+            paper, records.first.protocol, before, _caption(grouped) + (omitted and f"\nnot drawn: {omitted}")
         )
         for panel, split in zip(panels, grouped.records, strict=True):
             _panel(panel, [mark for mark in marks if mark.split in ("", split)], names, grouped)

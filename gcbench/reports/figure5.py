@@ -43,10 +43,10 @@ def draw(samples: Mapping[str, Samples], dataset: Dataset, caption: str, folder:
     first = next(iter(samples.values()))
     h, w = first.images.shape[2:]
     strips: list[tuple[str, Tensor, bool]] = []
-    for name, one in samples.items():
-        strips.append((name, one.images, False))
-        if one.layouts is not None:
-            strips.append((f"{name},\nlayout", one.layouts, True))
+    for name, own in samples.items():
+        strips.append((name, own.images, False))
+        if own.layouts is not None:
+            strips.append((f"{name},\nlayout", own.layouts, True))
     wide, texts = 2.4, 0.95
     high = wide * h / w
     with mpl.rc_context(drawing.STYLE):
@@ -56,11 +56,11 @@ def draw(samples: Mapping[str, Samples], dataset: Dataset, caption: str, folder:
         for place, text in enumerate(first.prompts or [""] * len(first)):
             tiles.text_tile(panels[0, place], text, int(17 * wide), 7)
         for row, (name, strip, is_layout) in enumerate(strips, 1):
-            for place, one in enumerate(strip):
+            for place, tile in enumerate(strip):
                 if is_layout:
-                    tiles.layout_tile(panels[row, place], one, dataset)
+                    tiles.layout_tile(panels[row, place], tile, dataset)
                 else:
-                    tiles.image_tile(panels[row, place], one)
+                    tiles.image_tile(panels[row, place], tile)
             tiles.side_label(panels[row, 0], name)
         tiles.caption(paper, caption)
         if layouts := [layout for _, strip, is_layout in strips if is_layout for layout in strip]:

@@ -82,7 +82,7 @@ class Figure:
 
     def panel(self, name: str, model: str | None = None, metric: str | None = None) -> list[Number]:
         numbers = (number for number in self.numbers if number.panel == name)
-        return [one for one in numbers if model in (None, one.model) and metric in (None, one.metric)]
+        return [number for number in numbers if model in (None, number.model) and metric in (None, number.metric)]
 
 
 def gather(dataset: Dataset, folder: Path, axes: Axes | None = None) -> Figure:
@@ -90,9 +90,9 @@ def gather(dataset: Dataset, folder: Path, axes: Axes | None = None) -> Figure:
 
     axes: metrics (cost, gain); None for the first of realism and the first of correspondence that a record has.
     """
-    wanted = [row.name for row in bundled()[SUITE].chosen(None)]
+    expected = [row.name for row in bundled()[SUITE].chosen(None)]
     remedy = f"run `gcbench suite run {SUITE} --dataset {dataset.argument}` and give its directory as --runs"
-    records, chosen, left_out = read_records(dataset, folder, remedy, wanted, axes)
+    records, chosen, left_out = read_records(dataset, folder, remedy, expected, axes)
     first = next(iter(records.values()))
     cost, gain = (number_column(name, protocol=first.protocol) for name in chosen)
     recall = next(filter(None, map(_recall_metric, records.values())), Column("recall", "recall"))

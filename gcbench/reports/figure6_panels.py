@@ -22,8 +22,8 @@ def draw(figure: Figure, folder: Path, name: str) -> None:
         paper = drawing.new_figure((12.5, 8.2))
         rows: Any = [["trade-off", "f1", "shares"], ["recall"] * 3]
         panels = paper.subplot_mosaic(rows, width_ratios=(1.6, 1.2, 1))
-        lacking = ", ".join(line.partition(":")[0] for line in figure.left_out)
-        more = f"\nnot drawn: {lacking}" if lacking else ""
+        omitted = ", ".join(line.partition(":")[0] for line in figure.left_out)
+        more = f"\nnot drawn: {omitted}" if omitted else ""
         drawing.set_title(paper, figure.protocol, after=f"; thin lines are 95 % intervals{more}")
         _shares(figure.panel("shares"), panels["shares"])
         _recall(figure, panels["recall"])
@@ -46,14 +46,14 @@ def _f1(figure: Figure, panel: Axes) -> list[Curves]:
 
 def _recall(figure: Figure, panel: Axes) -> None:
     numbers = figure.panel("recall")
-    shares = {one.class_: one.value for one in figure.panel("shares")}
-    classes = sorted({one.class_ for one in numbers}, key=lambda name: -shares[name])
+    shares = {number.class_: number.value for number in figure.panel("shares")}
+    classes = sorted({number.class_ for number in numbers}, key=lambda name: -shares[name])
     models = [model for model in figure.models if figure.panel("recall", model)]
     width = 0.8 / max(len(models), 1)
     for place, model in enumerate(models):
         bars = figure.panel("recall", model)
         guidance = guidance_text(bars[0].guidance)
-        at = [classes.index(one.class_) + (place - (len(models) - 1) / 2) * width for one in bars]
+        at = [classes.index(bar.class_) + (place - (len(models) - 1) / 2) * width for bar in bars]
         style: Any = {
             "label": drawing.shown(model) + (guidance and f", w = {guidance}"),
             "color": model_colour(figure.models, model),
@@ -61,14 +61,14 @@ def _recall(figure: Figure, panel: Axes) -> None:
             "edgecolor": "white",
             "lw": 0,
         }
-        if any(one.low is not None for one in bars):
-            style["yerr"] = drawing.errors([one.cell for one in bars])
+        if any(bar.low is not None for bar in bars):
+            style["yerr"] = drawing.errors([bar.cell for bar in bars])
             style["error_kw"] = {"elinewidth": 0.7, "capsize": 1.5, "ecolor": drawing.INK}
-        panel.bar(at, [one.value for one in bars], width * 0.92, **style)
+        panel.bar(at, [bar.value for bar in bars], width * 0.92, **style)
     for model, style in ((CEILING, "-"), (FLOOR, (0, (3, 2)))):
         if marks := figure.panel("recall", model):
-            middle = np.array([classes.index(one.class_) for one in marks])
-            values = [one.value for one in marks]
+            middle = np.array([classes.index(mark.class_) for mark in marks])
+            values = [mark.value for mark in marks]
             panel.hlines(values, middle - 0.44, middle + 0.44, color=drawing.INK, lw=1, ls=style, label=model)
     panel.set_xticks(range(len(classes)), map(drawing.shown, classes))
     panel.tick_params(axis="x", length=0)
@@ -83,13 +83,13 @@ def _recall(figure: Figure, panel: Axes) -> None:
 def _shares(numbers: Sequence[Number], panel: Axes) -> None:
     """The most frequent class on top; classes that no training layout shows have no bar."""
     listed = list(reversed(numbers))
-    colours = [drawing.RED if one.value < RARE else drawing.GREY for one in listed]
-    panel.barh(range(len(listed)), [100 * one.value for one in listed], color=colours, height=0.72)
-    panel.set_yticks(range(len(listed)), [drawing.shown(one.class_) for one in listed], fontsize=8)
+    colours = [drawing.RED if number.value < RARE else drawing.GREY for number in listed]
+    panel.barh(range(len(listed)), [100 * number.value for number in listed], color=colours, height=0.72)
+    panel.set_yticks(range(len(listed)), [drawing.shown(number.class_) for number in listed], fontsize=8)
     panel.tick_params(axis="y", length=0)
     panel.margins(y=0.01)
     panel.set_xscale("log")
-    panel.set_xlim(left=50 * min((one.value for one in listed if one.value), default=RARE))  # half the rarest's
+    panel.set_xlim(left=50 * min((number.value for number in listed if number.value), default=RARE))  # half the rarest
     panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.axvline(100 * RARE, color=drawing.INK, lw=0.8, ls=":")

@@ -35,8 +35,8 @@ def make(dataset: Dataset, records: Records, remedy: str, folder: Path) -> tuple
     with mpl.rc_context(drawing.STYLE):
         paper = drawing.new_figure((4.6 * max(2, len(grouped.records)), 4.9))
         panels = paper.subplots(1, len(grouped.records), sharex=True, sharey=True, squeeze=False)[0]
-        lacking = ", ".join(line.partition(":")[0] for line in left_out)
-        more = f"\nnot drawn: {lacking}" if lacking else ""
+        omitted = ", ".join(line.partition(":")[0] for line in left_out)
+        more = f"\nnot drawn: {omitted}" if omitted else ""
         before = f"{cost.head} against {gain.head} over guidance, trained on a part of the pairs\n"
         drawing.set_title(paper, protocol, before, f"; {_bars(grouped)}{more}")
         drawn = []

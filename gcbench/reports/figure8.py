@@ -66,10 +66,10 @@ def _curves(panels: Any, lines: Sequence[Mapping[str, Any]], models: Sequence[st
     levels = list(dict.fromkeys((line["level"], line["height"], line["width"]) for line in lines))
     for panel, model in zip(panels, models, strict=True):
         for place, (level, height, width) in enumerate(levels):
-            own = [one for one in lines if (one["model"], one["level"]) == (model, level) and one["value"] is not None]
-            cells = [Cell(one["value"], None if one["low"] is None else (one["low"], one["high"])) for one in own]
+            own = [row for row in lines if (row["model"], row["level"]) == (model, level) and row["value"] is not None]
+            cells = [Cell(row["value"], None if row["low"] is None else (row["low"], row["high"])) for row in own]
             panel.errorbar(
-                [one["time"] for one in own],
+                [row["time"] for row in own],
                 [cell.at for cell in cells],
                 yerr=drawing.errors(cells),
                 fmt="osD^vP*"[place % 7] + "-",

@@ -48,14 +48,14 @@ def draw(
             panels = part.subplots(len(group), count, squeeze=False)
             part.suptitle(direction, fontweight="bold")
             for row, strip in zip(panels, group, strict=True):
-                for panel, one in zip(row, strip.tiles, strict=True):
-                    if one.ndim == 2:
-                        tiles.layout_tile(panel, one, dataset)
+                for panel, tile in zip(row, strip.tiles, strict=True):
+                    if tile.ndim == 2:
+                        tiles.layout_tile(panel, tile, dataset)
                     else:
-                        tiles.image_tile(panel, one)
+                        tiles.image_tile(panel, tile)
                 tiles.side_label(row[0], strip.label)
         tiles.caption(paper, caption)
         tiles.class_legend(
-            paper, [one for group in groups for s in group if s.tiles.ndim == 3 for one in s.tiles], dataset
+            paper, [tile for group in groups for s in group if s.tiles.ndim == 3 for tile in s.tiles], dataset
         )
         drawing.save(paper, folder, "figure9")

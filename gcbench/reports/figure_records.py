@@ -30,7 +30,7 @@ def read_records(
     dataset: Dataset,
     folder: Path,
     remedy: str,
-    wanted: Sequence[str] = (),
+    expected: Sequence[str] = (),
     axes: Axes | None = None,
     choose: Callable[[Record], Axes | None] = trade_off,
 ) -> Records:
@@ -41,8 +41,8 @@ def read_records(
     UserError: none is left; says why, and `remedy`.
     """
     present = sorted(path.parent.name for path in folder.glob(f"[!.]*/{RECORD}"))
-    order = [name for name in wanted if name in present] + [name for name in present if name not in wanted]
-    left_out = [f"{name}: no record of it in {folder.name}" for name in wanted if name not in present]
+    order = [name for name in expected if name in present] + [name for name in present if name not in expected]
+    left_out = [f"{name}: no record of it in {folder.name}" for name in expected if name not in present]
     read = {name: Record.read(folder / name / RECORD) for name in order}
     chosen = axes or next(filter(None, (choose(record) for record in read.values() if record.points)), None)
     records: dict[str, Record] = {}

@@ -111,7 +111,7 @@ def _column(number: tuple[str, str], runs: Sequence[Run]) -> Column:
 
 
 def _sign(metric: str) -> int:
-    """Of what puts a metric's worst first when it is sorted upwards."""
+    """The factor that puts a metric's worst value first in ascending order."""
     known = declared(metric)
     return -1 if known is not None and known.direction == "lower" else 1
 
@@ -135,7 +135,7 @@ def write_site(out: Path) -> Path:
             groups.setdefault("/".join(place.parts[: max(1, len(place.parts) - 1)]), []).append(record.parent)
     pages = []
     for name, runs in groups.items():
-        with chdir(root):  # pages name the runs' folders, and not where this machine has them
+        with chdir(root):  # pages show relative paths, not this machine's folders
             write_report([run.relative_to(root) for run in runs], out / f"{name.replace('/', '-')}.html")
         pages.append((name, ", ".join(run.name for run in runs)))
     write_text(out / "index.html", _filled("index.html", pages=pages))
@@ -164,9 +164,9 @@ def _overlaid(runs: Sequence[Run]) -> dict[str, Any]:
 
     if len(runs) < 2:
         return {}
-    made = overlay(runs)
-    uri = _uri(svg(made.figure), "svg+xml") if made.figure else ""
-    return {"uri": uri, "title": made.title, "notes": made.left_out}
+    overlaid = overlay(runs)
+    uri = _uri(svg(overlaid.figure), "svg+xml") if overlaid.figure else ""
+    return {"uri": uri, "title": overlaid.title, "notes": overlaid.left_out}
 
 
 def in_words(run: Run) -> list[str]:
@@ -186,8 +186,8 @@ def in_words(run: Run) -> list[str]:
     for what, facts in (("The sampler", protocol.sampler), ("Thresholds", protocol.thresholds)):
         if facts:
             lines.append(f"{what}: {', '.join(f'{name} {_short(value)}' for name, value in facts.items())}.")
-    made = record.provenance
-    lines.append(f"Written by gcbench {made.gcbench} ({record.kind}), {made.created or 'at an unknown time'}.")
+    origin = record.provenance
+    lines.append(f"Written by gcbench {origin.gcbench} ({record.kind}), {origin.created or 'at an unknown time'}.")
     return lines
 
 
@@ -216,8 +216,8 @@ def _compared(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _bars(run: Run) -> list[dict[str, Any]]:
-    """Of each metric that says something by class: a line a class, a share of the best possible a scale."""
-    record, found = run.record, []
+    """For each metric that has shares by class (0 to 1): a line for each class, a value for each guidance scale."""
+    record, charts = run.record, []
     sets = [(guidance_text(point.guidance) or "value", point.scores) for point in record.points]
     sets += [(name, scores) for name, scores in (("ceiling", record.ceiling), ("floor", record.floor)) if scores]
     for metric in run.metrics:
@@ -231,8 +231,8 @@ def _bars(run: Run) -> list[dict[str, Any]]:
             classes = dict.fromkeys(name for values in by_class.values() for name in values)
             lines = [(name, [values.get(name) for values in by_class.values()]) for name in classes]
             title = f"{known.title if known else metric}: {key.replace('_', ' ')}"
-            found.append({"title": title, "heads": list(by_class), "lines": lines})
-    return found
+            charts.append({"title": title, "heads": list(by_class), "lines": lines})
+    return charts
 
 
 # -------------------------------------------------------------------------------------------------------- gallery
@@ -305,7 +305,7 @@ def _tiles(
     derived = bool(run.record.model.layouts)
     if derived and seen:
         notes.append(f"{run.letter}: its layouts were read from its images, so their agreement says nothing.")
-    found = []
+    tiles = []
     for name in names:
         drawn = folder / "layouts" / f"{name}.png"
         ids = _of_run(read_layout(drawn), drawn, run) if drawn.is_file() else None
@@ -320,8 +320,8 @@ def _tiles(
         texts += [] if agreed is None else [f"agreement {agreed:.3g}"]
         label = f"{run.letter} {run.record.model.name}" + (f", guidance {scale}" if scale else "")
         saw = _layout(seen[name], files[name], dataset) if name in seen else ""
-        found.append((name, Tile(label, _photo(images[name]), layout, saw, "; ".join(texts)), [*numbers, agreed]))
-    return found
+        tiles.append((name, Tile(label, _photo(images[name]), layout, saw, "; ".join(texts)), [*numbers, agreed]))
+    return tiles
 
 
 def agreement(layout: np.ndarray, seen: np.ndarray, void: int | None) -> float | None:

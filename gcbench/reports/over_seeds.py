@@ -58,7 +58,7 @@ class OverSeeds:
         )
         rows, notes = [], []
         for (_, name, guidance), by_seed in mine.items():
-            seeds = [*dict.fromkeys(s for key, found in mine.items() if key[1] == name for s in found)]
+            seeds = [*dict.fromkeys(seed for key in mine if key[1] == name for seed in mine[key])]
             if None not in by_seed:
                 scores = mean_scores(by_seed, seeds)
                 rows.append(Row(name, scores=scores, cells=_about(guidance, _mean_of(seeds))))
@@ -69,19 +69,19 @@ class OverSeeds:
         return Table(title, [*ABOUT, *columns], rows, [*dict.fromkeys(notes)], {"trained_on": split})
 
     def _differences(self, split: str, everything: bool) -> Table:
-        mine = {key: found for key, found in self.differences.items() if key[0] == split}
+        mine = {key: numbers for key, numbers in self.differences.items() if key[0] == split}
         columns: dict[Number, Column] = {}
-        for number in dict.fromkeys(number for found in mine.values() for number in found):
+        for number in dict.fromkeys(number for numbers in mine.values() for number in numbers):
             metric = declared(number[0])
             if everything or metric is None or number[1] in metric.headline:
                 columns[number] = number_column(*number, self.protocol)
-        seeds = dict.fromkeys(seed for found in mine.values() for by_seed in found.values() for seed in by_seed)
+        seeds = dict.fromkeys(seed for numbers in mine.values() for by_seed in numbers.values() for seed in by_seed)
         name = " − ".join(self.pair or ())
         rows = []
-        for (_, guidance), found in mine.items():
+        for (_, guidance), numbers in mine.items():
             lines: dict[int | str | None, dict[str, Cell]] = {}
             for number, column in columns.items():
-                by_seed = found.get(number, {})
+                by_seed = numbers.get(number, {})
                 if None not in seeds:
                     known = [seed for seed in seeds if seed is not None]
                     lines.setdefault(_mean_of(known), {})[column.key] = _mean_cell(column, by_seed, known)
@@ -90,9 +90,9 @@ class OverSeeds:
             rows += [Row(name, "difference", cells=_about(guidance, seed) | cells) for seed, cells in lines.items()]
         whys = {
             f"{' '.join(number).strip()}: {row.reason}."
-            for found in mine.values()
+            for numbers in mine.values()
             for number in columns
-            for row in found.get(number, {}).values()
+            for row in numbers.get(number, {}).values()
             if row.reason
         }
         title = _titled(f"{name}, paired", split)
@@ -102,47 +102,47 @@ class OverSeeds:
 def over_seeds(runs: Sequence[tuple[Variant, Path]], pair: Sequence[str] | None = None) -> OverSeeds:
     """What these run directories hold, by split, row, guidance and seed. pair: two rows, first − second is taken of
     each split and seed."""
-    found = OverSeeds()
+    collected = OverSeeds()
     read = [(variant, Run.read(path, variant.row.name)) for variant, path in runs]
     for variant, run in read:
-        found.protocol = run.record.protocol
+        collected.protocol = run.record.protocol
         for point in run.record.points:
             key = (variant.split or "", variant.row.name, point.guidance)
-            found.scores.setdefault(key, {})[variant.seed] = point.scores
+            collected.scores.setdefault(key, {})[variant.seed] = point.scores
     if pair:
-        one, other = pair
-        found.pair = (one, other)
+        first, second = pair
+        collected.pair = (first, second)
         for variant, run in read:
-            if variant.row.name == one:
-                partners = [b for v, b in read if v.row.name == other and v[1:] in (variant[1:], (None, None))]
+            if variant.row.name == first:
+                partners = [b for v, b in read if v.row.name == second and v[1:] in (variant[1:], (None, None))]
                 if partners:
-                    _add(found, variant, run, partners[0])
+                    _add(collected, variant, run, partners[0])
                 else:
-                    found.notes.append(f"Not compared: {variant.name} has no partner of {other}.")
-    return found
+                    collected.notes.append(f"Not compared: {variant.name} has no partner of {second}.")
+    return collected
 
 
-def _add(found: OverSeeds, variant: Variant, a: Run, b: Run) -> None:
+def _add(collected: OverSeeds, variant: Variant, a: Run, b: Run) -> None:
     """The differences of one split and seed."""
     where = f"{variant.name} and its partner"
     try:
         pair = RunPair(a, b)
         points = pair.points(None)
     except NotComparable as reason:
-        found.notes.append(f"Not compared: {where}: {reason}.")
+        collected.notes.append(f"Not compared: {where}: {reason}.")
         return
     for name in a.metrics | b.metrics:
         try:
             pair.check(name)
         except NotComparable as reason:
-            found.notes.append(f"Not compared: {where}, {name}: {reason}.")
+            collected.notes.append(f"Not compared: {where}, {name}: {reason}.")
             continue
-        for one, other in points:
-            if name in one.scores and name in other.scores:
-                scale = other.guidance if one.guidance is None else one.guidance
-                numbers = found.differences.setdefault((variant.split or "", scale), {})
-                for part in dict.fromkeys(["", *one.scores[name].also, *other.scores[name].also]):
-                    numbers.setdefault((name, part), {})[variant.seed] = pair.row(name, part, one, other)
+        for point_a, point_b in points:
+            if name in point_a.scores and name in point_b.scores:
+                scale = point_b.guidance if point_a.guidance is None else point_a.guidance
+                numbers = collected.differences.setdefault((variant.split or "", scale), {})
+                for part in dict.fromkeys(["", *point_a.scores[name].also, *point_b.scores[name].also]):
+                    numbers.setdefault((name, part), {})[variant.seed] = pair.row(name, part, point_a, point_b)
 
 
 def mean_scores(by_seed: Mapping[int | None, Mapping[str, Score]], seeds: Sequence[int | None]) -> dict[str, Score]:
@@ -158,20 +158,20 @@ def _mean(scores: Mapping[int | None, Score | None], metric: str, whole: bool) -
     also = {
         part: _mean({s: score and score.also.get(part) for s, score in scores.items()}, metric, False) for part in parts
     }
-    lacking = [f"seed {seed}: {why}" for seed, score in scores.items() if (why := missing(score))]
-    if lacking:
-        return Score(status="skipped", reason="; ".join(lacking), also=also)
-    there = [score for score in scores.values() if score is not None]
+    gaps = [f"seed {seed}: {why}" for seed, score in scores.items() if (why := missing(score))]
+    if gaps:
+        return Score(status="skipped", reason="; ".join(gaps), also=also)
+    present = [score for score in scores.values() if score is not None]
     known = None if not whole else declared(metric)
     within = {} if known is None else {"within": known.range}
-    values = [score.value for score in there if score.value is not None]
-    return Score.of(student_mean(values), n=min(score.n for score in there), also=also, **within)
+    values = [score.value for score in present if score.value is not None]
+    return Score.of(student_mean(values), n=min(score.n for score in present), also=also, **within)
 
 
 def _mean_cell(column: Column, by_seed: Mapping[int | None, Difference], seeds: Sequence[int]) -> Cell:
-    lacking = [str(seed) for seed in seeds if seed not in by_seed or by_seed[seed].difference is None]
-    if lacking:
-        return column.scaled(None, reason=f"no difference of seed {', '.join(lacking)}")
+    gaps = [str(seed) for seed in seeds if seed not in by_seed or by_seed[seed].difference is None]
+    if gaps:
+        return column.scaled(None, reason=f"no difference of seed {', '.join(gaps)}")
     values = [row.difference for row in by_seed.values() if row.difference is not None]
     mean = student_mean(values)
     return column.scaled(mean.value, mean.interval, mean.standard_error, n=min(row.n for row in by_seed.values()))

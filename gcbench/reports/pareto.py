@@ -58,7 +58,7 @@ def mark(
 
 
 def _better(points: Sequence[Point], metric: str, columns: Columns, groups: Mapping[str, str]) -> list[list[int]]:
-    """For `front`: better is what is so beyond the paired 95 % interval, or, where there is none, by the values."""
+    """For `front`: 1 where i beats j beyond the paired 95 % interval (without one: by the values), -1 if it loses."""
     way = 1 if getattr(declared(metric), "direction", "higher") == "higher" else -1
     scores = [point.scores[metric] for point in points]
     values = [values_of(columns, point.guidance, metric) for point in points]

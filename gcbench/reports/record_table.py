@@ -154,7 +154,7 @@ def few_groups(rows: Iterable[Row]) -> list[str]:
     """One line where an interval of these rows rests on few independent groups."""
     few: dict[str, int] = {}
     for row in rows:
-        for score in [one for whole in row.scores.values() for one in (whole, *whole.also.values())]:
+        for score in [part for whole in row.scores.values() for part in (whole, *whole.also.values())]:
             if score.interval is not None and score.groups is not None and score.groups < FEW_GROUPS:
                 few[row.name] = min(score.groups, few.get(row.name, FEW_GROUPS))
     counts = ", ".join(f"{name} {count}" for name, count in few.items())

@@ -110,7 +110,7 @@ def same_samples(guidance: float | None, pixels: float | None, greys: float | No
 
 
 def _verdict(recorded: Mapping[str, float | None], now: Mapping[str, float | None]) -> tuple[Status, str | None]:
-    """And the numbers that differ, where the values do not say it."""
+    """Pass or fail; where the value itself agrees, also which other numbers differ."""
     other = [key for key, value in recorded.items() if not same(value, now.get(key))]
     if not other or "value" in other:
         return "fail" if other else "pass", None
@@ -121,12 +121,12 @@ def _verdict(recorded: Mapping[str, float | None], now: Mapping[str, float | Non
 def numbers(score: Score) -> dict[str, float | None]:
     """All numbers of one score by name, further columns left out."""
     low, high = score.interval or (None, None)
-    found: dict[str, float | None] = {"value": score.value, "standard_error": score.standard_error}
-    found |= {"interval low": low, "interval high": high, "n": score.n, "unscored": score.unscored}
+    by_name: dict[str, float | None] = {"value": score.value, "standard_error": score.standard_error}
+    by_name |= {"interval low": low, "interval high": high, "n": score.n, "unscored": score.unscored}
     for name, part in score.detail.items():
         items = part.items() if isinstance(part, dict) else enumerate(part)
-        found |= {f"{name} {key}": value for key, value in items}
-    return found
+        by_name |= {f"{name} {key}": value for key, value in items}
+    return by_name
 
 
 def allowed(recorded: float) -> float:

@@ -139,10 +139,10 @@ class RunPair:
             points = "; ".join(f"{run.path} has no point at guidance {guidance_text(scale)}" for run in lacking)
             raise NotComparable(f"{points}; choose one of {'; '.join(run.scales for run in lacking)}")
         pairs = [
-            (one, other)
-            for one in a.record.points
-            for other in b.record.points
-            if len({one.guidance, other.guidance, scale} - {None}) < 2  # those that are known agree
+            (point_a, point_b)
+            for point_a in a.record.points
+            for point_b in b.record.points
+            if len({point_a.guidance, point_b.guidance, scale} - {None}) < 2  # those that are known agree
         ]
         if not pairs:
             scales = f"{a.path} has guidance {a.scales} and {b.path} {b.scales}"
@@ -170,17 +170,17 @@ class RunPair:
         measured: dict[str, list[Mapping[str, str | float]]] = {
             "evaluators": [_read_by(metric, protocol) for protocol in (a, b)],
             "thresholds": [_thresholds(metric, protocol) for protocol in (a, b)],
-            "metrics": [{key: told for key, told in p.metrics.items() if key == metric} for p in (a, b)],
+            "metrics": [{key: setting for key, setting in p.metrics.items() if key == metric} for p in (a, b)],
         }
         for field, (of_a, of_b) in measured.items():
             for key in sorted({*of_a, *of_b}):
-                told_a, told_b = of_a.get(key), of_b.get(key)
-                if told_a is None and told_b is not None:
-                    reasons.append(f"{field}: {self.a.letter} has no {key}, {self.b.letter} has {told_b}")
-                elif told_b is None and told_a is not None:
-                    reasons.append(f"{field}: {self.b.letter} has no {key}, {self.a.letter} has {told_a}")
-                elif told_a != told_b:
-                    reasons.append(f"{field}: {key} {told_a} against {told_b}")
+                value_a, value_b = of_a.get(key), of_b.get(key)
+                if value_a is None and value_b is not None:
+                    reasons.append(f"{field}: {self.a.letter} has no {key}, {self.b.letter} has {value_b}")
+                elif value_b is None and value_a is not None:
+                    reasons.append(f"{field}: {self.b.letter} has no {key}, {self.a.letter} has {value_a}")
+                elif value_a != value_b:
+                    reasons.append(f"{field}: {key} {value_a} against {value_b}")
         reasons += [f"{run.letter}: {why}" for run in (self.a, self.b) if reasons and (why := run.never(metric))]
         if reasons:
             raise NotComparable("; ".join(reasons))
@@ -188,23 +188,24 @@ class RunPair:
     def row(self, metric: str, part: str, point_a: Point, point_b: Point) -> Row:
         """One number of both runs, and the most that can be said of its difference."""
         a, b = self.a, self.b
-        one, other = (s.also.get(part) if part else s for s in (point_a.scores[metric], point_b.scores[metric]))
-        found = Row(run=b.letter, metric=metric, column=part or None, a=one and one.value, b=other and other.value)
-        found.guidance_a, found.guidance_b = point_a.guidance, point_b.guidance
-        lacking = [f"{run.letter}: {why}" for run, score in ((a, one), (b, other)) if (why := missing(score))]
-        if lacking or one is None or other is None:
-            return found.model_copy(update={"reason": "; ".join(lacking)})
+        score_a, score_b = (s.also.get(part) if part else s for s in (point_a.scores[metric], point_b.scores[metric]))
+        row = Row(run=b.letter, metric=metric, column=part or None)
+        row.a, row.b = (score.value if score else None for score in (score_a, score_b))
+        row.guidance_a, row.guidance_b = point_a.guidance, point_b.guidance
+        gaps = [f"{run.letter}: {why}" for run, score in ((a, score_a), (b, score_b)) if (why := missing(score))]
+        if gaps or score_a is None or score_b is None:
+            return row.model_copy(update={"reason": "; ".join(gaps)})
         values = (
             values_of(a.values, point_a.guidance, metric, part),
             values_of(b.values, point_b.guidance, metric, part),
         )
-        difference = paired(one, other, *values, self.groups, (a.letter, b.letter))
+        difference = paired(score_a, score_b, *values, self.groups, (a.letter, b.letter))
         low, high = difference.interval or (0, 0)
         known = None if part else declared(metric)
         if known is not None and not low <= 0 <= high:
-            found.better = a.letter if (low > 0) == (known.direction == "higher") else b.letter
-        facts = difference._replace(n=difference.n or min(one.n, other.n))._asdict()
-        return found.model_copy(update={"difference": facts.pop("value"), **facts})
+            row.better = a.letter if (low > 0) == (known.direction == "higher") else b.letter
+        facts = difference._replace(n=difference.n or min(score_a.n, score_b.n))._asdict()
+        return row.model_copy(update={"difference": facts.pop("value"), **facts})
 
     def remarks(self) -> list[str]:
         """What a reader of the differences should know."""
@@ -219,8 +220,9 @@ class RunPair:
             blind, reader = (a.letter, b.letter) if mine.prompts is None else (b.letter, a.letter)
             lines.append(f"{blind} was made without prompts, {reader} with them.")
         if mine.given != theirs.given:
-            told = [f"{run.letter} was given {run.record.protocol.given or 'nothing'} of its samples" for run in (a, b)]
-            lines.append(f"{', '.join(told)}.")
+            sides = ((a.letter, mine), (b.letter, theirs))
+            given = [f"{letter} was given {protocol.given or 'nothing'} of its samples" for letter, protocol in sides]
+            lines.append(f"{', '.join(given)}.")
         for run in (a, b):
             if not run.values:
                 file = (run.path if run.path.is_dir() else run.path.parent) / PER_SAMPLE

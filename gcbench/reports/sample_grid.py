@@ -50,7 +50,7 @@ def sheet(rows: Sequence[SheetRow], palette: Palette) -> Tensor:
         for heading, row in zip(headings, rows, strict=True)
     ]
     wide = max(block.shape[1] for block in blocks)
-    blocks = [np.pad(one, ((0, 0), (0, wide - one.shape[1]), (0, 0)), constant_values=255) for one in blocks]
+    blocks = [np.pad(block, ((0, 0), (0, wide - block.shape[1]), (0, 0)), constant_values=255) for block in blocks]
     return torch.from_numpy(np.concatenate(blocks)).permute(2, 0, 1).contiguous()
 
 

@@ -222,7 +222,7 @@ class Strip:
 
     def width(self, line: int) -> int:
         """In a line of that width; text that is too long is folded."""
-        short = min(cell_len(self.head), 10)  # a heading that is not broken
+        short = min(cell_len(self.head), 10)  # a heading this short is not broken
         width = max(short, *map(cell_len, (*self.head.split(), *self.texts)), 1)
         return min(width, max(12, line // 3)) if self.about else width
 
@@ -301,7 +301,7 @@ def _rich(tables: Sequence[Table], console: Console) -> None:
 
 
 def _parts(strips: Sequence[Strip], width: int) -> list[list[Strip]]:
-    """The columns in as many parts as lines of `width` need, each with those that are repeated."""
+    """The columns split into parts no wider than `width`; each part starts with the repeated columns."""
     again = [strip for strip in strips if strip.repeat]
     blocks: list[list[Strip]] = []  # of columns that stay together
     for strip in strips:

@@ -62,11 +62,11 @@ ABOUT = (
 def _in_paper(order: Sequence[str]) -> Column:
     """Of a trained model, whether the paper's table has a row of it; the column is shown where one has none."""
 
-    def said(row: Row) -> str | None:
+    def in_paper(row: Row) -> str | None:
         model = row.record.model if row.kind == "model" and row.record is not None else None
         return None if model is None or model.weights is None else "yes" if model.name in order else "no"
 
-    return Column("in_paper", "in paper", of=said)
+    return Column("in_paper", "in paper", of=in_paper)
 
 
 def table1(
@@ -82,11 +82,11 @@ def table1(
     paper = json.loads((files("gcbench.results") / "published" / "table1.json").read_text("utf-8"), parse_float=Decimal)
     dataset = dataset or paper["dataset"]
     asked = {place: record for place, record in records.items() if record.protocol.dataset == dataset}
-    said = [] if asked else [f"no measured record of {dataset}; `gcbench sweep --dataset {dataset}` makes one"]
+    remarks = [] if asked else [f"no measured record of {dataset}; `gcbench sweep --dataset {dataset}` makes one"]
     chosen = asked or records
     suite = {} if everything else {place: record for place, record in chosen.items() if _of_suite(place, measured)}
     if others := len(chosen) - len(suite) if suite else 0:
-        said.append(f"{others} other record{'s'[: others > 1]} of {dataset if asked else 'other datasets'}: --all")
+        remarks.append(f"{others} other record{'s'[: others > 1]} of {dataset if asked else 'other datasets'}: --all")
     grouped: dict[tuple[str, bool, str], dict[str, Record]] = {}
     for place, record in (suite or chosen).items():
         protocol = record.protocol.of_any_model()  # must agree within a table
@@ -96,8 +96,8 @@ def table1(
     order = [row["model"] for row in paper["rows"]]
     groups = [grouped[key] for key in sorted(grouped, key=lambda key: key[:2])]
     *tables, last = _published(paper, notes), *(_measured(each, list(paper["units"]), order, notes) for each in groups)
-    said += [] if notes else ["what is known of the rows: --notes"]
-    return [*tables, replace(last, notes=[*last.notes, BOUNDS, *filter(None, ["; ".join(said)])])]
+    remarks += [] if notes else ["what is known of the rows: --notes"]
+    return [*tables, replace(last, notes=[*last.notes, BOUNDS, *filter(None, ["; ".join(remarks)])])]
 
 
 def _published(paper: Mapping[str, Any], notes: bool) -> Table:
@@ -126,12 +126,12 @@ def _records(root: Path) -> dict[str, Record]:
         raise UserError(f"{root} is not a directory; give one that holds records or run directories")
     files = sorted(path for path in root.rglob("*.json") if not hidden(path.relative_to(root)))
     runs = {path.parent for path in files if path.name == RECORD}
-    found = {}
+    records = {}
     for path in files:
         place = path.parent if path.name == RECORD else path.with_suffix("")
         if runs.isdisjoint(place.parents) and (place in runs or _is_record(path)):
-            found[root.name if place == root else place.relative_to(root).as_posix()] = Record.read(path)
-    return found
+            records[root.name if place == root else place.relative_to(root).as_posix()] = Record.read(path)
+    return records
 
 
 def _is_record(path: Path) -> bool:
@@ -227,13 +227,13 @@ def _notes(named: Mapping[str, Record], rows: Sequence[Row], columns: Sequence[C
         )
         sampler = record.protocol.sampler.items()
         settings = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in sampler]
-        said = (
+        facts = (
             model.note,
             model.layouts and f"layouts {model.layouts}",
             timed,
             settings and f"sampler {', '.join(settings)}",
         )
-        lines += [f"{name}: {text}" for text in said if text]
+        lines += [f"{name}: {text}" for text in facts if text]
     for row in rows:
         cells = {column.key: column.cell(row) for column in columns}
         lines += [f"{row.name} ({_told(row)}), {key}: {c.status}, {c.reason}" for key, c in cells.items() if c.reason]

@@ -47,7 +47,7 @@ def side_label(panel: Axes, text: str) -> None:
 
 def class_legend(figure: Figure | SubFigure, layouts: Iterable[Tensor], dataset: Dataset) -> None:
     """The colours of the classes that any of the layouts shows, below the figure."""
-    present = np.unique(np.concatenate([torch.unique(one).numpy() for one in layouts]))
+    present = np.unique(np.concatenate([torch.unique(layout).numpy() for layout in layouts]))
     entries = [Patch(facecolor=_rgb(dataset.palette[k]), edgecolor=drawing.GREY, lw=0.4) for k in present]
     names = [drawing.shown(dataset.classes[k]) for k in present]
     columns = max(1, int(figure.bbox.width / figure.dpi / 1.15))

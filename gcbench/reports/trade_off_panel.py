@@ -57,14 +57,14 @@ def trade_off_panel(
     cost, gain = (column.metric for column in axes)
 
     def of(model: str, metric: str, run: str) -> list[Number]:
-        return [one for one in numbers if (one.model, one.metric, one.run) == (model, metric, run)]
+        return [number for number in numbers if (number.model, number.metric, number.run) == (model, metric, run)]
 
     labels, bars = [], []
     for place, model in enumerate(models):
         colour = model_colour(models, model)
-        *each, mean = list(dict.fromkeys(one.run for one in numbers if one.model == model)) or [""]  # the mean is last
+        *each, mean = list(dict.fromkeys(number.run for number in numbers if number.model == model)) or [""]
         for run in each:
-            lines = ([one.value for one in of(model, metric, run)] for metric in (cost, gain))
+            lines = ([number.value for number in of(model, metric, run)] for metric in (cost, gain))
             panel.plot(*lines, "-", lw=0.9, color=colour, alpha=0.3, zorder=1)
         xs, ys = (of(model, metric, mean) for metric in (cost, gain))
         scales = [guidance_text(x.guidance) for x in xs]
@@ -75,13 +75,13 @@ def trade_off_panel(
         end = ends[model] if ends else f"w = {scales[-1]}" if scales and scales[-1] else ""
         if xs and end:  # one end of each curve is named
             labels.append((drawing.shown(end), (xs[-1].value, ys[-1].value), colour))
-    real = {(one.model, one.metric): one for one in numbers if one.model in (CEILING, FLOOR)}
+    real = {(number.model, number.metric): number for number in numbers if number.model in (CEILING, FLOOR)}
     x, y = real.get((CEILING, cost)), real.get((CEILING, gain))
     if x and y:
         bars += drawing.error_points(panel, [x.cell], [y.cell], "*", ms=11, color=drawing.INK, label="ceiling: real")
     if floor := real.get((FLOOR, gain)):
         panel.axhline(floor.value, color=drawing.INK, lw=0.9, ls="--", label="floor: permuted captions", zorder=0)
-    values = [one.value for one in numbers if one.metric == cost]
+    values = [number.value for number in numbers if number.metric == cost]
     if min(values) > 0 and max(values) > WIDE * min(values):
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))

@@ -82,7 +82,7 @@ def by_split(records: Mapping[str, Record], dataset: Dataset, remedy: str) -> By
     """The trainings of each model and split, by what the records say; what is not shown, and parts without a record.
     UserError: no record says its split; with `remedy`."""
     known = {name: len(dataset.ids(name)) for name in (*dataset.parts, *dataset.splits[:-1])}
-    found: dict[str, dict[str, Trained]] = {}
+    trainings: dict[str, dict[str, Trained]] = {}
     left_out = []
     for name, record in records.items():
         split, model = record.training.split if record.training else None, record.model.name
@@ -92,23 +92,23 @@ def by_split(records: Mapping[str, Record], dataset: Dataset, remedy: str) -> By
         if split not in known:
             left_out.append(f"{name}: trained on {split}, which is no training split of {dataset.name}")
             continue
-        trained = found.setdefault(split, {}).setdefault(model, Trained({}))
+        trained = trainings.setdefault(split, {}).setdefault(model, Trained({}))
         if reason := trained.by_run and _no_other_seed(record, trained.by_run):
             left_out.append(f"{name}: {next(iter(trained.by_run))} is of {model} on {split} too, {reason}")
         else:
             trained.by_run[name] = record
-    if not found:
+    if not trainings:
         raise UserError(f"no record to draw for {dataset.name} ({'; '.join(left_out)}); {remedy}")
-    for split, models in found.items():
+    for split, models in trainings.items():
         for model, trained in models.items():
             scales = ", ".join(guidance_text(scale) or "none" for scale in trained.lone_scales)
             left_out += [f"{model} on {split} at guidance {scales}: not measured for every training"] * bool(scales)
     splits = (*dataset.parts, dataset.splits[0])
-    left_out += [f"{split}: no record of a model that was trained on it" for split in splits if split not in found]
-    order = sorted(found, key=lambda split: known[split])
+    left_out += [f"{split}: no record of a model that was trained on it" for split in splits if split not in trainings]
+    order = sorted(trainings, key=lambda split: known[split])
     whole = known[dataset.splits[0]]
     return BySplit(
-        {split: found[split] for split in order},
+        {split: trainings[split] for split in order},
         {split: 100 * known[split] / whole for split in order},
         left_out,
     )

@@ -36,15 +36,15 @@ def baselines(
         raise UserError("--suite, --runs and --rescore exclude one another; give one of them")
     folder = runs if runs is not None else rescore
     paths = bundled(suite) if folder is None else {str(path): path for path in below(folder)}
-    found = {name: (path, Record.read(path / RECORD)) for name, path in paths.items()}
-    for path, record in found.values():
+    records = {name: (path, Record.read(path / RECORD)) for name, path in paths.items()}
+    for path, record in records.values():
         check_names(path, record, model=model is None and rescore is None, dataset=dataset is None)
         if not record.points:
             raise UserError(f"{path} holds no finished point; let the run end, or take it out")
         for point in record.points:
             stored(path, point)
-    check_reference({path: record.protocol.reference for path, record in found.values()}, reference)
-    return found
+    check_reference({path: record.protocol.reference for path, record in records.values()}, reference)
+    return records
 
 
 def check_reference(recorded: Mapping[Path, str | None], given: str | None) -> None:
@@ -80,28 +80,28 @@ def check_names(path: Path, record: Record, *, model: bool, dataset: bool) -> No
 def bundled(suite: str | None) -> dict[str, Path]:
     """The baselines that come with gcbench by name, or the one called so."""
     root = Path(str(files("gcbench.results") / "measured" / REGRESSION))
-    found = {path.parent.name: path.parent for path in sorted(root.glob(f"*/{RECORD}"))}
-    if suite is None and found:
-        return found
-    if suite is None or suite not in found:
+    folders = {path.parent.name: path.parent for path in sorted(root.glob(f"*/{RECORD}"))}
+    if suite is None and folders:
+        return folders
+    if suite is None or suite not in folders:
         raise UserError(
-            f"no bundled baseline is called {suite!r}; choose {' or '.join(found)}, or give --runs DIR"
+            f"no bundled baseline is called {suite!r}; choose {' or '.join(folders)}, or give --runs DIR"
             if suite
             else "no baseline is bundled; give --runs DIR"
         )
-    return {suite: found[suite]}
+    return {suite: folders[suite]}
 
 
 def below(folder: Path) -> list[Path]:
     """The run directories in `folder`, itself included."""
     if not Path(folder).is_dir():
         raise UserError(f"{folder} is no folder; give the one that holds the run directories")
-    found = sorted(path.parent for path in Path(folder).rglob(RECORD) if not hidden(path.relative_to(folder)))
-    if not found:
+    folders = sorted(path.parent for path in Path(folder).rglob(RECORD) if not hidden(path.relative_to(folder)))
+    if not folders:
         raise UserError(
             f"{folder} holds no run directory; `gcbench sweep --keep-samples --out {folder}/NAME` makes one"
         )
-    return found
+    return folders
 
 
 def stored(path: Path, point: Point) -> Path:

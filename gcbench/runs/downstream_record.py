@@ -230,15 +230,15 @@ class Downstream(BaseModel):
 
     def trained(self, arm: str, of: str | None) -> Arm:
         """The arm, made if it is not there yet."""
-        for one in self.arms:
-            if (one.arm, one.of) == (arm, of):
-                return one
+        for held in self.arms:
+            if (held.arm, held.of) == (arm, of):
+                return held
         self.arms.append(Arm.model_validate({"arm": arm, "of": of}))
         return self.arms[-1]
 
     def differs(self, other: "Downstream") -> list[str]:
         """A clause for each setting, or model's pairs, in which the two differ."""
         mine, theirs = self.protocol.model_dump(), other.protocol.model_dump()
-        found = [f"{key}: {mine[key]!r} against {theirs[key]!r}" for key in mine if mine[key] != theirs[key]]
-        one, two = ({name: held.pairs for name, held in each.models.items()} for each in (self, other))
-        return found + ([f"pairs: {one} against {two}"] if one != two else [])
+        clauses = [f"{key}: {mine[key]!r} against {theirs[key]!r}" for key in mine if mine[key] != theirs[key]]
+        own, others = ({name: held.pairs for name, held in each.models.items()} for each in (self, other))
+        return clauses + ([f"pairs: {own} against {others}"] if own != others else [])

@@ -13,7 +13,7 @@ def summarise(result: Downstream) -> None:
     """Mean and interval over seeds of every arm, and the paired differences from `real`."""
     over = {(arm.arm, arm.of): _over_seeds(arm) for arm in result.arms}
     for arm in result.arms:
-        arm.seeds.sort(key=lambda one: one.seed)
+        arm.seeds.sort(key=lambda score: score.seed)
         jack = over[arm.arm, arm.of]
         per_class = {name: _mean(values) for name, values in _by_class(arm)}
         missing = "the layouts of the test images are void everywhere"
@@ -31,12 +31,12 @@ def summarise(result: Downstream) -> None:
 
 def _over_seeds(arm: Arm) -> Jackknife | None:
     """The mean over seeds. Its jackknife is the textbook's t interval: SE² = s² / S with S - 1 degrees of freedom."""
-    scores = sorted(arm.seeds, key=lambda one: one.seed)
-    values = [one.miou.value for one in scores if one.miou.value is not None]
+    scores = sorted(arm.seeds, key=lambda score: score.seed)
+    values = [score.miou.value for score in scores if score.miou.value is not None]
     if not values or len(values) < len(scores):
         return None
     return group_jackknife(
-        lambda kept: float(np.mean([values[i] for i in kept])), [f"{one.seed:06d}" for one in scores]
+        lambda kept: float(np.mean([values[i] for i in kept])), [f"{score.seed:06d}" for score in scores]
     )
 
 
@@ -50,7 +50,7 @@ def _difference(arm: ArmName, of: str, jack: Jackknife, real: Jackknife) -> ArmD
 
 def _by_class(arm: Arm) -> Iterator[tuple[str, list[float]]]:
     """Each class with its IoU at every seed that has one."""
-    details = [one.miou.detail.get("per_class") for one in arm.seeds]
+    details = [score.miou.detail.get("per_class") for score in arm.seeds]
     maps = [detail for detail in details if isinstance(detail, dict)]
     for name in maps[0] if maps else ():
         yield name, [value for each in maps if (value := each.get(name)) is not None]

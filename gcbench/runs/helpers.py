@@ -30,10 +30,10 @@ class Helpers:
     def __enter__(self) -> "Helpers":
         variables = {**os.environ, "OMP_NUM_THREADS": str(self.threads), STARTED_BY: str(os.getpid())}
         for _ in range(self.count):
-            said = tempfile.TemporaryFile()
+            output = tempfile.TemporaryFile()
             line = [sys.executable, "-m", "gcbench", *self.command]
-            started = subprocess.Popen(line, env=variables, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
-            self._processes.append((started, said))
+            started = subprocess.Popen(line, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            self._processes.append((started, output))
         return self
 
     def __exit__(
@@ -42,35 +42,35 @@ class Helpers:
         for process, _ in self._processes:
             if process.poll() is None and error is not None:
                 process.terminate()
-        for process, said in self._processes:
+        for process, output in self._processes:
             try:
                 process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            said.close()
+            output.close()
         self._processes = []
 
     def keep(self, count: int) -> None:
         """End those beyond `count`; nothing is lost, for the others do their shards."""
-        for process, said in self._processes[count:]:
+        for process, output in self._processes[count:]:
             process.terminate()
             process.wait()
-            said.close()
+            output.close()
         del self._processes[count:]
         self.count = min(self.count, count)
 
     @property
     def working(self) -> bool:
-        """Whether any is still at work. UserError: one refused to go on; its own words."""
-        for process, said in list(self._processes):
+        """Whether any is still at work. UserError: one failed, with its own message."""
+        for process, output in list(self._processes):
             code = process.poll()
             if code is None:
                 continue
-            self._processes.remove((process, said))
-            said.seek(0)
-            text = said.read().decode("utf-8", "replace").strip()
-            said.close()
+            self._processes.remove((process, output))
+            output.seek(0)
+            text = output.read().decode("utf-8", "replace").strip()
+            output.close()
             if code < 0:
                 say(f"A process that shared this run was killed (signal {-code}); the others do its shards.")
             elif code:
@@ -97,9 +97,9 @@ def arguments(options: Mapping[str, Any]) -> list[str]:
         elif name == "n":
             line += ["-n", str(value)]
         elif isinstance(value, Mapping):
-            line += [f"{flag}={key}={json.dumps(one)}" for key, one in value.items()]
+            line += [f"{flag}={key}={json.dumps(setting)}" for key, setting in value.items()]
         elif name in flags:
-            line += [f"{flag}={one}" for one in value]
+            line += [f"{flag}={setting}" for setting in value]
         elif isinstance(value, Sequence) and not isinstance(value, str):
             line.append(f"{flag}={('x' if name == 'size' else ',').join(map(str, value))}")
         else:

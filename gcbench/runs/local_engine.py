@@ -20,7 +20,7 @@ def run_local(stages: Sequence[Stage], logs: Path, jobs: int, ended: Ended) -> N
 
     What a stage says is shown line by line and kept in `logs`. Interrupted, it ends its processes, and waits for them.
     """
-    left, made, failed = list(stages), set[str](), set[str]()
+    left, done, failed = list(stages), set[str](), set[str]()
     running: dict[Future[str | None], Stage] = {}
     processes: list[subprocess.Popen[str]] = []
     with ThreadPoolExecutor(jobs) as pool:
@@ -33,7 +33,7 @@ def run_local(stages: Sequence[Stage], logs: Path, jobs: int, ended: Ended) -> N
                     reason = stage.fault or f"{' and '.join(map(_spoken, lost))} was not made"
                     say(f"{stage.key}: {reason}")
                     ended(stage, reason)
-                for stage in [stage for stage in left if made.issuperset(stage.needs)][: jobs - len(running)]:
+                for stage in [stage for stage in left if done.issuperset(stage.needs)][: jobs - len(running)]:
                     left.remove(stage)
                     number = len(stages) - len(left)
                     say(f"Stage {number} of {len(stages)}: {stage.key}")
@@ -41,7 +41,7 @@ def run_local(stages: Sequence[Stage], logs: Path, jobs: int, ended: Ended) -> N
                     running[pool.submit(run_stage, stage, logs, shared(jobs), label, processes)] = stage
                 for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
                     stage, fault = running.pop(future), future.result()
-                    (made if fault is None else failed).add(stage.key)
+                    (done if fault is None else failed).add(stage.key)
                     ended(stage, fault)
         except BaseException:
             for process in processes:
@@ -93,6 +93,6 @@ def reason_of(code: int, lines: Sequence[str]) -> str | None:
     """What a command that ended with `code` said last; None if all went well."""
     if code == 0:
         return None
-    said = [line.strip() for line in lines if line.strip()]
-    last = said[-1].removeprefix("gcbench: ") if said else "it said nothing"
+    printed = [line.strip() for line in lines if line.strip()]
+    last = printed[-1].removeprefix("gcbench: ") if printed else "it said nothing"
     return f"{last} (ended by signal {-code})" if code < 0 else last

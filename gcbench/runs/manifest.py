@@ -85,13 +85,13 @@ class Manifest(BaseModel):
         if self.run is None:
             return []
         held = self.run
-        found = list(_differences("", held.protocol.model_dump(), planned.protocol.model_dump()))
+        clauses = list(_differences("", held.protocol.model_dump(), planned.protocol.model_dump()))
         if held.kind != planned.kind:
-            found.append(f"kind: {held.kind!r} against {planned.kind!r}")
-        found += _differences("model ", held.model.model_dump(), planned.model.model_dump())
+            clauses.append(f"kind: {held.kind!r} against {planned.kind!r}")
+        clauses += _differences("model ", held.model.model_dump(), planned.model.model_dump())
         if self.metrics and set(self.metrics) != set(metrics):
-            found.append(f"metrics: {sorted(self.metrics)} against {sorted(metrics)}")
-        return found
+            clauses.append(f"metrics: {sorted(self.metrics)} against {sorted(metrics)}")
+        return clauses
 
     def refuse_foreign(self, folder: Path, names: Sequence[str]) -> None:
         """UserError: no run wrote one of the names, which are there and which a run is about to write."""
@@ -102,13 +102,13 @@ class Manifest(BaseModel):
     def refuse_removal(self, folder: Path, inputs: Mapping[str, Path | None]) -> None:
         """UserError: what `--fresh` would remove holds what the run reads, or a file that no run wrote."""
         for name in self.files:
-            here = (folder / name).resolve()
+            removed = (folder / name).resolve()
             for option, path in inputs.items():
-                if path is not None and (here == (place := Path(path).resolve()) or here in place.parents):
+                if path is not None and (removed == (place := Path(path).resolve()) or removed in place.parents):
                     raise UserError(f"--fresh would remove {option} {path}; choose another --out")
             for root, folders, files in os.walk(folder / name) if not (folder / name).is_symlink() else ():
-                links = [one for one in folders if (Path(root) / one).is_symlink()]
-                if strange := sorted(links + [one for one in files if not _wrote(one, self.samples)]):
+                links = [sub for sub in folders if (Path(root) / sub).is_symlink()]
+                if strange := sorted(links + [file for file in files if not _wrote(file, self.samples)]):
                     raise UserError(
                         f"--fresh would remove {Path(root) / strange[0]}, which no run of gcbench wrote; take it out,"
                         " or choose another --out"
@@ -183,8 +183,8 @@ def point_folder(scale: float | None) -> str:
 def _differences(prefix: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
     """A clause for each field, or setting of a field that holds several, in which the two differ."""
     for key in {**mine, **theirs}:
-        one, other = mine.get(key), theirs.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            yield from _differences(f"{prefix}{key} ", one, other)
-        elif one != other:
-            yield f"{prefix}{key}: {one!r} against {other!r}"
+        own, other = mine.get(key), theirs.get(key)
+        if isinstance(own, dict) and isinstance(other, dict):
+            yield from _differences(f"{prefix}{key} ", own, other)
+        elif own != other:
+            yield f"{prefix}{key}: {own!r} against {other!r}"

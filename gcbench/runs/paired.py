@@ -74,7 +74,7 @@ def _nothing_to_pair(
     if all(stored):
         images, blocks = (names[by_images.index(True)], names[by_blocks.index(True)])
         return f"{images} stores values of it an image and {blocks} a block, which are no partners"
-    lacking = [name for name, there in zip(names, stored, strict=True) if not there]
+    lacking = [name for name, has_values in zip(names, stored, strict=True) if not has_values]
     held = dict(zip(names, values, strict=True))
     if all(any(value is not None for value in (held[name] or {}).values()) for name in lacking):
         return f"the values that {_stores(lacking)} of its images are not those of the score"
@@ -100,17 +100,17 @@ def _by_images(
     groups: Mapping[str, str],
     names: tuple[str, str],
 ) -> PairedDifference:
-    one, other = names
+    name_a, name_b = names
     if a.keys() != b.keys():
-        return PairedDifference(plain, reason=f"the images have other names in {one} than in {other}")
+        return PairedDifference(plain, reason=f"the images have other names in {name_a} than in {name_b}")
     pairs = {name: (x, y) for name in sorted(a) if (x := a[name]) is not None and (y := b[name]) is not None}
     if not pairs:
-        return PairedDifference(plain, reason=f"no image is scored in both {one} and {other}")
+        return PairedDifference(plain, reason=f"no image is scored in both {name_a} and {name_b}")
     x, y = np.array(list(pairs.values())).T  # [n], [n]
     clusters = [groups.get(name, name) for name in pairs]
-    found = paired_difference(x, y, clusters, seed=0)
-    reason = f"all images of {one} and {other} are of one group" if found.interval is None else None
-    return PairedDifference(*found, n=len(pairs), pairing="images", units=len(set(clusters)), reason=reason)
+    difference = paired_difference(x, y, clusters, seed=0)
+    reason = f"all images of {name_a} and {name_b} are of one group" if difference.interval is None else None
+    return PairedDifference(*difference, n=len(pairs), pairing="images", units=len(set(clusters)), reason=reason)
 
 
 def _by_blocks(a: Score, b: Score, plain: float, names: tuple[str, str]) -> PairedDifference:
@@ -127,11 +127,11 @@ def _by_blocks(a: Score, b: Score, plain: float, names: tuple[str, str]) -> Pair
             f"not the same images and groups were scored in {' and '.join(names)}, so that the blocks are no partners"
         )
         return PairedDifference(plain, reason=reason)
-    found = paired_jackknife(plain, values_a, values_b)
+    difference = paired_jackknife(plain, values_a, values_b)
     lacking = [name for name, values in zip(names, (values_a, values_b), strict=True) if np.isnan(values).any()]
     why = f"a value without one block is missing in {' and '.join(lacking or names)}"
     return PairedDifference(
-        *found, n=a.n, pairing="blocks", units=len(values_a), reason=None if found.interval else why
+        *difference, n=a.n, pairing="blocks", units=len(values_a), reason=None if difference.interval else why
     )
 
 

@@ -59,9 +59,9 @@ class RunDirectory:
         self._lock.__enter__()
         try:
             self._new = not (self.path / RUN).exists()
-            there = [name for name in self.files if os.path.lexists(self.path / name)]  # claimed before it was made
+            existing = [name for name in self.files if os.path.lexists(self.path / name)]  # claimed before it was made
             self.manifest = Manifest.read(self.path)
-            self.manifest.refuse_foreign(self.path, there)
+            self.manifest.refuse_foreign(self.path, existing)
             if self.fresh:
                 self.manifest.refuse_removal(self.path, self.inputs)
         except BaseException as error:
@@ -83,7 +83,7 @@ class RunDirectory:
             raise UserError(f"{error}; its traceback is in {self.path / TRACEBACK}") from error
 
     def resume(self, planned: Record, metrics: Sequence[str] = (), samples: Sequence[str] = ()) -> Record:
-        """The record to go on with: the one held if it is of the same run, else the planned one. From here on the
+        """The record to continue: the one held if it is of the same run, else the planned one. From here on the
         directory is of this run. samples: what they are called, if not by their numbers.
         UserError: the directory holds another model, protocol or list of metrics."""
         self.check()
@@ -95,9 +95,9 @@ class RunDirectory:
                 held = Record.read(self.path / RECORD)
             measured = list(held.points[0].scores) if held and held.points else list(metrics)
             of_record = Manifest(run=held, metrics=measured)
-            if found := of_record.differences(planned, metrics) or self.manifest.differences(planned, metrics):
+            if clauses := of_record.differences(planned, metrics) or self.manifest.differences(planned, metrics):
                 raise UserError(
-                    f"{self.path} holds another run ({'; '.join(found)}); choose another --out, or add --fresh to"
+                    f"{self.path} holds another run ({'; '.join(clauses)}); choose another --out, or add --fresh to"
                     " start anew there"
                 )
         if self.fresh or self.manifest.run is None:
@@ -152,10 +152,10 @@ class RunDirectory:
     def read_samples(self, record: Record, ids: Sequence[str], watched: Collection[str]) -> SampleTable:
         """Of the values per sample of the record's points those of the metrics `watched`, of their own number.
         UserError: the file is damaged, or lacks samples `ids` of a point."""
-        table, known, there = SampleTable(), set(ids), Counter[tuple[str, str, str]]()
+        table, known, counts = SampleTable(), set(ids), Counter[tuple[str, str, str]]()
         self._lines = Counter()
         for line in lines(self.path / PER_SAMPLE) if record.points else ():
-            there[line.guidance, line.metric, line.column] += line.id in known
+            counts[line.guidance, line.metric, line.column] += line.id in known
             self._lines[line.guidance] += 1
             if line.metric in watched and not line.column:
                 table.add(line)
@@ -165,9 +165,9 @@ class RunDirectory:
             for name, score in point.scores.items()
             if score.interval is not None and not {"left_out", "influence"} & score.detail.keys()
         }
-        columns = means | {key[1:] for key in there}
+        columns = means | {key[1:] for key in counts}
         scales = [guidance_text(point.guidance) for point in record.points]
-        if any(there[scale, *column] < len(known) for column in columns for scale in scales):
+        if any(counts[scale, *column] < len(known) for column in columns for scale in scales):
             raise UserError(
                 f"{self.path / PER_SAMPLE} lacks rows that its record.json has points of; add --fresh to start anew"
             )

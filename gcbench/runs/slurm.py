@@ -66,9 +66,9 @@ def submit(
             continue
         needed = [ids[need] for need in first.needs if need in ids]
         kind = "afterany" if any_end else "afterok"
-        one = executor(first.kind, f"{kind}:{':'.join(needed)}" if needed else None)
-        with one.batch():
-            jobs = [one.submit(Command(stage)) for stage in array]
+        array_executor = executor(first.kind, f"{kind}:{':'.join(needed)}" if needed else None)
+        with array_executor.batch():
+            jobs = [array_executor.submit(Command(stage)) for stage in array]
         for stage, job in zip(array, jobs, strict=True):
             ids[stage.key] = job.job_id
             submitted(job)
@@ -106,10 +106,10 @@ def script(logs: Path, name: str, options: Mapping[str, Any], jobs: int | None, 
     needs = array[0].needs
     kind = "afterany" if array[0].kind == "table" else "afterok"
     dependency = f"{kind}:{':'.join(f'<{need}>' for need in needs)}" if needs else None
-    one = _configured(Anywhere, logs, {**options, **_own(name, array[0].kind, dependency, jobs)})
+    executor = _configured(Anywhere, logs, {**options, **_own(name, array[0].kind, dependency, jobs)})
     if len(array) > 1:
-        one.parameters["map_count"] = len(array)
-    return one._make_submission_file_text(one._submitit_command_str, "plan")
+        executor.parameters["map_count"] = len(array)
+    return executor._make_submission_file_text(executor._submitit_command_str, "plan")
 
 
 def check_options(pairs: Sequence[str]) -> dict[str, Any]:
@@ -135,6 +135,6 @@ def _own(name: str, kind: str, dependency: Dependency, jobs: int | None) -> dict
 
 
 def _configured(kind: type[Any], logs: Path, parameters: Mapping[str, Any]) -> Any:
-    one = kind(folder=logs / "%j")
-    one.update_parameters(**parameters)
-    return one
+    executor = kind(folder=logs / "%j")
+    executor.update_parameters(**parameters)
+    return executor

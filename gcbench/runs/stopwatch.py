@@ -38,10 +38,10 @@ class Stopwatch:
         source = iter(items)
         while True:
             with self(stage):
-                made = list(islice(source, 1))
-            if not made:
+                first = list(islice(source, 1))
+            if not first:
                 return
-            yield made[0]
+            yield first[0]
 
     def rounded(self) -> dict[str, float]:
         return {stage: round(seconds, 3) for stage, seconds in self.seconds.items()}

@@ -14,7 +14,7 @@ from gcbench.runs.suite_stages import TRAIN, WEIGHTS, Stage
 
 LEDGER: Final = "suite.json"
 LOGS: Final = "jobs"
-"""Folder of what the stages said."""
+"""Folder of the stages' output."""
 
 
 class Outcome(BaseModel):
@@ -74,14 +74,14 @@ class Ledger(BaseModel):
         """What came of a stage that has ended; of its files, if it was made. reason: why it was not."""
         if stage.kind == "table":
             return
-        found = Outcome(kind=stage.kind, row=stage.name, model=stage.model, shard=stage.shard)
+        outcome = Outcome(kind=stage.kind, row=stage.name, model=stage.model, shard=stage.shard)
         if reason is not None:
-            found.status, found.reason = "failed", reason
+            outcome.status, outcome.reason = "failed", reason
         elif stage.kind == "train":
-            _add_training(found, out / f"{TRAIN}{stage.name}")
+            _add_training(outcome, out / f"{TRAIN}{stage.name}")
         elif not stage.shard:
-            _add_record(found, Record.read(out / stage.name / RECORD))
-        self.put(found)
+            _add_record(outcome, Record.read(out / stage.name / RECORD))
+        self.put(outcome)
 
     def failed(self, stages: list[Stage]) -> list[Outcome]:
         keys = {stage.key for stage in stages}
@@ -114,17 +114,17 @@ def ended(stage: Stage, out: Path) -> bool:
     return (run / RECORD).is_file() and (run / GRID).is_file() and not (run / SHARDS).exists()
 
 
-def _add_training(found: Outcome, folder: Path) -> None:
+def _add_training(outcome: Outcome, folder: Path) -> None:
     from gcbench.core.checkpoint import read_card
 
     card = read_card(folder / WEIGHTS)
-    found.images, found.seconds = card.images_seen, card.provenance.get("seconds")
-    found.device = card.provenance.get("device") or ""
+    outcome.images, outcome.seconds = card.images_seen, card.provenance.get("seconds")
+    outcome.device = card.provenance.get("device") or ""
 
 
-def _add_record(found: Outcome, record: Record) -> None:
+def _add_record(outcome: Outcome, record: Record) -> None:
     tries: list[Provenance] = [record.provenance, *record.provenance.before]
-    found.images = (record.protocol.n or 0) * len(record.points)
-    found.parameters = record.model.parameters
-    found.seconds = round(sum(one.seconds.get("sweep", 0.0) for one in tries), 3)
-    found.device = record.provenance.device
+    outcome.images = (record.protocol.n or 0) * len(record.points)
+    outcome.parameters = record.model.parameters
+    outcome.seconds = round(sum(provenance.seconds.get("sweep", 0.0) for provenance in tries), 3)
+    outcome.device = record.provenance.device

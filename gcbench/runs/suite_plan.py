@@ -136,10 +136,10 @@ class Suite(BaseModel):
             if row.weights is not None and row.weights not in known:
                 raise ValueError(f"{row.name} takes the weights of {row.weights!r}, which is no earlier row")
             known.add(row.name)
-            made = {setting.partition("=")[0] for setting in (*self.train, *row.train)}
-            if BUDGET in made:
+            keys = {setting.partition("=")[0] for setting in (*self.train, *row.train)}
+            if BUDGET in keys:
                 raise ValueError(f"{BUDGET} of {row.name} follows from the suite's `images`; leave it out")
-            if self.seeds is not None and SEED in made:
+            if self.seeds is not None and SEED in keys:
                 raise ValueError(f"{SEED} of {row.name} follows from the suite's `seeds`; leave it out")
         _distinct("splits", self.splits or ())
         for size in self.sizes.values():

@@ -52,12 +52,12 @@ class Job:
 
     def stages(self, variants: Sequence[Variant]) -> list[Stage]:
         """Trainings that these variants need, their sweeps, and the table: each after what it needs."""
-        made: dict[str, Stage] = {}
+        stages: dict[str, Stage] = {}
         for variant in variants:
             trained = [self._train(owner) for owner in trainings(self.suite, [variant])]
             for stage in (*trained, *self._measure(variant)):
-                made.setdefault(stage.key, stage)
-        return [*made.values(), Stage("table", "", ("suite", "show", str(self.out)), needs=tuple(made))]
+                stages.setdefault(stage.key, stage)
+        return [*stages.values(), Stage("table", "", ("suite", "show", str(self.out)), needs=tuple(stages))]
 
     def _train(self, variant: Variant) -> Stage:
         row, steps = variant.row, self.steps[variant.row.name]
@@ -92,9 +92,9 @@ class Job:
             yield Stage("sweep", variant.name, tuple(command), row.model, needs)
             return
         shards = [f"{number}/{self.shards}" for number in range(1, self.shards + 1)]
-        made = [Stage("sweep", variant.name, (*command, "--shard", shard), row.model, needs, shard) for shard in shards]
-        yield from made
-        yield Stage("merge", variant.name, ("merge", out), row.model, tuple(stage.key for stage in made))
+        sweeps = [Stage("sweep", variant.name, (*command, "--shard", part), row.model, needs, part) for part in shards]
+        yield from sweeps
+        yield Stage("merge", variant.name, ("merge", out), row.model, tuple(stage.key for stage in sweeps))
 
     @staticmethod
     def _set(settings: Sequence[str]) -> list[str]:

@@ -43,5 +43,5 @@ def present(layout: np.ndarray, classes: Sequence[str], void: int | None, share:
     for the authors.
     """
     counts = np.bincount(layout.ravel(), minlength=len(classes))
-    least = max(1.0, share * layout.size)
-    return [name for i, name in enumerate(classes) if i != void and counts[i] >= least]
+    min_pixels = max(1.0, share * layout.size)
+    return [name for i, name in enumerate(classes) if i != void and counts[i] >= min_pixels]

@@ -91,8 +91,8 @@ def _told(text: str, known: KnownWords, aliases: Aliases) -> list[str]:
     tokens = read_words(text).tokens
     out: list[str] = []
     end = 0
-    for (start, stop), here in groupby(class_mentions(text, aliases), lambda mention: (mention.start, mention.stop)):
-        mentions = list(here)
+    for (start, stop), group in groupby(class_mentions(text, aliases), lambda mention: (mention.start, mention.stop)):
+        mentions = list(group)
         out += tokens[end:start]
         end = stop
         denied = not known.denials and any(mention.negated for mention in mentions)

@@ -92,13 +92,13 @@ class _Table(NamedTuple):
     def longest(self, words: Words, place: int) -> tuple[int, list[_Phrase]]:
         """The phrases that stand at `place` over the most tokens, and how many these are."""
         tokens = words.tokens
-        found = [(len(p.tokens), p) for p in self.starting.get(tokens[place], ()) if _stands(tokens, place, p.tokens)]
+        hits = [(len(p.tokens), p) for p in self.starting.get(tokens[place], ()) if _stands(tokens, place, p.tokens)]
         joined, stop = tokens[place], place + 1
         while stop < min(len(tokens), place + _GLUED) and words.glued[stop]:
             joined, stop = joined + tokens[stop], stop + 1
-            found += [(stop - place, p) for p in self.starting.get(joined, ()) if len(p.tokens) == 1]
-        length = max((length for length, _ in found), default=0)
-        return length, list(dict.fromkeys(p for n, p in found if n == length))
+            hits += [(stop - place, p) for p in self.starting.get(joined, ()) if len(p.tokens) == 1]
+        length = max((length for length, _ in hits), default=0)
+        return length, list(dict.fromkeys(p for n, p in hits if n == length))
 
     def sharing_last(self, tokens: Sequence[str], place: int) -> Iterator[_Phrase]:
         """Phrases of two tokens whose first stands at `place` and shares its last with others, before or after it."""

@@ -26,18 +26,18 @@ class Ahead(Generic[T]):
             if self._ended.is_set():
                 return
             try:
-                made: tuple[Any, BaseException | None] = make(step), None
+                item: tuple[Any, BaseException | None] = make(step), None
             except BaseException as error:
-                made = None, error
-            self._queue.put(made)
-            if made[1] is not None:
+                item = None, error
+            self._queue.put(item)
+            if item[1] is not None:
                 return
 
     def next(self) -> T:
-        made, error = self._queue.get()
+        item, error = self._queue.get()
         if error is not None:
             raise error
-        return made  # type: ignore[return-value]
+        return item  # type: ignore[return-value]
 
     def __enter__(self) -> "Ahead[T]":
         self._thread.start()

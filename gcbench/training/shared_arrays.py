@@ -39,8 +39,8 @@ class SharedArrays:
         self.place, self.count, self._leads = mine.index(processes.rank), len(mine), processes.rank == mine[0]
         self._handle: int | None = None
         size = sum(math.prod(shape) * kind.itemsize for shape, kind in shapes.values())
-        made = processes.together(lambda: self._made(size) if self._leads else None)
-        self.path = Path(str(processes.told(made)[mine[0]]))
+        path = processes.together(lambda: self._made(size) if self._leads else None)
+        self.path = Path(str(processes.told(path)[mine[0]]))
         self.arrays = processes.together(lambda: self._mapped(shapes))
 
     def rows(self, n: int) -> range:

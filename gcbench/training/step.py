@@ -38,11 +38,11 @@ def cuts(images: int, micro: int, rank: int, ranks: int) -> list[Cut]:
     edges = [number * images // count for number in range(count + 1)]
     sizes = [end - begin for begin, end in pairwise(edges)]
     complete = min(sizes) >= ranks
-    found = [
+    micro_batches = [
         Cut(range(begin + rank, begin + size, ranks), Part(size, rank, ranks, complete))
         for begin, size in zip(edges, sizes, strict=False)
     ]
-    return [cut for cut in found if len(cut.rows)]
+    return [cut for cut in micro_batches if len(cut.rows)]
 
 
 def own_rows(images: int, micro: int, rank: int, ranks: int) -> list[int]:
@@ -65,8 +65,8 @@ class Mover:
     def __init__(self, recipe: nn.Module, optimizers: Optimizers, accelerator: Accelerator, processes: Processes):
         self.optimizers, self.accelerator, self.processes = optimizers, accelerator, processes
         self.cfg: TrainConfig = optimizers.cfg
-        self.recipe: Any = accelerator.prepare_model(recipe, evaluation_mode=True)  # no wrapper: sums are made here
-        optimizers.optimizers = {name: accelerator.prepare(one) for name, one in optimizers.optimizers.items()}
+        self.recipe: Any = accelerator.prepare_model(recipe, evaluation_mode=True)  # no wrapper: we sum gradients
+        optimizers.optimizers = {name: accelerator.prepare(opt) for name, opt in optimizers.optimizers.items()}
         self.cuts = cuts(self.cfg.batch_size, self.cfg.micro_batch, processes.rank, processes.count)
         mixes = any(isinstance(module, _BatchNorm) for module in recipe.modules())
         self._statistics = processes.count > 1 and mixes
@@ -86,7 +86,7 @@ class Mover:
             if self.cfg.clip:
                 self.accelerator.clip_grad_norm_(self.optimizers.parameters(phase), self.cfg.clip)
             self.optimizers.move(phase)
-        self.processes.copy_first(self._buffers)  # of a recipe whose buffers know its own images only
+        self.processes.copy_first(self._buffers)  # running statistics differ between processes
         return first, out
 
     def _backward(self, phase: Phase, batch: Batch, seed: int) -> list[Value]:
@@ -108,23 +108,23 @@ class Mover:
                     raise EveryProcess(f"{type(self.recipe).__name__}: {where} gave no 'loss'")
                 self.accelerator.backward(values["loss"] * share)
             for key, value in values.items():
-                told = value.detach().double() * share
-                totals[key] = totals[key] + told if key in totals else told
+                weighted = value.detach().double() * share
+                totals[key] = totals[key] + weighted if key in totals else weighted
         return [
             Value(phase.name if phase.name and key == "loss" else key, key == "loss", total)
             for key, total in totals.items()
         ]
 
     def _add_up(self, phase: Phase) -> None:
-        """The gradients of all processes, in each. Which parameters a phase gives one is agreed on when it first comes;
-        where a process has none of such a one later, it adds 0."""
+        """Sum the gradients over all processes. Which parameters get one is agreed on at a phase's first step; a
+        process that has none for such a parameter later adds 0."""
         if self.processes.count == 1:
             return
         parameters = list(self.optimizers.parameters(phase))
         if phase.name not in self._gradients:
-            told = self.processes.told([parameter.grad is not None for parameter in parameters])
+            has_gradient = self.processes.told([parameter.grad is not None for parameter in parameters])
             self._gradients[phase.name] = [
-                parameter for parameter, *some in zip(parameters, *told, strict=True) if any(some)
+                parameter for parameter, *some in zip(parameters, *has_gradient, strict=True) if any(some)
             ]
         held = self._gradients[phase.name]
         for parameter in held:

@@ -67,8 +67,8 @@ class Reader:
         self._underway = None
         if event is not None:
             event.synchronize()
-        told = numbers.tolist()
-        signal = next((number for number, asked in zip(SIGNALS, told, strict=False) if asked), 0)
-        means = list(zip(values, told[len(SIGNALS) :], strict=True))
+        floats = numbers.tolist()
+        signal = next((number for number, asked in zip(SIGNALS, floats, strict=False) if asked), 0)
+        means = list(zip(values, floats[len(SIGNALS) :], strict=True))
         losses = [mean for value, mean in means if value.loss]
         return StepValues(step, rate, losses, [(value.name, mean) for value, mean in means], signal)

@@ -55,7 +55,7 @@ class Tracked:
                 pixels = np.asarray(image.convert("RGB"))  # uint8 [H,W,3]
             if self.name == "tensorboard":
                 self._tracker.log_images({"preview": pixels[None]}, step=step, dataformats="NHWC")
-            elif self.name == "trackio":  # it takes no arrays, but images of its own
+            elif self.name == "trackio":  # it takes no arrays, only its own Image
                 self._tracker.log({"preview": import_module("trackio").Image(pixels)}, step=step)
             else:
                 self._tracker.log_images({"preview": [pixels]}, step=step)
@@ -75,7 +75,7 @@ class Tracked:
 
     def _options(self) -> dict[str, Any]:
         folder = self.out / FOLDER
-        if self.name == "tensorboard":  # what was told of steps that are trained again is replaced
+        if self.name == "tensorboard":  # steps that are trained again replace their old rows
             return {"logging_dir": folder, "purge_step": self.step + 1}
         if self.name == "trackio":
             return {"name": self.out.name, "config": self.config, "resume": "allow"}

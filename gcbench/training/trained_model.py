@@ -132,10 +132,10 @@ class TrainedModel(Model):
     ) -> Samples:
         """Samples are named by their seeds."""
         self.check_size(size)
-        told = self.told(prompts)
+        texts = self.told(prompts)
         more: dict[str, Any] = {} if given is None else {"given": given}
         try:
-            images, layouts = self.draw(told, list(seeds), size=size, guidance=guidance, **more)
+            images, layouts = self.draw(texts, list(seeds), size=size, guidance=guidance, **more)
         except FloatingPointError as error:
             raise UserError(
                 f"{self.name}: {error} at guidance {guidance:g}; lower --guidance, take --precision fp32, or train it"
@@ -152,10 +152,10 @@ class TrainedModel(Model):
 
     def told(self, prompts: Sequence[str] | None) -> list[str] | None:
         """The texts as its network is given them; None for a model that reads none."""
-        told = list(prompts) if self.conditional and prompts is not None else None
-        if told and (reader := self.reader):
-            return [reader.told(text, self.aliases) for text in told]
-        return told
+        texts = list(prompts) if self.conditional and prompts is not None else None
+        if texts and (reader := self.reader):
+            return [reader.told(text, self.aliases) for text in texts]
+        return texts
 
     @property
     def reader(self) -> Reader | None:

@@ -124,19 +124,19 @@ class _Loop:
             for step in range(at.step, cfg.steps):
                 if step in begins[1:]:
                     recipe.load_state_dict(self.run.ema.shadow)
-                set_seed((cfg.seed * 1_000_003 + step * 64 + processes.rank) % 2**32)  # of what draws for itself
+                set_seed((cfg.seed * 1_000_003 + step * 64 + processes.rank) % 2**32)  # of the global generators
                 batch = ahead.next().to(processes.device)
                 rate, values = processes.known_to_all(partial(self.mover.step, step, batch))
                 self.run.ema.update(recipe, step - max(begin for begin in begins if begin <= step))
-                told = reader.put(step, rate, values, stop.signal)
-                if told is not None:
-                    self.heed(told)
+                step_values = reader.put(step, rate, values, stop.signal)
+                if step_values is not None:
+                    self.heed(step_values)
                 at.step, at.seconds = step + 1, spent + time.perf_counter() - began
                 if processes.count == 1:
-                    self.signal = stop.signal  # several agree on it by what they read of a step
+                    self.signal = stop.signal  # several agree on it through a step's values
                 if self.signal or self.run.writes(at.step):
-                    if (told := reader.rest()) is not None:
-                        self.heed(told)
+                    if (step_values := reader.rest()) is not None:
+                        self.heed(step_values)
                     self.write()
 
     def batch(self, step: int, rows: Sequence[int]) -> Batch:
@@ -147,27 +147,27 @@ class _Loop:
         batch = self.run.recipe.prepared(batch)
         if self.processes.device.type != "cuda":
             return batch
-        with torch.cuda.device(self.processes.device):  # a thread knows no other than the first by itself
+        with torch.cuda.device(self.processes.device):  # a new thread starts on the first device
             return batch.pinned()
 
-    def heed(self, told: StepValues) -> None:
+    def heed(self, step_values: StepValues) -> None:
         """Log what a step says; end with what is not finite."""
         cfg, at = self.cfg, self.at
-        if bad := [loss for loss in told.losses if not math.isfinite(loss)]:
+        if bad := [loss for loss in step_values.losses if not math.isfinite(loss)]:
             kept = f"; the weights of step {self.saved} are kept" if self.saved else ""
             remedy = "lower train.lr or set train.precision=fp32"
-            self.processes.stop(UserError(f"the loss became {bad[0]} at step {told.step}; {remedy}{kept}"))
-        for name, value in told.values:
+            self.processes.stop(UserError(f"the loss became {bad[0]} at step {step_values.step}; {remedy}{kept}"))
+        for name, value in step_values.values:
             sums = at.running.setdefault(name, [0.0, 0.0])
             sums[0] += value
             sums[1] += 1
         now = time.perf_counter()
         speed, self.last = cfg.batch_size / (now - self.last), now
-        self.signal = self.signal or told.signal
-        self.tick(told.step + 1, told.losses[0] if told.losses else math.nan, speed)
-        if (told.step + 1) % cfg.log_every == 0 or told.step + 1 == cfg.steps:
+        self.signal = self.signal or step_values.signal
+        self.tick(step_values.step + 1, step_values.losses[0] if step_values.losses else math.nan, speed)
+        if (step_values.step + 1) % cfg.log_every == 0 or step_values.step + 1 == cfg.steps:
             means = {name: total / count for name, (total, count) in at.running.items()}
-            at.rows.append({"step": told.step + 1, **means, "lr": told.rate, "images_per_second": speed})
+            at.rows.append({"step": step_values.step + 1, **means, "lr": step_values.rate, "images_per_second": speed})
             at.running = {}
             self.tracked.row(at.rows[-1])
 

@@ -36,7 +36,7 @@ def save_state(out: Path, state: dict[str, Any]) -> None:
     def write(temporary: Path) -> None:
         try:
             torch.save({"format": FORMAT, **state}, temporary)
-        except RuntimeError as error:  # what torch.save makes of a full disk
+        except RuntimeError as error:  # torch.save raises it when the disk is full
             raise OSError("the disk took a part of it only") from error
         if (out / STATE).is_file():
             os.replace(out / STATE, out / BEFORE)
@@ -57,8 +57,8 @@ def load_state(out: Path) -> dict[str, Any] | None:
     held = state.get("format", 1)
     if isinstance(held, int) and held > FORMAT:
         raise UserError(f"{file} was written by a newer version of gcbench; resume with that one")
-    wanted = HELD if held == 1 else {**HELD, "rows": list, "plan": dict}
-    if wrong := [key for key, kind in wanted.items() if not isinstance(state.get(key), kind)]:
+    expected = HELD if held == 1 else {**HELD, "rows": list, "plan": dict}
+    if wrong := [key for key, kind in expected.items() if not isinstance(state.get(key), kind)]:
         refuse(file, f"holds no {wrong[0]!r} of a training")
     if bad := not_finite(dict(tensors_of(state))):
         refuse(file, f"holds numbers that are not finite ({bad})")
@@ -108,15 +108,15 @@ def logged(out: Path, state: dict[str, Any]) -> list[Row]:
         return rows or []
     try:
         with open(file, newline="", encoding="utf-8") as stream:
-            found = [{key: text for key, text in row.items() if text != ""} for row in csv.DictReader(stream)]
-        if not found:
+            log = [{key: text for key, text in row.items() if text != ""} for row in csv.DictReader(stream)]
+        if not log:
             raise ValueError
         if rows is None:
-            return [row for row in found if int(row["step"]) <= state["step"]]
+            return [row for row in log if int(row["step"]) <= state["step"]]
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
         raise damaged from None
     held = [{key: str(value) for key, value in row.items()} for row in rows]
-    both = min(len(found), len(held))  # one of the two may be a save older
-    if found[:both] != held[:both]:
+    common = min(len(log), len(held))  # one of the two may be a save older
+    if log[:common] != held[:common]:
         raise damaged
     return rows

@@ -33,7 +33,7 @@ def fetch(
     """
     entry = find_entry(name, manifest)
     if given is not None and entry.beside and not given.is_dir():
-        raise UserError(f"--from {given} is not a folder; give one with {', '.join(one.file for one in entry.files)}")
+        raise UserError(f"--from {given} is not a folder; give one with {', '.join(file.file for file in entry.files)}")
     if given is None and entry.beside and offline() and not is_here(name, entry):
         names, root = ", ".join(file.file for file in entry.files), entry.url.rpartition("/")[0]
         raise UserError(
@@ -46,7 +46,7 @@ def fetch(
 
 
 def _bring(entry: File, path: Path, given: Path | None, progress: Progress, say: Callable[[str], object]) -> None:
-    """Let one file be at `path`."""
+    """Copy or download one file to `path`, unless it is there and whole."""
     if path.is_file() and fault_of(entry, path) is None:
         say(f"{path} is here already")
         return

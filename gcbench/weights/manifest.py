@@ -41,19 +41,19 @@ class File(BaseModel):
 
     def fault(self, path: Path) -> str | None:
         """Why the file at `path` is not the published one, as far as size and hash are known; None if it may be."""
-        wanted = self.sha256 or self.sha256_prefix
+        published = self.sha256 or self.sha256_prefix
         try:
             size = path.stat().st_size
             if self.size is not None and size != self.size:
                 return f"it has {size} bytes, the published file {self.size}"
-            if wanted is None:
+            if published is None:
                 return None
-            digest = file_hash(path, len(wanted))
+            digest = file_hash(path, len(published))
         except OSError as error:
             return f"it cannot be read ({error.strerror})"
-        if digest == wanted:
+        if digest == published:
             return None
-        return f"its SHA-256 begins with {digest[:12]}, the published file's with {wanted[:12]}"
+        return f"its SHA-256 begins with {digest[:12]}, the published file's with {published[:12]}"
 
 
 class Entry(File):

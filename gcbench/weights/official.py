@@ -94,9 +94,9 @@ def _load_pickle(path: Path) -> dict[str, Any]:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old pickles and TorchScript: said below, in one sentence
+            warnings.simplefilter("ignore")  # of old pickles and TorchScript: reported below, in one sentence
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the bytes are anybody's: what reading them raises cannot be listed
+    except Exception as error:  # damaged or foreign bytes raise errors of any kind
         raise UserError(_refusal(path, error)) from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__} where a dict of weights is expected; give another")
@@ -104,7 +104,7 @@ def _load_pickle(path: Path) -> dict[str, Any]:
 
 
 def _refusal(path: Path, error: Exception) -> str:
-    """torch's paragraphs, which advise to load unsafely, as one sentence that does not."""
+    """One sentence in place of torch's paragraphs, which advise to load unsafely."""
     text = str(error)
     if "TorchScript" in text:
         return f"{path} is a TorchScript archive, which holds code; give its state dict as .safetensors or .pth"

@@ -34,10 +34,16 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-@pytest.fixture
-def hostile(tmp_path: Path) -> Path:
-    """The bundled baseline whose model and texts are markup."""
-    run = tmp_path / "run"
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """The report of the bundled baseline."""
+    return Page(write_report([BASELINE], tmp_path_factory.mktemp("plain") / "r.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a run whose model and texts are markup."""
+    run = tmp_path_factory.mktemp("hostile") / "run"
     shutil.copytree(BASELINE, run)
     record = json.loads((run / "record.json").read_text(encoding="utf-8"))
     record["model"]["name"] = "<script>alert(1)</script>"
@@ -52,26 +58,24 @@ def hostile(tmp_path: Path) -> Path:
         "An image", "</p><script>alert(2)</script><img src=x onerror=y> An"
     )
     table.write_text(text, encoding="utf-8")
-    return run
+    return write_report([run], run.parent / "r.html")
 
 
-def test_what_comes_from_a_record_is_text(hostile: Path, tmp_path: Path) -> None:
-    page = write_report([hostile], tmp_path / "r.html").read_text(encoding="utf-8")
-    assert len(re.findall(r"<script\b", page)) == 1  # the page's own
-    assert "&lt;script&gt;alert(1)" in page
-    assert "&lt;script&gt;alert(2)" in page
-    assert not [name for _, attributes in Page(page).tags for name in attributes if name.startswith("on")]
+def test_what_comes_from_a_record_is_text(hostile: Path) -> None:
+    text = hostile.read_text(encoding="utf-8")
+    assert len(re.findall(r"<script\b", text)) == 1  # the page's own
+    assert "&lt;script&gt;alert(1)" in text
+    assert "&lt;script&gt;alert(2)" in text
+    assert not [name for _, attributes in Page(text).tags for name in attributes if name.startswith("on")]
 
 
-def test_nothing_is_read_from_elsewhere(tmp_path: Path) -> None:
-    tags = Page(write_report([BASELINE], tmp_path / "r.html").read_text(encoding="utf-8")).tags
-    sources = [value for _, attributes in tags for name, value in attributes.items() if name in ("src", "href")]
+def test_nothing_is_read_from_elsewhere(page: Page) -> None:
+    sources = [value for _, attributes in page.tags for name, value in attributes.items() if name in ("src", "href")]
     assert sources
     assert all(value is not None and value.startswith("data:") for value in sources)
 
 
-def test_layouts_are_exact(tmp_path: Path) -> None:
-    page = Page(write_report([BASELINE], tmp_path / "r.html").read_text(encoding="utf-8"))
+def test_layouts_are_exact(page: Page) -> None:
     uris = [attributes["src"] for tag, attributes in page.tags if tag == "img" and attributes.get("alt") == "layout"]
     folder = BASELINE / "samples" / "guidance-4" / "layouts"
     stored = [np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))]
@@ -106,9 +110,8 @@ def test_a_run_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed")
-def test_a_browser_shows_it_without_errors(hostile: Path, tmp_path: Path) -> None:
+def test_a_browser_shows_it_without_errors(hostile: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    file = write_report([hostile], tmp_path / "r.html")
     with playwright.sync_playwright() as drive:
         browser = drive.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 360, "height": 800})
@@ -116,7 +119,7 @@ def test_a_browser_shows_it_without_errors(hostile: Path, tmp_path: Path) -> Non
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("dialog", lambda dialog: said.append(dialog.message))
-        page.goto(file.as_uri())
+        page.goto(hostile.as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         page.locator("#order").focus()
         page.keyboard.press("ArrowDown")
@@ -157,14 +160,12 @@ def test_a_kept_layout_of_a_class_that_is_none_is_refused(tmp_path: Path) -> Non
         write_report([run], tmp_path / "r.html")
 
 
-def test_worst_comes_first_by_the_direction_of_the_metric(tmp_path: Path) -> None:
+def test_worst_comes_first_by_the_direction_of_the_metric(page: Page) -> None:
     """A sign of 1 sorts upwards: the lowest recall is the worst. Of a distance the highest is."""
-    tags = Page(write_report([BASELINE], tmp_path / "r.html").read_text(encoding="utf-8")).tags
-    signs = {facts["data-sign"] for tag, facts in tags if tag == "option" and "data-sign" in facts}
+    signs = {facts["data-sign"] for tag, facts in page.tags if tag == "option" and "data-sign" in facts}
     assert signs == {"1"}  # recall, precision and their kind
     assert (_sign("fd"), _sign("semantic-recall"), _sign("no such metric")) == (-1, 1, 1)
 
 
-def test_images_hold_their_place_and_are_printed(tmp_path: Path) -> None:
-    tags = Page(write_report([BASELINE], tmp_path / "r.html").read_text(encoding="utf-8")).tags
-    assert not [facts for tag, facts in tags if tag == "img" and facts.get("loading") == "lazy"]
+def test_images_hold_their_place_and_are_printed(page: Page) -> None:
+    assert not [facts for tag, facts in page.tags if tag == "img" and facts.get("loading") == "lazy"]

@@ -51,10 +51,10 @@ class PixelClassifier(nn.Module):
         The first layer and bilinear interpolation are both linear, so they change places: 128 channels are brought to
         the image's size instead of d, and features of all pixels never exist together.
         """
-        parts = self.read.weight.split([one.shape[1] for one in maps], dim=1)  # each [128,C]
+        parts = self.read.weight.split([feature_map.shape[1] for feature_map in maps], dim=1)  # each [128,C]
         hidden = self.read.bias.view(1, -1, 1, 1)
-        for one, part in zip(maps, parts, strict=True):
-            read = F.conv2d(one, part[:, :, None, None])  # [B,128,h,w]
+        for feature_map, part in zip(maps, parts, strict=True):
+            read = F.conv2d(feature_map, part[:, :, None, None])  # [B,128,h,w]
             hidden = hidden + F.interpolate(read, size, mode="bilinear", align_corners=False)  # [B,128,H,W]
         pixels = hidden.permute(0, 2, 3, 1).flatten(0, 2)  # [BHW,128]
         return self.rest(pixels).view(len(hidden), *size, -1).permute(0, 3, 1, 2)
@@ -74,8 +74,8 @@ def vote(logits: Iterable[Tensor]) -> Vote:
     Shannon, H(mean_m p_m) - mean_m H(p_m), 0 where all say the same and at most log M.
     """
     counts = mixture = entropy = torch.zeros(())
-    for m, one in enumerate(logits, start=1):
-        p = one.float().softmax(dim=1)  # [B,K,H,W]
+    for m, member_logits in enumerate(logits, start=1):
+        p = member_logits.float().softmax(dim=1)  # [B,K,H,W]
         counts = counts + torch.zeros_like(p).scatter_(1, p.argmax(dim=1, keepdim=True), 1.0)
         mixture = mixture + (p - mixture) / m
         entropy = entropy + (torch.special.entr(p).sum(dim=1) - entropy) / m  # [B,H,W]

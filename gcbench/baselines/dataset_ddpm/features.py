@@ -47,8 +47,8 @@ def by_size(maps: Sequence[Tensor]) -> list[Tensor]:
     Channels lie last in memory, as the classifiers read them.
     """
     sizes: dict[torch.Size, list[Tensor]] = {}
-    for one in maps:
-        sizes.setdefault(one.shape[2:], []).append(one)
+    for fmap in maps:
+        sizes.setdefault(fmap.shape[2:], []).append(fmap)
     return [torch.cat(same, dim=1).contiguous(memory_format=torch.channels_last) for same in sizes.values()]
 
 
@@ -59,7 +59,7 @@ def at_pixels(maps: Sequence[Tensor], row: int, pixels: Tensor, size: tuple[int,
     centres = torch.stack(((pixels % w + 0.5) / w, (pixels // w + 0.5) / h), dim=1) * 2 - 1  # [P,2], x before y
     grid = centres.float().view(1, -1, 1, 2)
     read = [
-        F.grid_sample(one[row : row + 1].float(), grid.to(one.device), padding_mode="border", align_corners=False)
-        for one in maps
+        F.grid_sample(fmap[row : row + 1].float(), grid.to(fmap.device), padding_mode="border", align_corners=False)
+        for fmap in maps
     ]  # each [1,C,P,1]
     return torch.cat(read, dim=1)[0, :, :, 0].T  # [P,d]

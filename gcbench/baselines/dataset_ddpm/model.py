@@ -55,10 +55,10 @@ class DatasetDDPM(GCDP):
     def build(cls, cfg: Any, weights: Checkpoint, dataset: Dataset) -> nn.Module:
         network = TextToPair(cfg)
         annotator = Annotator(cfg, network.unet, len(dataset.classes))
-        both = nn.ModuleDict({"network": network, "annotator": annotator})
-        fill(both, weights)
+        networks = nn.ModuleDict({"network": network, "annotator": annotator})
+        fill(networks, weights)
         annotator.check_trained(weights.path)
-        return both
+        return networks
 
     def draw(
         self,

@@ -24,8 +24,8 @@ def layers(generator: Generator) -> dict[str, StyledConv]:
     """The styled convolutions by number, the deepest first."""
     synthesis = generator.synthesis
     pairs = zip(synthesis.rising, synthesis.staying, strict=True)
-    found = [synthesis.first, *(layer for two in pairs for layer in two)]
-    return {str(number): layer for number, layer in enumerate(found) if isinstance(layer, StyledConv)}
+    modules = [synthesis.first, *(layer for pair in pairs for layer in pair)]
+    return {str(number): layer for number, layer in enumerate(modules) if isinstance(layer, StyledConv)}
 
 
 def width(generator: Generator) -> int:
@@ -90,7 +90,7 @@ def sample_once(
     def pairs(batch: list[int], _: list[str] | None) -> tuple[Tensor, ...]:
         with torch.autocast(generator.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             images, maps = drawn_with_maps(generator, *seeded(generator, batch, cfg.psi))
-            rows = zip(*(one.split(1) for one in maps), strict=True)  # one image's logits at a time
+            rows = zip(*(feature_map.split(1) for feature_map in maps), strict=True)  # one image's logits at a time
             labels, doubts = zip(*(annotator.read(row, cfg.size) for row in rows), strict=True)
         return to_bytes(images).cpu(), torch.cat(labels), torch.cat(doubts)
 

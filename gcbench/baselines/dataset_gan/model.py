@@ -37,10 +37,10 @@ class DatasetGAN(TrainedModel):
     def build(cls, cfg: DatasetGANConfig, weights: Checkpoint, dataset: Dataset) -> nn.Module:
         generator = Generator(cfg)
         annotator = Ensemble(cfg, width(generator), len(dataset.classes))
-        both = nn.ModuleDict({"generator": generator, "annotator": annotator})
-        fill(both, weights)
+        networks = nn.ModuleDict({"generator": generator, "annotator": annotator})
+        fill(networks, weights)
         annotator.check_trained(weights.path)
-        return both
+        return networks
 
     def draw(
         self, prompts: Sequence[str] | None, seeds: Sequence[int], *, size: Size, guidance: float

@@ -77,10 +77,10 @@ class DatasetGANRecipe(StyleGAN2Recipe):
                 self.generator, real, noise, steps=cfg.inversion_steps, lr=cfg.inversion_lr, closeness=cfg.closeness
             )
             with torch.no_grad():
-                found, maps = drawn_with_maps(self.generator, styles, noise)
+                inverted, maps = drawn_with_maps(self.generator, styles, noise)
                 for i, pixels in enumerate(places):
                     next(rows).copy_(at_pixels(maps, i, pixels, self.size))
-                missed.append(distance(found, real))
+                missed.append(distance(inverted, real))
         self.missed = torch.cat(missed).mean()
         return features, classes
 

@@ -87,21 +87,21 @@ def guidance_of(pipe: Any, embedded: float | None = None, distilled: bool | None
     why = _distilled(pipe) if distilled is None else "as distilled=true says" * distilled
     if _takes_embedded(pipe):
         embedded = default if embedded is None else embedded
-        told = f"guidance_scale {embedded:g} is an input of the network (embedded guidance), not a scale of ours"
-        return _embedding(name, {**fixed, "guidance_scale": embedded}, embedded, told, swept=not distilled)
+        note = f"guidance_scale {embedded:g} is an input of the network (embedded guidance), not a scale of ours"
+        return _embedding(name, {**fixed, "guidance_scale": embedded}, embedded, note, swept=not distilled)
     if embedded is not None:
         raise UserError(
             f"embedded_guidance={embedded:g}: the network of {name} takes no guidance as an input; leave it out"
         )
     if name in TRUE_SCALE:
-        told = "distilled without embedded guidance: guidance_scale is ignored"
-        return _embedding(name, fixed, None, told, swept=not distilled)
+        note = "distilled without embedded guidance: guidance_scale is ignored"
+        return _embedding(name, fixed, None, note, swept=not distilled)
     if not scale:
         return Guidance(None, fixed=fixed, note=f"{name} has no guidance")
     offset = -1.0 if name in FROM_ZERO else 0.0
     if why:
-        told = f"{name} is distilled, {why}: it has no guidance"
-        return Guidance(None, fixed={**fixed, "guidance_scale": 1 + offset}, note=told)
+        note = f"{name} is distilled, {why}: it has no guidance"
+        return Guidance(None, fixed={**fixed, "guidance_scale": 1 + offset}, note=note)
     if name in (*PLAIN, *FROM_ZERO):
         return Guidance("guidance_scale", offset, fixed)
     why = f"{name}: what its guidance_scale means is not known here, so that it is drawn at its default {default}"
@@ -109,8 +109,8 @@ def guidance_of(pipe: Any, embedded: float | None = None, distilled: bool | None
 
 
 def _embedding(name: str, fixed: Mapping[str, Any], embedded: float | None, note: str, swept: bool) -> Guidance:
-    """Of a network that is told its guidance, or ignores it: `true_cfg_scale` is of our meaning, where there is one and
-    it is to be swept."""
+    """For a network that takes its guidance as an input, or ignores it. A `true_cfg_scale` has our
+    meaning and is used if `swept`."""
     if name in TRUE_SCALE and swept:
         fixed = {**fixed, "negative_prompt": ""}
         return Guidance("true_cfg_scale", 0.0, fixed, embedded, f"{note}; what is swept is true_cfg_scale")
@@ -126,7 +126,7 @@ def _takes_embedded(pipe: Any) -> bool:
 
 
 def _distilled(pipe: Any) -> str:
-    """By what the files or the chosen scheduler say that it is; empty where they do not."""
+    """What says that the pipeline is distilled, its files or the chosen scheduler; empty where neither does."""
     if getattr(pipe.config, "is_distilled", False):
         return "as its files say"
     scheduler = type(getattr(pipe, "scheduler", None)).__name__

@@ -110,7 +110,7 @@ class Diffusers(Model):
             arguments["num_inference_steps"] = self.steps
         for start in range(0, n, self.cfg.batch):
             part = rows[start : start + self.cfg.batch]
-            filled = part + part[-1:] * (self.cfg.batch - len(part))  # one size: the last digits depend on it
+            filled = part + part[-1:] * (self.cfg.batch - len(part))  # one batch size: the last digits depend on it
             if layouts is not None:
                 from gcbench.baselines.diffusers.palette import painted
 
@@ -136,7 +136,7 @@ class Diffusers(Model):
                 more[key] = value
         if self.control:
             more["controlnet_conditioning_scale"] = self._control_scale()
-        # what draws from the global generator all the same draws the same for a seed
+        # what still draws from the global generator is repeatable for a seed
         with quiet(), torch.random.fork_rng(), torch.inference_mode():
             torch.manual_seed(seeds[0])
             more["generator"] = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
@@ -155,13 +155,13 @@ class Diffusers(Model):
     def reading(self, texts: Sequence[str]) -> Reading | None:
         """Texts that no text encoder of the pipeline reads to their end."""
         known = [getattr(self.pipe, name, None) for name in ("tokenizer", "tokenizer_2", "tokenizer_3", "tokenizer_4")]
-        tokenizers = [one for one in known if hasattr(one, "model_max_length")]
+        tokenizers = [tokenizer for tokenizer in known if hasattr(tokenizer, "model_max_length")]
         if not tokenizers:
             return None
         from gcbench.baselines.diffusers.opening import quiet
 
         with quiet():
-            cut = [i for i, text in enumerate(texts) if all(self._cuts(one, text) for one in tokenizers)]
+            cut = [i for i, text in enumerate(texts) if all(self._cuts(tokenizer, text) for tokenizer in tokenizers)]
         empty = [i for i, text in enumerate(texts) if not text.strip()]
         return Reading(n=len(texts), cut=[f"{i:06d}" for i in cut], empty=[f"{i:06d}" for i in empty])
 

@@ -126,7 +126,7 @@ def text_encoders(place: Place, index: Mapping[str, Any], dtype: torch.dtype, va
     UserError: there are such weights."""
     import transformers
 
-    found = {}
+    encoders = {}
     for name, made_of in index.items():
         source, kind = made_of if isinstance(made_of, list) and len(made_of) == 2 else (None, None)
         model = getattr(transformers, str(kind), None) if source == "transformers" else None
@@ -137,10 +137,10 @@ def text_encoders(place: Place, index: Mapping[str, Any], dtype: torch.dtype, va
         loaded: Any = model.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, local_files_only=True, variant=own, output_loading_info=True
         )
-        found[name], info = loaded
+        encoders[name], info = loaded
         if info["missing_keys"]:
             raise UserError(lacks(place, name, sorted(info["missing_keys"])))
-    return found
+    return encoders
 
 
 def check_tokenizers(place: Place, pipe: Any) -> None:
@@ -160,7 +160,7 @@ WIDTHS = ("cross_attention_dim", "joint_attention_dim")
 def check_widths(controlnet: Path, pipe: Any) -> None:
     """UserError: the ControlNet reads texts of another width than the pipeline's network."""
     network = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
-    mine, theirs = (dict(getattr(one, "config", {})) for one in (pipe.controlnet, network))
+    mine, theirs = (dict(getattr(part, "config", {})) for part in (pipe.controlnet, network))
     for key in WIDTHS:
         if isinstance(mine.get(key), int) and isinstance(theirs.get(key), int) and mine[key] != theirs[key]:
             raise UserError(
@@ -216,17 +216,17 @@ def quiet() -> Iterator[None]:
 def scheduler_named(library: Any, name: str, current: Any) -> Any:
     """The scheduler of that name with the settings of the pipeline's own. UserError: unknown, or of another kind."""
     mine = type(current).__name__
-    head = next((one for one, others in FAMILIES.items() if mine in others), mine)
+    head = next((family for family, members in FAMILIES.items() if mine in members), mine)
     known = {mine, head, *getattr(library, head)._compatibles}
-    known |= {other for one, others in FAMILIES.items() if one in known for other in others}
-    short = {one.removesuffix("Scheduler").lower(): one for one in sorted(known)}
-    wanted = short.get(name.removesuffix("Scheduler").lower())
-    if wanted is None:
-        near = [short[one] for one in get_close_matches(name.lower(), short, n=3, cutoff=0.4)]
+    known |= {member for family, members in FAMILIES.items() if family in known for member in members}
+    short = {full.removesuffix("Scheduler").lower(): full for full in sorted(known)}
+    chosen = short.get(name.removesuffix("Scheduler").lower())
+    if chosen is None:
+        near = [short[close] for close in get_close_matches(name.lower(), short, n=3, cutoff=0.4)]
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(short.values())}"
         raise UserError(f"scheduler={name}: there is no such that fits this pipeline's {mine}; {hint}")
     with refused(lambda why: f"scheduler={name} cannot take the settings of {mine} ({why}); choose another"):
-        return getattr(library, wanted).from_config(current.config)
+        return getattr(library, chosen).from_config(current.config)
 
 
 def load_lora(library: Any, pipe: Any, path: Path, scale: float) -> str:

@@ -86,7 +86,7 @@ def find(text: str, variant: str | None = None) -> Place:
     import diffusers
 
     try:
-        found = diffusers.DiffusionPipeline.download(
+        downloaded = diffusers.DiffusionPipeline.download(
             name,
             revision=revision or None,
             variant=variant,
@@ -96,7 +96,7 @@ def find(text: str, variant: str | None = None) -> Place:
         )
     except (OSError, ValueError) as error:  # what the hub's client raises derives from these
         raise UserError(refusal(text, error)) from None
-    folder = Path(found)
+    folder = Path(downloaded)
     read_index(folder)
     return Place(name, folder, f"commit {folder.name}")
 
@@ -122,8 +122,8 @@ def folder_hash(folder: Path, parts: Sequence[str] = (".",)) -> str:
     """Of the names and content of all files that make up a part of a pipeline. parts: files and folders in `folder`;
     what else lies there is not read."""
     places = [folder / part for part in parts]
-    found = [path for place in places for path in ([place] if place.is_file() else place.rglob("*"))]
-    files = sorted(path for path in found if path.suffix in CONTENT and path.is_file())
+    paths = [path for place in places for path in ([place] if place.is_file() else place.rglob("*"))]
+    files = sorted(path for path in paths if path.suffix in CONTENT and path.is_file())
     names = [path.relative_to(folder) for path in files]
     rows = [(str(name.as_posix()), file_hash(folder / name, 64)) for name in names if not hidden(name)]
     return text_hash(*(text for row in rows for text in row))
@@ -132,5 +132,5 @@ def folder_hash(folder: Path, parts: Sequence[str] = (".",)) -> str:
 def first_line(error: BaseException) -> str:
     """What an error says first; a line that ends in a colon, with what it announces."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    told = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
-    return (told if len(told) <= LONGEST else f"{told[:LONGEST]} …").rstrip(".")
+    first = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+    return (first if len(first) <= LONGEST else f"{first[:LONGEST]} …").rstrip(".")

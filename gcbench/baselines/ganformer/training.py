@@ -53,7 +53,7 @@ class GANformerRecipe(Recipe):
             return {"loss": logistic_generator(self.discriminator(fake)[0])}
         real = batch.images.to(device).float() / 127.5 - 1  # [B,3,H,W]
         if phase == "r1":
-            with torch.autocast(device.type, enabled=False):  # a gradient of a gradient wants all digits
+            with torch.autocast(device.type, enabled=False):  # a gradient of a gradient needs float32
                 real.requires_grad_()
                 return {"loss": self.cfg.gamma / 2 * LAZY * r1(self.discriminator(real)[0], real)}
         with torch.no_grad():

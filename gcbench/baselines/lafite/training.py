@@ -62,8 +62,8 @@ class LafiteRecipe(Recipe):
             "discriminator": lazy([self.discriminator], betas, loss.r1_every),
         }
         if self.cfg.encoder.kind == "dual":
-            both = [*self.images.parameters(), *self.network.texts.parameters()]
-            groups["encoder"] = OptimizerGroup(both, PLAIN_RATE, (0.9, 0.99))
+            parameters = [*self.images.parameters(), *self.network.texts.parameters()]
+            groups["encoder"] = OptimizerGroup(parameters, PLAIN_RATE, (0.9, 0.99))
         if self.cfg.pseudo.kind == "learned":
             groups["pseudo"] = OptimizerGroup(list(self.pseudo.parameters()), PLAIN_RATE, (0.9, 0.99))
         return groups

@@ -33,8 +33,8 @@ class LatentProcess:
     def loss(self, predict: Predict, z0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """Mean squared error of the head at times t [B]."""
         level = moved(self.alpha_bar, t.device)[t].view(-1, 1, 1, 1)
-        wanted = eps if self.cfg.head == "eps" else velocity(z0, eps, level)
-        return (predict(diffuse(z0, eps, level), t) - wanted).square().mean()
+        target = eps if self.cfg.head == "eps" else velocity(z0, eps, level)
+        return (predict(diffuse(z0, eps, level), t) - target).square().mean()
 
     def sample(self, predict: Predict, noise: Tensor, steps: int) -> Tensor:
         """z_0 by `steps` steps of DDIM from z_T = noise [B,C,h,w]; nothing is clipped."""

@@ -71,7 +71,7 @@ class SemanticGANRecipe(StyleGAN2Recipe):
     def penalty(self, batch: Batch) -> Tensor:
         real = self.pairs(batch).requires_grad_()
         seen: list[PatchOutput] = self.pair_discriminator(real)
-        return super().penalty(batch) + r1(torch.stack([one.logits.mean((1, 2, 3)) for one in seen]).sum(0), real)
+        return super().penalty(batch) + r1(torch.stack([output.logits.mean((1, 2, 3)) for output in seen]).sum(0), real)
 
     def made(self, images: Tensor, logits: Tensor) -> Tensor:
         return torch.cat((images, as_layout(logits, self.cfg.layout)), dim=1)  # [B,3+K,H,W]

@@ -99,7 +99,7 @@ class PaletteRecipe(Recipe):
                     _, drawn = self._draw(len(image), generator)
                 return self._discriminator_layouts(layout, drawn, generator)
             case "layout":
-                # two groups hold these parameters, and the trainer has just stilled them as the other's
+                # two groups hold these parameters, and the trainer has just frozen them with the other group
                 self.network.layout.requires_grad_(True)
                 return self._layout_losses(*self._draw(len(image), generator))
             case "pair-discriminator":

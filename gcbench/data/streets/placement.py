@@ -62,10 +62,10 @@ class Placement:
         """The first of the spots with enough room, else the roomiest if it has half of that; takes its span."""
         best: Spot | None = None
         most = least / 2
-        for here in spots:
-            room = self._room(*span(here))
+        for spot in spots:
+            room = self._room(*span(spot))
             if room > most:
-                best, most = here, room
+                best, most = spot, room
                 if room >= least:
                     break
         if best is not None:

@@ -9,7 +9,7 @@ from gcbench.data.streets.traffic import TRIES
 from gcbench.data.streets.weather import Colour
 
 
-def place_poles(placement: Placement, dice: Dice, wanted: frozenset[int], street: Street) -> None:
+def place_poles(placement: Placement, dice: Dice, classes: frozenset[int], street: Street) -> None:
     """Poles that carry lights, signs or both; then lamp posts."""
 
     def spot() -> Spot:
@@ -17,8 +17,8 @@ def place_poles(placement: Placement, dice: Dice, wanted: frozenset[int], street
         return street.kerb(dice.pick((-1, 1))) + dice.between(-0.2, 0.5), z
 
     hung: list[tuple[bool, bool]] = []
-    lights = dice.pick((1, 1, 2)) if L.LIGHT in wanted else 0
-    signs = dice.pick((1, 1, 2)) if L.SIGN in wanted else 0
+    lights = dice.pick((1, 1, 2)) if L.LIGHT in classes else 0
+    signs = dice.pick((1, 1, 2)) if L.SIGN in classes else 0
     while lights or signs:
         both = lights > 0 and signs > 0 and dice.chance(0.35)
         light = both or (lights > 0 and (signs == 0 or dice.chance(0.5)))

@@ -26,32 +26,32 @@ class Scene:
 
 def compose(dice: Dice) -> Scene:
     weather = draw_weather(dice)
-    wanted = draw_wanted(dice)
+    classes = draw_wanted(dice)
     camera = Camera(
         dice.between(0.72, 1.28), dice.between(0.37, 0.50), dice.between(1.05, 1.25), dice.between(1.4, 1.8)
     )
     pen = Pen(camera, weather)
     leaves = plants.leaf_colours(dice)
-    street = Street(dice, wanted)
+    street = Street(dice, classes)
 
-    _background(pen, dice, wanted, leaves, street)
-    _ground(pen, dice, wanted, weather, street)
-    if L.TRAIN in wanted and street.tram_along:
+    _background(pen, dice, classes, leaves, street)
+    _ground(pen, dice, classes, weather, street)
+    if L.TRAIN in classes and street.tram_along:
         trams.rails(pen, street.tram, street.asphalt)
     for side in (-1, 1):
-        _row(pen, dice, wanted, leaves, street, side)
-    _barriers(pen, dice, wanted, street)
+        _row(pen, dice, classes, leaves, street, side)
+    _barriers(pen, dice, classes, street)
 
     placement = Placement(pen)
-    place_large(placement, dice, wanted, street)
-    place_two_wheelers(placement, dice, wanted, street)
-    if L.POLE in wanted:
-        place_poles(placement, dice, wanted, street)
-    if L.PERSON in wanted:
+    place_large(placement, dice, classes, street)
+    place_two_wheelers(placement, dice, classes, street)
+    if L.POLE in classes:
+        place_poles(placement, dice, classes, street)
+    if L.PERSON in classes:
         place_people(placement, dice, street)
-    if L.CAR in wanted:
+    if L.CAR in classes:
         place_cars(placement, dice, street)
-    if L.VEGETATION in wanted:
+    if L.VEGETATION in classes:
         place_trees(placement, dice, leaves, street)
     place_void_things(placement, dice, street)
     pen.shapes += placement.shapes()
@@ -62,8 +62,8 @@ def compose(dice: Dice) -> Scene:
     return Scene(weather, tuple(pen.shapes), camera.vy, clouds)
 
 
-def _background(pen: Pen, dice: Dice, wanted: frozenset[int], leaves: tuple[Colour, ...], street: Street) -> None:
-    built, green = L.BUILDING in wanted, L.VEGETATION in wanted
+def _background(pen: Pen, dice: Dice, classes: frozenset[int], leaves: tuple[Colour, ...], street: Street) -> None:
+    built, green = L.BUILDING in classes, L.VEGETATION in classes
     if street.closed:
         if built:
             buildings_and_fences.closing_front(pen, dice, -200, 200, dice.between(22, 45), 80)
@@ -78,7 +78,7 @@ def _background(pen: Pen, dice: Dice, wanted: frozenset[int], leaves: tuple[Colo
         buildings_and_fences.closing_front(pen, dice, -30, 30, dice.between(45, 70), dice.between(9, 18))
 
 
-def _ground(pen: Pen, dice: Dice, wanted: frozenset[int], weather: Weather, street: Street) -> None:
+def _ground(pen: Pen, dice: Dice, classes: frozenset[int], weather: Weather, street: Street) -> None:
     if not street.road:
         ground.plaza(pen, street.paving)
     else:
@@ -88,7 +88,7 @@ def _ground(pen: Pen, dice: Dice, wanted: frozenset[int], weather: Weather, stre
         ground.strip(pen, L.ROAD, (r * dark, g * dark, b * dark), -400, 400, shine)
         ground.road_lines(pen, dice, street.left, street.right, street.centre)
     for side in (-1, 1):
-        if L.TERRAIN in wanted and street.kind[side] == "open":
+        if L.TERRAIN in classes and street.kind[side] == "open":
             low, high = sorted((street.edge[side], side * 400.0))
             ground.strip(pen, L.TERRAIN, street.grass, low, high)
         for label, inner, outer in street.strips[side]:
@@ -99,7 +99,7 @@ def _ground(pen: Pen, dice: Dice, wanted: frozenset[int], weather: Weather, stre
                 ground.strip(pen, L.TERRAIN, street.grass, min(inner, outer), max(inner, outer))
 
 
-def _row(pen: Pen, dice: Dice, wanted: frozenset[int], leaves: tuple[Colour, ...], street: Street, side: int) -> None:
+def _row(pen: Pen, dice: Dice, classes: frozenset[int], leaves: tuple[Colour, ...], street: Street, side: int) -> None:
     x, kind = street.edge[side], street.kind[side]
     if kind == "buildings":
         mood = dice.unit()
@@ -110,15 +110,15 @@ def _row(pen: Pen, dice: Dice, wanted: frozenset[int], leaves: tuple[Colour, ...
     elif kind == "trees":
         start = abs(x) * 0.8
         plants.tree_row(pen, dice, x, start, 60, leaves, 4.5 if street.closed else dice.between(0.9, 1.7))
-    elif L.VEGETATION in wanted and dice.chance(0.4):
+    elif L.VEGETATION in classes and dice.chance(0.4):
         far = dice.between(14, 40)
         plants.hedge(pen, dice, x, max(2.4, abs(x) * 0.7), far, leaves)
 
 
-def _barriers(pen: Pen, dice: Dice, wanted: frozenset[int], street: Street) -> None:
+def _barriers(pen: Pen, dice: Dice, classes: frozenset[int], street: Street) -> None:
     sides = [-1, 1] if dice.chance(0.5) else [1, -1]
-    for label, side in ((L.WALL, sides[0]), (L.FENCE, sides[1] if L.WALL in wanted else sides[0])):
-        if label not in wanted:
+    for label, side in ((L.WALL, sides[0]), (L.FENCE, sides[1] if L.WALL in classes else sides[0])):
+        if label not in classes:
             continue
         x = street.edge[side] - side * 0.15
         near = max(2.4, abs(x) * dice.between(0.6, 1.3))

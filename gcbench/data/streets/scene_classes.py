@@ -31,14 +31,14 @@ CHANCES: dict[int, float] = {
 
 def draw_wanted(dice: Dice) -> frozenset[int]:
     """The classes to compose a scene from (void is added by the scene itself)."""
-    wanted = {label for label, chance in CHANCES.items() if dice.chance(chance)}
-    if L.ROAD not in wanted:
-        wanted -= {L.CAR, L.TRUCK, L.BUS, L.TRAIN}
-        wanted.add(L.SIDEWALK)
-    if not wanted & {L.BUILDING, L.VEGETATION}:
-        wanted.add(L.SKY)
-    if L.RIDER in wanted and not wanted & {L.BICYCLE, L.MOTORCYCLE}:
-        wanted.add(L.BICYCLE if dice.chance(0.68) else L.MOTORCYCLE)
-    if wanted & {L.LIGHT, L.SIGN}:
-        wanted.add(L.POLE)
-    return frozenset(wanted)
+    classes = {label for label, chance in CHANCES.items() if dice.chance(chance)}
+    if L.ROAD not in classes:
+        classes -= {L.CAR, L.TRUCK, L.BUS, L.TRAIN}
+        classes.add(L.SIDEWALK)
+    if not classes & {L.BUILDING, L.VEGETATION}:
+        classes.add(L.SKY)
+    if L.RIDER in classes and not classes & {L.BICYCLE, L.MOTORCYCLE}:
+        classes.add(L.BICYCLE if dice.chance(0.68) else L.MOTORCYCLE)
+    if classes & {L.LIGHT, L.SIGN}:
+        classes.add(L.POLE)
+    return frozenset(classes)

@@ -8,16 +8,16 @@ from gcbench.data.streets.weather import Colour
 class Street:
     """The cross-section: road, strips and edges on both sides, and what stands along them."""
 
-    def __init__(self, dice: Dice, wanted: frozenset[int]):
-        self.road = L.ROAD in wanted
+    def __init__(self, dice: Dice, classes: frozenset[int]):
+        self.road = L.ROAD in classes
         self.right = dice.between(2.8, 5.2) if self.road else dice.between(1.5, 3.0)
         self.left = -dice.between(4.4, 8.4) if self.road else -dice.between(1.5, 3.0)
         self.centre = -1.65 if self.right > 3.6 or dice.chance(0.6) else (self.left + self.right) / 2
         self.strips: dict[int, list[tuple[int, float, float]]] = {}
         self.edge: dict[int, float] = {}
         self.kind: dict[int, str] = {}
-        paths = dice.pick(((-1, 1), (-1, 1), (-1, 1), (1,), (-1,))) if L.SIDEWALK in wanted else ()
-        lawns = dice.pick(((-1, 1), (1,), (-1,))) if L.TERRAIN in wanted else ()
+        paths = dice.pick(((-1, 1), (-1, 1), (-1, 1), (1,), (-1,))) if L.SIDEWALK in classes else ()
+        lawns = dice.pick(((-1, 1), (1,), (-1,))) if L.TERRAIN in classes else ()
         for side in (-1, 1):
             at = self.right if side > 0 else self.left
             strips: list[tuple[int, float, float]] = []
@@ -31,14 +31,14 @@ class Street:
                 at += side * 0.6
             self.strips[side] = strips
             self.edge[side] = at
-        built, green = L.BUILDING in wanted, L.VEGETATION in wanted
+        built, green = L.BUILDING in classes, L.VEGETATION in classes
         kinds = [
             dice.pick(("buildings",) * 5 + ("trees",) * 2 * green + ("open",))
             if built
             else dice.pick(("trees", "open") if green else ("open",))
             for _ in (-1, 1)
         ]
-        closed = L.SKY not in wanted
+        closed = L.SKY not in classes
         if built and ("buildings" not in kinds or closed):
             kinds[dice.whole(0, 1)] = "buildings"
         if closed:

@@ -10,12 +10,12 @@ TRIES = 7
 """How many spots are tried for one thing."""
 
 
-def place_large(placement: Placement, dice: Dice, wanted: frozenset[int], street: Street) -> None:
+def place_large(placement: Placement, dice: Dice, classes: frozenset[int], street: Street) -> None:
     """Trams, buses and trucks: first come, so that they find room."""
-    if L.TRAIN in wanted:
+    if L.TRAIN in classes:
         _tram(placement, dice, street)
     for label in (L.BUS, L.TRUCK):
-        if label in wanted:
+        if label in classes:
             _bus_or_truck(placement, dice, street, label)
 
 
@@ -46,11 +46,11 @@ def _bus_or_truck(placement: Placement, dice: Dice, street: Street, label: int) 
     placement.put(spots, box, 0.75, lambda pen, x, z: along(pen, dice, x, z, x > street.centre, floor))
 
 
-def place_two_wheelers(placement: Placement, dice: Dice, wanted: frozenset[int], street: Street) -> None:
+def place_two_wheelers(placement: Placement, dice: Dice, classes: frozenset[int], street: Street) -> None:
     """Bicycles and motorcycles, ridden on the road or left beside it."""
-    kinds = [k for k in (L.BICYCLE, L.MOTORCYCLE) if k in wanted]
+    kinds = [k for k in (L.BICYCLE, L.MOTORCYCLE) if k in classes]
     ridden: set[int] = set()
-    if L.RIDER in wanted:
+    if L.RIDER in classes:
         ridden = {dice.pick(kinds)} if dice.chance(0.7) else set(kinds)
     for kind in kinds:
         for copy in range(dice.pick((1, 1, 2)) if kind in ridden else dice.pick((1, 2, 2, 3))):
