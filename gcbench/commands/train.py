@@ -181,7 +181,7 @@ def _train(
             stack.enter_context(Lock(out))
             if not resume and any((out / name).exists() for name in (CONFIG, STATE, WEIGHTS)):
                 raise UserError(
-                    f"{out} already holds a training run; add --resume to go on with it or choose another --out"
+                    f"{out} already holds a training run; add --resume to continue it or choose another --out"
                 )
             return resume and init is None and finished(recipe, out, n)
 

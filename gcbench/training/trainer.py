@@ -92,7 +92,7 @@ def _checked(recipe: Recipe, plan: dict[str, Any], out: Path, resume: bool, acce
     """The recipe's optimisers, on the device. UserError: what `out` holds is in the way, or the settings are."""
     check_tracker(recipe.train_config.track)
     if not resume and any((out / name).exists() for name in (CONFIG, STATE, WEIGHTS)):
-        raise UserError(f"{out} already holds a training run; add --resume to go on with it or choose another --out")
+        raise UserError(f"{out} already holds a training run; add --resume to continue it or choose another --out")
     if (out / CONFIG).exists() and not same(read_plan(out / CONFIG, recipe), plan, recipe):
         raise UserError(f"{out / CONFIG} says other settings; choose another --out or give the same settings")
     recipe.to(accelerator.device)

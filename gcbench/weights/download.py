@@ -30,7 +30,7 @@ for handler in (
 ):
     OPENER.add_handler(handler())
 BY_HAND = "try later, or get the file by hand and give it with --from FILE"
-AGAIN = "run this again to go on from there"
+AGAIN = "run this again to resume"
 
 Progress = Callable[[int, int | None], object]
 """Called with the bytes that are here and the bytes of the whole file, None where the server does not say."""

@@ -35,8 +35,10 @@ FEW_DRAWN = {**FEW, "model.gan_share": 0.5, "model.inversion_steps": 2}
         ("ldm", DIFFUSION, ["reconstruction"], {FD, RECALL}),
         ("dataset-ddpm", {**DIFFUSION, **FEW_LABELLED}, ["image", "classifiers"], {FD, MIOU, FSD}),
         ("ganformer", {}, ["discriminator"], {FD}),
-        ("semantic-gan", {}, ["pair-discriminator"], {FD, MIOU, FSD}),
-        ("dataset-gan", FEW_DRAWN, ["discriminator", "classifiers"], {FD, MIOU, FSD}),
+        pytest.param("semantic-gan", {}, ["pair-discriminator"], {FD, MIOU, FSD}, marks=pytest.mark.slow),
+        pytest.param(
+            "dataset-gan", FEW_DRAWN, ["discriminator", "classifiers"], {FD, MIOU, FSD}, marks=pytest.mark.slow
+        ),
         ("lafite", {}, ["encoder"], {FD, RECALL}),
         ("semantic-palette", {}, ["layout-critic"], {FD, MIOU, FSD}),
     ],

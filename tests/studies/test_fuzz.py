@@ -27,6 +27,7 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
 
 
+@pytest.mark.slow
 def test_mutated_files_and_command_lines() -> None:
     outcomes = fuzz.fuzz(20, 40 * len(fuzz.FILES), seed=1, seconds=20)
     assert told(outcomes) == []

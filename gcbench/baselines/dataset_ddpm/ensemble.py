@@ -106,8 +106,8 @@ class Ensemble(nn.Module):
         """UserError: the classifiers of the checkpoint `path` have learnt nothing yet."""
         if not any(int(seen) for name, seen in self.named_buffers() if name.endswith("num_batches_tracked")):
             raise UserError(
-                f"checkpoint {path} was saved before its pixel classifiers were trained; go on with its"
-                " training, by --resume, or choose another"
+                f"checkpoint {path} was saved before its pixel classifiers were trained; continue its"
+                " training by --resume, or choose another"
             )
 
     def loss(self, features: Tensor, classes: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
