@@ -13,6 +13,10 @@ from gcbench.core.errors import UserError
 from gcbench.runs.stopwatch import Timed
 
 
+LOOK = 2.0
+"""Seconds between looks at the memory: each takes some 20 ms a process from those that are timed."""
+
+
 class Took(NamedTuple):
     """seconds: of the whole. first: until the first row was written. gib: of all its processes at once, at most; what
     they share counts once."""
@@ -45,13 +49,14 @@ def timed_sweep(options: Sequence[str], threads: int | None = None) -> Took:
         command = [sys.executable, "-m", "gcbench", "sweep", "--out", str(record.parent), *options]
         environment = {**os.environ, "GCBENCH_CACHE": "off"}
         environment |= {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
-        began, first, peak = time.perf_counter(), None, 0
+        began, first, peak, looked = time.perf_counter(), None, 0, 0.0
         with open(Path(folder) / "log", "w", encoding="utf-8") as log:
             process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
             while process.poll() is None:
                 if first is None and record.exists():
                     first = time.perf_counter() - began
-                peak = max(peak, memory_of(process.pid))
+                if time.perf_counter() - looked > LOOK:
+                    peak, looked = max(peak, memory_of(process.pid)), time.perf_counter()
                 time.sleep(0.2)
         took = time.perf_counter() - began
         if process.returncode or first is None:
