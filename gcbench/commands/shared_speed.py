@@ -12,7 +12,6 @@ from typing import NamedTuple
 from gcbench.core.errors import UserError
 from gcbench.runs.stopwatch import Timed
 
-
 LOOK = 2.0
 """Seconds between looks at the memory: each takes some 20 ms a process from those that are timed."""
 
