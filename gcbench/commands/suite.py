@@ -73,9 +73,8 @@ def run_suite(
     opened = open_dataset(dataset)
     rows = suite.check_code(only, allow_code)
     variants = _variants(suite, rows, opened)
-    _check_samplers(suite, rows, dataset)
     out = out or Path("runs") / f"suite-{suite.name}-{opened.name}"
-    steps = steps_of(suite, rows, lambda row: _steps(suite, row, dataset))
+    steps = steps_of(suite, rows, lambda row: _steps(suite, row, rows, dataset))
     stages = Job(suite, dataset, out, device, evaluators, steps, shards).stages(variants)
     title = f"{suite.title or suite.name} on {opened.name}: {len(stages)} stages. Run: {out}"
     known = [line] if (line := _estimate(suite, opened, variants)) else []
@@ -166,40 +165,29 @@ def _variants(suite: Suite, rows: Sequence[Row], dataset: Dataset) -> list[Varia
     return variants
 
 
-def _check_samplers(suite: Suite, rows: Sequence[Row], dataset: str) -> None:
-    """UserError: a model to be trained would not take a row's `sample` when it is. A training that cannot be says so
-    itself."""
-    from gcbench.training.trained_model import TrainedModel  # and with it torch
-
-    for row in rows:
-        owner, kind = suite.trained_by(row), registry("models")[row.model]
-        if not row.sample or owner is None or not issubclass(kind, TrainedModel):
-            continue
-        try:
-            recipe = recipe_of(owner.model, None, dataset, read_settings(None, suite.settings(owner, dataset)))
-        except UserError:
-            continue
-        try:
-            kind.sampled_by(recipe.cfg, read_settings(None, row.sample))
-        except UserError as error:
-            raise UserError(f"the suite {suite.name}, `sample` of {row.name}: {error}") from None
-
-
 def _folders(suite: Suite, rows: Sequence[Row]) -> list[str]:
     """What the stages of these rows write, trainings that they need included."""
     variants = [variant for row in rows for variant in suite.variants(row)]
     return [*(v.name for v in variants), *(f"{TRAIN}{v.name}" for v in trainings(suite, variants))]
 
 
-def _steps(suite: Suite, row: Row, dataset: str) -> int | str:
-    """Of the row's training, or why it cannot be."""
+def _steps(suite: Suite, row: Row, rows: Sequence[Row], dataset: str) -> int | str:
+    """Of the row's training, or why it cannot be. UserError: its model would not take the `sample` of one of `rows`
+    that is measured with its weights; so nothing is trained in vain."""
+    from gcbench.training.trained_model import TrainedModel  # and with it torch
+
     try:
-        batch = recipe_of(
-            row.model, None, dataset, read_settings(None, suite.settings(row, dataset))
-        ).train_config.batch_size
+        recipe = recipe_of(row.model, None, dataset, read_settings(None, suite.settings(row, dataset)))
     except UserError as error:
         return str(error)
-    return math.ceil(suite.images / batch)
+    for measured in rows:
+        kind = registry("models")[measured.model]
+        if measured.sample and suite.trained_by(measured) == row and issubclass(kind, TrainedModel):
+            try:
+                kind.sampled_by(recipe.cfg, read_settings(None, measured.sample))
+            except UserError as error:
+                raise UserError(f"the suite {suite.name}, `sample` of {measured.name}: {error}") from None
+    return math.ceil(suite.images / recipe.train_config.batch_size)
 
 
 def _planned(stages: Sequence[Stage]) -> list[str]:
