@@ -315,7 +315,7 @@ class Sweep:
         shards = self.shards(self.todo[0])
         if len(shards.parts) > FIRST * (helpers.count + 1):
             return 0.0
-        with Bar(DRAWING, self.spec.n) as bar:
+        with Bar(DRAWING, self.spec.n * len(self.todo)) as bar:
             while take(Share(), self.work(self.todo[:1], bar.advance), self.scoring):
                 pass
             return bar.done
